@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The fields of the kernel's block layer that these programs read, offsets left to CO-RE.
+ *
+ * A name that ends in ___something is another kernel's shape of the type before the three underscores.
+ */
+#ifndef EBHOST_KERNEL_H
+#define EBHOST_KERNEL_H
+
+#include "bpf.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct gendisk {
+	int major;
+	int first_minor;
+};
+
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct blk_mq_tags;
+
+struct blk_mq_hw_ctx {
+	struct blk_mq_tags *tags;
+	struct blk_mq_tags *sched_tags;
+};
+
+struct bio;
+
+struct request {
+	struct request_queue *q;
+	struct blk_mq_hw_ctx *mq_hctx;
+	u32 cmd_flags;
+	int tag;
+	int internal_tag;
+	u32 __data_len;
+	struct bio *bio;
+	u64 start_time_ns;
+	u16 nr_phys_segments;
+};
+
+/* Before 5.17. */
+struct request___rq_disk {
+	struct gendisk *rq_disk;
+};
+
+#pragma clang attribute pop
+
+/* READ, WRITE, FLUSH and DISCARD are 0 to 3 in every kernel that has tp_btf; the others move. */
+enum req_op {
+	REQ_OP_READ = 0,
+	REQ_OP_WRITE = 1,
+	REQ_OP_FLUSH = 2,
+	REQ_OP_DISCARD = 3,
+	REQ_OP_SECURE_ERASE = 5,
+	REQ_OP_ZONE_APPEND = 7,
+	REQ_OP_WRITE_ZEROES = 9,
+	REQ_OP_ZONE_OPEN = 11,
+	REQ_OP_ZONE_CLOSE = 13,
+	REQ_OP_ZONE_FINISH = 15,
+	REQ_OP_ZONE_RESET = 17,
+	REQ_OP_ZONE_RESET_ALL = 19,
+};
+
+/* The same before 6.0. */
+enum req_opf {
+	REQ_OP_SECURE_ERASE___opf = 5,
+	REQ_OP_WRITE_SAME___opf = 7,
+	REQ_OP_WRITE_ZEROES___opf = 9,
+	REQ_OP_ZONE_OPEN___opf = 10,
+	REQ_OP_ZONE_CLOSE___opf = 11,
+	REQ_OP_ZONE_FINISH___opf = 12,
+	REQ_OP_ZONE_APPEND___opf = 13,
+	REQ_OP_ZONE_RESET___opf = 15,
+	REQ_OP_ZONE_RESET_ALL___opf = 17,
+};
+
+/* From here on operations are a driver's own commands, not block I/O. */
+#define FIRST_PASSTHROUGH 32
+#define REQ_OP_MASK 0xff
+
+enum req_flag_bits {
+	__REQ_SYNC = 11,
+	__REQ_META = 12,
+	__REQ_PRIO = 13,
+	__REQ_IDLE = 15,
+	__REQ_FUA = 17,
+	__REQ_PREFLUSH = 18,
+	__REQ_RAHEAD = 19,
+	__REQ_BACKGROUND = 20,
+	__REQ_NOWAIT = 21,
+};
+
+/* Tracepoints whose first argument was the queue before 5.11; the leading pointer is the kernel's own. */
+typedef void (*btf_trace_block_rq_insert___queue)(void *, struct request_queue *, struct request *);
+typedef void (*btf_trace_block_rq_issue___queue)(void *, struct request_queue *, struct request *);
+typedef void (*btf_trace_block_rq_requeue___queue)(void *, struct request_queue *, struct request *);
+typedef void (*btf_trace_block_rq_merge___queue)(void *, struct request_queue *, struct request *);
+
+#endif

@@ -1,0 +1,131 @@
+//! Unseen identities go to the plugin in batches, with the names that the host finds for them, and come back as answers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use crate::{
+    limits,
+    lookup::{Lookups, Question},
+    plugin::{Answers, Ask, AskError, Plugin, Row},
+    series::{
+        Answer, IdentityId, Table,
+        schema::{Schema, View},
+    },
+    tables::LookupTable,
+};
+
+/// Where in an identity a lookup's bytes lie, and the table that they are looked up in.
+struct Site {
+    table: LookupTable,
+    start: usize,
+    end: usize,
+}
+
+impl Site {
+    fn question(&self, identity: &[u8]) -> Question {
+        (self.table, identity[self.start..self.end].into())
+    }
+}
+
+fn sites(view: &View) -> Vec<Site> {
+    let starts: Vec<_> = view
+        .identity
+        .iter()
+        .scan(0, |at, field| {
+            let start = *at;
+            *at += field.length;
+            Some((start, *at))
+        })
+        .collect();
+    let site = |lookup: &crate::series::schema::Lookup| {
+        let (start, end) = starts[lookup.field];
+        Some(Site { table: LookupTable::named(&lookup.table)?, start, end })
+    };
+    view.lookups.iter().filter_map(site).collect()
+}
+
+fn sites_of(schema: &Schema, view: usize) -> Vec<Site> {
+    sites(&schema.views[view])
+}
+
+/// Asks anew about the identities whose names have changed.
+pub(super) fn ask_again(table: &mut Table, view: usize, changed: &HashSet<Question>) {
+    if changed.is_empty() {
+        return;
+    }
+    let sites = sites_of(table.schema(), view);
+    table.ask_again(view, |identity| sites.iter().any(|site| changed.contains(&site.question(identity))));
+}
+
+/// Every question that the view's identities need an answer to.
+pub(super) fn questions(table: &mut Table, view: usize) -> Vec<Question> {
+    let sites = sites_of(table.schema(), view);
+    let mut questions = Vec::new();
+    // Looks at every identity and asks anew about none.
+    table.ask_again(view, |identity| {
+        questions.extend(sites.iter().map(|site| site.question(identity)));
+        false
+    });
+    questions
+}
+
+/// Has the view's unseen identities labelled, until all are or the time is up.
+pub(super) fn label(plugin: &mut Plugin, table: &mut Table, view: usize, lookups: &mut Lookups, until: Instant) {
+    let unseen = table.unseen(view).to_vec();
+    if unseen.is_empty() {
+        return;
+    }
+    let schema = table.schema().clone();
+    let sites = sites_of(&schema, view);
+    let identity_size = schema.views[view].identity_size();
+    let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
+    for ids in unseen.chunks(most) {
+        let ask = ask_for(table, view, ids, &sites, lookups);
+        let is_done = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
+        if !is_done {
+            return;
+        }
+    }
+}
+
+fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> Ask {
+    let mut ask = Ask { view, count: ids.len(), ..Ask::default() };
+    let mut places: HashMap<Question, u32> = HashMap::new();
+    for id in ids {
+        let identity = table.identity_bytes(view, *id);
+        ask.identities.extend_from_slice(identity);
+        for site in sites {
+            let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
+                ask.names.push(lookups.find(*table, bytes));
+                ask.names.len() as u32 - 1
+            });
+            ask.found.push(place);
+        }
+    }
+    ask
+}
+
+fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &AskError>) {
+    let Ok(answers) = answers else {
+        table.answer(view, ids[0], Answer::Unknown);
+        return;
+    };
+    let mut labels: Vec<&str> = Vec::new();
+    for (entry, id) in ids.iter().take(answers.count()).enumerate() {
+        let answer = match answers.row(entry) {
+            Row::Labels { columns, bucket } => {
+                labels.clear();
+                labels.extend(columns.iter().map(|column| answers.label(*column)));
+                Answer::Series { labels: &labels, bucket }
+            }
+            Row::Skip => Answer::Skip,
+            Row::Unknown { why } => {
+                tracing::debug!(why, "the plugin does not understand an identity");
+                Answer::Unknown
+            }
+        };
+        table.answer(view, *id, answer);
+    }
+}

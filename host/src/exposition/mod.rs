@@ -1,0 +1,13 @@
+//! From series to the bytes that a scraper reads.
+//!
+//! It prints tables and never changes one, runs no guest and does no I/O but into the writer that it is given.
+
+pub mod negotiate;
+pub mod number;
+pub mod text;
+
+#[cfg(test)]
+mod oracle_test;
+
+pub use negotiate::{Encoding, Format};
+pub use text::{Integers, Style, Syntax, Writer};

@@ -1,0 +1,147 @@
+//! Numbers as Prometheus users know them.
+//!
+//! Floats print as Go prints them, so that a `le` label is the same text that every other exporter gives and dashboards
+//! match it: the shortest digits that read back as the same number, with an exponent (sign and two digits at least)
+//! when the decimal exponent is below -4 or above 5. Counts stay plain digits: exact, and legal in both formats.
+
+/// Appends an integer's digits.
+#[inline]
+pub fn integer(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a signed integer's digits.
+#[inline]
+pub fn signed(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends a float as Go's shortest `%g`.
+pub fn float(number: f64, out: &mut Vec<u8>) {
+    if number.is_nan() {
+        return out.extend_from_slice(b"NaN");
+    }
+    if number.is_infinite() {
+        return out.extend_from_slice(if number > 0.0 { b"+Inf" } else { b"-Inf" });
+    }
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(number).as_bytes();
+    let size = number.abs();
+    if size == 0.0 || (1e-4..1e6).contains(&size) {
+        return out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
+    }
+    exponential(text, out);
+}
+
+/// Appends a float as OpenMetrics writes it: whole numbers have a fraction or an exponent.
+pub fn openmetrics_float(number: f64, out: &mut Vec<u8>) {
+    let from = out.len();
+    float(number, out);
+    let is_plain = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
+    if out[from..].iter().all(is_plain) {
+        out.extend_from_slice(b".0");
+    }
+}
+
+/// Lays the digits of `text` (with or without an exponent) out as `d.ddde+dd`.
+fn exponential(text: &[u8], out: &mut Vec<u8>) {
+    let (sign, text) = text.strip_prefix(b"-").map_or((&b""[..], text), |rest| (&b"-"[..], rest));
+    let (mantissa, given) = match text.iter().position(|&byte| byte == b'e') {
+        Some(at) => (&text[..at], parse_exponent(&text[at + 1..])),
+        None => (text, 0),
+    };
+    let point = mantissa.iter().position(|&byte| byte == b'.').unwrap_or(mantissa.len());
+    let digits = || mantissa.iter().copied().filter(u8::is_ascii_digit);
+    let leading = digits().take_while(|&digit| digit == b'0').count();
+    let trailing = digits().rev().take_while(|&digit| digit == b'0').count();
+    let significant = digits().count() - leading - trailing;
+    out.extend_from_slice(sign);
+    for (index, digit) in digits().skip(leading).take(significant).enumerate() {
+        if index == 1 {
+            out.push(b'.');
+        }
+        out.push(digit);
+    }
+    let exponent = given + point as i32 - 1 - leading as i32;
+    out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+    if exponent.abs() < 10 {
+        out.push(b'0');
+    }
+    integer(u64::from(exponent.unsigned_abs()), out);
+}
+
+fn parse_exponent(digits: &[u8]) -> i32 {
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn printed(number: f64, print: fn(f64, &mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        print(number, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn floats_print_as_go_prints_them() {
+        let table = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.0, "-1"),
+            (0.5, "0.5"),
+            (134.217728, "134.217728"),
+            (0.000128, "0.000128"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e-6, "1e-06"),
+            (1.6e-5, "1.6e-05"),
+            (-1.6e-5, "-1.6e-05"),
+            (9.999999999999999e-5, "9.999999999999999e-05"),
+            (1e-10, "1e-10"),
+            (100_000.0, "100000"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (1_287_408.0, "1.287408e+06"),
+            (123_456_789.25, "1.2345678925e+08"),
+            (1e20, "1e+20"),
+            (1e21, "1e+21"),
+            (1.5e300, "1.5e+300"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (18446744073709551615.0, "1.8446744073709552e+19"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (number, text) in table {
+            assert_eq!(printed(number, float), text);
+        }
+    }
+
+    #[test]
+    fn openmetrics_wants_a_fraction() {
+        let table =
+            [(1.0, "1.0"), (0.0, "0.0"), (-3.0, "-3.0"), (0.25, "0.25"), (1e6, "1e+06"), (f64::INFINITY, "+Inf")];
+        for (number, text) in table {
+            assert_eq!(printed(number, openmetrics_float), text);
+        }
+        assert_eq!(printed(f64::NAN, openmetrics_float), "NaN");
+    }
+
+    proptest! {
+        #[test]
+        fn every_float_reads_back(bits: u64) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite());
+            let text = printed(number, float);
+            prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits);
+            let scientific = format!("{number:e}");
+            let exponent: i32 = scientific.split_once('e').unwrap().1.parse().unwrap();
+            prop_assert_eq!(text.contains('e'), !(-4..6).contains(&exponent));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The kernel stage: a package's BPF object in, snapshots out.
+//!
+//! It loads, attaches and reads; it never interprets a byte of a key or a value. What aya offers is used through aya; what
+//! it lacks (batched reads, mapped arrays, run statistics, the types in BTF) is beside it here, in small files.
+
+mod attach;
+mod btf;
+mod load;
+mod object;
+mod read;
+mod syscall;
+
+use std::{fs, sync::OnceLock};
+
+pub use load::{LoadError, Loaded, load};
+pub use object::{MapShape, ObjectError, ObjectFile};
+pub use read::MapReader;
+pub use syscall::RunStatistics;
+
+/// What the running kernel says of itself, read once and when first needed.
+#[derive(Debug)]
+pub struct KernelTypes {
+    /// Possible CPUs: a per-CPU map has a value for each.
+    pub cpus: usize,
+    aya: OnceLock<Option<aya::Btf>>,
+}
+
+impl KernelTypes {
+    pub fn new() -> Self {
+        Self { cpus: aya::util::nr_cpus().unwrap_or(1), aya: OnceLock::new() }
+    }
+
+    fn aya(&self) -> Option<&aya::Btf> {
+        self.aya.get_or_init(|| aya::Btf::from_sys_fs().ok()).as_ref()
+    }
+
+    fn tracepoint_args<'a>(&self, tracepoints: &[&'a str]) -> Vec<(&'a str, usize)> {
+        if tracepoints.is_empty() {
+            return Vec::new();
+        }
+        let data = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        let Some(types) = btf::Btf::parse(&data) else { return Vec::new() };
+        tracepoints.iter().filter_map(|name| Some((*name, types.tracepoint_args(name)?))).collect()
+    }
+}
+
+impl Default for KernelTypes {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,169 @@
+//! Reads maps into snapshots, each kind in the cheapest way that the kernel has for it.
+//!
+//! Arrays with `BPF_F_MMAPABLE` are copied from a mapping, without a system call; hashes, per-CPU maps and other arrays are
+//! read in batches; one key at a time is left for the types that have no batch. A batched walk goes bucket by bucket
+//! under the bucket's lock: an entry that exists all the while is seen once, one that is deleted or inserted
+//! meanwhile is seen once or not at all. It never retries into the same snapshot, so nothing is seen twice.
+
+use std::{collections::HashSet, io, os::fd::AsFd};
+
+use aya::maps::MapData;
+
+use super::{
+    object::MapShape,
+    syscall::{self, Batch, Cursor, EntrySize, MappedArray},
+};
+use crate::{
+    limits::READ_BATCH_ENTRIES,
+    snapshot::{Keys, Snapshot},
+};
+
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// What a map type without batch operations answers; libc has no name for it.
+const ENOTSUPP: i32 = 524;
+
+/// One map and the buffers that its reads are kept in.
+#[derive(Debug)]
+pub struct MapReader {
+    pub name: String,
+    pub shape: MapShape,
+    map: MapData,
+    way: Way,
+    size: EntrySize,
+    snapshot: Snapshot,
+}
+
+#[derive(Debug)]
+enum Way {
+    Mapped(MappedArray),
+    Batches { cursor: Cursor, room: usize, keys: Vec<u8> },
+    OneByOne,
+}
+
+impl MapReader {
+    /// Prepares the reads of a map that the kernel holds with the given shape.
+    pub(super) fn new(name: &str, shape: MapShape, map: MapData, cpus: usize) -> io::Result<Self> {
+        let (is_per_cpu, is_array) = (shape.is_per_cpu(), shape.is_array());
+        let cpus = if is_per_cpu { cpus } else { 1 };
+        // The kernel pads values only where several lie side by side: per-CPU maps, and arrays in memory.
+        let is_mapped = is_array && !is_per_cpu && shape.flags & BPF_F_MMAPABLE != 0;
+        let value_size = shape.value_size as usize;
+        let value_stride = if is_per_cpu || is_mapped { value_size.next_multiple_of(8) } else { value_size };
+        let size = EntrySize { key: shape.key_size as usize, value: value_stride * cpus };
+        let way = if is_mapped {
+            Way::Mapped(MappedArray::new(map.fd().as_fd(), size.value * shape.max_entries as usize)?)
+        } else {
+            let room = READ_BATCH_ENTRIES.min(shape.max_entries as usize).max(1);
+            Way::Batches { cursor: Cursor::new(size), room, keys: Vec::new() }
+        };
+        let keys = if is_array { Keys::Index } else { Keys::Bytes { size: size.key, bytes: Vec::new() } };
+        let snapshot = Snapshot { keys, value_stride, cpus, ..Snapshot::default() };
+        Ok(Self { name: name.to_owned(), shape, map, way, size, snapshot })
+    }
+
+    /// Reads the whole map. After an error the snapshot holds what was read so far and is not complete.
+    pub fn read(&mut self) -> io::Result<&Snapshot> {
+        self.snapshot.complete = false;
+        self.snapshot.len = 0;
+        if let Way::Mapped(array) = &self.way {
+            self.snapshot.len = self.shape.max_entries as usize;
+            self.snapshot.values.resize(self.snapshot.len * self.size.value, 0);
+            array.copy_to(&mut self.snapshot.values);
+            self.snapshot.complete = true;
+            return Ok(&self.snapshot);
+        }
+        if let Way::Batches { .. } = self.way {
+            match self.read_batches() {
+                Err(error) if self.snapshot.len == 0 && has_no_batch(&error) => self.way = Way::OneByOne,
+                result => return result.map(|()| &self.snapshot),
+            }
+        }
+        self.read_one_by_one().map(|()| &self.snapshot)
+    }
+
+    /// The last read.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn read_batches(&mut self) -> io::Result<()> {
+        let Way::Batches { cursor, room, keys: scratch } = &mut self.way else { return Ok(()) };
+        let size = self.size;
+        cursor.rewind();
+        let mut len = 0;
+        let result = loop {
+            let values = &mut self.snapshot.values;
+            values.resize((len + *room) * size.value, 0);
+            // An array's keys are its positions: they are read into the same place again and again.
+            let (keys, keys_at) = match &mut self.snapshot.keys {
+                Keys::Bytes { bytes, .. } => (bytes, len * size.key),
+                Keys::Index | Keys::Events { .. } => (&mut *scratch, 0),
+            };
+            keys.resize(keys_at + *room * size.key, 0);
+            let batch = syscall::lookup_batch(
+                self.map.fd().as_fd(),
+                size,
+                cursor,
+                &mut keys[keys_at..],
+                &mut values[len * size.value..],
+            );
+            match batch {
+                Ok(Batch::More(count)) => len += count,
+                Ok(Batch::Last(count)) => {
+                    len += count;
+                    break Ok(());
+                }
+                Ok(Batch::TooSmall) => *room *= 2,
+                Err(error) => break Err(error),
+            }
+        };
+        self.snapshot.finish(size, len, result.is_ok());
+        result
+    }
+
+    fn read_one_by_one(&mut self) -> io::Result<()> {
+        let map = self.map.fd().as_fd();
+        let size = self.size;
+        let mut seen = HashSet::new();
+        let (mut key, mut value) = (vec![0; size.key], vec![0; size.value]);
+        let mut after: Option<Vec<u8>> = None;
+        let (mut len, mut is_whole) = (0, true);
+        self.snapshot.values.clear();
+        // A key that is deleted under the walk sends it back to the first: known keys are passed over, and a walk that
+        // is sent back again and again is given up as not complete.
+        let mut steps_left = (self.shape.max_entries as usize).saturating_mul(4).saturating_add(16);
+        while syscall::next_key(map, after.as_deref(), &mut key)? {
+            steps_left -= 1;
+            if steps_left == 0 {
+                is_whole = false;
+                break;
+            }
+            if seen.insert(key.clone()) && syscall::lookup(map, size, &key, &mut value)? {
+                if let Keys::Bytes { bytes, .. } = &mut self.snapshot.keys {
+                    bytes.truncate(len * size.key);
+                    bytes.extend_from_slice(&key);
+                }
+                self.snapshot.values.extend_from_slice(&value);
+                len += 1;
+            }
+            after = Some(key.clone());
+        }
+        self.snapshot.finish(size, len, is_whole);
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    fn finish(&mut self, size: EntrySize, len: usize, complete: bool) {
+        self.len = len;
+        self.complete = complete;
+        self.values.truncate(len * size.value);
+        if let Keys::Bytes { bytes, .. } = &mut self.keys {
+            bytes.truncate(len * size.key);
+        }
+    }
+}
+
+fn has_no_batch(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
+}

@@ -1,0 +1,234 @@
+//! bpf(2) and mmap(2), where aya has no call for what is needed: batched reads, mapped arrays, run statistics.
+//!
+//! All `unsafe` of the kernel stage is in this file. Each function takes slices whose lengths it checks against what the
+//! kernel is told, so a caller cannot make the kernel write past a buffer.
+
+#![allow(unsafe_code, reason = "the kernel is asked through raw system calls here and nowhere else")]
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+/// Sizes of a map's key and of all that one lookup gives: a per-CPU value counts once a CPU.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EntrySize {
+    pub(super) key: usize,
+    pub(super) value: usize,
+}
+
+/// What one batched read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Batch {
+    /// So many entries; more follow.
+    More(usize),
+    /// So many entries; they were the last.
+    Last(usize),
+    /// Not even one bucket fits: ask again from the same place with larger buffers.
+    TooSmall,
+}
+
+/// Where a batched read goes on. The kernel keeps a bucket's number or a key in it.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    token: Vec<u8>,
+    is_started: bool,
+}
+
+impl Cursor {
+    pub(super) fn new(size: EntrySize) -> Self {
+        Self { token: vec![0; size.key.max(8)], is_started: false }
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.is_started = false;
+    }
+}
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct ElemAttr {
+    map_fd: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// Reads as many entries as `keys` and `values` hold and moves the cursor behind them.
+pub(super) fn lookup_batch(
+    map: BorrowedFd<'_>,
+    size: EntrySize,
+    cursor: &mut Cursor,
+    keys: &mut [u8],
+    values: &mut [u8],
+) -> io::Result<Batch> {
+    let room = (keys.len() / size.key).min(values.len() / size.value);
+    let mut attr = BatchAttr {
+        in_batch: if cursor.is_started { cursor.token.as_ptr() as u64 } else { 0 },
+        out_batch: cursor.token.as_mut_ptr() as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(room).unwrap_or(u32::MAX),
+        map_fd: map.as_raw_fd() as u32,
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the buffers hold `count` keys and values by the division above; the token holds a key or a bucket number,
+    // whichever the map type keeps in it; all of them outlive the call.
+    let result = unsafe { bpf(BPF_MAP_LOOKUP_BATCH, &mut attr) };
+    let count = attr.count as usize;
+    match result {
+        Ok(()) => {
+            cursor.is_started = true;
+            Ok(Batch::More(count))
+        }
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT) => Ok(Batch::Last(count)),
+            Some(libc::ENOSPC) => Ok(Batch::TooSmall),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Writes the key after `after` into `next`; false: there is none.
+pub(super) fn next_key(map: BorrowedFd<'_>, after: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+    if let Some(after) = after {
+        assert_eq!(after.len(), next.len(), "keys of one map have one size");
+    }
+    let mut attr = ElemAttr {
+        map_fd: map.as_raw_fd() as u32,
+        key: after.map_or(0, |key| key.as_ptr() as u64),
+        value: next.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: both keys have the map's key size, which the caller's buffers were made with, and outlive the call.
+    found(unsafe { bpf(BPF_MAP_GET_NEXT_KEY, &mut attr) })
+}
+
+/// Reads the value under `key`; false: the entry is gone.
+pub(super) fn lookup(map: BorrowedFd<'_>, size: EntrySize, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    assert!(key.len() == size.key && value.len() == size.value, "an entry has its map's sizes");
+    let mut attr = ElemAttr {
+        map_fd: map.as_raw_fd() as u32,
+        key: key.as_ptr() as u64,
+        value: value.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value have the map's sizes, as asserted, and outlive the call.
+    found(unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr) })
+}
+
+fn found(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the kernel says of a program's runs; the first three stay 0 until statistics are switched on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunStatistics {
+    pub run_time_ns: u64,
+    pub runs: u64,
+    /// Runs left out because the program was running on that CPU already.
+    pub recursion_misses: u64,
+}
+
+/// Reads a program's run statistics from its `bpf_prog_info`.
+pub(super) fn run_statistics(program: BorrowedFd<'_>) -> io::Result<RunStatistics> {
+    // Of `struct bpf_prog_info` in linux/bpf.h: run_time_ns, run_cnt and recursion_misses (5.12) at these bytes.
+    const RUN_TIME_NS: usize = 192;
+    const INFO_BYTES: usize = 232;
+    let mut info = [0u8; INFO_BYTES];
+    let mut attr =
+        InfoAttr { fd: program.as_raw_fd() as u32, info_len: INFO_BYTES as u32, info: info.as_mut_ptr() as u64 };
+    // SAFETY: `info` has the stated length, is zeroed as the kernel demands, and outlives the call.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| info[at + i]));
+    Ok(RunStatistics {
+        run_time_ns: number(RUN_TIME_NS),
+        runs: number(RUN_TIME_NS + 8),
+        recursion_misses: number(RUN_TIME_NS + 16),
+    })
+}
+
+/// SAFETY: `attr` must be what `command` takes, and every address in it valid for what the kernel does there.
+unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+    // SAFETY: by this function's contract.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An array map (`BPF_F_MMAPABLE`) mapped into this process: read without a system call.
+#[derive(Debug)]
+pub(super) struct MappedArray {
+    base: NonNull<u64>,
+    words: usize,
+}
+
+// SAFETY: the mapping is shared, read-only and lives until drop; it is read through atomics alone.
+unsafe impl Send for MappedArray {}
+
+impl MappedArray {
+    /// Maps `bytes` (a multiple of 8) of the array.
+    pub(super) fn new(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+        let address = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                rustix::mm::ProtFlags::READ,
+                rustix::mm::MapFlags::SHARED,
+                map,
+                0,
+            )
+        }?;
+        let base = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { base, words: bytes / 8 })
+    }
+
+    /// Copies the array as it is now. Each 8-byte word is read whole; words may be of different moments.
+    pub(super) fn copy_to(&self, to: &mut [u8]) {
+        assert_eq!(to.len(), self.words * 8, "the copy is as large as the array");
+        for (word, bytes) in to.chunks_exact_mut(8).enumerate() {
+            // SAFETY: `word` is below `words`, so the address lies in the mapping, aligned to 8; programs write it
+            // concurrently, hence the atomic, which never writes.
+            let value = unsafe { AtomicU64::from_ptr(self.base.add(word).as_ptr()) }.load(Ordering::Relaxed);
+            bytes.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+}
+
+impl Drop for MappedArray {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this address and length, and nothing refers to it any more.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.words * 8) };
+        debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
+    }
+}

@@ -1,0 +1,17 @@
+//! ebhost: a host for sandboxed metric decoders.
+//!
+//! Data flows one way: kernel → snapshot → plugin → series → exposition → server. `agent` names the stages in order.
+
+pub mod agent;
+pub mod cli;
+pub mod exposition;
+pub mod kernel;
+pub mod limits;
+pub mod lookup;
+pub mod package;
+pub mod plugin;
+pub mod series;
+pub mod server;
+pub mod snapshot;
+pub mod tables;
+pub mod telemetry;

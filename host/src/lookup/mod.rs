@@ -1,0 +1,119 @@
+//! The lookup stage: names that the host finds for identity bytes, so that a plugin needs no access to anything.
+//!
+//! A name is found once and kept; before each scrape the kept ones are found again, and those that changed are reported,
+//! so that only what depends on them is asked anew. It knows no plugin and no series.
+
+mod cgroups;
+mod disks;
+mod interfaces;
+mod symbols;
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
+
+use crate::tables::LookupTable;
+
+/// A question: the table, and the identity field's bytes.
+pub type Question = (LookupTable, Box<[u8]>);
+
+/// Where the tables are read from; tests read from a folder of their own.
+#[derive(Debug, Clone)]
+pub struct Roots {
+    pub sys: PathBuf,
+    pub proc: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { sys: PathBuf::from("/sys"), proc: PathBuf::from("/proc") }
+    }
+}
+
+/// The names found so far.
+#[derive(Debug)]
+pub struct Lookups {
+    roots: Roots,
+    names: HashMap<Question, Option<String>>,
+    interfaces: interfaces::Interfaces,
+    cgroups: cgroups::Cgroups,
+    symbols: symbols::Symbols,
+}
+
+impl Lookups {
+    pub fn new(roots: Roots) -> Self {
+        Self {
+            interfaces: interfaces::Interfaces::new(&roots),
+            cgroups: cgroups::Cgroups::new(&roots),
+            symbols: symbols::Symbols::new(&roots),
+            roots,
+            names: HashMap::new(),
+        }
+    }
+
+    /// The name for `bytes`; none: not known to the host now.
+    pub fn find(&mut self, table: LookupTable, bytes: &[u8]) -> Option<String> {
+        let question = (table, bytes.into());
+        if let Some(name) = self.names.get(&question) {
+            return name.clone();
+        }
+        let name = self.look(table, bytes);
+        self.names.insert(question, name.clone());
+        name
+    }
+
+    /// Finds every kept name again and says which questions have another answer now.
+    pub fn refresh(&mut self) -> HashSet<Question> {
+        self.interfaces.refresh();
+        self.cgroups.refresh();
+        self.symbols.refresh();
+        let mut names = std::mem::take(&mut self.names);
+        let mut changed = HashSet::new();
+        for (question, name) in &mut names {
+            let now = self.look(question.0, &question.1);
+            if *name != now {
+                *name = now;
+                changed.insert(question.clone());
+            }
+        }
+        self.names = names;
+        changed
+    }
+
+    /// Forgets what nobody asks about any more.
+    pub fn retain(&mut self, is_asked: impl Fn(&Question) -> bool) {
+        self.names.retain(|question, _| is_asked(question));
+    }
+
+    /// Number of kept names.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    fn look(&mut self, table: LookupTable, bytes: &[u8]) -> Option<String> {
+        match table {
+            LookupTable::BlockDevice => disks::name(&self.roots, disks::Number::kernel(bytes)?),
+            LookupTable::BlockDeviceUser => disks::name(&self.roots, disks::Number::user(bytes)?),
+            LookupTable::NetworkInterface => self.interfaces.name(bytes),
+            LookupTable::Cgroup => self.cgroups.path(bytes),
+            LookupTable::KernelSymbol => self.symbols.stack(bytes),
+        }
+    }
+}
+
+/// A little-endian number of 4 or 8 bytes.
+fn number(bytes: &[u8]) -> Option<u64> {
+    match bytes.len() {
+        4 => Some(u64::from(u32::from_le_bytes(bytes.try_into().ok()?))),
+        8 => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

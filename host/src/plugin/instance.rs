@@ -1,0 +1,160 @@
+//! One instance of a component: its store, its memory bound, its log lines.
+//!
+//! A trap poisons the store, so an instance that failed is dropped by whoever holds it and never called again.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::{ResourceLimiter, Store};
+
+use super::{
+    contract::{Batch, Manifest, Plugin, Rows, log},
+    engine::Compiled,
+};
+use crate::limits;
+
+/// What a guest's store holds: its bounds and what it said.
+pub(super) struct Guest {
+    memory_limit: usize,
+    memory: usize,
+    refused_growth: Option<usize>,
+    lines: Vec<(log::Level, String)>,
+    dropped_lines: u64,
+}
+
+/// An instance that has described itself.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    plugin: Plugin,
+    compiled: std::sync::Arc<Compiled>,
+}
+
+/// Why a call into a guest failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("ran past its {limit_ms} ms ({})", last_line(.last))]
+    Deadline { limit_ms: u128, last: Option<String> },
+    #[error("wanted {wanted} bytes of memory, limits.memory is {limit}")]
+    Memory { wanted: usize, limit: usize },
+    #[error("trapped: {why} ({})", last_line(.last))]
+    Trap { why: String, last: Option<String> },
+    #[error("refuses its config: {0}")]
+    Refused(String),
+    #[error("describes itself otherwise than before: the same config must give the same manifest")]
+    Fickle,
+}
+
+fn last_line(last: &Option<String>) -> String {
+    last.as_ref().map_or_else(|| "it logged nothing".to_owned(), |line| format!("its last log line: {line}"))
+}
+
+impl Guest {
+    pub(super) fn new(memory_limit: u64) -> Self {
+        Self {
+            memory_limit: usize::try_from(memory_limit).unwrap_or(usize::MAX),
+            memory: 0,
+            refused_growth: None,
+            lines: Vec::new(),
+            dropped_lines: 0,
+        }
+    }
+}
+
+impl ResourceLimiter for Guest {
+    fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory - current.min(self.memory) + desired;
+        if total > self.memory_limit {
+            self.refused_growth = Some(total);
+            return Ok(false);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= limits::GUEST_TABLE_ELEMENTS)
+    }
+
+    fn instances(&self) -> usize {
+        limits::GUEST_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        limits::GUEST_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        limits::GUEST_MEMORIES
+    }
+}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, mut message: String) {
+        if self.lines.len() >= limits::LOG_LINES_PER_SECOND as usize {
+            self.dropped_lines += 1;
+            self.lines.pop();
+        }
+        message.truncate(message.floor_char_boundary(limits::LOG_BYTES));
+        self.lines.push((level, message));
+    }
+}
+
+impl Instance {
+    /// Instantiates and asks for the manifest, which the contract makes the first call of every instance.
+    pub(super) fn start(
+        compiled: &std::sync::Arc<Compiled>,
+        config: &str,
+        memory_limit: u64,
+    ) -> Result<(Self, Manifest), CallError> {
+        let mut store = compiled.engine.store(Guest::new(memory_limit));
+        let described = compiled.engine.timed(&mut store, limits::DESCRIBE, |store| {
+            let plugin = compiled.pre.instantiate(&mut *store)?;
+            let manifest = plugin.ebhost_plugin_decoder().call_describe(&mut *store, config)?;
+            Ok((plugin, manifest))
+        });
+        match described {
+            Ok((plugin, Ok(manifest))) => Ok((Self { store, plugin, compiled: compiled.clone() }, manifest)),
+            Ok((_, Err(reason))) => Err(CallError::Refused(reason)),
+            Err(error) => Err(failure(&mut store, &error, limits::DESCRIBE)),
+        }
+    }
+
+    /// Asks for the labels of a batch; and says how long that took.
+    pub(super) fn decode(&mut self, batch: &Batch, limit: Duration) -> (Result<Rows, CallError>, Duration) {
+        let started = Instant::now();
+        let plugin = &self.plugin;
+        let rows = self.compiled.engine.timed(&mut self.store, limit, |store| {
+            store.set_hostcall_fuel(limits::ANSWER_BYTES);
+            plugin.ebhost_plugin_decoder().call_decode(store, batch)
+        });
+        let rows = rows.map_err(|error| failure(&mut self.store, &error, limit));
+        (rows, started.elapsed())
+    }
+
+    /// Bytes of linear memory it has now.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().memory
+    }
+
+    /// Lines it logged since the last time, and how many it lost.
+    pub(super) fn take_lines(&mut self) -> (Vec<(log::Level, String)>, u64) {
+        let guest = self.store.data_mut();
+        (std::mem::take(&mut guest.lines), std::mem::take(&mut guest.dropped_lines))
+    }
+}
+
+fn failure(store: &mut Store<Guest>, error: &wasmtime::Error, limit: Duration) -> CallError {
+    let guest = store.data();
+    let last = guest.lines.last().map(|(_, line)| line.clone());
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => CallError::Deadline { limit_ms: limit.as_millis(), last },
+        _ => match guest.refused_growth {
+            Some(wanted) => CallError::Memory { wanted, limit: guest.memory_limit },
+            None => CallError::Trap { why: reason(error), last },
+        },
+    }
+}
+
+/// The innermost cause: the outer ones only list the guest's frames.
+fn reason(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string()
+}

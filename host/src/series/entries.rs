@@ -1,0 +1,350 @@
+//! The entries of one view: rows of a snapshot meet the entries of the last one.
+//!
+//! A quiet map lists its keys in the same order each time. So entries lie in the order of the last reading, and "the
+//! same keys as last time" is one comparison of memory. Where a few keys came or went, a cursor walks along the last
+//! order: each row is compared with the key expected there, the next few are tried where one has gone, and only a key
+//! that is found nowhere near is looked up by its hash, after which the cursor goes on from its place. When the order
+//! has drifted far, or has come to rest, the entries are laid in it anew ([`Entries::renumber`]).
+//!
+//! It knows keys alone: no value, no label.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::family::hash;
+use super::identities::NONE;
+
+#[derive(Debug)]
+pub(super) struct Entries {
+    key_size: usize,
+    /// By entry; empty for arrays, whose rows are their entries.
+    keys: Vec<u8>,
+    by_key: HashTable<u32>,
+    hasher: RandomState,
+    /// By entry; `NONE` until the view has set it, and for free ones.
+    pub(super) identity: Vec<u32>,
+    /// The row that each entry last had.
+    position: Vec<u32>,
+    /// The entries of the last reading's rows.
+    order: Vec<u32>,
+    next_order: Vec<u32>,
+    alive: Bits,
+    met: Bits,
+    live: usize,
+    free: Vec<u32>,
+    drift: Drift,
+    /// Rows and entries that the last reading brought, and entries that it ended.
+    pub(super) born: Vec<(u32, u32)>,
+    pub(super) gone: Vec<u32>,
+}
+
+/// How far the rows' order is from the entries'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drift {
+    /// Row i is entry i, and there are no others.
+    InStep,
+    /// Not in step.
+    Adrift,
+    /// Not in step, but worth laying anew.
+    Settled,
+}
+
+/// Which entry each row of a reading is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Rows<'a> {
+    InStep(usize),
+    Mapped(&'a [u32]),
+}
+
+/// How many keys the cursor looks ahead for one before it asks the hash.
+const AHEAD: usize = 4;
+
+impl Entries {
+    pub(super) fn new(key_size: usize) -> Self {
+        Self {
+            key_size,
+            keys: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
+            identity: Vec::new(),
+            position: Vec::new(),
+            order: Vec::new(),
+            next_order: Vec::new(),
+            alive: Bits::default(),
+            met: Bits::default(),
+            live: 0,
+            free: Vec::new(),
+            drift: Drift::InStep,
+            born: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Rows of an array: row i is entry i for ever.
+    pub(super) fn meet_index(&mut self, len: usize) {
+        self.born.clear();
+        self.gone.clear();
+        for entry in self.identity.len()..len {
+            self.identity.push(NONE);
+            self.alive.insert(entry as u32);
+            self.born.push((entry as u32, entry as u32));
+        }
+        self.live = self.identity.len();
+    }
+
+    /// Rows of a map: `keys` back to back. A key that is not among them is gone only if the reading was complete.
+    pub(super) fn meet_keys(&mut self, keys: &[u8], complete: bool) {
+        self.born.clear();
+        self.gone.clear();
+        let rows = keys.len() / self.key_size;
+        if self.drift == Drift::InStep && rows == self.live && keys == self.keys {
+            return;
+        }
+        self.met.clear();
+        self.next_order.clear();
+        if self.live == 0 {
+            self.reserve(rows);
+        }
+        let breaks = self.walk(keys);
+        std::mem::swap(&mut self.order, &mut self.next_order);
+        let all_met = self.met.count() == self.live;
+        if complete && !all_met {
+            self.end_missing();
+        }
+        self.drift = self.measure(breaks, all_met || complete);
+    }
+
+    pub(super) fn rows(&self, len: usize) -> Rows<'_> {
+        if self.drift == Drift::InStep { Rows::InStep(len) } else { Rows::Mapped(&self.order) }
+    }
+
+    #[inline]
+    pub(super) fn of_row(&self, row: usize) -> u32 {
+        if self.drift == Drift::InStep { row as u32 } else { self.order[row] }
+    }
+
+    pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
+        self.by_key.find(hash(&self.hasher, key), |&entry| same(self.key(entry), key)).copied()
+    }
+
+    /// Ends an entry; its identity stays readable until the next one is born.
+    pub(super) fn end(&mut self, entry: u32) {
+        let hashed = hash(&self.hasher, self.key(entry));
+        if let Ok(found) = self.by_key.find_entry(hashed, |&other| other == entry) {
+            found.remove();
+            self.alive.remove(entry);
+            self.live -= 1;
+            self.free.push(entry);
+            self.gone.push(entry);
+        }
+    }
+
+    #[inline]
+    pub(super) fn key(&self, entry: u32) -> &[u8] {
+        &self.keys[entry as usize * self.key_size..][..self.key_size]
+    }
+
+    pub(super) fn alive(&self) -> impl Iterator<Item = usize> + '_ {
+        self.alive.iter()
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Entries that there is room for, free ones included.
+    pub(super) fn slots(&self) -> usize {
+        self.identity.len()
+    }
+
+    /// Lays the entries in the order of the last reading if that is worth it. `lay` is told the order, so that
+    /// whatever is kept by entry follows: what entry `order[i]` had is entry i's now.
+    pub(super) fn renumber(&mut self, lay: impl FnOnce(&[u32])) {
+        if self.drift != Drift::Settled {
+            return;
+        }
+        lay(&self.order);
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for &entry in &self.order {
+            keys.extend_from_slice(self.key(entry));
+        }
+        self.keys = keys;
+        self.identity = self.order.iter().map(|&entry| self.identity[entry as usize]).collect();
+        for entry in &mut self.by_key {
+            *entry = self.position[*entry as usize];
+        }
+        let live = self.live as u32;
+        self.order.clear();
+        self.order.extend(0..live);
+        self.position.clear();
+        self.position.extend(0..live);
+        self.free.clear();
+        self.alive.clear();
+        (0..live).for_each(|entry| _ = self.alive.insert(entry));
+        self.drift = Drift::InStep;
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let orders = self.order.capacity() + self.next_order.capacity() + self.position.capacity();
+        let rest = self.identity.capacity() + self.free.capacity() + self.gone.capacity() + self.born.capacity() * 2;
+        self.keys.capacity() + (orders + rest) * 4 + self.by_key.allocation_size()
+    }
+
+    /// Finds or bears each row's entry; returns how often the rows left the last order.
+    fn walk(&mut self, keys: &[u8]) -> usize {
+        let (mut next, mut breaks) = (0, 0);
+        for (row, key) in keys.chunks_exact(self.key_size).enumerate() {
+            let entry = if let Some(place) = self.expected(next, key) {
+                breaks += usize::from(place != next);
+                next = place + 1;
+                self.order[place]
+            } else {
+                breaks += 1;
+                self.look_up(key, row, &mut next)
+            };
+            self.met.insert(entry);
+            self.position[entry as usize] = row as u32;
+            self.next_order.push(entry);
+        }
+        breaks
+    }
+
+    /// Where in the last order the key stands: at `next`, or a little ahead.
+    #[inline]
+    fn expected(&self, next: usize, key: &[u8]) -> Option<usize> {
+        let ahead = self.order.get(next..)?.iter().take(AHEAD);
+        ahead.enumerate().find(|(_, entry)| same(self.key(**entry), key)).map(|(offset, _)| next + offset)
+    }
+
+    /// The entry by its key's hash, with the cursor set behind its place; or a new one, with the cursor left where it is.
+    fn look_up(&mut self, key: &[u8], row: usize, next: &mut usize) -> u32 {
+        if let Some(entry) = self.find(key) {
+            let place = self.position[entry as usize] as usize;
+            if self.order.get(place) == Some(&entry) && !self.met.contains(entry) {
+                *next = place + 1;
+            }
+            return entry;
+        }
+        let entry = self.bear(key);
+        self.born.push((row as u32, entry));
+        entry
+    }
+
+    /// A new entry. Readings bear theirs themselves; events' keys come one by one.
+    pub(super) fn bear(&mut self, key: &[u8]) -> u32 {
+        let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
+        if entry as usize == self.identity.len() {
+            self.keys.extend_from_slice(key);
+            self.identity.push(NONE);
+            self.position.push(0);
+        } else {
+            self.keys[entry as usize * self.key_size..][..key.len()].copy_from_slice(key);
+            self.identity[entry as usize] = NONE;
+        }
+        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
+        self.by_key
+            .insert_unique(hash(hasher, key), entry, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
+        self.alive.insert(entry);
+        self.live += 1;
+        entry
+    }
+
+    fn end_missing(&mut self) {
+        let missing: Vec<u32> = self.alive.without(&self.met).map(|entry| entry as u32).collect();
+        for entry in missing {
+            self.end(entry);
+        }
+    }
+
+    fn measure(&self, breaks: usize, only_live: bool) -> Drift {
+        let one_row_each = only_live && self.order.len() == self.live;
+        if !one_row_each {
+            return Drift::Adrift;
+        }
+        let jumps = self.order.windows(2).filter(|pair| pair[0].wrapping_add(1) != pair[1]).count();
+        let starts_at_0 = self.order.first().is_none_or(|&first| first == 0);
+        if jumps == 0 && starts_at_0 && self.slots() == self.live {
+            Drift::InStep
+        } else if breaks == 0 || jumps > self.live / 4 {
+            Drift::Settled
+        } else {
+            Drift::Adrift
+        }
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
+        self.by_key.reserve(rows, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
+        self.keys.reserve(rows * self.key_size);
+        self.identity.reserve(rows);
+        self.position.reserve(rows);
+        self.next_order.reserve(rows);
+    }
+}
+
+/// Equal keys of equal length; a call to `memcmp` costs more than comparing the usual sizes.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    match (a.len(), b.len()) {
+        (4, 4) => a.first_chunk::<4>() == b.first_chunk::<4>(),
+        (8, 8) => a.first_chunk::<8>() == b.first_chunk::<8>(),
+        (16, 16) => a.first_chunk::<16>() == b.first_chunk::<16>(),
+        _ => a == b,
+    }
+}
+
+/// A set of entries.
+#[derive(Debug, Default)]
+struct Bits {
+    words: Vec<u64>,
+}
+
+impl Bits {
+    /// Adds one; whether it was not there.
+    #[inline]
+    fn insert(&mut self, bit: u32) -> bool {
+        let (word, mask) = (bit as usize / 64, 1 << (bit % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        let new = self.words[word] & mask == 0;
+        self.words[word] |= mask;
+        new
+    }
+
+    fn remove(&mut self, bit: u32) {
+        self.words[bit as usize / 64] &= !(1 << (bit % 64));
+    }
+
+    fn contains(&self, bit: u32) -> bool {
+        self.words.get(bit as usize / 64).is_some_and(|word| word & (1 << (bit % 64)) != 0)
+    }
+
+    fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    fn count(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, &word)| ones(index, word))
+    }
+
+    /// Those that are not in `other`.
+    fn without<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = usize> + 'a {
+        let mask = |index: usize| !other.words.get(index).copied().unwrap_or(0);
+        self.words.iter().enumerate().flat_map(move |(index, &word)| ones(index, word & mask(index)))
+    }
+}
+
+fn ones(index: usize, mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        (word != 0).then(|| {
+            word &= word - 1;
+            index * 64 + bit
+        })
+    })
+}

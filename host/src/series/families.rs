@@ -1,0 +1,58 @@
+//! All families' series, within the package's limit.
+
+use super::TableLimits;
+use super::family::FamilyTable;
+use super::labels::{OTHER, cut};
+use super::layout::Layout;
+use super::plan::FeedPlan;
+
+#[derive(Debug)]
+pub(super) struct Families {
+    pub(super) tables: Vec<FamilyTable>,
+    limits: TableLimits,
+    /// Series that something feeds.
+    pub(super) fed: usize,
+    pub(super) folded: u64,
+    pub(super) trimmed: u64,
+    /// The label block being rendered.
+    block: Vec<u8>,
+}
+
+impl Families {
+    pub(super) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
+        let tables = layouts.into_iter().map(FamilyTable::new).collect();
+        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, block: Vec::new() }
+    }
+
+    /// One more feeder for the series of these labels, which begins if need be. A new label set for which there is no
+    /// room left is folded into the one with `other` in all its columns.
+    pub(super) fn hold<L: AsRef<str>>(&mut self, feed: &FeedPlan, labels: &[L], cpu: usize) -> u32 {
+        let table = &mut self.tables[feed.family];
+        let limit = self.limits.label_bytes;
+        feed.template.render(&mut self.block, |column| cut(labels[column].as_ref(), limit), cpu);
+        let (mut found, mut hash) = table.find(&self.block);
+        let has_room = self.fed < self.limits.series || !feed.template.has_columns();
+        if !has_room && found.is_none_or(|slot| !table.is_fed(slot)) {
+            self.folded += 1;
+            feed.template.render(&mut self.block, |_| OTHER, cpu);
+            (found, hash) = table.find(&self.block);
+        }
+        let slot = found.unwrap_or_else(|| table.create(&self.block, hash));
+        self.fed += usize::from(table.hold(slot));
+        slot
+    }
+
+    /// Room for a burst of new label sets.
+    pub(super) fn reserve(&mut self, feed: &FeedPlan, more: usize) {
+        let room = self.limits.series.saturating_sub(self.fed);
+        self.tables[feed.family].reserve(more.min(room));
+    }
+
+    pub(super) fn release(&mut self, family: usize, slot: u32) {
+        self.fed -= usize::from(self.tables[family].release(slot));
+    }
+
+    pub(super) fn note_trimmed(&mut self, labels: &[&str]) {
+        self.trimmed += labels.iter().filter(|label| label.len() > self.limits.label_bytes).count() as u64;
+    }
+}

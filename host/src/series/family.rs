@@ -1,0 +1,152 @@
+//! The series of one family: label blocks, cells, and how much feeds them.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hasher};
+
+use super::blocks::Blocks;
+use super::layout::Layout;
+use super::schema::Family;
+
+/// Series by slot. A series keeps its slot while it lives, so the order of printing does not change under it; a new one
+/// may take the slot of one that has ended.
+#[derive(Debug)]
+pub(super) struct FamilyTable {
+    pub(super) layout: Layout,
+    /// Cells a series.
+    pub(super) width: usize,
+    /// `width` raw numbers a slot.
+    pub(super) cells: Vec<u64>,
+    blocks: Blocks,
+    by_block: HashTable<u32>,
+    hasher: RandomState,
+    /// Identities (each CPU's, where they are apart) that feed the slot's series.
+    feeders: Vec<u32>,
+    free: Vec<u32>,
+    /// Series that lost their last feeder in this scrape; they end with it unless something feeds them again.
+    idle: Vec<u32>,
+}
+
+impl FamilyTable {
+    pub(super) fn new(layout: Layout) -> Self {
+        let width = layout.width();
+        Self {
+            layout,
+            width,
+            cells: Vec::new(),
+            blocks: Blocks::default(),
+            by_block: HashTable::new(),
+            hasher: RandomState::default(),
+            feeders: Vec::new(),
+            free: Vec::new(),
+            idle: Vec::new(),
+        }
+    }
+
+    /// The series of these labels, if there is one, and their hash.
+    pub(super) fn find(&self, block: &[u8]) -> (Option<u32>, u64) {
+        let hash = hash(&self.hasher, block);
+        (self.by_block.find(hash, |&slot| self.blocks.get(slot) == block).copied(), hash)
+    }
+
+    /// A new series, which nothing feeds yet; `hash` is that of its labels.
+    pub(super) fn create(&mut self, block: &[u8], hashed: u64) -> u32 {
+        let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
+        self.blocks.set(slot, block);
+        if slot as usize == self.feeders.len() {
+            self.feeders.push(0);
+            self.cells.resize(self.cells.len() + self.width, 0);
+        }
+        let (blocks, hasher) = (&self.blocks, &self.hasher);
+        self.by_block.insert_unique(hashed, slot, |&slot| hash(hasher, blocks.get(slot)));
+        slot
+    }
+
+    /// Room for so many more labels, so that a burst of them does not move the table at each doubling.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let (blocks, hasher) = (&self.blocks, &self.hasher);
+        self.by_block.reserve(more, |&slot| hash(hasher, blocks.get(slot)));
+    }
+
+    /// Whether anything feeds the series.
+    pub(super) fn is_fed(&self, slot: u32) -> bool {
+        self.feeders[slot as usize] > 0
+    }
+
+    /// One more feeder; true: it is the first.
+    pub(super) fn hold(&mut self, slot: u32) -> bool {
+        let feeders = &mut self.feeders[slot as usize];
+        *feeders += 1;
+        *feeders == 1
+    }
+
+    /// One feeder less; true: it was the last.
+    pub(super) fn release(&mut self, slot: u32) -> bool {
+        let feeders = &mut self.feeders[slot as usize];
+        *feeders -= 1;
+        let last = *feeders == 0;
+        if last {
+            self.idle.push(slot);
+        }
+        last
+    }
+
+    /// Ends the series that nothing feeds.
+    pub(super) fn end_idle(&mut self) {
+        while let Some(slot) = self.idle.pop() {
+            let hash = hash(&self.hasher, self.blocks.get(slot));
+            // A slot is listed twice when it was fed and left again; fed, it stays.
+            if !self.is_fed(slot)
+                && let Ok(found) = self.by_block.find_entry(hash, |&other| other == slot)
+            {
+                found.remove();
+                let first = slot as usize * self.width;
+                self.cells[first..first + self.width].fill(0);
+                self.blocks.clear(slot);
+                self.free.push(slot);
+            }
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let words = self.cells.capacity() * 2 + self.feeders.capacity() + self.free.capacity();
+        self.blocks.memory() + words * 4 + self.by_block.allocation_size()
+    }
+}
+
+/// The hash of a run of bytes.
+#[inline]
+pub(super) fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(bytes);
+    state.finish()
+}
+
+/// A family and its series, for the exposition.
+#[derive(Debug, Clone, Copy)]
+pub struct FamilySeries<'a> {
+    family: &'a Family,
+    table: &'a FamilyTable,
+}
+
+impl<'a> FamilySeries<'a> {
+    pub(super) fn new(family: &'a Family, table: &'a FamilyTable) -> Self {
+        Self { family, table }
+    }
+
+    pub fn family(&self) -> &'a Family {
+        self.family
+    }
+
+    /// What the cells of each series mean.
+    pub fn layout(&self) -> &'a Layout {
+        &self.table.layout
+    }
+
+    /// Each series that something feeds: its label block, escaped, without braces, and its raw cells.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u64])> + use<'a> {
+        let table = self.table;
+        let fed = table.feeders.iter().zip(table.cells.chunks_exact(table.width)).enumerate();
+        fed.filter(|(_, (feeders, _))| **feeders > 0).map(|(slot, (_, cells))| (table.blocks.get(slot as u32), cells))
+    }
+}

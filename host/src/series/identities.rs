@@ -1,0 +1,231 @@
+//! The identities of one view: the bytes that decide labels, each held once however many entries have them.
+//!
+//! This is what makes ten thousand empty banks of an array one question to the plugin.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::IdentityId;
+use super::family::hash;
+
+/// No identity, no series.
+pub(super) const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// No answer yet.
+    Unanswered,
+    /// Skipped or not understood: no series.
+    Refused,
+    /// Feeds series.
+    Labelled,
+    /// No entry has it: the place is free.
+    Free,
+}
+
+/// Whether entries can have an identity in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    Shared,
+    /// The identity holds all of the key.
+    OneEach,
+}
+
+#[derive(Debug)]
+pub(super) struct Identities {
+    size: usize,
+    bytes: Vec<u8>,
+    /// Absent where every entry has an identity of its own, which then need not be looked for.
+    by_bytes: Option<HashTable<u32>>,
+    hasher: RandomState,
+    /// Entries that have the identity.
+    entries: Vec<u32>,
+    standing: Vec<Standing>,
+    /// Whether an answer is wanted: the first, or a new one.
+    wanted: Vec<bool>,
+    unseen: Vec<IdentityId>,
+    /// How many of the wanted have no labels to go on with.
+    starved: usize,
+    free: Vec<u32>,
+    /// Those that lost their last entry since they were last looked through.
+    orphans: Vec<u32>,
+}
+
+impl Identities {
+    pub(super) fn new(size: usize, sharing: Sharing) -> Self {
+        Self {
+            size,
+            bytes: Vec::new(),
+            by_bytes: (sharing == Sharing::Shared).then(HashTable::new),
+            hasher: RandomState::default(),
+            entries: Vec::new(),
+            standing: Vec::new(),
+            wanted: Vec::new(),
+            unseen: Vec::new(),
+            starved: 0,
+            free: Vec::new(),
+            orphans: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: u32) -> &[u8] {
+        &self.bytes[id as usize * self.size..][..self.size]
+    }
+
+    /// One more entry has the identity.
+    pub(super) fn hold(&mut self, identity: &[u8]) -> u32 {
+        if self.by_bytes.is_none() {
+            return self.add(identity);
+        }
+        let hashed = hash(&self.hasher, identity);
+        if let Some(&id) = self.by_bytes.as_ref().and_then(|table| table.find(hashed, |&id| self.get(id) == identity)) {
+            self.entries[id as usize] += 1;
+            return id;
+        }
+        let id = self.add(identity);
+        let (bytes, hasher, size) = (&self.bytes, &self.hasher, self.size);
+        if let Some(table) = &mut self.by_bytes {
+            table.insert_unique(hashed, id, |&id| hash(hasher, &bytes[id as usize * size..][..size]));
+        }
+        id
+    }
+
+    /// One entry less has the identity.
+    pub(super) fn release(&mut self, id: u32) {
+        self.entries[id as usize] -= 1;
+        if self.entries[id as usize] == 0 {
+            self.orphans.push(id);
+        }
+    }
+
+    /// Forgets the identities without entries; `forget` hears of each.
+    pub(super) fn drop_orphans(&mut self, mut forget: impl FnMut(u32)) {
+        let mut unseen_changed = false;
+        while let Some(id) = self.orphans.pop() {
+            // Listed, it may have an entry again, or be listed twice.
+            if self.entries[id as usize] == 0 && self.standing[id as usize] != Standing::Free {
+                self.remove(id);
+                unseen_changed |= self.settle_want(id);
+                forget(id);
+                self.standing[id as usize] = Standing::Free;
+                self.free.push(id);
+            }
+        }
+        if unseen_changed {
+            self.trim_unseen();
+        }
+    }
+
+    /// Whether any entry has it.
+    pub(super) fn is_held(&self, id: u32) -> bool {
+        self.entries.get(id as usize).is_some_and(|&entries| entries > 0)
+    }
+
+    #[inline]
+    pub(super) fn standing(&self, id: u32) -> Standing {
+        self.standing[id as usize]
+    }
+
+    /// Whether the entries of an identity wait for an answer to be counted at all.
+    #[inline]
+    pub(super) fn is_starved(&self, id: u32) -> bool {
+        self.wanted[id as usize] && self.standing[id as usize] != Standing::Labelled
+    }
+
+    pub(super) fn starved(&self) -> usize {
+        self.starved
+    }
+
+    /// Takes an answer in; the one before is returned.
+    pub(super) fn answered(&mut self, id: u32, standing: Standing) -> Standing {
+        self.settle_want(id);
+        std::mem::replace(&mut self.standing[id as usize], standing)
+    }
+
+    /// Asks again about each identity that `changed` picks.
+    pub(super) fn ask_again(&mut self, mut changed: impl FnMut(&[u8]) -> bool) {
+        for id in 0..self.entries.len() as u32 {
+            let idle = self.entries[id as usize] == 0 || self.wanted[id as usize];
+            if !idle && changed(self.get(id)) {
+                self.want(id);
+            }
+        }
+    }
+
+    pub(super) fn unseen(&self) -> &[IdentityId] {
+        &self.unseen
+    }
+
+    /// How many an answer is wanted for.
+    pub(super) fn wanted(&self) -> usize {
+        self.unseen.iter().filter(|id| self.wanted[id.0 as usize]).count()
+    }
+
+    /// Takes those with an answer off the list.
+    pub(super) fn trim_unseen(&mut self) {
+        let wanted = &self.wanted;
+        self.unseen.retain(|id| wanted[id.0 as usize]);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn reserve(&mut self, more: usize) {
+        let (bytes, hasher, size) = (&self.bytes, &self.hasher, self.size);
+        if let Some(table) = &mut self.by_bytes {
+            table.reserve(more, |&id| hash(hasher, &bytes[id as usize * size..][..size]));
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let words = self.entries.capacity() + self.free.capacity() + self.orphans.capacity() + self.unseen.capacity();
+        self.bytes.capacity()
+            + words * 4
+            + self.standing.capacity()
+            + self.wanted.capacity()
+            + self.by_bytes.as_ref().map_or(0, HashTable::allocation_size)
+    }
+
+    fn add(&mut self, identity: &[u8]) -> u32 {
+        let id = self.free.pop().unwrap_or(self.entries.len() as u32);
+        if id as usize == self.entries.len() {
+            self.bytes.extend_from_slice(identity);
+            self.entries.push(1);
+            self.standing.push(Standing::Unanswered);
+            self.wanted.push(false);
+        } else {
+            self.bytes[id as usize * self.size..][..self.size].copy_from_slice(identity);
+            self.entries[id as usize] = 1;
+            self.standing[id as usize] = Standing::Unanswered;
+        }
+        self.want(id);
+        id
+    }
+
+    fn remove(&mut self, id: u32) {
+        let hashed = hash(&self.hasher, self.get(id));
+        if let Some(table) = &mut self.by_bytes
+            && let Ok(found) = table.find_entry(hashed, |&other| other == id)
+        {
+            found.remove();
+        }
+    }
+
+    fn want(&mut self, id: u32) {
+        self.wanted[id as usize] = true;
+        self.starved += usize::from(self.is_starved(id));
+        self.unseen.push(IdentityId(id));
+    }
+
+    /// No answer is wanted any more; whether one was.
+    fn settle_want(&mut self, id: u32) -> bool {
+        self.starved -= usize::from(self.is_starved(id));
+        std::mem::take(&mut self.wanted[id as usize])
+    }
+}

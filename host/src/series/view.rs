@@ -1,0 +1,352 @@
+//! One view's entries and identities, and the series that they feed.
+
+use super::Answer;
+use super::counting::{Ledger, count, rebase};
+use super::entries::{Entries, Rows};
+use super::families::Families;
+use super::identities::{Identities, NONE, Standing};
+use super::plan::{FeedPlan, Plan};
+use super::schema::{Field, Part};
+use crate::snapshot::{Keys, Snapshot};
+
+/// New entries in one scrape from which on it is worth making room for their identities beforehand.
+const BURST: usize = 4096;
+
+#[derive(Debug)]
+pub(super) struct ViewTable {
+    pub(super) plan: Plan,
+    pub(super) identities: Identities,
+    pub(super) entries: Entries,
+    /// By feed: each entry's raw numbers, with CPUs apart each CPU's; of events what they have brought and no series
+    /// has been given yet.
+    pub(super) last: Vec<Vec<u64>>,
+    /// By feed: each identity's series, with CPUs apart each CPU's.
+    pub(super) targets: Vec<Vec<u32>>,
+    /// By identity.
+    buckets: Vec<u32>,
+    /// By identity, where events keep CPUs apart: the answer, for series of CPUs that have written nothing so far.
+    pub(super) labels: Vec<Box<[Box<str>]>>,
+    /// CPUs a row; of events one more than the highest seen.
+    pub(super) cpus: usize,
+    /// Rows of this scrape, and their entries, that could not be counted for want of an answer.
+    waiting: Vec<(u32, u32)>,
+    /// Whether an entry may have been counted and be without series now.
+    has_lapsed: bool,
+    /// Whether an answer has come since the last settling.
+    pub(super) has_answers: bool,
+    pub(super) scratch: Vec<u8>,
+    pub(super) event_limit: usize,
+    pub(super) lost_events: u64,
+    pub(super) refused: u64,
+}
+
+impl ViewTable {
+    pub(super) fn new(plan: Plan, event_limit: usize) -> Self {
+        let cpu_bytes = if plan.is_events() && plan.by_cpu() { 4 } else { 0 };
+        let key_size = if plan.is_events() { plan.identity_size + cpu_bytes } else { plan.key_size };
+        Self {
+            identities: Identities::new(plan.identity_size, plan.sharing()),
+            entries: Entries::new(key_size),
+            last: plan.feeds.iter().map(|_| Vec::new()).collect(),
+            targets: plan.feeds.iter().map(|_| Vec::new()).collect(),
+            buckets: Vec::new(),
+            labels: Vec::new(),
+            cpus: 1,
+            waiting: Vec::new(),
+            has_lapsed: false,
+            has_answers: false,
+            scratch: Vec::new(),
+            event_limit,
+            lost_events: 0,
+            refused: 0,
+            plan,
+        }
+    }
+
+    /// Whether the snapshot has the shape that the schema and the snapshots before it promise.
+    pub(super) fn fits(&self, snapshot: &Snapshot) -> bool {
+        let keys_fit = match &snapshot.keys {
+            Keys::Index => self.plan.key_size == 4,
+            Keys::Bytes { size, bytes } => *size == self.plan.key_size && bytes.len() == snapshot.len * size,
+            Keys::Events { .. } => self.plan.is_events(),
+        };
+        let cpus_fit =
+            snapshot.cpus > 0 && (self.entries.live() == 0 || self.plan.is_events() || snapshot.cpus == self.cpus);
+        keys_fit && cpus_fit && snapshot.values.len() >= snapshot.len * snapshot.row_stride()
+    }
+
+    pub(super) fn observe(&mut self, snapshot: &Snapshot, families: &mut Families) {
+        match &snapshot.keys {
+            Keys::Events { cpus } => self.observe_events(snapshot, cpus, families),
+            Keys::Index => {
+                self.entries.meet_index(snapshot.len);
+                self.observe_rows(snapshot, families);
+            }
+            Keys::Bytes { bytes, .. } => {
+                self.entries.meet_keys(bytes, snapshot.complete);
+                self.observe_rows(snapshot, families);
+            }
+        }
+    }
+
+    /// Counts what has been labelled since the snapshot was observed.
+    pub(super) fn settle(&mut self, snapshot: &Snapshot, families: &mut Families) {
+        self.give_answered(families);
+        if std::mem::take(&mut self.has_answers) {
+            self.each_feed(families, |feed, _, waiting, ledger| {
+                let rows = waiting.iter().map(|&(row, entry)| (row as usize, entry as usize));
+                count(feed, snapshot, rows, ledger);
+            });
+        }
+    }
+
+    /// Takes in what the plugin said of an identity.
+    pub(super) fn answer(&mut self, id: u32, answer: Answer<'_>, families: &mut Families) {
+        if !self.identities.is_held(id) {
+            return;
+        }
+        let labels = self.understood(answer);
+        self.refused += u64::from(labels.is_none() && answer != Answer::Skip);
+        let standing = if labels.is_some() { Standing::Labelled } else { Standing::Refused };
+        let before = self.identities.answered(id, standing);
+        self.has_answers = true;
+        if before == Standing::Labelled {
+            self.has_lapsed |= labels.is_none();
+            self.release_series(id, families);
+        }
+        if let Some((labels, bucket)) = labels {
+            families.note_trimmed(labels);
+            if self.plan.has_buckets {
+                self.buckets[id as usize] = bucket;
+            }
+            self.hold_series(id, labels, families);
+        }
+    }
+
+    /// The end of a scrape.
+    pub(super) fn finish(&mut self) {
+        self.waiting.clear();
+        let (plan, last, cpus) = (&self.plan, &mut self.last, self.cpus);
+        self.entries.renumber(|order| {
+            for (feed, last) in plan.feeds.iter().zip(last) {
+                let stride = feed.take.lanes() * if feed.by_cpu { cpus } else { 1 };
+                *last = order.iter().flat_map(|&entry| &last[entry as usize * stride..][..stride]).copied().collect();
+            }
+        });
+    }
+
+    /// CPUs of a feed that have a series each.
+    pub(super) fn apart(&self, feed: usize) -> usize {
+        if self.plan.feeds[feed].by_cpu { self.cpus } else { 1 }
+    }
+
+    /// Forgets identities without entries.
+    pub(super) fn drop_orphans(&mut self, families: &mut Families) {
+        let mut orphans = std::mem::take(&mut self.entries.gone);
+        for entry in orphans.drain(..) {
+            self.identities.release(self.entries.identity[entry as usize]);
+            self.entries.identity[entry as usize] = NONE;
+        }
+        self.entries.gone = orphans;
+        let mut forgotten = Vec::new();
+        self.identities.drop_orphans(|id| forgotten.push(id));
+        for id in forgotten {
+            self.release_series(id, families);
+        }
+    }
+
+    /// Room for what is kept by entry and by identity.
+    pub(super) fn make_room(&mut self) {
+        let (entries, identities) = (self.entries.slots(), self.identities.slots());
+        for feed in 0..self.plan.feeds.len() {
+            let apart = self.apart(feed);
+            let kept = if self.plan.is_events() { 1 } else { apart };
+            self.last[feed].resize(entries * kept * self.plan.feeds[feed].take.lanes(), 0);
+            self.targets[feed].resize(identities * apart, NONE);
+        }
+        if self.plan.has_buckets {
+            self.buckets.resize(identities, 0);
+        }
+        if self.plan.is_events() && self.plan.by_cpu() {
+            self.labels.resize(identities, Box::default());
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let last: usize = self.last.iter().map(Vec::capacity).sum();
+        let targets: usize = self.targets.iter().map(Vec::capacity).sum();
+        let rows = self.buckets.capacity() + self.waiting.capacity() * 2;
+        self.identities.memory() + self.entries.memory() + last * 8 + (targets + rows) * 4
+    }
+
+    fn observe_rows(&mut self, snapshot: &Snapshot, families: &mut Families) {
+        self.cpus = snapshot.cpus;
+        self.expect_burst(families);
+        self.identify_born(snapshot);
+        if self.plan.identity_in_value {
+            self.identify_changed(snapshot);
+        }
+        self.make_room();
+        self.clear_born();
+        self.drop_orphans(families);
+        self.find_waiting(snapshot.len);
+        let has_lapsed = self.has_lapsed;
+        self.each_feed(families, |feed, entries, _, ledger| match entries.rows(snapshot.len) {
+            Rows::InStep(len) => tally(feed, snapshot, (0..len).map(|row| (row, row)), has_lapsed, ledger),
+            Rows::Mapped(order) => {
+                let rows = order.iter().enumerate().map(|(row, &entry)| (row, entry as usize));
+                tally(feed, snapshot, rows, has_lapsed, ledger);
+            }
+        });
+    }
+
+    /// Tables that have to take many new ones at once grow once.
+    fn expect_burst(&mut self, families: &mut Families) {
+        let born = self.entries.born.len();
+        if born > BURST && self.plan.identity_size >= self.plan.key_size {
+            self.identities.reserve(born);
+            for feed in &self.plan.feeds {
+                families.reserve(feed, born);
+            }
+        }
+    }
+
+    /// Gives each new entry its identity.
+    fn identify_born(&mut self, snapshot: &Snapshot) {
+        for at in 0..self.entries.born.len() {
+            let (row, entry) = self.entries.born[at];
+            self.gather(snapshot, row as usize);
+            self.entries.identity[entry as usize] = self.identities.hold(&self.scratch);
+        }
+    }
+
+    /// Finds the rows whose values name another identity than last time, as a bank that is taken into use does.
+    fn identify_changed(&mut self, snapshot: &Snapshot) {
+        for row in 0..snapshot.len {
+            let entry = self.entries.of_row(row) as usize;
+            let before = self.entries.identity[entry];
+            if self.is_of(snapshot, row, before) {
+                continue;
+            }
+            self.gather(snapshot, row);
+            self.has_lapsed |= self.identities.standing(before) == Standing::Labelled;
+            self.entries.identity[entry] = self.identities.hold(&self.scratch);
+            self.identities.release(before);
+        }
+    }
+
+    /// Whether a row has this identity.
+    fn is_of(&self, snapshot: &Snapshot, row: usize, id: u32) -> bool {
+        let mut rest = self.identities.get(id);
+        self.plan.identity.iter().all(|field| {
+            let (part, after) = rest.split_at(field.length);
+            rest = after;
+            match field.part {
+                Part::Key => true, // an entry's key never changes
+                Part::Value => &snapshot.row(row)[field.offset..field.offset + field.length] == part,
+            }
+        })
+    }
+
+    /// Puts a row's identity into `scratch`.
+    pub(super) fn gather(&mut self, snapshot: &Snapshot, row: usize) {
+        let index = (row as u32).to_le_bytes();
+        let key = match &snapshot.keys {
+            Keys::Index => &index[..],
+            Keys::Bytes { size, bytes } => &bytes[row * size..][..*size],
+            Keys::Events { .. } => &[],
+        };
+        self.scratch.clear();
+        for &Field { part, offset, length } in &self.plan.identity {
+            let bytes = if part == Part::Key { key } else { snapshot.row(row) };
+            self.scratch.extend_from_slice(&bytes[offset..offset + length]);
+        }
+    }
+
+    /// A new entry starts from nothing, whatever had its place before.
+    fn clear_born(&mut self) {
+        for feed in 0..self.plan.feeds.len() {
+            let stride = self.apart(feed) * self.plan.feeds[feed].take.lanes();
+            for &(_, entry) in &self.entries.born {
+                self.last[feed][entry as usize * stride..][..stride].fill(0);
+            }
+        }
+    }
+
+    fn find_waiting(&mut self, len: usize) {
+        self.waiting.clear();
+        if self.identities.starved() == 0 {
+            return;
+        }
+        for row in 0..len {
+            let entry = self.entries.of_row(row);
+            if self.identities.is_starved(self.entries.identity[entry as usize]) {
+                self.waiting.push((row as u32, entry));
+            }
+        }
+    }
+
+    fn each_feed(
+        &mut self,
+        families: &mut Families,
+        mut each: impl FnMut(&FeedPlan, &Entries, &[(u32, u32)], &mut Ledger<'_>),
+    ) {
+        for (index, feed) in self.plan.feeds.iter().enumerate() {
+            let table = &mut families.tables[feed.family];
+            let mut ledger = Ledger {
+                identity: &self.entries.identity,
+                targets: &self.targets[index],
+                buckets: &self.buckets,
+                last: &mut self.last[index],
+                cells: &mut table.cells,
+                width: table.width,
+            };
+            each(feed, &self.entries, &self.waiting, &mut ledger);
+        }
+    }
+
+    /// What an answer gives: labels and bucket, or nothing.
+    fn understood<'a>(&self, answer: Answer<'a>) -> Option<(&'a [&'a str], u32)> {
+        let Answer::Series { labels, bucket } = answer else { return None };
+        let bucket = if self.plan.has_buckets { bucket? } else { 0 };
+        (labels.len() == self.plan.columns && self.plan.takes_bucket(bucket)).then_some((labels, bucket))
+    }
+
+    fn hold_series(&mut self, id: u32, labels: &[&str], families: &mut Families) {
+        for (index, feed) in self.plan.feeds.iter().enumerate() {
+            if feed.by_cpu && self.plan.is_events() {
+                self.labels[id as usize] = labels.iter().map(|&label| label.into()).collect();
+                continue; // a CPU's series begins with its first event
+            }
+            let apart = if feed.by_cpu { self.cpus } else { 1 };
+            for cpu in 0..apart {
+                self.targets[index][id as usize * apart + cpu] = families.hold(feed, labels, cpu);
+            }
+        }
+    }
+
+    fn release_series(&mut self, id: u32, families: &mut Families) {
+        for feed in 0..self.plan.feeds.len() {
+            let apart = self.apart(feed);
+            for target in &mut self.targets[feed][id as usize * apart..][..apart] {
+                if *target != NONE {
+                    families.release(self.plan.feeds[feed].family, *target);
+                    *target = NONE;
+                }
+            }
+        }
+    }
+}
+
+fn tally(
+    feed: &FeedPlan,
+    snapshot: &Snapshot,
+    rows: impl Iterator<Item = (usize, usize)> + Clone,
+    has_lapsed: bool,
+    ledger: &mut Ledger<'_>,
+) {
+    if has_lapsed {
+        rebase(feed, snapshot, rows.clone(), ledger);
+    }
+    count(feed, snapshot, rows, ledger);
+}

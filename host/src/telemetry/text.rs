@@ -1,0 +1,47 @@
+//! Text 0.0.4 from the OpenMetrics that `prometheus-client` writes, which has no writer for the older form.
+
+/// Rewrites metadata: a counter is named with its `_total`, an info is a gauge, units and the end mark go.
+pub fn from_openmetrics(openmetrics: &str) -> String {
+    let mut text = String::with_capacity(openmetrics.len());
+    let mut help: Option<(&str, &str)> = None;
+    for line in openmetrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), rest) => help = Some((name, rest.unwrap_or_default())),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", "counter"),
+                    "info" => ("_info", "gauge"),
+                    "unknown" => ("", "untyped"),
+                    other => ("", other),
+                };
+                if let Some((_, help)) = help.take().filter(|(helped, _)| *helped == name) {
+                    text.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+                }
+                text.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            }
+            (Some("#"), ..) => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_renamed_and_samples_stay() {
+        let openmetrics = "# HELP a_seconds Time spent.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
+                           a_seconds_total{x=\"# TYPE\"} 1.5\n# HELP b Build.\n# TYPE b info\nb_info{v=\"1\"} 1\n\
+                           # HELP c C.\n# TYPE c gauge\nc 2\n# EOF\n";
+        let text = "# HELP a_seconds_total Time spent.\n# TYPE a_seconds_total counter\n\
+                    a_seconds_total{x=\"# TYPE\"} 1.5\n# HELP b_info Build.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n\
+                    # HELP c C.\n# TYPE c gauge\nc 2\n";
+        assert_eq!(from_openmetrics(openmetrics), text);
+    }
+}

@@ -1,0 +1,117 @@
+//! Counts are the kernel's: over mixed I/O of every kind, `_count` by device and operation grows by exactly what
+//! `/sys/block/DEV/stat` says was completed.
+//!
+//! The disk is the test's own, and what is compared is taken when nothing was in flight on it before and after. So nothing has to be
+//! forgiven: neither I/O by others nor requests that one side has seen and the other has not yet.
+
+use std::{fs, path::Path, process::Command};
+
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Stat, committed, needs, output};
+
+use crate::alone;
+
+#[test]
+fn counts_grow_as_the_kernels_own() {
+    needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
+    let _alone = alone();
+    holds(&committed(), &Disk::file_backed());
+}
+
+#[test]
+fn counts_by_flags_add_up_to_the_kernels_own() {
+    needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "targ_per_flag: false", "targ_per_flag: true");
+    folder.amend("biolatency", "per_flag: false ", "per_flag: true ");
+    let served = holds(folder.path(), &Disk::file_backed());
+    let flags: Vec<_> = served.samples().filter_map(|sample| sample.labels.get("flags")).collect();
+    assert!(flags.iter().any(|flags| flags.contains("Sync")), "{flags:?}");
+}
+
+/// From insertion into the scheduler: requests are inserted, merged and requeued before they are issued.
+#[test]
+fn counts_from_insertion_grow_as_the_kernels_own() {
+    needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "programs: [", "programs: [block_rq_insert, block_rq_merge, ");
+    folder.amend("biolatency", "targ_queued: false", "targ_queued: true");
+    let disk = Disk::file_backed();
+    disk.set("queue/scheduler", "mq-deadline");
+    holds(folder.path(), &disk);
+}
+
+/// Requests that completed while no host ran are nobody's, and neither are they the next host's.
+#[test]
+fn counts_begin_when_the_host_does() {
+    needs!(Root, Tool("fio"));
+    let _alone = alone();
+    let disk = Disk::file_backed();
+    Fio::run(&disk.device(), &["--rw=read", "--bs=4k", "--number_ios=100"]);
+    let host = Ebhost::start(&committed());
+    let (served, stat) = disk.at_rest(|| host.scrape());
+    assert!(stat.reads >= 100, "{stat:?}");
+    assert_eq!(served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]), None);
+    host.stop();
+}
+
+/// Holds the growth of one against the growth of the other, and gives what was served last.
+fn holds(plugins: &Path, disk: &Disk) -> Exposition {
+    let host = Ebhost::start(plugins);
+    let (first, kernel_first) = disk.at_rest(|| host.scrape());
+    let fio = load(disk);
+    let (last, kernel_last) = disk.at_rest(|| host.scrape());
+
+    let kernel = kernel_last - kernel_first;
+    assert_eq!(counted(&last, disk) - counted(&first, disk), kernel, "ebhost's counts (left) and the kernel's (right)");
+    assert!(kernel.reads >= fio.reads.count && fio.reads.count > 500, "{kernel:?}, {fio:?}");
+    assert!(kernel.writes >= fio.writes.count && fio.writes.count > 500, "{kernel:?}, {fio:?}");
+    assert!(kernel.discards >= 200 && kernel.flushes >= 100, "{kernel:?}");
+    host.stop();
+    last
+}
+
+/// Reads, writes and fsyncs that overlap; discards; zeroes; writes that are flushed one by one; a file system.
+fn load(disk: &Disk) -> Fio {
+    let device = disk.device();
+    let mixed = ["--rw=randrw", "--bsrange=4k-64k", "--ioengine=libaio", "--iodepth=8", "--fsync=16", "--number_ios=4000"];
+    let fio = Fio::run(&device, &mixed);
+    Fio::run(&device, &["--rw=write", "--bs=4k", "--direct=0", "--size=16m", "--fsync=64"]);
+    Fio::run(&device, &["--rw=randtrim", "--bs=64k", "--number_ios=200"]);
+    Fio::run(&device, &["--rw=randwrite", "--bs=4k", "--sync=dsync", "--numjobs=4", "--group_reporting", "--number_ios=100"]);
+    output(Command::new("blkdiscard").args(["--zeroout", "--length", "8MiB"]).arg(&device));
+    file_system(disk);
+    fio
+}
+
+fn file_system(disk: &Disk) {
+    output(Command::new("mkfs.ext4").args(["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg(disk.device()));
+    let mounted = disk.mount();
+    for round in 0..5 {
+        let file = mounted.path().join(round.to_string());
+        fs::write(&file, vec![7; 1 << 20]).and_then(|()| fs::File::open(&file)?.sync_all()).expect("a file is written");
+        fs::remove_file(&file).expect("our own file");
+    }
+    output(Command::new("fstrim").arg(mounted.path()));
+}
+
+/// What is served of a disk, added up as `stat` adds it up.
+fn counted(served: &Exposition, disk: &Disk) -> Stat {
+    let mut counted = Stat { reads: 0, writes: 0, discards: 0, flushes: 0, in_flight: 0 };
+    for sample in served.samples().filter(|sample| sample.name == "ebhost_bio_latency_seconds_count") {
+        if sample.labels["device"] != disk.name() {
+            continue;
+        }
+        let field = match sample.labels["operation"].as_str() {
+            "read" => &mut counted.reads,
+            "discard" => &mut counted.discards,
+            "flush" => &mut counted.flushes,
+            // An empty write that only asks for a flush is a write to `stat`.
+            "write" | "preflush" | "write_zeroes" => &mut counted.writes,
+            other => panic!("{other} on a loop device: {sample:?}"),
+        };
+        *field += sample.value as u64;
+    }
+    counted
+}

@@ -1,0 +1,104 @@
+//! Latencies are true: on a disk whose every request takes a known time, nearly all fall into the bucket that holds it and
+//! none below, and the mean is fio's.
+
+use std::time::Duration;
+
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, committed, needs};
+
+use crate::alone;
+
+/// A delay in the middle of a bucket, and the bucket's bounds in seconds.
+struct Known {
+    delay: Duration,
+    above: f64,
+    up_to: f64,
+}
+
+const SHORT: Known = Known { delay: Duration::from_millis(3), above: 0.002048, up_to: 0.004096 };
+const LONG: Known = Known { delay: Duration::from_millis(12), above: 0.008192, up_to: 0.016384 };
+
+const READ: [&str; 3] = ["--rw=randread", "--bs=4k", "--number_ios=300"];
+const WRITE: [&str; 3] = ["--rw=randwrite", "--bs=4k", "--number_ios=300"];
+
+/// The rig itself: if this fails, the others say nothing about ebhost.
+#[test]
+fn a_slow_disk_is_as_slow_as_it_says() {
+    needs!(Root, Fuse, Tool("fio"));
+    let _alone = alone();
+    let disk = Disk::delayed(LONG.delay);
+    let before = disk.stat();
+    let fio = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=50"]);
+    assert_eq!(fio.reads.count, 50);
+    assert!((disk.stat() - before).reads >= 50, "{:?}", disk.stat() - before);
+    assert!((12..15).contains(&fio.reads.mean.as_millis()), "{:?}", fio.reads.mean);
+}
+
+#[test]
+fn reads_of_3_ms_are_counted_as_such() {
+    needs!(Root, Fuse, Tool("fio"));
+    holds(&SHORT, "read", &READ, |fio| &fio.reads);
+}
+
+#[test]
+fn reads_of_12_ms_are_counted_as_such() {
+    needs!(Root, Fuse, Tool("fio"));
+    holds(&LONG, "read", &READ, |fio| &fio.reads);
+}
+
+#[test]
+fn writes_of_12_ms_are_counted_as_such() {
+    needs!(Root, Fuse, Tool("fio"));
+    holds(&LONG, "write", &WRITE, |fio| &fio.writes);
+}
+
+/// Eight at a time: a request that completes is held against its own start, not against another's.
+#[test]
+fn reads_that_overlap_keep_their_own_latency() {
+    needs!(Root, Fuse, Tool("fio"));
+    let overlapping = [&READ[..], &["--ioengine=libaio", "--iodepth=8"]].concat();
+    holds(&LONG, "read", &overlapping, |fio| &fio.reads);
+}
+
+/// What waits for a throttle waits before it becomes a request: fio sees that, the disk's latency does not.
+#[test]
+fn a_throttle_does_not_shift_latencies() {
+    needs!(Root, Fuse, Tool("fio"), BlkThrottle);
+    let _alone = alone();
+    let disk = Disk::delayed(SHORT.delay);
+    let host = Ebhost::start(&committed());
+    let throttled = Throttled::reads(&disk, 25);
+    let fio = Fio::run_by(throttled.starter().arg("fio"), &disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=75"]);
+    assert!(fio.reads.mean > 5 * SHORT.delay, "the throttle does not throttle: {:?}", fio.reads.mean);
+    let served = histogram(&disk.at_rest(|| host.scrape()).0, &disk, "read");
+    in_their_bucket(&served, &SHORT);
+    let shift = served.mean() - SHORT.delay.as_secs_f64();
+    assert!((0.0..0.001).contains(&shift), "{shift} s above the disk's own latency");
+    host.stop();
+}
+
+fn holds(known: &Known, operation: &str, args: &[&str], side: fn(&Fio) -> &Side) {
+    let _alone = alone();
+    let disk = Disk::delayed(known.delay);
+    let host = Ebhost::start(&committed());
+    let fio = Fio::run(&disk.device(), args);
+    let side = side(&fio);
+    let (served, stat) = disk.at_rest(|| host.scrape());
+    let served = histogram(&served, &disk, operation);
+    assert!(side.count == 300 && served.count >= side.count, "{side:?}, {stat:?}, {served:?}");
+    in_their_bucket(&served, known);
+    let ratio = served.mean() / side.mean.as_secs_f64();
+    assert!((0.95..1.05).contains(&ratio), "mean {} s, fio's is {:?}", served.mean(), side.mean);
+    host.stop();
+}
+
+fn histogram(served: &Exposition, disk: &Disk, operation: &str) -> Histogram {
+    let labels = [("device", disk.name()), ("operation", operation)];
+    served.histogram("ebhost_bio_latency_seconds", &labels).unwrap_or_else(|| panic!("{labels:?} is not served"))
+}
+
+fn in_their_bucket(served: &Histogram, known: &Known) {
+    let below = served.at_most(known.above);
+    assert_eq!(below, 0, "faster than the disk can be: {served:?}");
+    let right = served.at_most(known.up_to) - below;
+    assert!(right * 100 >= served.count * 95, "{right} of {} in the right bucket: {served:?}", served.count);
+}

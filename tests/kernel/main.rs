@@ -1,0 +1,15 @@
+//! What is served is what the kernel did: counts and latencies, against the kernel's own counts and fio's.
+//!
+//! Every test has disks of its own, so I/O by others is not in what it compares. Latencies suffer from load, so these
+//! tests run one at a time.
+
+mod counts;
+mod latencies;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by each test while it runs.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,46 @@
+//! What a user other than root needs: CAP_BPF and CAP_PERFMON, and nothing else.
+
+use ebhost_tests::{Disk, Fio, Start, committed, needs};
+
+/// `nobody`, with these capabilities of all.
+const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"];
+
+#[test]
+fn two_capabilities_are_enough() {
+    needs!(Root, Tool("fio"), Tool("setpriv"));
+    let disk = Disk::file_backed();
+    let two = ["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon", "--bounding-set=-all,+bpf,+perfmon"];
+    let host = Start::by(&[&NOBODY[..], &two].concat(), &committed()).args(&["--strict"]).listening();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
+    assert!(status.contains("\nUid:\t65534\t65534\t65534\t65534\n"), "{status}");
+    assert!(status.contains("\nCapEff:\t000000c000000000\n"), "{status}");
+
+    let before = disk.stat();
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
+    let (served, stat) = disk.at_rest(|| host.scrape());
+    let reads = served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]);
+    assert_eq!(reads, Some((stat - before).reads as f64));
+    host.stop();
+}
+
+#[test]
+fn without_them_the_message_says_what_is_there_and_what_is_needed() {
+    needs!(Root, Tool("setpriv"));
+    let none = [&NOBODY[..], &["--bounding-set=-all"]].concat();
+    let host = Start::by(&none, &committed()).listening();
+    let served = host.scrape();
+    assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(0.0));
+    let log = host.stop();
+    let errors: Vec<_> = log.lines().into_iter().filter(|line| line.level == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{}", log.text());
+    for part in [
+        "biolatency/biolatency.bpf.o: ",
+        ": not permitted; found user 65534 with the effective capabilities 0000000000000000, ",
+        "expected root, or CAP_BPF and CAP_PERFMON (`setcap cap_bpf,cap_perfmon+ep` on the binary",
+    ] {
+        assert!(errors[0].text.contains(part), "expected `{part}` in: {}", errors[0].text);
+    }
+
+    let ended = Start::by(&none, &committed()).args(&["--strict"]).ended();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
+}

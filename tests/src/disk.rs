@@ -1,0 +1,190 @@
+//! Disks of the test's own: loop devices, so all I/O on them is the test's and the kernel's own doing.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    folder::Folder,
+    process::{Running, output, wait_until},
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A loop device. It is detached, and what is below it goes, when it is dropped.
+#[derive(Debug)]
+pub struct Disk {
+    name: String,
+    /// The last one that holds the device, which the kernel detaches by itself when nobody does: also when we are killed.
+    held: Option<File>,
+    _folder: Folder,
+    server: Option<Running>,
+}
+
+/// A file system that is mounted in a folder of its own.
+#[derive(Debug)]
+pub struct Mounted(Folder);
+
+/// `/sys/block/NAME/stat`: what the kernel completed, and what is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    pub reads: u64,
+    pub writes: u64,
+    pub discards: u64,
+    pub flushes: u64,
+    pub in_flight: u64,
+}
+
+impl Disk {
+    /// Over a file on the disk below, 128 MiB; it takes discards.
+    pub fn file_backed() -> Self {
+        let folder = Folder::new();
+        let file = folder.path().join("disk");
+        File::create(&file).and_then(|file| file.set_len(128 * MIB)).expect("a file in our own folder");
+        Self::over(&file, folder, None)
+    }
+
+    /// Whose every read and write takes this long.
+    pub fn delayed(delay: Duration) -> Self {
+        let folder = Folder::new();
+        let mut command = Command::new(server_program());
+        command.arg(folder.path()).arg(delay.as_micros().to_string()).arg((64 * MIB).to_string());
+        let mut server = Running::start(command.stdout(Stdio::piped()));
+        let mut ready = String::new();
+        let stdout = server.child().stdout.take().expect("stdout is a pipe");
+        BufReader::new(stdout).read_line(&mut ready).expect("its first line is text");
+        assert_eq!(ready, "ready\n", "the file system of the slow file is not mounted");
+        let disk = Self::over(&folder.path().join("disk"), folder, Some(server));
+        // The device holds the file; the folder is free again, and the file system goes with the device.
+        output(Command::new("umount").arg("--lazy").arg(disk._folder.path()));
+        disk
+    }
+
+    fn over(file: &Path, folder: Folder, server: Option<Running>) -> Self {
+        let device = output(Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(file));
+        let device = device.trim();
+        let held = OpenOptions::new().read(true).open(device).expect("the device that was just made");
+        // As long as it is held this only makes the kernel detach it at the last close.
+        output(Command::new("losetup").args(["--detach", device]));
+        let name = device.trim_start_matches("/dev/").to_owned();
+        let disk = Self { name, held: Some(held), _folder: folder, server };
+        let is_direct = disk.attribute("loop/dio");
+        assert_eq!(is_direct, "1", "{} caches what is below it, so its latencies are not the file's", disk.name);
+        disk
+    }
+
+    /// As in /sys/block and in the label `device`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn device(&self) -> PathBuf {
+        Path::new("/dev").join(&self.name)
+    }
+
+    /// `MAJOR:MINOR`.
+    pub fn number(&self) -> String {
+        self.attribute("dev")
+    }
+
+    /// One of its files in /sys/block.
+    pub fn attribute(&self, name: &str) -> String {
+        let path = self.sysfs(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
+    }
+
+    pub fn set(&self, name: &str, value: &str) {
+        let path = self.sysfs(name);
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    pub fn stat(&self) -> Stat {
+        Stat::parse(&self.attribute("stat"))
+    }
+
+    /// What `look` gives when nothing happened on the disk meanwhile, with what the kernel had counted then.
+    pub fn at_rest<T>(&self, mut look: impl FnMut() -> T) -> (T, Stat) {
+        wait_until("a disk without I/O", Duration::from_secs(20), || {
+            let before = self.stat();
+            // A request is seen by programs a moment before the kernel counts it, and the other way round.
+            thread::sleep(Duration::from_millis(50));
+            let seen = look();
+            (before.in_flight == 0 && self.stat() == before).then_some((seen, before))
+        })
+    }
+
+    /// Mounts the file system on it, until the mount is dropped.
+    pub fn mount(&self) -> Mounted {
+        let folder = Folder::new();
+        output(Command::new("mount").arg(self.device()).arg(folder.path()));
+        Mounted(folder)
+    }
+
+    fn sysfs(&self, name: &str) -> PathBuf {
+        Path::new("/sys/block").join(&self.name).join(name)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // The device first: while it has requests, only its server can answer them.
+        self.held = None;
+        if let Some(server) = &mut self.server {
+            let gone = (0..250).any(|_| {
+                thread::sleep(Duration::from_millis(20));
+                server.ended().is_some()
+            });
+            if !gone {
+                eprintln!("{}: somebody else holds it still", self.name);
+            }
+        }
+    }
+}
+
+impl Mounted {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.path()).status();
+        if !unmounted.is_ok_and(|status| status.success()) {
+            eprintln!("{} stays mounted", self.path().display());
+        }
+    }
+}
+
+impl Stat {
+    fn parse(text: &str) -> Self {
+        let fields: Vec<u64> = text.split_whitespace().map(|field| field.parse().expect("a number")).collect();
+        assert!(fields.len() >= 17, "a kernel since 5.5 has 17 fields, found {text}");
+        Self { reads: fields[0], writes: fields[4], in_flight: fields[8], discards: fields[11], flushes: fields[15] }
+    }
+}
+
+impl std::ops::Sub for Stat {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            reads: self.reads - before.reads,
+            writes: self.writes - before.writes,
+            discards: self.discards - before.discards,
+            flushes: self.flushes - before.flushes,
+            in_flight: self.in_flight,
+        }
+    }
+}
+
+/// `src/bin/slow_file.rs`: cargo builds it with the tests, but tells its path only to them, not to this crate.
+fn server_program() -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("slow_file")
+}

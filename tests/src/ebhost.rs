@@ -1,0 +1,182 @@
+//! The binary, as a user starts it.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    exposition::{Exposition, Format},
+    folder::workspace,
+    http::{self, Response},
+    log::Log,
+    process::{Running, wait_until},
+};
+
+const START: Duration = Duration::from_secs(30);
+/// Longer than the host lets scrapes in flight take.
+const STOP: Duration = Duration::from_secs(20);
+
+/// How it is to be started.
+#[derive(Debug)]
+pub struct Start {
+    command: Command,
+}
+
+/// A host that listens.
+#[derive(Debug)]
+pub struct Ebhost {
+    process: Running,
+    log: Log,
+    address: SocketAddr,
+}
+
+/// A host that ended by itself.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: Log,
+}
+
+/// The binary that was built beside the tests, or EBHOST_BIN.
+pub fn binary() -> PathBuf {
+    if let Some(binary) = env::var_os("EBHOST_BIN") {
+        return binary.into();
+    }
+    let own = env::current_exe().expect("a test knows its own path");
+    let binary = own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("ebhost");
+    let remedy = "run the tests by `cargo xtask test`, or first `cargo build --release -p ebhost`";
+    let Some(built) = modified(&binary) else { panic!("{} is not there: {remedy}", binary.display()) };
+    for sources in ["host/src", "wit"] {
+        if let Some(newer) = newer_than(built, &workspace().join(sources)) {
+            panic!("{} is older than {}: {remedy}", binary.display(), newer.display());
+        }
+    }
+    binary
+}
+
+impl Start {
+    /// With these packages, on a port of 127.0.0.1 that is free, logging JSON.
+    pub fn with(plugins: &Path) -> Self {
+        Self::by(&[], plugins)
+    }
+
+    /// The same, with the binary and its arguments put behind a command that starts it: `setpriv …`.
+    pub fn by(starter: &[&str], plugins: &Path) -> Self {
+        let mut words: Vec<_> = starter.iter().map(|word| OsStr::new(word).to_owned()).collect();
+        words.push(binary().into_os_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["--log.format", "json", "--web.listen-address", "127.0.0.1:0", "--plugins"]);
+        command.arg(plugins).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self { command }
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn listening(mut self) -> Ebhost {
+        let (mut process, mut log) = self.spawn();
+        let address = wait_until("`listening` in the log of ebhost", START, || {
+            if let Some(status) = process.ended() {
+                log.finish();
+                panic!("ebhost ended, {status}, instead of listening; its log:\n{}", log.text());
+            }
+            let lines = log.lines();
+            let line = lines.iter().find(|line| line.field("message") == "listening")?;
+            line.field("address").as_str()?.parse().ok()
+        });
+        Ebhost { process, log, address }
+    }
+
+    /// Starts it and waits for its end.
+    pub fn ended(mut self) -> Ended {
+        let (mut process, mut log) = self.spawn();
+        let status = process.wait(START);
+        log.finish();
+        Ended { status, log }
+    }
+
+    fn spawn(&mut self) -> (Running, Log) {
+        let mut process = Running::start(&mut self.command);
+        let log = Log::follow(process.child().stderr.take().expect("stderr is a pipe"));
+        (process, log)
+    }
+}
+
+impl Ebhost {
+    /// With the default options.
+    pub fn start(plugins: &Path) -> Self {
+        Start::with(plugins).listening()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let answer = http::get(self.address, path, headers);
+        answer.unwrap_or_else(|error| panic!("GET {path}: {error}; the log:\n{}", self.log.text()))
+    }
+
+    /// Sends a request and leaves the answer to be read.
+    pub fn begin(&self, path: &str) -> TcpStream {
+        use std::io::Write;
+        let mut connection = TcpStream::connect(self.address).expect("ebhost listens");
+        connection.write_all(http::request(self.address, path, &[]).as_bytes()).expect("ebhost reads");
+        connection
+    }
+
+    /// What it serves to who asks for nothing in particular, parsed strictly.
+    pub fn scrape(&self) -> Exposition {
+        let answer = self.get("/metrics", &[]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        Exposition::parse(answer.text(), Format::Text).unwrap_or_else(|why| panic!("{why}; served:\n{}", answer.text()))
+    }
+
+    /// Tells it to end.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ended {
+        let status = self.process.wait(STOP);
+        self.log.finish();
+        Ended { status, log: self.log }
+    }
+
+    /// Tells it to end, and panics unless that goes well.
+    pub fn stop(self) -> Log {
+        self.terminate();
+        let ended = self.wait();
+        assert!(ended.status.success(), "ebhost ended by SIGTERM, {}; its log:\n{}", ended.status, ended.log.text());
+        ended.log
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+fn newer_than(time: SystemTime, path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return fs::read_dir(path).ok()?.filter_map(|entry| newer_than(time, &entry.ok()?.path())).next();
+    }
+    (modified(path)? > time).then(|| path.to_owned())
+}

@@ -1,0 +1,52 @@
+//! Load by fio, and what fio says it did.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+
+use crate::process::output;
+
+/// One run, one job.
+#[derive(Debug)]
+pub struct Fio {
+    pub reads: Side,
+    pub writes: Side,
+    pub trims: Side,
+}
+
+/// One direction of it.
+#[derive(Debug)]
+pub struct Side {
+    pub count: u64,
+    /// Mean completion latency, from submission to completion.
+    pub mean: Duration,
+}
+
+impl Fio {
+    /// Runs fio on a device or file, direct I/O unless `args` say otherwise.
+    pub fn run(on: &Path, args: &[&str]) -> Self {
+        Self::run_by(&mut Command::new("fio"), on, args)
+    }
+
+    /// The same, where the command is one that starts fio: `sh -c …`.
+    pub fn run_by(command: &mut Command, on: &Path, args: &[&str]) -> Self {
+        command.args(["--output-format=json", "--name=job", "--direct=1", "--thread", "--ioengine=psync"]);
+        let printed = output(command.arg(format!("--filename={}", on.display())).args(args));
+        // Warnings come first.
+        let json = printed.find('{').map_or("", |begin| &printed[begin..]);
+        let report: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("fio: {error}: {printed}"));
+        let job = &report["jobs"][0];
+        assert_eq!(job["error"], 0, "fio failed: {printed}");
+        Self { reads: Side::of(&job["read"]), writes: Side::of(&job["write"]), trims: Side::of(&job["trim"]) }
+    }
+}
+
+impl Side {
+    fn of(side: &Value) -> Self {
+        let mean = side["clat_ns"]["mean"].as_f64().expect("fio prints a mean");
+        Self {
+            count: side["total_ios"].as_u64().expect("fio prints a count"),
+            mean: Duration::from_nanos(mean.round() as u64),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Folders: the repository's own, and temporary ones to put changed packages into.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// The repository.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
+}
+
+/// The packages that are committed.
+pub fn committed() -> PathBuf {
+    workspace().join("plugins")
+}
+
+/// A temporary folder, readable for every user.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ebhost-tests-{}-{count}", process::id()));
+        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own folder");
+        Self(path)
+    }
+
+    /// With biolatency in it, as it is committed.
+    pub fn with_biolatency() -> Self {
+        let folder = Self::new();
+        folder.add("biolatency");
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Copies biolatency into it under this name, and gives its folder.
+    pub fn add(&self, name: &str) -> PathBuf {
+        let package = self.0.join(name);
+        fs::create_dir(&package).expect("a new folder in our own");
+        for file in ["plugin.yaml", "biolatency.wasm", "biolatency.bpf.o"] {
+            let from = committed().join("biolatency").join(file);
+            fs::copy(&from, package.join(file)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+        let rename = |text: String| text.replacen("name: biolatency\n", &format!("name: {name}\n"), 1);
+        edit(&package.join("plugin.yaml"), rename);
+        package
+    }
+
+    /// Replaces a passage of a package's `plugin.yaml`, which must be there.
+    pub fn amend(&self, package: &str, from: &str, to: &str) {
+        edit(&self.0.join(package).join("plugin.yaml"), |text| {
+            assert!(text.contains(from), "plugin.yaml has no `{from}`:\n{text}");
+            text.replacen(from, to, 1)
+        });
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
+}
+
+fn edit(file: &Path, change: impl FnOnce(String) -> String) {
+    let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    fs::write(file, change(text)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}

@@ -1,0 +1,102 @@
+//! One HTTP/1.1 request on a connection of its own.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// An answer, whole.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    /// By name in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Reads an answer from a connection on which the request was sent.
+    pub fn read(connection: &mut TcpStream) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        connection.set_read_timeout(Some(Duration::from_secs(30)))?;
+        connection.read_to_end(&mut bytes)?;
+        parse(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is UTF-8")
+    }
+}
+
+/// `GET path`, and then the connection is closed.
+pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    connection.write_all(request(address, path, headers).as_bytes())?;
+    Response::read(&mut connection)
+}
+
+pub(crate) fn request(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> String {
+    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n")
+}
+
+fn parse(bytes: &[u8]) -> Result<Response, String> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or("has no end of its header")?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "has a header that is not UTF-8")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next().unwrap_or_default();
+    let status = status.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = status.ok_or("has no status line")?;
+    let fields = lines.map(|line| line.split_once(':').ok_or_else(|| format!("has the header line `{line}`")));
+    let headers = fields
+        .map(|field| field.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())))
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let rest = &bytes[end + 4..];
+    let body = if headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
+        unchunk(rest)?
+    } else {
+        let length = headers.get("content-length").and_then(|length| length.parse().ok());
+        if length.is_some_and(|length: usize| length != rest.len()) {
+            return Err(format!("says {length:?} bytes, has {}", rest.len()));
+        }
+        rest.to_vec()
+    };
+    Ok(Response { status, headers, body })
+}
+
+fn unchunk(mut rest: &[u8]) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n").ok_or("is cut short before a chunk")?;
+        let size = std::str::from_utf8(&rest[..end]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.ok_or("has a chunk without a size")?;
+        let chunk = rest.get(end + 2..end + 2 + size).ok_or("is cut short in a chunk")?;
+        if size == 0 {
+            return Ok(body);
+        }
+        body.extend_from_slice(chunk);
+        rest = rest.get(end + 4 + size..).ok_or("is cut short after a chunk")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_an_error() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nhi";
+        let response = parse(whole).unwrap();
+        assert_eq!((response.status, response.header("a"), response.text()), (200, "b", "hi"));
+        assert!(parse(&whole[..whole.len() - 1]).unwrap_err().contains("has 1"));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        assert_eq!(parse(chunked).unwrap().text(), "abcd");
+        assert!(parse(&chunked[..chunked.len() - 9]).is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! The rig of the end-to-end tests: everything that a test needs around the real binary.
+//!
+//! It starts `ebhost` and talks to it over HTTP, makes disks of its own and loads them, copies packages to break them. It
+//! never links the host or a plugin: what is tested is what a user runs. What it makes (processes, disks, folders) goes when its
+//! value is dropped, on a panic too.
+
+mod cgroup;
+mod disk;
+mod ebhost;
+mod exposition;
+mod fio;
+mod folder;
+mod http;
+mod log;
+mod needs;
+mod objects;
+mod process;
+mod prometheus;
+mod sys;
+
+pub use cgroup::Throttled;
+pub use disk::{Disk, Mounted, Stat};
+pub use ebhost::{Ebhost, Ended, Start, binary};
+pub use exposition::{Exposition, Family, Format, Histogram, Labels, Sample};
+pub use fio::{Fio, Side};
+pub use folder::{Folder, committed, workspace};
+pub use http::{Response, get};
+pub use log::{Line, Log};
+pub use needs::{Need, missing, skip};
+pub use objects::compile;
+pub use process::{Running, output, wait_until};
+pub use prometheus::Prometheus;
+pub use sys::program_exists;

@@ -1,0 +1,23 @@
+//! BPF objects for one test: a few lines of C, compiled when the test runs.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::process::output;
+
+/// What every such program begins with. The maps are those that biolatency's component names.
+const PRELUDE: &str = "
+typedef unsigned int u32;
+typedef unsigned long long u64;
+#define SEC(name) __attribute__((section(name), used))
+#define MAP(name, key_type, value_type) \\
+    struct { int (*type)[2]; int (*max_entries)[4]; key_type *key; value_type *value; } name SEC(\".maps\")
+struct bank { u64 words[32]; };
+char LICENSE[] SEC(\"license\") = \"GPL\";
+";
+
+/// Compiles `source`, behind the prelude, for `target` (`bpf`) to `object`. Needs clang-19.
+pub fn compile(source: &str, target: &str, object: &Path) {
+    let file = object.with_extension("c");
+    fs::write(&file, format!("{PRELUDE}{source}")).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    output(Command::new("clang-19").args(["-target", target, "-g", "-O2", "-c", "-o"]).arg(object).arg(&file));
+}

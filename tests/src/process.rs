@@ -1,0 +1,72 @@
+//! Other programs: run to their end, or running beside the test and killed with it.
+
+use std::{
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::sys::die_with_us;
+
+/// Waits until `found` gives something, and panics with `what` if it does not in time.
+pub fn wait_until<T>(what: &str, time: Duration, mut found: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + time;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}: not within {time:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What a program prints; panics with what it says if it fails.
+pub fn output(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A program beside the test.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self(die_with_us(command).stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended; none: it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("our own child can be waited for")
+    }
+
+    /// Waits for its end, and panics if it does not come.
+    pub fn wait(&mut self, time: Duration) -> ExitStatus {
+        wait_until("the end of a process", time, || self.ended())
+    }
+
+    pub fn terminate(&self) {
+        let pid = Pid::from_child(&self.0);
+        kill_process(pid, Signal::TERM).expect("our own child can be told to end");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,75 @@
+//! Debian's Prometheus, scraping one target every second.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    folder::Folder,
+    http,
+    process::{Running, wait_until},
+};
+
+/// A server with its own configuration and storage, gone when dropped.
+#[derive(Debug)]
+pub struct Prometheus {
+    address: SocketAddr,
+    _process: Running,
+    _folder: Folder,
+}
+
+impl Prometheus {
+    /// With no option that has to do with formats: its Accept header is the default one.
+    pub fn scraping(target: SocketAddr) -> Self {
+        let folder = Folder::new();
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{ scrape_interval: 1s }}\n\
+             scrape_configs: [{{ job_name: ebhost, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
+        );
+        fs::write(&config, text).expect("a file in our own folder");
+        let address = free_address();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        command.arg(format!("--web.listen-address={address}"));
+        let mut process = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        wait_until("Prometheus to be ready", Duration::from_secs(30), || {
+            assert_eq!(process.ended(), None, "Prometheus ended");
+            http::get(address, "/-/ready", &[]).ok().filter(|answer| answer.status == 200)
+        });
+        Self { address, _process: process, _folder: folder }
+    }
+
+    /// The value of a query that gives one number now; none: it gives none.
+    pub fn query(&self, promql: &str) -> Option<f64> {
+        let result = self.api(&format!("query?query={}", encode(promql)));
+        let samples = result["result"].as_array().expect("a vector");
+        assert!(samples.len() <= 1, "{promql}: {result}");
+        samples.first()?["value"][1].as_str()?.parse().ok()
+    }
+
+    /// `data` of an answer of its HTTP API.
+    pub fn api(&self, path: &str) -> Value {
+        let answer = http::get(self.address, &format!("/api/v1/{path}"), &[]).expect("Prometheus answers");
+        let mut json: Value = serde_json::from_str(answer.text()).expect("its API speaks JSON");
+        assert_eq!(json["status"], "success", "{path}: {json}");
+        json["data"].take()
+    }
+}
+
+/// Somebody else may take it before we do; then Prometheus ends, and the test with it.
+fn free_address() -> SocketAddr {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    free.expect("loopback has a free port")
+}
+
+fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric();
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

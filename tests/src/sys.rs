@@ -1,0 +1,37 @@
+//! The two calls that have no safe form. All `unsafe` of the rig is here.
+
+use std::{
+    io,
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+/// Kills the process when the thread that started it ends, so that a test that is killed leaves nothing behind.
+pub(crate) fn die_with_us(command: &mut Command) -> &mut Command {
+    let kill = || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)
+    };
+    // SAFETY: between fork and exec this makes one system call, and neither allocates nor locks.
+    unsafe { command.pre_exec(kill) }
+}
+
+/// Whether the kernel has a BPF program of this number. Needs CAP_SYS_ADMIN.
+pub fn program_exists(id: u32) -> bool {
+    const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+    let attributes = [id, 0, 0];
+    // SAFETY: the kernel reads the attributes, of the size said, and writes nothing; they live until it returns.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes))
+    };
+    let error = io::Error::last_os_error();
+    if let Ok(fd @ 0..) = i32::try_from(fd) {
+        // SAFETY: the kernel just opened it for us, and nobody else closes it.
+        drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        return true;
+    }
+    assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "BPF program {id} cannot be asked for: {error}");
+    false
+}

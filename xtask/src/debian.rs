@@ -1,0 +1,55 @@
+//! Debian packages that tests need: installed where that is possible, else named.
+
+use std::process::{Command, Stdio};
+
+use crate::error::Result;
+use crate::process::{find, is_root, run};
+
+/// A program that tests need.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    /// What is skipped without it.
+    tests: &'static str,
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
+    Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
+    Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
+    Tool { program: "llvm-objcopy-19", package: "llvm-19", tests: "faulty BPF objects, built for the test" },
+];
+
+/// Services that a package starts by itself; only its programs are wanted.
+const SERVICES: [&str; 2] = ["prometheus", "prometheus-node-exporter"];
+
+/// Installs what is missing, as root on a Debian; gives a sentence for each tool that stays missing.
+pub(crate) fn provide() -> Vec<String> {
+    let missing: Vec<_> = TOOLS.iter().filter(|tool| find(tool.program).is_none()).collect();
+    if !missing.is_empty() && is_root() && find("apt-get").is_some() {
+        let packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+        println!("installing {}", packages.join(", "));
+        if let Err(error) = install(&packages) {
+            println!("{error}");
+        }
+    }
+    let still = missing.into_iter().filter(|tool| find(tool.program).is_none());
+    still.map(|tool| format!("{}: skipped without {} (package {})", tool.tests, tool.program, tool.package)).collect()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        command
+    };
+    run(apt().args(["update", "-q"]))?;
+    let installed = run(apt().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages));
+    if find("systemctl").is_some() {
+        for service in SERVICES {
+            // Fails where systemd does not run or the service is not there: then nothing was started.
+            let _ = Command::new("systemctl").args(["disable", "--now", service]).stderr(Stdio::null()).status();
+        }
+    }
+    installed
+}

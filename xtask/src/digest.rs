@@ -1,0 +1,30 @@
+//! The digest of an artefact's sources: sha256 over each path and the file's own sha256, in the order of paths.
+//!
+//! It says that sources are the same, not that bytes are: another compiler gives other bytes from the same sources.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::package::Artefact;
+
+/// `sha256:` and 64 hexadecimal digits.
+pub(crate) fn of(root: &Path, artefact: &Artefact) -> Result<String> {
+    let mut all = Sha256::new();
+    for source in &artefact.sources {
+        let path = root.join(source);
+        let content = fs::read(&path).map_err(Error::file(&path))?;
+        all.update(format!("{} {}\n", hex(&Sha256::digest(content)), source.display()));
+    }
+    Ok(format!("sha256:{}", hex(&all.finalize())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes all");
+        text
+    })
+}

@@ -1,0 +1,108 @@
+//! The packages of this repository: what is built for each `plugins/NAME/plugin.yaml`, and from which files.
+//!
+//! By convention alone: the crate `plugins/NAME` gives `NAME.wasm`, `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack either.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// One package.
+pub(crate) struct Package {
+    pub(crate) component: Option<Artefact>,
+    pub(crate) object: Option<Artefact>,
+}
+
+/// One file that is built and committed. All paths are relative to the workspace.
+pub(crate) struct Artefact {
+    /// The package's name, which is the crate's.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// The files that decide its bytes, sorted.
+    pub(crate) sources: BTreeSet<PathBuf>,
+}
+
+/// All packages, by name.
+pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
+    let mut names = Vec::new();
+    for folder in entries(&root.join("plugins"))? {
+        if folder.join("plugin.yaml").is_file() {
+            names.extend(folder.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    names.iter().map(|name| package(root, name)).collect()
+}
+
+fn package(root: &Path, name: &str) -> Result<Package> {
+    let folder = Path::new("plugins").join(name);
+    let program = PathBuf::from(format!("bpf/{name}.bpf.c"));
+    let artefact = |file: String, sources| Artefact { name: name.into(), path: folder.join(file), sources };
+    let component = match root.join(&folder).join("Cargo.toml").is_file() {
+        true => Some(artefact(format!("{name}.wasm"), component_sources(root, &folder)?)),
+        false => None,
+    };
+    let object = match root.join(&program).is_file() {
+        true => Some(artefact(format!("{name}.bpf.o"), object_sources(root, program)?)),
+        false => None,
+    };
+    Ok(Package { component, object })
+}
+
+/// The crate, the SDK and the contract.
+fn component_sources(root: &Path, folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut sources = BTreeSet::new();
+    for source in [folder, Path::new("plugins/sdk")] {
+        sources.insert(source.join("Cargo.toml"));
+        walk(root, &source.join("src"), &mut sources)?;
+    }
+    walk(root, Path::new("wit"), &mut sources)?;
+    Ok(sources)
+}
+
+/// The program and the headers of `bpf/` that it includes, directly or not.
+fn object_sources(root: &Path, program: PathBuf) -> Result<BTreeSet<PathBuf>> {
+    let mut sources = BTreeSet::new();
+    let mut open = vec![program];
+    while let Some(source) = open.pop() {
+        let path = root.join(&source);
+        let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
+        if sources.insert(source) {
+            open.extend(includes(&text).map(|header| Path::new("bpf").join(header)));
+        }
+    }
+    Ok(sources)
+}
+
+fn includes(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.trim_start().strip_prefix("#include \"")?.split('"').next())
+}
+
+fn walk(root: &Path, folder: &Path, sources: &mut BTreeSet<PathBuf>) -> Result<()> {
+    for path in entries(&root.join(folder))? {
+        let inside = folder.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            walk(root, &inside, sources)?;
+        } else {
+            sources.insert(inside);
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::file(folder))?;
+    entries.map(|entry| Ok(entry.map_err(Error::file(folder))?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_followed_and_system_headers_are_not() {
+        let text = "#include \"a.h\"\n  #include \"b.h\" /* why */\n#include <c.h>\n// #include \"d.h\"\n";
+        assert_eq!(includes(text).collect::<Vec<_>>(), ["a.h", "b.h"]);
+    }
+}

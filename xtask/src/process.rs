@@ -1,0 +1,43 @@
+//! Starting programs: an error has the program's name, and a failure is never passed over.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+
+/// Runs it to its end, with our output and input.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().map_err(|why| Error::Start { program: name(command), why })?;
+    if status.success() { Ok(()) } else { Err(Error::Failed { program: name(command) }) }
+}
+
+/// What it prints, without the last newline.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output =
+        command.stderr(Stdio::inherit()).output().map_err(|why| Error::Start { program: name(command), why })?;
+    if !output.status.success() {
+        return Err(Error::Failed { program: name(command) });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().into())
+}
+
+/// Where a program lies on PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Whether this is root's process.
+pub(crate) fn is_root() -> bool {
+    output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+fn name(command: &Command) -> String {
+    let words = [command.get_program()].into_iter().chain(command.get_args().take(2));
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
