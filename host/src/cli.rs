@@ -1,6 +1,7 @@
 //! The command line: flags as node_exporter and ebpf_exporter users know them.
 
 use std::{
+    env,
     net::{Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
@@ -31,6 +32,11 @@ pub struct Cli {
     #[arg(long)]
     pub strict: bool,
 
+    /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
+    /// or, for root, /var/cache/ebhost.
+    #[arg(long = "cache.dir", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+
     /// Form of the log lines; by default text on a terminal, JSON elsewhere is asked for with `json`.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -52,6 +58,20 @@ pub enum LogLevel {
     Warn,
     Info,
     Debug,
+}
+
+impl Cli {
+    /// The folder for compiled components; none: there is no place for it.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = || variable("HOME").map(|home| home.join(".cache"));
+        self.cache.clone().or_else(|| variable("CACHE_DIRECTORY")).or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                return Some(PathBuf::from("/var/cache/ebhost"));
+            }
+            variable("XDG_CACHE_HOME").or_else(home).map(|caches| caches.join("ebhost"))
+        })
+    }
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {

@@ -14,6 +14,9 @@ pub const COMPONENT_BYTES: u64 = 64 << 20;
 /// BPF objects weigh tens of kilobytes, with debug information a few megabytes.
 pub const OBJECT_BYTES: u64 = 32 << 20;
 
+/// Compiled components that the cache keeps: versions of a few dozen packages.
+pub const CACHED_COMPONENTS: usize = 64;
+
 /// Linear memory of one component instance (`limits.memory`). Shown by `ebhost_plugin_memory_bytes`.
 pub const DEFAULT_MEMORY_BYTES: u64 = 16 << 20;
 
@@ -66,6 +69,13 @@ pub const READ_BATCH_ENTRIES: usize = 4_096;
 
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;
+
+/// Time of one scrape whose client does not say how long it waits: Prometheus' own default is 10 s. What could not be read
+/// by then is left out, shown by `ebhost_plugin_late_scrapes_total`.
+pub const SCRAPE: Duration = Duration::from_secs(30);
+
+/// Part of the scraper's patience that reading and labelling may take; the rest is for printing and the network.
+pub const SCRAPE_SHARE: f64 = 0.8;
 
 /// Requests that may wait for the agent; more are answered 503. Each costs a few hundred bytes.
 pub const WAITING_SCRAPES: usize = 256;

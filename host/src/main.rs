@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Result<(), AgentError> {
 
 fn options(cli: Cli) -> Options {
     Options {
+        cache: cli.cache_folder(),
         plugins: cli.plugins,
         namespace: cli.namespace,
         faults: if cli.strict { OnFault::EndStart } else { OnFault::LeaveOut },

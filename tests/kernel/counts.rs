@@ -52,7 +52,10 @@ fn counts_begin_when_the_host_does() {
     let host = Ebhost::start(&committed());
     let (served, stat) = disk.at_rest(|| host.scrape());
     assert!(stat.reads >= 100, "{stat:?}");
-    assert_eq!(served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]), None);
+    assert_eq!(
+        served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]),
+        None
+    );
     host.stop();
 }
 
@@ -75,11 +78,15 @@ fn holds(plugins: &Path, disk: &Disk) -> Exposition {
 /// Reads, writes and fsyncs that overlap; discards; zeroes; writes that are flushed one by one; a file system.
 fn load(disk: &Disk) -> Fio {
     let device = disk.device();
-    let mixed = ["--rw=randrw", "--bsrange=4k-64k", "--ioengine=libaio", "--iodepth=8", "--fsync=16", "--number_ios=4000"];
+    let mixed =
+        ["--rw=randrw", "--bsrange=4k-64k", "--ioengine=libaio", "--iodepth=8", "--fsync=16", "--number_ios=4000"];
     let fio = Fio::run(&device, &mixed);
     Fio::run(&device, &["--rw=write", "--bs=4k", "--direct=0", "--size=16m", "--fsync=64"]);
     Fio::run(&device, &["--rw=randtrim", "--bs=64k", "--number_ios=200"]);
-    Fio::run(&device, &["--rw=randwrite", "--bs=4k", "--sync=dsync", "--numjobs=4", "--group_reporting", "--number_ios=100"]);
+    Fio::run(
+        &device,
+        &["--rw=randwrite", "--bs=4k", "--sync=dsync", "--numjobs=4", "--group_reporting", "--number_ios=100"],
+    );
     output(Command::new("blkdiscard").args(["--zeroout", "--length", "8MiB"]).arg(&device));
     file_system(disk);
     fio

@@ -1,12 +1,6 @@
 //! SIGTERM: what was asked is answered, and nothing of the host is left.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    net::TcpStream,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, io, net::TcpStream, thread, time::Duration};
 
 use ebhost_tests::{Ebhost, Exposition, Format, Response, Start, committed, needs, program_exists, wait_until};
 
@@ -15,8 +9,18 @@ use ebhost_tests::{Ebhost, Exposition, Format, Response, Start, committed, needs
 fn sigterm_lets_a_scrape_in_flight_finish() {
     needs!(Root, Tool("strace"));
     let late = "inject=sendto,sendmsg,writev:delay_enter=1000000";
-    let strace =
-        ["strace", "--daemonize", "--follow-forks", "-qq", "-o", "/dev/null", "-e", "trace=sendto,sendmsg,writev", "-e", late];
+    let strace = [
+        "strace",
+        "--daemonize",
+        "--follow-forks",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sendto,sendmsg,writev",
+        "-e",
+        late,
+    ];
     let host = Start::by(&strace, &committed()).listening();
     let mut scrape = host.begin("/metrics");
     thread::sleep(Duration::from_millis(400));

@@ -20,7 +20,11 @@ fn namespace_and_path_are_as_asked() {
     let host = Start::with(&committed()).args(&flags).listening();
     assert_eq!(host.get("/metrics", &[]).status, 404);
     let served = host.get("/probe", &[]);
-    assert!(served.text().contains("\nebpf_exporter_bio_latency_lost_total{reason=\"no_start\"} "), "{}", served.text());
+    assert!(
+        served.text().contains("\nebpf_exporter_bio_latency_lost_total{reason=\"no_start\"} "),
+        "{}",
+        served.text()
+    );
     assert!(!served.text().contains("ebhost_bio_latency"), "{}", served.text());
     host.stop();
 }

@@ -9,7 +9,8 @@ const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear
 fn two_capabilities_are_enough() {
     needs!(Root, Tool("fio"), Tool("setpriv"));
     let disk = Disk::file_backed();
-    let two = ["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon", "--bounding-set=-all,+bpf,+perfmon"];
+    let two =
+        ["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon", "--bounding-set=-all,+bpf,+perfmon"];
     let host = Start::by(&[&NOBODY[..], &two].concat(), &committed()).args(&["--strict"]).listening();
     let status = std::fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
     assert!(status.contains("\nUid:\t65534\t65534\t65534\t65534\n"), "{status}");

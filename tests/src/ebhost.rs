@@ -12,7 +12,6 @@ use std::{
 
 use crate::{
     exposition::{Exposition, Format},
-    folder::workspace,
     http::{self, Response},
     log::Log,
     process::{Running, wait_until},
@@ -43,7 +42,7 @@ pub struct Ended {
     pub log: Log,
 }
 
-/// The binary that was built beside the tests, or EBHOST_BIN.
+/// The binary that was built beside the tests, and after its sources were changed; or EBHOST_BIN.
 pub fn binary() -> PathBuf {
     if let Some(binary) = env::var_os("EBHOST_BIN") {
         return binary.into();
@@ -52,10 +51,8 @@ pub fn binary() -> PathBuf {
     let binary = own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("ebhost");
     let remedy = "run the tests by `cargo xtask test`, or first `cargo build --release -p ebhost`";
     let Some(built) = modified(&binary) else { panic!("{} is not there: {remedy}", binary.display()) };
-    for sources in ["host/src", "wit"] {
-        if let Some(newer) = newer_than(built, &workspace().join(sources)) {
-            panic!("{} is older than {}: {remedy}", binary.display(), newer.display());
-        }
+    if let Some(newer) = sources(&binary).into_iter().find(|source| modified(source) > Some(built)) {
+        panic!("{} is older than {}: {remedy}", binary.display(), newer.display());
     }
     binary
 }
@@ -174,9 +171,9 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-fn newer_than(time: SystemTime, path: &Path) -> Option<PathBuf> {
-    if path.is_dir() {
-        return fs::read_dir(path).ok()?.filter_map(|entry| newer_than(time, &entry.ok()?.path())).next();
-    }
-    (modified(path)? > time).then(|| path.to_owned())
+/// What cargo noted that a binary was built from: `binary: source source …`.
+fn sources(binary: &Path) -> Vec<PathBuf> {
+    let noted = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    let sources = noted.split_once(": ").map_or("", |(_, sources)| sources);
+    sources.replace("\\ ", "\0").split_whitespace().map(|source| source.replace('\0', " ").into()).collect()
 }

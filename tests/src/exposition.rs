@@ -60,9 +60,10 @@ impl Exposition {
         for (index, line) in body.lines().enumerate() {
             exposition.line(line, &mut current, format).map_err(|why| format!("line {}: {why}: {line}", index + 1))?;
         }
-        exposition.families.iter().try_for_each(|(name, family)| {
-            family.check(name, format).map_err(|why| format!("family {name}: {why}"))
-        })?;
+        exposition
+            .families
+            .iter()
+            .try_for_each(|(name, family)| family.check(name, format).map_err(|why| format!("family {name}: {why}")))?;
         Ok(exposition)
     }
 

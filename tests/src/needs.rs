@@ -23,9 +23,8 @@ impl Need {
     fn is_there(self) -> bool {
         match self {
             Self::Root => rustix::process::geteuid().is_root(),
-            Self::Tool(name) => {
-                env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file()))
-            }
+            Self::Tool(name) => env::var_os("PATH")
+                .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file())),
             Self::Fuse => Path::new("/dev/fuse").exists(),
             Self::BlkThrottle => crate::cgroup::root().is_some(),
         }

@@ -23,9 +23,8 @@ pub fn program_exists(id: u32) -> bool {
     const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
     let attributes = [id, 0, 0];
     // SAFETY: the kernel reads the attributes, of the size said, and writes nothing; they live until it returns.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes))
-    };
+    let fd =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
     let error = io::Error::last_os_error();
     if let Ok(fd @ 0..) = i32::try_from(fd) {
         // SAFETY: the kernel just opened it for us, and nobody else closes it.

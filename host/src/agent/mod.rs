@@ -27,7 +27,7 @@ use crate::{
     package::{FolderError, Package, discover},
     plugin::{ComponentError, Engine},
     server::{self, Scrape, ServerError},
-    telemetry::{OwnMetrics, PackageReport, Report, text_from_openmetrics},
+    telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, text_from_openmetrics},
 };
 use package::Running;
 
@@ -39,6 +39,8 @@ pub struct Options {
     pub faults: OnFault,
     pub listen_addresses: Vec<SocketAddr>,
     pub telemetry_path: String,
+    /// Folder for compiled components; none: they are compiled at each start.
+    pub cache: Option<PathBuf>,
 }
 
 /// What a package that fails to load does to the start.
@@ -73,6 +75,7 @@ struct Agent {
     own: OwnMetrics,
     scrapes: u64,
     collect_time: Duration,
+    clock: StageClock,
     exposition_bytes: u64,
 }
 
@@ -101,7 +104,7 @@ pub async fn run(options: Options, stop: watch::Receiver<()>) -> Result<(), Agen
 impl Agent {
     fn load(options: &Options) -> Result<Self, AgentError> {
         let files = discover(&options.plugins)?;
-        let engine = Engine::new()?;
+        let engine = Engine::new(options.cache.as_deref())?;
         let types = KernelTypes::new();
         let mut running: Vec<Running> = Vec::new();
         let mut left_out = Vec::new();
@@ -134,6 +137,7 @@ impl Agent {
             own: OwnMetrics::new(),
             scrapes: 0,
             collect_time: Duration::ZERO,
+            clock: StageClock::default(),
             exposition_bytes: 0,
         })
     }
@@ -142,7 +146,8 @@ impl Agent {
     fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>) {
         let mut batch = Vec::new();
         while waiting.blocking_recv_many(&mut batch, limits::WAITING_SCRAPES) > 0 {
-            self.collect();
+            let until = batch.iter().map(|scrape| scrape.until).min();
+            self.collect(until.unwrap_or_else(Instant::now));
             let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
             for scrape in batch.drain(..) {
                 self.scrapes += 1;
@@ -161,13 +166,16 @@ impl Agent {
     }
 
     /// Brings the series up to what the kernel counts now.
-    fn collect(&mut self) {
+    fn collect(&mut self, until: Instant) {
+        self.clock.start();
         let started = Instant::now();
         let changed = self.lookups.refresh();
+        self.clock.lap(Stage::Lookup);
         for package in &mut self.running {
-            package.collect(&mut self.lookups, &changed);
+            package.collect(&mut self.lookups, &changed, until, &mut self.clock);
         }
         self.forget_names();
+        self.clock.lap(Stage::Lookup);
         self.collect_time = started.elapsed();
     }
 
@@ -182,10 +190,15 @@ impl Agent {
     }
 
     fn print(&mut self, format: Format) -> Vec<Bytes> {
+        self.clock.start();
         let mut chunks = Chunks::default();
         let style = Style { syntax: syntax(format), integers: Integers::Exact };
         let mut writer = Writer::new(style, &mut chunks);
-        let printed = self.running.iter().try_for_each(|package| writer.table(&self.namespace, package.table()));
+        let printed = self
+            .running
+            .iter()
+            .filter_map(Running::ready_table)
+            .try_for_each(|table| writer.table(&self.namespace, table));
         let own = self.own.openmetrics(self.report());
         let own = match style.syntax {
             Syntax::Text004 => text_from_openmetrics(&own),
@@ -195,6 +208,7 @@ impl Agent {
         if let Err(fault) = finished {
             error!("printing into memory failed: {fault}");
         }
+        self.clock.lap(Stage::Print);
         self.exposition_bytes = chunks.0.iter().map(|chunk| chunk.len() as u64).sum();
         chunks.0
     }
@@ -206,6 +220,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION"),
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
             scrapes: self.scrapes,
+            stages: self.clock.spent(),
             collect_seconds: self.collect_time.as_secs_f64(),
             exposition_bytes: self.exposition_bytes,
             lookup_names: self.lookups.len() as u64,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    io,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use crate::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
     },
-    telemetry::{self, MapReport, PackageReport, ProgramReport},
+    telemetry::{self, MapReport, PackageReport, ProgramReport, Stage, StageClock},
 };
 
 /// A package that is counted.
@@ -32,6 +33,8 @@ pub(super) struct Running {
     /// For each view, the index of its map among `loaded.maps`.
     sources: Vec<usize>,
     reads: Vec<Read>,
+    is_ready: bool,
+    late_scrapes: u64,
     memory_limit_bytes: u64,
 }
 
@@ -95,6 +98,8 @@ impl Running {
             table: Table::new(schema.clone(), table_limits),
             loaded,
             sources,
+            is_ready: false,
+            late_scrapes: 0,
             memory_limit_bytes: package.limits.memory_bytes,
         })
     }
@@ -116,24 +121,37 @@ impl Running {
         );
     }
 
-    /// Reads the maps, has what is new labelled, and counts.
-    pub(super) fn collect(&mut self, lookups: &mut Lookups, changed: &HashSet<Question>) {
+    /// Reads the maps, has what is new labelled, and counts; as much of it as can be done `until` then.
+    pub(super) fn collect(
+        &mut self,
+        lookups: &mut Lookups,
+        changed: &HashSet<Question>,
+        until: Instant,
+        clock: &mut StageClock,
+    ) {
         self.table.begin();
-        self.read();
+        self.is_ready = self.read(until);
+        clock.lap(Stage::Read);
         for view in 0..self.sources.len() {
             label::ask_again(&mut self.table, view, changed);
             self.count(view, Table::observe);
         }
-        let until = Instant::now() + limits::GUEST_TIME_PER_SCRAPE;
+        clock.lap(Stage::Count);
+        let guest_until = until.min(Instant::now() + limits::GUEST_TIME_PER_SCRAPE);
         for view in 0..self.sources.len() {
-            label::label(&mut self.plugin, &mut self.table, view, lookups, until);
+            label::label(&mut self.plugin, &mut self.table, view, lookups, guest_until);
+        }
+        clock.lap(Stage::Label);
+        for view in 0..self.sources.len() {
             self.count(view, Table::settle);
         }
         self.table.finish();
+        clock.lap(Stage::Count);
     }
 
-    pub(super) fn table(&self) -> &Table {
-        &self.table
+    /// Its series, if the last collection read every map in time.
+    pub(super) fn ready_table(&self) -> Option<&Table> {
+        self.is_ready.then_some(&self.table)
     }
 
     /// What its identities are looked up for.
@@ -141,11 +159,14 @@ impl Running {
         (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
     }
 
-    fn read(&mut self) {
-        let Some(loaded) = &mut self.loaded else { return };
+    /// Reads every map; false: the time ran out.
+    fn read(&mut self, until: Instant) -> bool {
+        let Some(loaded) = &mut self.loaded else { return true };
+        let mut is_ready = true;
         for (map, read) in loaded.maps.iter_mut().zip(&mut self.reads) {
             let started = Instant::now();
-            if let Err(error) = map.read() {
+            if let Err(error) = map.read(until) {
+                is_ready &= error.kind() != io::ErrorKind::TimedOut;
                 read.errors += 1;
                 if read.errors.is_power_of_two() {
                     warn!(package = self.name, map = map.name, errors = read.errors, "map was not read whole: {error}");
@@ -153,6 +174,8 @@ impl Running {
             }
             read.time = started.elapsed();
         }
+        self.late_scrapes += u64::from(!is_ready);
+        is_ready
     }
 
     fn count<E: std::fmt::Display>(
@@ -186,6 +209,7 @@ impl Running {
             failures: tally.failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
             set_aside: tally.set_aside,
             dropped_lines: tally.dropped_lines,
+            late_scrapes: self.late_scrapes,
             memory_bytes: tally.memory_bytes as u64,
             memory_limit_bytes: self.memory_limit_bytes,
             programs: self.loaded.as_ref().map(programs).unwrap_or_default(),

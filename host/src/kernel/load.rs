@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     limits::VERIFIER_LOG_LINES,
-    package::{self, GlobalValue, MaxEntries},
+    package::{self, MaxEntries},
 };
 
 /// An object in the kernel. Dropping it detaches and unloads everything.
@@ -63,7 +63,7 @@ pub fn load(object: &ObjectFile, bpf: &package::Bpf, maps: &[&str], types: &Kern
         return Err(LoadError::NoKernelBtf { path: path.clone() });
     };
     let chosen = object.chosen(bpf.programs.as_deref())?;
-    let globals = globals(object, bpf, types)?;
+    let globals = globals(object, bpf)?;
     let mut loader = EbpfLoader::new();
     loader.btf(Some(kernel_btf)).allow_unsupported_maps();
     for (name, bytes) in &globals {
@@ -104,24 +104,9 @@ impl MaxEntries {
     }
 }
 
-/// The globals that plugin.yaml sets, and those that the host fills by itself: `tp_args__NAME` has the number of
-/// arguments of that tracepoint in this kernel, so that a program decides by BTF and not by version.
-fn globals(
-    object: &ObjectFile,
-    bpf: &package::Bpf,
-    types: &KernelTypes,
-) -> Result<Vec<(String, Vec<u8>)>, ObjectError> {
-    let mut globals = Vec::new();
-    for (name, value) in &bpf.globals {
-        globals.push((name.clone(), object.encode_global(name, value)?));
-    }
-    let tracepoints: Vec<_> = object.globals.keys().filter_map(|name| name.strip_prefix("tp_args__")).collect();
-    for (tracepoint, args) in types.tracepoint_args(&tracepoints) {
-        let name = format!("tp_args__{tracepoint}");
-        let bytes = object.encode_global(&name, &GlobalValue::Unsigned(args as u64))?;
-        globals.push((name, bytes));
-    }
-    Ok(globals)
+/// The globals that plugin.yaml sets, as the bytes of their types.
+fn globals(object: &ObjectFile, bpf: &package::Bpf) -> Result<Vec<(String, Vec<u8>)>, ObjectError> {
+    bpf.globals.iter().map(|(name, value)| Ok((name.clone(), object.encode_global(name, value)?))).collect()
 }
 
 fn reader(

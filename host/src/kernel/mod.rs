@@ -10,7 +10,7 @@ mod object;
 mod read;
 mod syscall;
 
-use std::{fs, sync::OnceLock};
+use std::sync::OnceLock;
 
 pub use load::{LoadError, Loaded, load};
 pub use object::{MapShape, ObjectError, ObjectFile};
@@ -32,15 +32,6 @@ impl KernelTypes {
 
     fn aya(&self) -> Option<&aya::Btf> {
         self.aya.get_or_init(|| aya::Btf::from_sys_fs().ok()).as_ref()
-    }
-
-    fn tracepoint_args<'a>(&self, tracepoints: &[&'a str]) -> Vec<(&'a str, usize)> {
-        if tracepoints.is_empty() {
-            return Vec::new();
-        }
-        let data = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
-        let Some(types) = btf::Btf::parse(&data) else { return Vec::new() };
-        tracepoints.iter().filter_map(|name| Some((*name, types.tracepoint_args(name)?))).collect()
     }
 }
 

@@ -131,7 +131,7 @@ impl ObjectFile {
     /// The bytes of a value for a global, checked against the global's type.
     pub(super) fn encode_global(&self, name: &str, value: &GlobalValue) -> Result<Vec<u8>, ObjectError> {
         let Some(scalar) = self.globals.get(name) else {
-            let mut has: Vec<_> = self.globals.keys().filter(|name| !name.starts_with("tp_args__")).cloned().collect();
+            let mut has: Vec<_> = self.globals.keys().cloned().collect();
             has.sort();
             return Err(ObjectError::NoSuchGlobal { path: self.path.clone(), name: name.to_owned(), has });
         };

@@ -5,7 +5,7 @@
 //! under the bucket's lock: an entry that exists all the while is seen once, one that is deleted or inserted
 //! meanwhile is seen once or not at all. It never retries into the same snapshot, so nothing is seen twice.
 
-use std::{collections::HashSet, io, os::fd::AsFd};
+use std::{collections::HashSet, io, os::fd::AsFd, time::Instant};
 
 use aya::maps::MapData;
 
@@ -61,8 +61,9 @@ impl MapReader {
         Ok(Self { name: name.to_owned(), shape, map, way, size, snapshot })
     }
 
-    /// Reads the whole map. After an error the snapshot holds what was read so far and is not complete.
-    pub fn read(&mut self) -> io::Result<&Snapshot> {
+    /// Reads the whole map, or as much as can be had `until` then. After an error the snapshot holds what was read so
+    /// far and is not complete.
+    pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
         self.snapshot.complete = false;
         self.snapshot.len = 0;
         if let Way::Mapped(array) = &self.way {
@@ -73,12 +74,12 @@ impl MapReader {
             return Ok(&self.snapshot);
         }
         if let Way::Batches { .. } = self.way {
-            match self.read_batches() {
+            match self.read_batches(until) {
                 Err(error) if self.snapshot.len == 0 && has_no_batch(&error) => self.way = Way::OneByOne,
                 result => return result.map(|()| &self.snapshot),
             }
         }
-        self.read_one_by_one().map(|()| &self.snapshot)
+        self.read_one_by_one(until).map(|()| &self.snapshot)
     }
 
     /// The last read.
@@ -86,7 +87,7 @@ impl MapReader {
         &self.snapshot
     }
 
-    fn read_batches(&mut self) -> io::Result<()> {
+    fn read_batches(&mut self, until: Instant) -> io::Result<()> {
         let Way::Batches { cursor, room, keys: scratch } = &mut self.way else { return Ok(()) };
         let size = self.size;
         cursor.rewind();
@@ -108,7 +109,12 @@ impl MapReader {
                 &mut values[len * size.value..],
             );
             match batch {
-                Ok(Batch::More(count)) => len += count,
+                Ok(Batch::More(count)) => {
+                    len += count;
+                    if Instant::now() >= until {
+                        break Err(io::ErrorKind::TimedOut.into());
+                    }
+                }
                 Ok(Batch::Last(count)) => {
                     len += count;
                     break Ok(());
@@ -121,7 +127,7 @@ impl MapReader {
         result
     }
 
-    fn read_one_by_one(&mut self) -> io::Result<()> {
+    fn read_one_by_one(&mut self, until: Instant) -> io::Result<()> {
         let map = self.map.fd().as_fd();
         let size = self.size;
         let mut seen = HashSet::new();
@@ -134,7 +140,7 @@ impl MapReader {
         let mut steps_left = (self.shape.max_entries as usize).saturating_mul(4).saturating_add(16);
         while syscall::next_key(map, after.as_deref(), &mut key)? {
             steps_left -= 1;
-            if steps_left == 0 {
+            if steps_left == 0 || Instant::now() >= until {
                 is_whole = false;
                 break;
             }

@@ -21,6 +21,7 @@ use wasmtime::{
 };
 
 use super::{
+    cache::Cache,
     contract::{self, PluginPre},
     instance::Guest,
 };
@@ -35,6 +36,7 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
     ticker: Ticker,
+    cache: Option<Cache>,
 }
 
 /// A component that is ready to be instantiated.
@@ -75,7 +77,8 @@ pub enum ComponentError {
 }
 
 impl Engine {
-    pub fn new() -> Result<Self, ComponentError> {
+    /// An engine that keeps compiled components in `cache`; none: it compiles each time.
+    pub fn new(cache: Option<&Path>) -> Result<Self, ComponentError> {
         let refused = |error: wasmtime::Error| ComponentError::Engine(error.to_string());
         let mut config = Config::new();
         config
@@ -89,7 +92,7 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         contract::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest: &mut Guest| guest).map_err(refused)?;
         let ticker = Ticker::start(engine.clone()).map_err(ComponentError::Ticker)?;
-        Ok(Self { engine, linker: Arc::new(linker), ticker })
+        Ok(Self { engine, linker: Arc::new(linker), ticker, cache: cache.and_then(Cache::open) })
     }
 
     /// Compiles and links a package's component. It runs nothing of it.
@@ -98,7 +101,7 @@ impl Engine {
         check_header(path, &artefact.bytes)?;
         let invalid =
             |error: wasmtime::Error| ComponentError::Invalid { path: path.clone(), why: format!("{error:#}") };
-        let component = Component::from_binary(&self.engine, &artefact.bytes).map_err(invalid)?;
+        let component = self.component(&artefact.bytes).map_err(invalid)?;
         self.check_names(path, &component)?;
         let mismatch =
             |error: wasmtime::Error| ComponentError::Mismatch { path: path.clone(), why: format!("{error:#}") };
@@ -125,6 +128,17 @@ impl Engine {
         store.set_epoch_deadline(time.as_millis().div_ceil(TICK.as_millis()) as u64 + 1);
         let _running = self.ticker.run();
         call(store)
+    }
+
+    fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
+            return Ok(component);
+        }
+        let component = Component::from_binary(&self.engine, bytes)?;
+        if let Some(cache) = &self.cache {
+            cache.keep(&self.engine, bytes, &component);
+        }
+        Ok(component)
     }
 
     fn check_names(&self, path: &Path, component: &Component) -> Result<(), ComponentError> {

@@ -4,6 +4,7 @@
 //! hostile: what that costs is bounded by `limits` and falls on the entries that it was being asked about.
 
 mod answer;
+mod cache;
 mod contract;
 mod engine;
 mod instance;

@@ -20,6 +20,7 @@
 //! What counts and what does not is written at [`Table`]; how it stays cheap at [`entries`], where rows meet the
 //! entries of the last scrape.
 
+mod bits;
 mod blocks;
 mod counting;
 mod entries;
@@ -32,6 +33,7 @@ mod labels;
 mod layout;
 mod number;
 mod plan;
+mod rows;
 pub mod scale;
 pub mod schema;
 mod table;
@@ -39,6 +41,8 @@ mod view;
 
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod table_test;
 
 pub use family::FamilySeries;
 pub use layout::{Layout, Sign};

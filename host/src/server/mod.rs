@@ -10,6 +10,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -39,6 +40,8 @@ const OFFERED: [Format; 3] = [Format::Text004, Format::OpenMetrics100, Format::O
 #[derive(Debug)]
 pub struct Scrape {
     pub format: Format,
+    /// When the answer is of no use any more.
+    pub until: Instant,
     pub reply: oneshot::Sender<Vec<Bytes>>,
 }
 
@@ -129,8 +132,9 @@ async fn stopped(mut stop: watch::Receiver<()>) {
 async fn metrics(State(context): State<Context>, headers: HeaderMap) -> Response {
     let format = Format::negotiate(header_text(&headers, &header::ACCEPT).as_deref(), &OFFERED);
     let encoding = Encoding::negotiate(header_text(&headers, &header::ACCEPT_ENCODING).as_deref());
+    let until = Instant::now() + patience(&headers);
     let (reply, answer) = oneshot::channel();
-    if context.scrapes.try_send(Scrape { format, reply }).is_err() {
+    if context.scrapes.try_send(Scrape { format, until, reply }).is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are waiting\n").into_response();
     }
     let Ok(chunks) = answer.await else {
@@ -148,6 +152,15 @@ async fn metrics(State(context): State<Context>, headers: HeaderMap) -> Response
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         },
     }
+}
+
+/// How long the scraper waits, less what the answer's way takes. A header that says nothing sensible is as good as none.
+fn patience(headers: &HeaderMap) -> Duration {
+    let seconds =
+        headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
+    let asked =
+        seconds.filter(|seconds: &f64| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    asked.map_or(limits::SCRAPE, |asked| asked.min(limits::SCRAPE).mul_f64(limits::SCRAPE_SHARE))
 }
 
 /// The headers of that name as one; what is no text is as good as none.

@@ -3,6 +3,7 @@
 //! It is told everything and asks nobody, so that every stage may use it.
 
 mod own;
+mod stages;
 mod text;
 
 use std::io::{self, IsTerminal as _};
@@ -10,6 +11,7 @@ use std::io::{self, IsTerminal as _};
 use tracing::level_filters::LevelFilter;
 
 pub use own::{MapReport, OwnMetrics, PackageReport, ProgramReport, Report};
+pub use stages::{Stage, StageClock};
 pub use text::from_openmetrics as text_from_openmetrics;
 
 /// The form of log lines.
@@ -31,6 +33,6 @@ pub fn start_log(form: LogForm, least: LevelFilter) {
 /// Whether a name without the namespace `ebhost` is one of the host's own, or kept for one.
 pub fn is_own(name: &str) -> bool {
     const KEPT: [&str; 9] =
-        ["build_info", "scrapes", "collect_", "exposition_", "lookup_", "plugin_", "program_", "map_", "perf_event_"];
+        ["build_info", "scrape", "collect_", "exposition_", "lookup_", "plugin_", "program_", "map_", "perf_event_"];
     KEPT.iter().any(|kept| name.starts_with(kept))
 }

@@ -6,6 +6,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -15,12 +16,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::Stage;
+
 /// All that the host says of itself at one scrape.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     pub version: &'static str,
     pub packages: Vec<PackageReport>,
     pub scrapes: u64,
+    /// CPU time since the start, in the order of `Stage::ALL`.
+    pub stages: [Duration; Stage::ALL.len()],
     /// Of reading, labelling and counting in the last scrape.
     pub collect_seconds: f64,
     /// Bytes of the plugins' families in the last scrape.
@@ -47,6 +52,7 @@ pub struct PackageReport {
     pub failures: Vec<(&'static str, u64)>,
     pub set_aside: u64,
     pub dropped_lines: u64,
+    pub late_scrapes: u64,
     pub memory_bytes: u64,
     pub memory_limit_bytes: u64,
     pub programs: Vec<ProgramReport>,
@@ -124,6 +130,9 @@ fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     families.counter("scrapes", "Scrapes answered.", None, [(vec![], report.scrapes)])?;
     let help = "Time of the last reading, labelling and counting.";
     families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], report.collect_seconds)])?;
+    let stages = Stage::ALL.iter().zip(report.stages);
+    let stages = stages.map(|(stage, spent)| (vec![("stage", stage.name())], spent.as_secs_f64()));
+    families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
     let help = "Size of the plugins' families in the last scrape, before compression.";
     families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], report.exposition_bytes)])?;
     families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])
@@ -160,6 +169,8 @@ fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::
     let help = "Identities set aside because asking about them fails.";
     families.counter("plugin_set_aside", help, None, each(|p| p.set_aside))?;
     families.counter("plugin_log_dropped", "Log lines beyond the limit.", None, each(|p| p.dropped_lines))?;
+    let help = "Scrapes that went without the plugin's families because its maps could not be read in time.";
+    families.counter("plugin_late_scrapes", help, None, each(|p| p.late_scrapes))?;
     let help = "Linear memory of the instance.";
     families.gauge("plugin_memory", help, Some(&Unit::Bytes), each(|p| p.memory_bytes))?;
     let help = "Linear memory that an instance may have.";

@@ -70,7 +70,7 @@ impl Plugin for Biolatency {
         );
         let lost = manifest.family(
             Family::counter("bio_latency_lost_total")
-                .help("Block requests that completed without being counted, by reason.")
+                .help("Block requests that were not counted, by reason.")
                 .labels(["reason"]),
         );
         manifest.view(self.banks(latency));

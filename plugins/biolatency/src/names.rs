@@ -23,8 +23,7 @@ const OPERATIONS: [&str; 15] = [
 ];
 
 /// `enum flag`, from bit 0, in the words of bcc's biolatency.
-const FLAGS: [&str; 9] =
-    ["Sync", "Metadata", "Priority", "FUA", "PreFlush", "ReadAhead", "Background", "NoWait", "Idle"];
+const FLAGS: [&str; 8] = ["Sync", "Metadata", "Priority", "FUA", "ReadAhead", "Background", "NoWait", "Idle"];
 
 /// `enum lost`, from 0.
 const LOST: [&str; 4] = ["banks_full", "starts_full", "no_start", "no_end"];

@@ -77,7 +77,7 @@ fn flags_are_a_label_when_asked_for() {
     let config = r#"{"per_flag": true}"#;
     assert_eq!(plugin(config).family("bio_latency_seconds").labels, ["device", "operation", "flags"]);
     assert_eq!(bank(config, owner(1, 1, 1, 0b1), Some("sda")), labels(&["sda", "write", "Sync"]));
-    assert_eq!(bank(config, owner(1, 0, 1, 0b10_0000), Some("sda")), labels(&["sda", "read", "ReadAhead"]));
+    assert_eq!(bank(config, owner(1, 0, 1, 0b1_0000), Some("sda")), labels(&["sda", "read", "ReadAhead"]));
     assert_eq!(bank(config, owner(1, 1, 1, 0b1011), Some("sda")), labels(&["sda", "write", "Sync-Metadata-FUA"]));
     assert_eq!(bank(config, owner(1, 1, 1, 0), Some("sda")), labels(&["sda", "write", "none"]));
     assert_eq!(bank(config, owner(1, 1, 1, 1 << 15), Some("sda")), labels(&["sda", "write", "flag_15"]));

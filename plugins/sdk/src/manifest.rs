@@ -134,16 +134,20 @@ impl<P> Manifest<P> {
 
     fn finish(&self, draft: Draft, columns: usize) -> Result<wit::View, Mistake> {
         let mut identity = join(draft.identity);
+        let refuse = |table: &String| Mistake::Lookup { view: draft.source.clone(), table: table.clone() };
         for (table, fields) in &draft.lookups {
             if !matches!(fields[..], [field] if isolate(&mut identity, field)) {
-                return Err(Mistake::Lookup { view: draft.source, table: table.clone() });
+                return Err(refuse(table));
             }
         }
-        let place = |wanted: &wit::Field| identity.iter().position(|field| field == wanted).unwrap_or_default() as u32;
-        let lookups =
-            draft.lookups.iter().map(|(table, fields)| wit::Lookup { table: table.clone(), field: place(&fields[0]) });
+        // All cuts are made: a field that is no longer there was cut by a lookup of a part of it.
+        let lookup = |(table, fields): &(String, Vec<wit::Field>)| {
+            let field = identity.iter().position(|field| *field == fields[0]).ok_or_else(|| refuse(table))?;
+            Ok(wit::Lookup { table: table.clone(), field: field as u32 })
+        };
+        let lookups = draft.lookups.iter().map(lookup).collect::<Result<_, _>>()?;
         Ok(wit::View {
-            lookups: lookups.collect(),
+            lookups,
             series: draft.feeds.into_iter().map(|feed| self.series(feed)).collect(),
             source: draft.source,
             key_size: draft.key_size,

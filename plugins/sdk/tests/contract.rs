@@ -257,6 +257,16 @@ mistake!(
         .rows(|_: &Wrong, _: &[u64; 3], [_name]: Names<'_, 1>| row!["a"])
 );
 mistake!(
+    lookups_do_not_overlap,
+    "view `m`: the lookup in `cgroup` is not of one piece of the identity: try a member that `.identity(…)` holds",
+    |m, x| View::table::<Slot, [u64; 3]>("m")
+        .identity(key())
+        .lookup("cgroup", key())
+        .lookup("network-interface", key_at(member!(Slot.slot)))
+        .feed(x, slots(member!([u64; 3])))
+        .rows(|_: &Wrong, _: &Slot, [_cgroup, _interface]: Names<'_, 2>| row!["a"])
+);
+mistake!(
     buckets_need_bucket_rows,
     "view `m`: `x_seconds` takes buckets and the row function gives none: try `.bucket_rows(…)`",
     |m, x| View::table::<u32, u64>("m")

@@ -1,0 +1,121 @@
+//! The BPF object: what is not one, not one for this machine, or one that the kernel or the plugin does not take.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use ebhost_tests::{Folder, Start, compile, needs, output};
+
+use crate::{component::truncate, refusal, says};
+
+/// Maps as biolatency's component wants them, and a program that is in order.
+const MAPS: &str = "MAP(banks, u32, struct bank); MAP(lost, u32, u64);";
+const PROGRAM: &str = "SEC(\"raw_tp/sys_enter\") int on_enter(u64 *ctx) { return 0; }";
+
+/// What is said of an object that is these lines of C.
+fn refusal_of(c: &str) -> String {
+    refusal(|_, package| replace(package, c))
+}
+
+/// Gives a package this object, and a `plugin.yaml` that asks nothing particular of it.
+fn replace(package: &Path, c: &str) {
+    compile(c, "bpf", &object(package));
+    let yaml =
+        "name: a-faulty\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [block-device]\n";
+    fs::write(package.join("plugin.yaml"), yaml).expect("our own file");
+}
+
+fn object(package: &Path) -> PathBuf {
+    package.join("biolatency.bpf.o")
+}
+
+/// The rig itself: what the other tests compile differs from this in one fault.
+#[test]
+fn an_object_without_fault_is_loaded() {
+    needs!(Root, Tool("clang-19"));
+    let folder = Folder::new();
+    replace(&folder.add("a-faulty"), &format!("{MAPS}{PROGRAM}"));
+    let host = Start::with(folder.path()).args(&["--strict"]).listening();
+    assert_eq!(host.scrape().value("ebhost_bio_latency_lost_total", &[("reason", "banks_full")]), Some(0.0));
+    host.stop();
+}
+
+#[test]
+fn without_btf() {
+    needs!(Root, Tool("llvm-objcopy-19"));
+    let message = refusal(|_, package| {
+        let strip = ["--remove-section=.BTF", "--remove-section=.BTF.ext", "--remove-section=.rel.BTF"];
+        output(Command::new("llvm-objcopy-19").args(strip).arg(object(package)));
+    });
+    says(&message, &["a-faulty/biolatency.bpf.o: has no BTF (no `.BTF` section)", "compile with `clang -g`"]);
+}
+
+#[test]
+fn for_another_architecture() {
+    needs!(Root, Tool("clang-19"));
+    for (target, found) in [("x86_64-linux-gnu", "X86_64"), ("bpfeb", "big-endian Bpf")] {
+        let message = refusal(|_, package| compile("int x;", target, &object(package)));
+        says(
+            &message,
+            &[&format!("a-faulty/biolatency.bpf.o: found an object for {found}, expected one for little-endian BPF")],
+        );
+    }
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses() {
+    needs!(Root, Tool("clang-19"));
+    let program = "SEC(\"raw_tp/sys_enter\") int reads_anywhere(u64 *ctx) { return *(u32 *)ctx[0]; }";
+    let message = refusal_of(&format!("{MAPS}{program}"));
+    says(&message, &["a-faulty/biolatency.bpf.o: the kernel's verifier refuses program `reads_anywhere` ("]);
+    let log = message.split_once("the end of its log:\n").expect("the log's end is shown").1;
+    says(log, &["invalid mem access 'scalar'", "processed "]);
+}
+
+#[test]
+fn an_unknown_section() {
+    needs!(Root, Tool("clang-19"));
+    let message = refusal_of(&format!("{MAPS}SEC(\"tp_bft/block_rq_issue\") int issue(u64 *ctx) {{ return 0; }}"));
+    says(
+        &message,
+        &["program `issue` is in section `tp_bft/block_rq_issue`, which is not known", "expected one of tp_btf/NAME, "],
+    );
+}
+
+#[test]
+fn a_tracepoint_that_the_kernel_lacks() {
+    needs!(Root, Tool("clang-19"));
+    let message = refusal_of(&format!("{MAPS}SEC(\"tp_btf/no_such_event\") int issue(u64 *ctx) {{ return 0; }}"));
+    says(&message, &["program `issue` cannot be attached: ", "does this kernel (", "have that tracepoint?"]);
+}
+
+#[test]
+fn a_map_that_the_object_lacks() {
+    needs!(Root, Tool("clang-19"));
+    let message = refusal_of(&format!("MAP(bank, u32, struct bank); MAP(lost, u32, u64); {PROGRAM}"));
+    says(&message, &["found the source `banks`, expected a map of the BPF object: bank, lost"]);
+}
+
+#[test]
+fn a_map_of_another_key_size() {
+    needs!(Root, Tool("clang-19"));
+    let hash = "struct { int (*type)[1]; int (*max_entries)[4]; u64 *key; struct bank *value; } banks SEC(\".maps\");";
+    let message = refusal_of(&format!("{hash} MAP(lost, u32, u64); {PROGRAM}"));
+    says(&message, &["view 0 (`banks`): found key-size 4, expected 8, as the map has it"]);
+}
+
+#[test]
+fn a_map_of_another_value_size() {
+    needs!(Root, Tool("clang-19"));
+    let message = refusal_of(&format!("MAP(banks, u32, struct bank); MAP(lost, u32, u32); {PROGRAM}"));
+    says(&message, &["view 1 (`lost`): found value-size 8, expected 4, as the map has it"]);
+}
+
+#[test]
+fn a_truncated_object() {
+    needs!(Root);
+    let message = refusal(|_, package| truncate(&object(package)));
+    says(&message, &["a-faulty/biolatency.bpf.o: is not an ELF file that can be read (", "truncated?"]);
+}

@@ -1,0 +1,121 @@
+//! `plugin.yaml`, and the files that it names.
+
+use std::fs;
+
+use ebhost_tests::{Folder, needs};
+
+use crate::{refusal, says};
+
+#[test]
+fn an_unknown_key() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "grants:", "grant:"));
+    says(
+        &message,
+        &["a-faulty/plugin.yaml:", ":1: unknown field `grant`, expected one of", " | grant: [block-device]\n", " | ^"],
+    );
+}
+
+#[test]
+fn a_wrong_type() {
+    needs!(Root);
+    let message =
+        refusal(|folder, _| folder.amend("a-faulty", "component: biolatency.wasm", "component: [biolatency.wasm]"));
+    says(
+        &message,
+        &["a-faulty/plugin.yaml:3:12: component: invalid type: sequence, expected a string", "3 | component: [bio"],
+    );
+}
+
+#[test]
+fn a_quantity_without_its_unit() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "decode: 50ms", "decode: 50"));
+    says(&message, &["a-faulty/plugin.yaml:", "expected a time above zero with its unit, such as 50ms"]);
+}
+
+#[test]
+fn a_tab() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "  object:", "\tobject:"));
+    says(&message, &["a-faulty/plugin.yaml:6:1: ", "found a tab; YAML is indented with spaces", "6 | \tobject:"]);
+}
+
+#[test]
+fn no_yaml_at_all() {
+    needs!(Root);
+    let message =
+        refusal(|_, package| fs::write(package.join("plugin.yaml"), b"\x7fELF\xff\xfe").expect("our own file"));
+    says(&message, &["a-faulty/plugin.yaml: is not UTF-8"]);
+}
+
+#[test]
+fn a_missing_component() {
+    needs!(Root);
+    let message = refusal(|_, package| fs::remove_file(package.join("biolatency.wasm")).expect("our own file"));
+    says(&message, &["a-faulty/biolatency.wasm: cannot be read: No such file", "`component` names it; build it"]);
+}
+
+#[test]
+fn a_missing_object() {
+    needs!(Root);
+    let message = refusal(|_, package| fs::remove_file(package.join("biolatency.bpf.o")).expect("our own file"));
+    says(&message, &["a-faulty/biolatency.bpf.o: cannot be read: No such file", "`bpf.object` names it; build it"]);
+}
+
+#[test]
+fn a_global_that_the_object_lacks() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: ", "targ_qeued: "));
+    says(
+        &message,
+        &["a-faulty/biolatency.bpf.o: has no global `targ_qeued`", "targ_banks, targ_per_flag, targ_queued"],
+    );
+}
+
+#[test]
+fn a_global_of_another_type() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: false", "targ_queued: 0"));
+    says(&message, &["global `targ_queued` is a bool (true or false), found `0` for it in plugin.yaml"]);
+}
+
+#[test]
+fn a_program_that_the_object_lacks() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "programs: [", "programs: [block_rq_begin, "));
+    says(
+        &message,
+        &["has no program `block_rq_begin`, which `bpf.programs` in plugin.yaml names; it has block_rq_complete, "],
+    );
+}
+
+#[test]
+fn a_config_that_the_plugin_does_not_take() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "  disks:", "  discs:"));
+    says(&message, &["refuses its config: ", "unknown field `discs`, expected `per_flag` or `disks`"]);
+}
+
+#[test]
+fn a_grant_that_is_not_given() {
+    needs!(Root);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "grants: [block-device]", "grants: []"));
+    says(&message, &["found the grants []", "add `grants: [block-device]` to plugin.yaml to grant it"]);
+}
+
+/// The copy comes first here, so it is the original that is refused.
+#[test]
+fn a_family_that_another_package_has() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.add("a-copy");
+    let log = ebhost_tests::Ebhost::start(folder.path()).stop();
+    let errors: Vec<_> = log.lines().into_iter().filter(|line| line.level == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "{}", log.text());
+    let parts = [
+        "/biolatency/plugin.yaml: its family `bio_latency_seconds` prints `bio_latency_seconds",
+        "package `a-copy` has already",
+    ];
+    says(&errors[0].text, &parts);
+}
