@@ -43,7 +43,7 @@ impl Blocks {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.bytes.capacity() + self.starts.capacity() * 8 + self.lengths.capacity() * 4
+        self.bytes.len() + self.starts.len() * 8 + self.lengths.len() * 4
     }
 
     fn compact(&mut self) {

@@ -186,9 +186,9 @@ impl Entries {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let orders = self.order.capacity() + self.next_order.capacity() + self.position.capacity();
-        let rest = self.identity.capacity() + self.free.capacity() + self.gone.capacity() + self.born.capacity() * 2;
-        self.keys.capacity() + (orders + rest) * 4 + self.by_key.allocation_size()
+        let orders = self.order.len() + self.next_order.len() + self.position.len();
+        let rest = self.identity.len() + self.free.len() + self.gone.len() + self.born.len() * 2;
+        self.keys.len() + (orders + rest) * 4 + self.by_key.allocation_size()
     }
 
     /// Finds or bears each row's entry; returns how often the rows left the last order.

@@ -109,7 +109,7 @@ impl FamilyTable {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let words = self.cells.capacity() * 2 + self.feeders.capacity() + self.free.capacity();
+        let words = self.cells.len() * 2 + self.feeders.len() + self.free.len();
         self.blocks.memory() + words * 4 + self.by_block.allocation_size()
     }
 }

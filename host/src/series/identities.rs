@@ -184,11 +184,11 @@ impl Identities {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let words = self.entries.capacity() + self.free.capacity() + self.orphans.capacity() + self.unseen.capacity();
-        self.bytes.capacity()
+        let words = self.entries.len() + self.free.len() + self.orphans.len() + self.unseen.len();
+        self.bytes.len()
             + words * 4
-            + self.standing.capacity()
-            + self.wanted.capacity()
+            + self.standing.len()
+            + self.wanted.len()
             + self.by_bytes.as_ref().map_or(0, HashTable::allocation_size)
     }
 

@@ -98,6 +98,6 @@ pub struct Stats {
     pub trimmed: u64,
     /// Events not counted because `event_entries` was reached, since the start.
     pub lost_events: u64,
-    /// Bytes allocated, estimated.
+    /// Bytes in use, estimated.
     pub memory: usize,
 }

@@ -169,9 +169,9 @@ impl ViewTable {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let last: usize = self.last.iter().map(Vec::capacity).sum();
-        let targets: usize = self.targets.iter().map(Vec::capacity).sum();
-        let rows = self.buckets.capacity() + self.waiting.capacity() * 2;
+        let last: usize = self.last.iter().map(Vec::len).sum();
+        let targets: usize = self.targets.iter().map(Vec::len).sum();
+        let rows = self.buckets.len() + self.waiting.len() * 2;
         self.identities.memory() + self.entries.memory() + last * 8 + (targets + rows) * 4
     }
 
