@@ -34,15 +34,13 @@ impl Guest {
         let kernel = find(&self.kernel.join("boot"), |name| name.starts_with("vmlinuz-")).expect("a kernel image");
         // The guest ends by itself; `timeout` ends one that hangs.
         let qemu = ["120", "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"];
-        let console = output(
-            Command::new("timeout").args(qemu).args(["-m", "1024", "-smp", "2", "-append"]).args([
-                "console=ttyS0 panic=-1 loglevel=3",
-                "-kernel",
-                kernel.to_str().expect("a plain path"),
-                "-initrd",
-                initramfs.to_str().expect("a plain path"),
-            ]),
-        );
+        let console = output(Command::new("timeout").args(qemu).args(["-m", "1024", "-smp", "2", "-append"]).args([
+            "console=ttyS0 panic=-1 loglevel=3",
+            "-kernel",
+            kernel.to_str().expect("a plain path"),
+            "-initrd",
+            initramfs.to_str().expect("a plain path"),
+        ]));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
         Console(console.replace('\r', ""))
     }
@@ -64,7 +62,8 @@ impl Guest {
             copy(&library, &to);
         }
         for module in MODULES {
-            if let Some(file) = find(&self.kernel.join("lib/modules"), |name| name.starts_with(&format!("{module}.ko"))) {
+            if let Some(file) = find(&self.kernel.join("lib/modules"), |name| name.starts_with(&format!("{module}.ko")))
+            {
                 copy(&file, &root.join(format!("modules/{module}.ko")));
             }
         }

@@ -15,8 +15,7 @@ fn counts_are_the_kernels_on(line: &str) {
     assert!(console.section("release").starts_with(line), "{}", console.section("release"));
     let log = console.section("log");
     assert!(log.contains("package runs"), "{log}");
-    let served = Exposition::parse(&metrics(&console), Format::Text)
-        .unwrap_or_else(|fault| panic!("{fault}"));
+    let served = Exposition::parse(&metrics(&console), Format::Text).unwrap_or_else(|fault| panic!("{fault}"));
     let (before, after) = (stat(&console, "stat before"), stat(&console, "stat after"));
     for (operation, field, done) in [("read", 0, 100), ("write", 4, 50)] {
         // The partition table was looked for before the host was there.
