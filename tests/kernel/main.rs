@@ -8,8 +8,18 @@ mod latencies;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ebhost_tests::Folder;
+
 /// Held by each test while it runs.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// biolatency, timing from insertion into the scheduler and not from issue to the driver.
+fn from_insertion() -> Folder {
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "programs: [", "programs: [block_rq_insert, block_rq_merge, ");
+    folder.amend("biolatency", "targ_queued: false", "targ_queued: true");
+    folder
 }

@@ -8,7 +8,7 @@ const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear
 #[test]
 fn two_capabilities_are_enough() {
     needs!(Root, Tool("fio"), Tool("setpriv"));
-    let disk = Disk::file_backed();
+    let disk = Disk::in_memory();
     let two =
         ["--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=-all,+bpf,+perfmon", "--bounding-set=-all,+bpf,+perfmon"];
     let host = Start::by(&[&NOBODY[..], &two].concat(), &committed()).args(&["--strict"]).listening();
@@ -16,11 +16,11 @@ fn two_capabilities_are_enough() {
     assert!(status.contains("\nUid:\t65534\t65534\t65534\t65534\n"), "{status}");
     assert!(status.contains("\nCapEff:\t000000c000000000\n"), "{status}");
 
-    let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
-    let (served, stat) = disk.at_rest(|| host.scrape());
+    let (served, _) = disk.at_rest(|| host.scrape());
     let reads = served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]);
-    assert_eq!(reads, Some((stat - before).reads as f64));
+    // Exactly how many it counts is for tests/kernel to show.
+    assert!(reads.is_some_and(|reads| (195.0..=250.0).contains(&reads)), "{reads:?} of 200");
     host.stop();
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    folder::Folder,
+    folder::{Folder, built},
     process::{Running, output, wait_until},
 };
 
@@ -43,7 +43,15 @@ pub struct Stat {
 impl Disk {
     /// Over a file on the disk below, 128 MiB; it takes discards.
     pub fn file_backed() -> Self {
-        let folder = Folder::new();
+        Self::of_file_in(Folder::new())
+    }
+
+    /// Over a file in memory, 128 MiB; it takes discards. No interrupt of another disk has part in it.
+    pub fn in_memory() -> Self {
+        Self::of_file_in(Folder::in_memory())
+    }
+
+    fn of_file_in(folder: Folder) -> Self {
         let file = folder.path().join("disk");
         File::create(&file).and_then(|file| file.set_len(128 * MIB)).expect("a file in our own folder");
         Self::over(&file, folder, None)
@@ -52,7 +60,8 @@ impl Disk {
     /// Whose every read and write takes this long.
     pub fn delayed(delay: Duration) -> Self {
         let folder = Folder::new();
-        let mut command = Command::new(server_program());
+        // `src/bin/slow_file.rs`; cargo builds it with the tests.
+        let mut command = Command::new(built("slow_file"));
         command.arg(folder.path()).arg(delay.as_micros().to_string()).arg((64 * MIB).to_string());
         let mut server = Running::start(command.stdout(Stdio::piped()));
         let mut ready = String::new();
@@ -60,6 +69,8 @@ impl Disk {
         BufReader::new(stdout).read_line(&mut ready).expect("its first line is text");
         assert_eq!(ready, "ready\n", "the file system of the slow file is not mounted");
         let disk = Self::over(&folder.path().join("disk"), folder, Some(server));
+        let is_direct = disk.attribute("loop/dio");
+        assert_eq!(is_direct, "1", "{} caches what is below it, so its latencies are not the file's", disk.name);
         // The device holds the file; the folder is free again, and the file system goes with the device.
         output(Command::new("umount").arg("--lazy").arg(disk._folder.path()));
         disk
@@ -72,10 +83,7 @@ impl Disk {
         // As long as it is held this only makes the kernel detach it at the last close.
         output(Command::new("losetup").args(["--detach", device]));
         let name = device.trim_start_matches("/dev/").to_owned();
-        let disk = Self { name, held: Some(held), _folder: folder, server };
-        let is_direct = disk.attribute("loop/dio");
-        assert_eq!(is_direct, "1", "{} caches what is below it, so its latencies are not the file's", disk.name);
-        disk
+        Self { name, held: Some(held), _folder: folder, server }
     }
 
     /// As in /sys/block and in the label `device`.
@@ -181,10 +189,4 @@ impl std::ops::Sub for Stat {
             in_flight: self.in_flight,
         }
     }
-}
-
-/// `src/bin/slow_file.rs`: cargo builds it with the tests, but tells its path only to them, not to this crate.
-fn server_program() -> PathBuf {
-    let own = std::env::current_exe().expect("a test knows its own path");
-    own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("slow_file")
 }

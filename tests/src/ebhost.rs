@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     exposition::{Exposition, Format},
+    folder::{built, target},
     http::{self, Response},
     log::Log,
     process::{Running, wait_until},
@@ -47,11 +48,10 @@ pub fn binary() -> PathBuf {
     if let Some(binary) = env::var_os("EBHOST_BIN") {
         return binary.into();
     }
-    let own = env::current_exe().expect("a test knows its own path");
-    let binary = own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("ebhost");
+    let binary = built("ebhost");
     let remedy = "run the tests by `cargo xtask test`, or first `cargo build --release -p ebhost`";
-    let Some(built) = modified(&binary) else { panic!("{} is not there: {remedy}", binary.display()) };
-    if let Some(newer) = sources(&binary).into_iter().find(|source| modified(source) > Some(built)) {
+    let Some(time) = modified(&binary) else { panic!("{} is not there: {remedy}", binary.display()) };
+    if let Some(newer) = sources(&binary).into_iter().find(|source| modified(source) > Some(time)) {
         panic!("{} is older than {}: {remedy}", binary.display(), newer.display());
     }
     binary
@@ -70,6 +70,8 @@ impl Start {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["--log.format", "json", "--web.listen-address", "127.0.0.1:0", "--plugins"]);
         command.arg(plugins).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Not the machine's own; one for all tests, so that each component is compiled once.
+        command.env("CACHE_DIRECTORY", target().join("ebhost-cache"));
         Self { command }
     }
 

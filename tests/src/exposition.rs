@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// By name.
-pub type Labels = BTreeMap<String, String>;
+use crate::{
+    histogram::{Histogram, Parts},
+    sample::{Labels, Sample, is_name, number},
+};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,22 +29,6 @@ pub struct Family {
     pub help: String,
     pub unit: String,
     pub samples: Vec<Sample>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    pub name: String,
-    pub labels: Labels,
-    pub value: f64,
-}
-
-/// One series of a histogram.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Histogram {
-    /// Upper bounds, ascending, and how many values lie at or below each.
-    pub buckets: Vec<(f64, u64)>,
-    pub count: u64,
-    pub sum: f64,
 }
 
 impl Exposition {
@@ -69,7 +55,7 @@ impl Exposition {
 
     fn line(&mut self, line: &str, current: &mut String, format: Format) -> Result<(), String> {
         let Some(metadata) = line.strip_prefix("# ") else {
-            let sample = sample(line)?;
+            let sample = Sample::parse(line)?;
             let family = self.families.get_mut(current.as_str()).ok_or("a sample before all metadata")?;
             if !family.has_name(current, &sample.name, format) {
                 return Err(format!("a sample that is not of the family above, {current}"));
@@ -182,109 +168,12 @@ impl Family {
     }
 }
 
-#[derive(Default)]
-struct Parts {
-    buckets: Vec<(f64, u64)>,
-    count: Option<u64>,
-    sum: Option<f64>,
-}
-
-impl Parts {
-    fn close(self) -> Result<Histogram, String> {
-        let (Some(count), Some(sum)) = (self.count, self.sum) else {
-            return Err("has a series without _count or _sum".into());
-        };
-        if let Some(pair) = self.buckets.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].1 > pair[1].1) {
-            return Err(format!("has buckets that do not ascend: {pair:?}"));
-        }
-        if self.buckets.last() != Some(&(f64::INFINITY, count)) {
-            return Err(format!("has a count of {count}, but its last bucket is {:?}", self.buckets.last()));
-        }
-        Ok(Histogram { buckets: self.buckets, count, sum })
-    }
-}
-
-impl Histogram {
-    /// How many values lie at or below a bound, which must be one of the buckets'.
-    pub fn at_most(&self, bound: f64) -> u64 {
-        let bucket = self.buckets.iter().find(|(le, _)| *le == bound);
-        bucket.unwrap_or_else(|| panic!("no bucket has the bound {bound}: {:?}", self.buckets)).1
-    }
-
-    pub fn mean(&self) -> f64 {
-        self.sum / self.count as f64
-    }
-}
-
-fn owned(labels: &[(&str, &str)]) -> Labels {
-    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
 fn whole(value: f64) -> Result<u64, String> {
     if value.fract() == 0.0 && value >= 0.0 { Ok(value as u64) } else { Err(format!("counts {value}")) }
 }
 
-fn number(text: &str) -> Result<f64, String> {
-    match text {
-        "+Inf" => Ok(f64::INFINITY),
-        "-Inf" => Ok(f64::NEG_INFINITY),
-        "NaN" => Ok(f64::NAN),
-        _ if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
-            text.parse().map_err(|_| format!("no number: {text}"))
-        }
-        _ => Err(format!("no number: {text}")),
-    }
-}
-
-/// `more`: a further character that is legal in it.
-fn is_name(name: &str, more: char) -> bool {
-    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == more;
-    name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
-}
-
-/// `name{label="value",…} number`, without timestamp or exemplar.
-fn sample(line: &str) -> Result<Sample, String> {
-    let end = line.find(['{', ' ']).ok_or("no value")?;
-    let (name, mut rest) = line.split_at(end);
-    let mut labels = Labels::new();
-    if let Some(block) = rest.strip_prefix('{') {
-        rest = block;
-        loop {
-            let (label, after) = rest.split_once("=\"").ok_or("a label block without end")?;
-            let (value, after) = label_value(after)?;
-            if !is_name(label, '_') || labels.insert(label.to_owned(), value).is_some() {
-                return Err(format!("the label `{label}` twice, or not a legal name"));
-            }
-            match after.as_bytes().first() {
-                Some(b',') => rest = &after[1..],
-                Some(b'}') => {
-                    rest = &after[1..];
-                    break;
-                }
-                _ => return Err("a label block without end".into()),
-            }
-        }
-    }
-    let value = number(rest.strip_prefix(' ').ok_or("no space before the value")?)?;
-    if is_name(name, ':') { Ok(Sample { name: name.to_owned(), labels, value }) } else { Err("no legal name".into()) }
-}
-
-/// Up to the closing quote, and what comes after it.
-fn label_value(text: &str) -> Result<(String, &str), String> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Ok((value, &text[at + 1..])),
-            '\\' => value.push(match chars.next() {
-                Some((_, 'n')) => '\n',
-                Some((_, c @ ('\\' | '"'))) => c,
-                _ => return Err("an unknown escape".into()),
-            }),
-            _ => value.push(c),
-        }
-    }
-    Err("a label value without end".into())
+fn owned(labels: &[(&str, &str)]) -> Labels {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -18,15 +18,35 @@ pub fn committed() -> PathBuf {
     workspace().join("plugins")
 }
 
+/// The folder that cargo builds into, where what one run of the tests leaves for the next may lie.
+pub fn target() -> PathBuf {
+    built("..")
+}
+
+/// What cargo built under this name in the tests' own profile.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own path");
+    own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join(name)
+}
+
 /// A temporary folder, readable for every user.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// On a file system that is in memory.
+    pub fn in_memory() -> Self {
+        Self::below(Path::new("/dev/shm"))
+    }
+
+    fn below(parent: &Path) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ebhost-tests-{}-{count}", process::id()));
+        let path = parent.join(format!("ebhost-tests-{}-{count}", process::id()));
         fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own folder");
         Self(path)

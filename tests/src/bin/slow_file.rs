@@ -68,7 +68,10 @@ impl Filesystem for SlowFile {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Else direct requests wait for each other, and latencies add up.
         let refused = |_| io::Error::other("the kernel has no asynchronous direct I/O for FUSE");
-        config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).map_err(refused)
+        config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).map_err(refused)?;
+        // As many at a time as the disk has tags, several times over.
+        let refused = |most| io::Error::other(format!("the kernel takes {most} requests at a time"));
+        config.set_max_background(1024).map(drop).map_err(refused)
     }
 
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {

@@ -1,0 +1,45 @@
+//! One series of a histogram, gathered from its samples: ascending, cumulative and closed, or refused.
+
+/// One series of a histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// Upper bounds, ascending, and how many values lie at or below each.
+    pub buckets: Vec<(f64, u64)>,
+    pub count: u64,
+    pub sum: f64,
+}
+
+/// A series of which samples are being gathered.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) buckets: Vec<(f64, u64)>,
+    pub(crate) count: Option<u64>,
+    pub(crate) sum: Option<f64>,
+}
+
+impl Parts {
+    pub(crate) fn close(self) -> Result<Histogram, String> {
+        let (Some(count), Some(sum)) = (self.count, self.sum) else {
+            return Err("has a series without _count or _sum".into());
+        };
+        if let Some(pair) = self.buckets.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].1 > pair[1].1) {
+            return Err(format!("has buckets that do not ascend: {pair:?}"));
+        }
+        if self.buckets.last() != Some(&(f64::INFINITY, count)) {
+            return Err(format!("has a count of {count}, but its last bucket is {:?}", self.buckets.last()));
+        }
+        Ok(Histogram { buckets: self.buckets, count, sum })
+    }
+}
+
+impl Histogram {
+    /// How many values lie at or below a bound, which must be one of the buckets'.
+    pub fn at_most(&self, bound: f64) -> u64 {
+        let bucket = self.buckets.iter().find(|(le, _)| *le == bound);
+        bucket.unwrap_or_else(|| panic!("no bucket has the bound {bound}: {:?}", self.buckets)).1
+    }
+
+    pub fn mean(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
