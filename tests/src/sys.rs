@@ -1,4 +1,4 @@
-//! The two calls that have no safe form. All `unsafe` of the rig is here.
+//! The two calls that have no safe form. All `unsafe` of the rig is here and in `maps`.
 
 use std::{
     io,

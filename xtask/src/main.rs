@@ -1,10 +1,11 @@
-//! The project's commands: `cargo xtask build`, `run` and `test`.
+//! The project's commands: `cargo xtask build`, `run`, `test` and `bench`.
 //!
 //! It builds what is committed beside each `plugin.yaml` and starts what cargo builds. It is no part of the product: nothing here is
 //! linked into the host or a plugin.
 
 #![allow(clippy::print_stdout, reason = "a command line tool, whose output this is")]
 
+mod bench;
 mod check;
 mod clang;
 mod component;
@@ -27,7 +28,8 @@ const USAGE: &str = "\
 cargo xtask build            rebuild the components and BPF objects in plugins/
 cargo xtask build --check    say which of them are older than their sources; needs no toolchain
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
-cargo xtask test [FILTER]    all tests, or those whose name contains FILTER";
+cargo xtask test [FILTER]    all tests, or those whose name contains FILTER
+cargo xtask bench [ROW …]    what a scrape costs, beside the kernel's own read; as root, on a quiet machine";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +51,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["run", "--", args @ ..] => run::run(root, args),
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
+        ["bench", rows @ ..] => bench::bench(root, rows),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -1,6 +1,7 @@
 //! The packages of this repository: what is built for each `plugins/NAME/plugin.yaml`, and from which files.
 //!
 //! By convention alone: the crate `plugins/NAME` gives `NAME.wasm`, `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack either.
+//! What only the benchmark and tests load lies in `bench/packages/`, by the same rules.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,20 +24,29 @@ pub(crate) struct Artefact {
     pub(crate) sources: BTreeSet<PathBuf>,
 }
 
-/// All packages, by name.
+/// Folders of packages.
+const FOLDERS: [&str; 2] = ["plugins", "bench/packages"];
+
+/// All packages, by folder and name.
 pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
-    let mut names = Vec::new();
-    for folder in entries(&root.join("plugins"))? {
-        if folder.join("plugin.yaml").is_file() {
-            names.extend(folder.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let mut packages = Vec::new();
+    for folder in FOLDERS {
+        let mut names = Vec::new();
+        for package in entries(&root.join(folder))? {
+            if package.join("plugin.yaml").is_file() {
+                names.extend(package.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        names.sort();
+        for name in names {
+            packages.push(package(root, Path::new(folder), &name)?);
         }
     }
-    names.sort();
-    names.iter().map(|name| package(root, name)).collect()
+    Ok(packages)
 }
 
-fn package(root: &Path, name: &str) -> Result<Package> {
-    let folder = Path::new("plugins").join(name);
+fn package(root: &Path, folder: &Path, name: &str) -> Result<Package> {
+    let folder = folder.join(name);
     let program = PathBuf::from(format!("bpf/{name}.bpf.c"));
     let artefact = |file: String, sources| Artefact { name: name.into(), path: folder.join(file), sources };
     let component = match root.join(&folder).join("Cargo.toml").is_file() {

@@ -1,0 +1,78 @@
+//! Labels for made-up keys: what a plugin does whose key is an address, a process or a connection. Each entry has a series of
+//! its own, the dearest case there is.
+
+use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, row};
+
+layout! {
+    /// `struct key` in maps.bpf.c.
+    struct Key: 16 bytes {
+        id: u64,
+        group: u32,
+        kind: u32,
+    }
+}
+
+/// Names for `Key.kind`, as an operation or a state has them.
+pub const KINDS: [&str; 8] = ["read", "write", "open", "close", "sync", "lock", "poll", "other"];
+
+/// Maps whose keys are a [`Key`].
+const HASHES: [&str; 3] = ["hash", "lru", "per_cpu_hash"];
+/// Maps whose keys are positions.
+const ARRAYS: [&str; 3] = ["array", "mapped_array", "per_cpu_array"];
+
+/// The package's `config`.
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The maps to read.
+    read: Vec<String>,
+}
+
+/// The plugin.
+pub struct Maps {
+    config: Config,
+}
+
+ebhost_plugin::export!(Maps);
+
+impl Plugin for Maps {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, String> {
+        let known = |map: &&String| !HASHES.iter().chain(&ARRAYS).any(|known| known == map);
+        match config.read.iter().find(known) {
+            Some(map) => Err(format!("config.read: found `{map}`, expected one of {HASHES:?}, {ARRAYS:?}")),
+            None => Ok(Self { config }),
+        }
+    }
+
+    fn describe(&self) -> Manifest<Self> {
+        let mut manifest = Manifest::new();
+        for map in &self.config.read {
+            let name = format!("{map}_calls_total");
+            let labels: &[&str] = if HASHES.contains(&map.as_str()) { &["id", "group", "kind"] } else { &["slot"] };
+            let family =
+                manifest.family(Family::counter(&name).help("Made-up calls.").labels(labels.iter().copied()));
+            if HASHES.contains(&map.as_str()) {
+                manifest.view(
+                    View::table::<Key, u64>(map).identity(key()).feed(family, number(member!(u64))).rows(Self::call),
+                );
+            } else {
+                manifest.view(
+                    View::table::<u32, u64>(map).identity(key()).feed(family, number(member!(u64))).rows(Self::slot),
+                );
+            }
+        }
+        manifest
+    }
+}
+
+impl Maps {
+    fn call<'a>(&'a self, key: &'a Key, _: Names<'a, 0>) -> Answer<'a, 3> {
+        row![key.id, key.group, KINDS[key.kind as usize % KINDS.len()]]
+    }
+
+    fn slot<'a>(&'a self, slot: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+        row![*slot]
+    }
+}

@@ -1,0 +1,135 @@
+//! The real binary with one package, and what it costs: CPU time of all its threads, memory, its own account by stage.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    time::Duration,
+};
+
+use ebhost_tests::{Ebhost, Folder, KernelMap, Start, workspace};
+
+/// Stages, as `ebhost_scrape_cpu_seconds_total` names them.
+pub(crate) const STAGES: [&str; 5] = ["lookup", "read", "label", "count", "print"];
+
+/// A running ebhost.
+pub(crate) struct Host {
+    ebhost: Ebhost,
+    body: Vec<u8>,
+    _folder: Folder,
+}
+
+/// CPU time since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    pub(crate) all: Duration,
+    /// In the order of [`STAGES`].
+    pub(crate) stages: [Duration; STAGES.len()],
+}
+
+impl Host {
+    /// With the package `maps`, of which it reads one map, of that size.
+    pub(crate) fn reading(map: &str, entries: usize) -> Self {
+        let folder = Folder::new();
+        let package = folder.path().join("maps");
+        copy_package(&package);
+        let edits = [
+            (format!(" {map}: 1"), format!(" {map}: {entries}")),
+            ("read: [hash]".to_owned(), format!("read: [{map}]")),
+            ("series: 1000".to_owned(), format!("series: {}", entries + entries / 5)),
+        ];
+        for (from, to) in edits {
+            folder.amend("maps", &from, &to);
+        }
+        let cache = folder.path().join("cache");
+        let cache = cache.to_str().expect("a temporary folder has a plain name").to_owned();
+        let start = Start::with(folder.path()).args(&["--strict", "--cache.dir", &cache]);
+        Self { ebhost: start.listening(), body: Vec::new(), _folder: folder }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.ebhost.pid()
+    }
+
+    pub(crate) fn map(&self, name: &str) -> KernelMap {
+        KernelMap::of(self.pid(), name)
+    }
+
+    /// One scrape, uncompressed; gives the answer's bytes.
+    pub(crate) fn scrape(&mut self) -> usize {
+        let mut connection = TcpStream::connect(self.ebhost.address()).expect("ebhost listens");
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nX-Prometheus-Scrape-Timeout-Seconds: 30\r\n\r\n",
+            self.ebhost.address()
+        );
+        connection.write_all(request.as_bytes()).expect("ebhost reads");
+        self.body.clear();
+        connection.read_to_end(&mut self.body).expect("ebhost answers");
+        assert!(self.body.starts_with(b"HTTP/1.1 200 "), "a scrape is answered with 200");
+        self.body.len()
+    }
+
+    /// A number among the host's own metrics, which end the last answer; several series are added up.
+    pub(crate) fn own(&self, sample: &str) -> f64 {
+        let end = &self.body[self.body.len().saturating_sub(64 << 10)..];
+        let end = String::from_utf8_lossy(end);
+        let of_sample = |line: &&str| {
+            line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(['{', ' ']) || sample.ends_with('}'))
+        };
+        end.lines().filter(of_sample).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// What was spent until now; of stages, until the last scrape.
+    pub(crate) fn spent(&self) -> Spent {
+        let stage =
+            |stage: &str| Duration::from_secs_f64(self.own(&format!("ebhost_scrape_cpu_seconds_total{{stage=\"{stage}\"}}")));
+        Spent { all: cpu(self.pid()), stages: STAGES.map(stage) }
+    }
+
+    /// Resident memory now and at its highest, in MB.
+    pub(crate) fn memory(&self) -> (f64, f64) {
+        memory(self.pid())
+    }
+}
+
+/// Resident memory of a process now and at its highest, in MB (10^6).
+pub(crate) fn memory(pid: u32) -> (f64, f64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let field = |name: &str| {
+        let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.expect("the kernel says it") * 1024.0 / 1e6
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// CPU time of all threads of a process.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let of_task = |task: std::io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(of_task).sum())
+}
+
+/// CPU time of the thread that asks.
+pub(crate) fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// CPU time that `act` takes of this thread.
+pub(crate) fn timed(act: impl FnOnce()) -> Duration {
+    let began = own_cpu();
+    act();
+    own_cpu() - began
+}
+
+fn copy_package(to: &Path) {
+    fs::create_dir(to).expect("a new folder in our own");
+    for file in ["plugin.yaml", "maps.wasm", "maps.bpf.o"] {
+        let from = workspace().join("bench/packages/maps").join(file);
+        fs::copy(&from, to.join(file)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+}

@@ -1,0 +1,102 @@
+//! What happens to a map between scrapes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use ebhost_tests::{Counting, KernelMap, Memory, key};
+
+/// A hash map and the ids that are in it.
+pub(crate) struct Filled {
+    pub(crate) map: KernelMap,
+    counting: Counting,
+    ids: Vec<u64>,
+    next: u64,
+}
+
+impl Filled {
+    pub(crate) fn new(map: KernelMap, entries: usize) -> Self {
+        let counting = Counting::of(&map);
+        let mut filled = Self { map, counting, ids: (0..entries as u64).collect(), next: entries as u64 };
+        filled.insert(&filled.ids);
+        filled.next = entries as u64;
+        filled
+    }
+
+    /// Every entry's count goes up by 1, in place.
+    pub(crate) fn count(&self) {
+        let first = self.ids.iter().min().copied().unwrap_or_default();
+        self.counting.add(first, u32::try_from(self.next - first).expect("ids are numbered anew before that"));
+    }
+
+    /// So many entries go, spread over all, and as many new ones come.
+    pub(crate) fn replace(&mut self, entries: usize) {
+        let step = (self.ids.len() / entries.max(1)).max(1);
+        let places = || (0..entries).map(|at| at * step % self.ids.len());
+        let gone: Vec<u8> = places().flat_map(|place| key(self.ids[place])).collect();
+        self.map.delete_all(&gone);
+        let places: Vec<usize> = places().collect();
+        for place in &places {
+            self.ids[*place] = self.next;
+            self.next += 1;
+        }
+        let come: Vec<u64> = places.iter().map(|place| self.ids[*place]).collect();
+        self.insert(&come);
+    }
+
+    fn insert(&self, ids: &[u64]) {
+        for ids in ids.chunks(4096) {
+            let keys: Vec<u8> = ids.iter().copied().flat_map(key).collect();
+            let values: Vec<u8> = ids.iter().flat_map(|id| vec![id + 1_000_000; self.map.cpus()]).flat_map(u64::to_le_bytes).collect();
+            self.map.update_all(&keys, &values);
+        }
+    }
+
+    /// A thread that deletes one entry and inserts another, so many times a second.
+    pub(crate) fn churned(self, a_second: u32) -> Churning {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut filled = self;
+            let (began, mut done) = (Instant::now(), 0u32);
+            while !told.load(Ordering::Relaxed) {
+                let place = (filled.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) % filled.ids.len() as u64) as usize;
+                filled.map.delete(&key(filled.ids[place]));
+                filled.ids[place] = filled.next;
+                filled.next += 1;
+                let value: Vec<u8> = vec![filled.next; filled.map.cpus()].into_iter().flat_map(u64::to_le_bytes).collect();
+                assert!(filled.map.update(&key(filled.ids[place]), &value), "there is room for what was deleted");
+                done += 1;
+                let due = began + Duration::from_secs(1) * done / a_second;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            filled
+        });
+        Churning { stop, thread }
+    }
+}
+
+/// A map that a thread changes.
+pub(crate) struct Churning {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Filled>,
+}
+
+impl Churning {
+    pub(crate) fn stop(self) -> Filled {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the writer does not panic")
+    }
+}
+
+/// Adds 1 to each word of an array.
+pub(crate) fn count_array(memory: &Memory) {
+    for word in memory.words() {
+        word.fetch_add(1, Ordering::Relaxed);
+    }
+}

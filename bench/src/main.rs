@@ -1,0 +1,37 @@
+//! What a scrape costs beside the kernel's own read of the same map: `cargo xtask bench`.
+//!
+//! The real binary, over HTTP, with the package `bench/packages/maps`, whose maps this process fills. Every row has its floor
+//! measured beside it, scrape by scrape: the map read in batches (or copied from memory) by this process, and nothing done with
+//! it. Times are CPU time, so that other work on the machine costs less accuracy; ratios hold better than times.
+
+mod cases;
+mod host;
+mod load;
+mod native;
+mod report;
+mod rest;
+
+use report::text;
+
+fn main() {
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |what: &str| only.is_empty() || only.iter().any(|only| what.contains(only.as_str()));
+    text(&format!("Machine: {}\n", native::machine()));
+    text("Medians of CPU time, ns an entry. Floor: the map's batched read (or copy) alone.\n");
+    report::head();
+    for (map, entries) in [("hash", 10_000), ("hash", 100_000), ("hash", 1_000_000), ("per_cpu_hash", 100_000)] {
+        if wanted(&format!("{map}/{entries}")) {
+            cases::hash(map, entries);
+        }
+    }
+    if wanted("mapped_array/100000") {
+        cases::mapped_array(100_000);
+    }
+    text("\n| | measured |\n|---|---|");
+    if wanted("start") {
+        rest::start_up();
+    }
+    if wanted("biolatency") {
+        rest::biolatency();
+    }
+}

@@ -1,0 +1,176 @@
+//! The same scrape in this process, once with the sandboxed decoder and once with the same crate compiled natively.
+//!
+//! Read, table and writer are the host's own in both; only who gives the labels differs.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ebhost::{
+    exposition::{Integers, Style, Syntax, Writer},
+    limits,
+    package::Package,
+    plugin::{Ask, Context, Engine, Plugin, PluginLimits, Row},
+    series::{
+        Answer, IdentityId, Table, TableLimits,
+        schema::{Schema, SourceShape},
+    },
+    snapshot::{Keys, Snapshot},
+};
+use ebhost_plugin::testing::{Batch, Harness};
+use ebhost_tests::{Entries, workspace};
+use maps::Maps;
+
+use crate::host::timed;
+
+const KEY: usize = 16;
+const CONFIG: &str = r#"{"read":["hash"]}"#;
+
+/// Both, each with a table of its own.
+pub(crate) struct Pair {
+    sandboxed: Scrape<Sandboxed>,
+    native: Scrape<Native>,
+}
+
+impl Pair {
+    pub(crate) fn new(series: usize) -> Self {
+        let sandboxed = Sandboxed::new();
+        let schema = sandboxed.0.schema().clone();
+        let native = Native(Harness::new(CONFIG).expect("the package describes itself"));
+        Self { sandboxed: Scrape::new(&schema, sandboxed, series), native: Scrape::new(&schema, native, series) }
+    }
+
+    /// One scrape by each of the same entries, without the read; which is first changes from call to call.
+    pub(crate) fn scrape(&mut self, entries: &Entries, round: usize) -> (Duration, Duration) {
+        let snapshot = snapshot(entries);
+        if round.is_multiple_of(2) {
+            let sandboxed = timed(|| self.sandboxed.scrape(&snapshot));
+            (sandboxed, timed(|| self.native.scrape(&snapshot)))
+        } else {
+            let native = timed(|| self.native.scrape(&snapshot));
+            (timed(|| self.sandboxed.scrape(&snapshot)), native)
+        }
+    }
+}
+
+/// Who gives labels to a batch of identities.
+trait Labels {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str]));
+}
+
+struct Sandboxed(Plugin);
+
+impl Sandboxed {
+    fn new() -> Self {
+        let file = workspace().join("bench/packages/maps/plugin.yaml");
+        let package = Package::read(&file).unwrap_or_else(|error| panic!("{error}"));
+        let engine = Engine::new(None).expect("an engine");
+        let compiled = Arc::new(engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}")));
+        let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
+        let sources = BTreeMap::from([("hash".to_owned(), shape)]);
+        let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
+        let context = Context { sources: &sources, grants: &[] };
+        Self(Plugin::describe("maps", compiled, CONFIG, limits, &context).unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+impl Labels for Sandboxed {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str])) {
+        let until = Instant::now() + Duration::from_secs(10);
+        let all = self.0.ask(&ask, until, &mut |first, answers| {
+            let answers = answers.expect("the package has no faults");
+            for entry in 0..answers.count() {
+                let Row::Labels { columns, .. } = answers.row(entry) else { panic!("it labels every key") };
+                let labels: [&str; 3] = std::array::from_fn(|column| answers.label(columns[column]));
+                take(first + entry, &labels);
+            }
+        });
+        assert!(all, "asked in time");
+    }
+}
+
+struct Native(Harness<Maps>);
+
+impl Labels for Native {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str])) {
+        let batch = Batch {
+            view: ask.view as u32,
+            count: ask.count as u32,
+            identities: ask.identities,
+            found: ask.found,
+            names: ask.names,
+        };
+        let rows = self.0.decode_batch(&batch);
+        for (entry, columns) in rows.labels.chunks_exact(3).enumerate() {
+            let labels: [&str; 3] = std::array::from_fn(|column| rows.dictionary[columns[column] as usize].as_str());
+            take(entry, &labels);
+        }
+    }
+}
+
+struct Scrape<L> {
+    table: Table,
+    labels: L,
+}
+
+impl<L: Labels> Scrape<L> {
+    fn new(schema: &Arc<Schema>, labels: L, series: usize) -> Self {
+        let limits = TableLimits { series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() };
+        Self { table: Table::new(schema.clone(), limits), labels }
+    }
+
+    fn scrape(&mut self, snapshot: &Snapshot) {
+        self.table.begin();
+        self.table.observe(0, snapshot).expect("rows fit their schema");
+        let unseen: Vec<IdentityId> = self.table.unseen(0).to_vec();
+        for ids in unseen.chunks(limits::BATCH_ENTRIES) {
+            let mut ask = Ask { view: 0, count: ids.len(), ..Ask::default() };
+            for id in ids {
+                ask.identities.extend_from_slice(self.table.identity_bytes(0, *id));
+            }
+            let table = &mut self.table;
+            self.labels.label(ask, &mut |entry, labels| {
+                table.answer(0, ids[entry], Answer::Series { labels, bucket: None });
+            });
+        }
+        self.table.settle(0, snapshot).expect("rows fit their schema");
+        self.table.finish();
+        let mut nowhere = io::sink();
+        let mut writer = Writer::new(Style { syntax: Syntax::Text004, integers: Integers::Exact }, &mut nowhere);
+        writer.table("ebhost", &self.table).and_then(|()| writer.finish()).expect("a sink takes everything");
+    }
+}
+
+fn snapshot(entries: &Entries) -> Snapshot {
+    Snapshot {
+        keys: Keys::Bytes { size: KEY, bytes: entries.keys[..entries.len * KEY].to_vec() },
+        values: entries.values[..entries.len * 8].to_vec(),
+        value_stride: 8,
+        cpus: 1,
+        len: entries.len,
+        complete: true,
+    }
+}
+
+/// The machine, for who reads the table later.
+pub(crate) fn machine() -> String {
+    let first = |file: &str, name: &str| {
+        let text = fs::read_to_string(Path::new(file)).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        line.and_then(|line| Some(line.split_once(':')?.1.trim().to_owned())).unwrap_or_default()
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!(
+        "{}, {cpus} CPUs, {} of memory, Linux {}; load average at the start {}",
+        first("/proc/cpuinfo", "model name"),
+        first("/proc/meminfo", "MemTotal"),
+        kernel.trim(),
+        load.split(' ').take(1).collect::<String>()
+    )
+}

@@ -1,0 +1,85 @@
+//! The tables that are printed: Markdown, so that a run goes into docs/ as it is.
+
+#![allow(clippy::print_stdout, reason = "this is what the benchmark is run for")]
+
+use std::time::Duration;
+
+use crate::host::{STAGES, Spent};
+
+/// One scrape and the floor beside it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) floor: Duration,
+    pub(crate) spent: Spent,
+    pub(crate) bytes: usize,
+}
+
+/// One state of one map.
+pub(crate) struct Measured {
+    pub(crate) map: String,
+    pub(crate) entries: usize,
+    pub(crate) state: &'static str,
+    pub(crate) rounds: Vec<Round>,
+    /// In-process: with the sandbox, natively, both with the read.
+    pub(crate) pair: Option<(Duration, Duration)>,
+    /// Resident memory, now and at the highest.
+    pub(crate) memory: (f64, f64),
+}
+
+pub(crate) fn head() {
+    println!(
+        "| map | entries | state | read | label | count | print | HTTP | whole scrape | floor | whole ÷ floor | sandbox ÷ native | bytes | RSS MB (highest) |"
+    );
+    println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+}
+
+impl Measured {
+    pub(crate) fn print(&self) {
+        let each = |of: &dyn Fn(&Round) -> Duration| median(self.rounds.iter().map(of)).as_nanos() as f64 / self.entries as f64;
+        let stage = |name: &str| {
+            let at = STAGES.iter().position(|stage| *stage == name).expect("a stage");
+            each(&|round| round.spent.stages[at])
+        };
+        let stages: Duration = Duration::ZERO;
+        let http = each(&|round| round.spent.all.saturating_sub(round.spent.stages.iter().fold(stages, |sum, stage| sum + *stage)));
+        // Each ratio is of one moment; the median of them is what this machine's noise spoils least.
+        let mut ratios: Vec<f64> =
+            self.rounds.iter().map(|round| round.spent.all.as_secs_f64() / round.floor.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let native = self.pair.map_or_else(String::new, |(sandboxed, native)| {
+            format!("{:.3}", sandboxed.as_secs_f64() / native.as_secs_f64())
+        });
+        let bytes = self.rounds.last().map_or(0, |round| round.bytes);
+        println!(
+            "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | **{:.1}** | {:.1} | **{:.2}** | {native} | {bytes} | {:.0} ({:.0}) |",
+            self.map,
+            self.entries,
+            self.state,
+            stage("read"),
+            stage("label") + stage("lookup"),
+            stage("count"),
+            stage("print"),
+            http,
+            each(&|round| round.spent.all),
+            each(&|round| round.floor),
+            ratios[ratios.len() / 2],
+            self.memory.0,
+            self.memory.1,
+        );
+    }
+}
+
+pub(crate) fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// A line of the second table.
+pub(crate) fn line(what: &str, measured: &str) {
+    println!("| {what} | {measured} |");
+}
+
+pub(crate) fn text(text: &str) {
+    println!("{text}");
+}
