@@ -15,7 +15,9 @@ use report::text;
 
 fn main() {
     let only: Vec<String> = std::env::args().skip(1).collect();
-    let wanted = |what: &str| only.is_empty() || only.iter().any(|only| what.contains(only.as_str()));
+    let wanted = |row: &str| {
+        only.is_empty() || only.iter().any(|only| row == only || row.split('/').next() == Some(only.as_str()))
+    };
     text(&format!("Machine: {}\n", native::machine()));
     text("Medians of CPU time, ns an entry. Floor: the map's batched read (or copy) alone.\n");
     report::head();
