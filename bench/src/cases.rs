@@ -94,7 +94,7 @@ fn scraped(host: &mut Host) -> (Spent, usize) {
     std::thread::sleep(Duration::from_millis(5));
     let after = host.spent();
     let stages = std::array::from_fn(|stage| after.stages[stage].saturating_sub(before.stages[stage]));
-    (Spent { all: after.all - before.all, stages }, bytes)
+    (Spent { all: after.all - before.all, stages, guest: after.guest - before.guest }, bytes)
 }
 
 fn show(

@@ -28,7 +28,7 @@ pub(crate) struct Measured {
 
 pub(crate) fn head() {
     println!(
-        "| map | entries | state | read | label | count | print | HTTP | whole scrape | floor | whole ÷ floor | sandbox ÷ native | bytes | RSS MB (highest) |"
+        "| map | entries | state | read | label (sandbox) | count | print | HTTP | whole scrape | floor | whole ÷ floor | sandbox ÷ native | bytes | RSS MB (highest) |"
     );
     println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
 }
@@ -51,12 +51,13 @@ impl Measured {
         });
         let bytes = self.rounds.last().map_or(0, |round| round.bytes);
         println!(
-            "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | **{:.1}** | {:.1} | **{:.2}** | {native} | {bytes} | {:.0} ({:.0}) |",
+            "| {} | {} | {} | {:.1} | {:.1} ({:.1}) | {:.1} | {:.1} | {:.1} | **{:.1}** | {:.1} | **{:.2}** | {native} | {bytes} | {:.0} ({:.0}) |",
             self.map,
             self.entries,
             self.state,
             stage("read"),
             stage("label") + stage("lookup"),
+            each(&|round| round.spent.guest),
             stage("count"),
             stage("print"),
             http,

@@ -34,9 +34,11 @@ pub(super) struct Entries {
     live: usize,
     free: Vec<u32>,
     drift: Drift,
-    /// Rows and entries that the last reading brought, and entries that it ended.
+    /// Rows and entries that the last reading brought, and the identities of entries that it ended.
     pub(super) born: Vec<(u32, u32)>,
     pub(super) gone: Vec<u32>,
+    /// Rows of this reading whose keys are new, and those keys' hashes.
+    strange: Vec<(u32, u64)>,
 }
 
 /// How far the rows' order is from the entries'.
@@ -60,6 +62,9 @@ pub(super) enum Rows<'a> {
 /// How many keys the cursor looks ahead for one before it asks the hash.
 const AHEAD: usize = 4;
 
+/// When more than one entry in so many ends, one sweep over the hash table is cheaper than finding each.
+pub(super) const SWEEP: usize = 8;
+
 impl Entries {
     pub(super) fn new(key_size: usize) -> Self {
         Self {
@@ -78,6 +83,7 @@ impl Entries {
             drift: Drift::InStep,
             born: Vec::new(),
             gone: Vec::new(),
+            strange: Vec::new(),
         }
     }
 
@@ -107,12 +113,14 @@ impl Entries {
             self.reserve(rows);
         }
         let breaks = self.walk(keys);
-        std::mem::swap(&mut self.order, &mut self.next_order);
-        let all_met = self.met.count() == self.live;
-        if complete && !all_met {
-            self.end_missing();
+        let missing = self.live - self.met.count();
+        // First those that end: the new ones take their places.
+        if complete && missing > 0 {
+            self.end_missing(missing);
         }
-        self.drift = self.measure(breaks, all_met || complete);
+        self.bear_strange(keys);
+        std::mem::swap(&mut self.order, &mut self.next_order);
+        self.drift = self.measure(breaks, missing == 0 || complete);
     }
 
     pub(super) fn rows(&self, len: usize) -> Rows<'_> {
@@ -125,19 +133,28 @@ impl Entries {
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.by_key.find(hash(&self.hasher, key), |&entry| same(self.key(entry), key)).copied()
+        self.find_hashed(key, hash(&self.hasher, key))
     }
 
-    /// Ends an entry; its identity stays readable until the next one is born.
+    fn find_hashed(&self, key: &[u8], hashed: u64) -> Option<u32> {
+        self.by_key.find(hashed, |&entry| same(self.key(entry), key)).copied()
+    }
+
+    /// Ends an entry.
     pub(super) fn end(&mut self, entry: u32) {
         let hashed = hash(&self.hasher, self.key(entry));
         if let Ok(found) = self.by_key.find_entry(hashed, |&other| other == entry) {
             found.remove();
-            self.alive.remove(entry);
-            self.live -= 1;
-            self.free.push(entry);
-            self.gone.push(entry);
+            self.let_go(entry);
         }
+    }
+
+    /// Of an entry that no key leads to any more.
+    fn let_go(&mut self, entry: u32) {
+        self.alive.remove(entry);
+        self.live -= 1;
+        self.free.push(entry);
+        self.gone.push(std::mem::replace(&mut self.identity[entry as usize], NONE));
     }
 
     #[inline]
@@ -191,7 +208,7 @@ impl Entries {
         self.keys.len() + (orders + rest) * 4 + self.by_key.allocation_size()
     }
 
-    /// Finds or bears each row's entry; returns how often the rows left the last order.
+    /// Finds each row's entry, or sets the row aside as strange; returns how often the rows left the last order.
     fn walk(&mut self, keys: &[u8]) -> usize {
         let (mut next, mut breaks) = (0, 0);
         for (row, key) in keys.chunks_exact(self.key_size).enumerate() {
@@ -201,7 +218,13 @@ impl Entries {
                 self.order[place]
             } else {
                 breaks += 1;
-                self.look_up(key, row, &mut next)
+                let hashed = hash(&self.hasher, key);
+                let Some(entry) = self.look_up(key, hashed, &mut next) else {
+                    self.strange.push((row as u32, hashed));
+                    self.next_order.push(NONE);
+                    continue;
+                };
+                entry
             };
             self.met.insert(entry);
             self.position[entry as usize] = row as u32;
@@ -217,22 +240,40 @@ impl Entries {
         ahead.enumerate().find(|(_, entry)| same(self.key(**entry), key)).map(|(offset, _)| next + offset)
     }
 
-    /// The entry by its key's hash, with the cursor set behind its place; or a new one, with the cursor left where it is.
-    fn look_up(&mut self, key: &[u8], row: usize, next: &mut usize) -> u32 {
-        if let Some(entry) = self.find(key) {
-            let place = self.position[entry as usize] as usize;
-            if self.order.get(place) == Some(&entry) && !self.met.contains(entry) {
-                *next = place + 1;
-            }
-            return entry;
+    /// The entry by its key's hash, with the cursor set behind its place; or none, with the cursor left where it is.
+    fn look_up(&mut self, key: &[u8], hashed: u64, next: &mut usize) -> Option<u32> {
+        let entry = self.find_hashed(key, hashed)?;
+        let place = self.position[entry as usize] as usize;
+        if self.order.get(place) == Some(&entry) && !self.met.contains(entry) {
+            *next = place + 1;
         }
-        let entry = self.bear(key);
-        self.born.push((row as u32, entry));
-        entry
+        Some(entry)
+    }
+
+    /// Bears an entry for each strange key. A key that is listed twice gets one.
+    fn bear_strange(&mut self, keys: &[u8]) {
+        let mut strange = std::mem::take(&mut self.strange);
+        self.make_room(strange.len());
+        for (row, hashed) in strange.drain(..) {
+            let key = &keys[row as usize * self.key_size..][..self.key_size];
+            let entry = self.find_hashed(key, hashed).unwrap_or_else(|| {
+                let entry = self.bear_hashed(key, hashed);
+                self.born.push((row, entry));
+                entry
+            });
+            self.met.insert(entry);
+            self.position[entry as usize] = row;
+            self.next_order[row as usize] = entry;
+        }
+        self.strange = strange;
     }
 
     /// A new entry. Readings bear theirs themselves; events' keys come one by one.
     pub(super) fn bear(&mut self, key: &[u8]) -> u32 {
+        self.bear_hashed(key, hash(&self.hasher, key))
+    }
+
+    fn bear_hashed(&mut self, key: &[u8], hashed: u64) -> u32 {
         let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
         if entry as usize == self.identity.len() {
             self.keys.extend_from_slice(key);
@@ -243,17 +284,22 @@ impl Entries {
             self.identity[entry as usize] = NONE;
         }
         let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        self.by_key
-            .insert_unique(hash(hasher, key), entry, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
+        self.by_key.insert_unique(hashed, entry, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
         self.alive.insert(entry);
         self.live += 1;
         entry
     }
 
-    fn end_missing(&mut self) {
-        let missing: Vec<u32> = self.alive.without(&self.met).map(|entry| entry as u32).collect();
-        for entry in missing {
-            self.end(entry);
+    fn end_missing(&mut self, missing: usize) {
+        // The last first: their places are then given out in the order of rows, which is cheap to read ever after.
+        let mut ending = Vec::with_capacity(missing);
+        ending.extend(self.alive.without(&self.met).map(|entry| entry as u32));
+        if missing > self.live / SWEEP {
+            let met = &self.met;
+            self.by_key.retain(|entry| met.contains(*entry));
+            ending.into_iter().rev().for_each(|entry| self.let_go(entry));
+        } else {
+            ending.into_iter().rev().for_each(|entry| self.end(entry));
         }
     }
 
@@ -274,12 +320,20 @@ impl Entries {
     }
 
     fn reserve(&mut self, rows: usize) {
-        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        self.by_key.reserve(rows, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
-        self.keys.reserve(rows * self.key_size);
-        self.identity.reserve(rows);
-        self.position.reserve(rows);
+        self.make_room(rows);
         self.next_order.reserve(rows);
+    }
+
+    /// For so many new entries, so that a burst of them does not move everything at each doubling.
+    fn make_room(&mut self, born: usize) {
+        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
+        self.by_key.reserve(born, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
+        if born > self.free.len() {
+            let more = born - self.free.len();
+            self.keys.reserve(more * self.key_size);
+            self.identity.reserve(more);
+            self.position.reserve(more);
+        }
     }
 }
 

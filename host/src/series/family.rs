@@ -5,6 +5,7 @@ use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 
 use super::blocks::Blocks;
+use super::entries::SWEEP;
 use super::layout::Layout;
 use super::schema::Family;
 
@@ -93,19 +94,29 @@ impl FamilyTable {
 
     /// Ends the series that nothing feeds.
     pub(super) fn end_idle(&mut self) {
-        while let Some(slot) = self.idle.pop() {
-            let hash = hash(&self.hasher, self.blocks.get(slot));
-            // A slot is listed twice when it was fed and left again; fed, it stays.
-            if !self.is_fed(slot)
-                && let Ok(found) = self.by_block.find_entry(hash, |&other| other == slot)
-            {
-                found.remove();
-                let first = slot as usize * self.width;
-                self.cells[first..first + self.width].fill(0);
-                self.blocks.clear(slot);
-                self.free.push(slot);
+        let mut idle = std::mem::take(&mut self.idle);
+        // A slot is listed twice when it was fed and left again; fed, it stays.
+        idle.sort_unstable();
+        idle.dedup();
+        idle.retain(|&slot| !self.is_fed(slot));
+        if idle.len() > self.by_block.len() / SWEEP {
+            let feeders = &self.feeders;
+            self.by_block.retain(|slot| feeders[*slot as usize] > 0);
+        } else {
+            for &slot in &idle {
+                let hash = hash(&self.hasher, self.blocks.get(slot));
+                if let Ok(found) = self.by_block.find_entry(hash, |&other| other == slot) {
+                    found.remove();
+                }
             }
         }
+        for slot in idle.drain(..).rev() {
+            let first = slot as usize * self.width;
+            self.cells[first..first + self.width].fill(0);
+            self.blocks.clear(slot);
+            self.free.push(slot);
+        }
+        self.idle = idle;
     }
 
     pub(super) fn memory(&self) -> usize {

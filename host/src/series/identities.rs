@@ -102,7 +102,8 @@ impl Identities {
     /// Forgets the identities without entries; `forget` hears of each.
     pub(super) fn drop_orphans(&mut self, mut forget: impl FnMut(u32)) {
         let mut unseen_changed = false;
-        while let Some(id) = self.orphans.pop() {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        for id in orphans.drain(..) {
             // Listed, it may have an entry again, or be listed twice.
             if self.entries[id as usize] == 0 && self.standing[id as usize] != Standing::Free {
                 self.remove(id);
@@ -112,6 +113,7 @@ impl Identities {
                 self.free.push(id);
             }
         }
+        self.orphans = orphans;
         if unseen_changed {
             self.trim_unseen();
         }
@@ -209,6 +211,9 @@ impl Identities {
     }
 
     fn remove(&mut self, id: u32) {
+        if self.by_bytes.is_none() {
+            return;
+        }
         let hashed = hash(&self.hasher, self.get(id));
         if let Some(table) = &mut self.by_bytes
             && let Ok(found) = table.find_entry(hashed, |&other| other == id)

@@ -5,7 +5,7 @@
 use super::counting::{Ledger, count, rebase};
 use super::entries::Rows;
 use super::families::Families;
-use super::identities::Standing;
+use super::identities::{Sharing, Standing};
 use super::plan::FeedPlan;
 use super::schema::{Field, Part};
 use super::view::ViewTable;
@@ -19,6 +19,9 @@ impl ViewTable {
     pub(super) fn observe_rows(&mut self, snapshot: &Snapshot, families: &mut Families) {
         self.cpus = snapshot.cpus;
         self.expect_burst(families);
+        if self.plan.sharing() == Sharing::OneEach {
+            self.drop_orphans(families); // nobody takes one over, so the new ones can have their places
+        }
         self.identify_born(snapshot);
         if self.plan.identity_in_value {
             self.identify_changed(snapshot);

@@ -138,12 +138,9 @@ impl ViewTable {
 
     /// Forgets identities without entries.
     pub(super) fn drop_orphans(&mut self, families: &mut Families) {
-        let mut orphans = std::mem::take(&mut self.entries.gone);
-        for entry in orphans.drain(..) {
-            self.identities.release(self.entries.identity[entry as usize]);
-            self.entries.identity[entry as usize] = NONE;
+        for id in self.entries.gone.drain(..) {
+            self.identities.release(id);
         }
-        self.entries.gone = orphans;
         let mut forgotten = Vec::new();
         self.identities.drop_orphans(|id| forgotten.push(id));
         for id in forgotten {
