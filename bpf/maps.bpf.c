@@ -10,6 +10,8 @@ enum {
 	MAP_TYPE_PERCPU_HASH = 5,
 	MAP_TYPE_PERCPU_ARRAY = 6,
 	MAP_TYPE_LRU_HASH = 9,
+
+	MAP_ZERO_SEED = 1 << 6,
 };
 
 char LICENSE[] SEC("license") = "Dual Apache-2.0/GPL";
@@ -31,6 +33,8 @@ struct key {
 	} map SEC(".maps")
 
 TABLE(hash, MAP_TYPE_HASH, 0, struct key);
+/* Of this one a test can tell which bucket a key falls into, and crowd it. */
+TABLE(crowded, MAP_TYPE_HASH, MAP_ZERO_SEED, struct key);
 TABLE(lru, MAP_TYPE_LRU_HASH, 0, struct key);
 TABLE(per_cpu_hash, MAP_TYPE_PERCPU_HASH, 0, struct key);
 TABLE(array, MAP_TYPE_ARRAY, 0, u32);

@@ -9,7 +9,8 @@
 pub struct Snapshot {
     /// What the rows are keyed by.
     pub keys: Keys,
-    /// `len` × `cpus` × `value_stride` bytes: a row's values for CPU 0, CPU 1, … lie together.
+    /// `len` × `cpus` × `value_stride` bytes, or more: a row's values for CPU 0, CPU 1, … lie together. What follows the last
+    /// row is left from earlier reads.
     pub values: Vec<u8>,
     /// Bytes from one value to the next: the value's size, rounded up to 8 as the kernel does for per-CPU maps.
     pub value_stride: usize,
@@ -28,7 +29,7 @@ pub enum Keys {
     /// An array: row i has the key i, as a `u32`.
     #[default]
     Index,
-    /// `len` × `size` bytes, back to back.
+    /// `len` × `size` bytes, back to back, or more, as with values.
     Bytes { size: usize, bytes: Vec<u8> },
     /// Events have no key; `cpus[i]` is the CPU that wrote row i, where the source knows it.
     Events { cpus: Vec<u32> },

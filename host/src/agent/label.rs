@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -71,8 +71,15 @@ pub(super) fn questions(table: &mut Table, view: usize) -> Vec<Question> {
     questions
 }
 
-/// Has the view's unseen identities labelled, until all are or the time is up.
-pub(super) fn label(plugin: &mut Plugin, table: &mut Table, view: usize, lookups: &mut Lookups, until: Instant) {
+/// Has the view's unseen identities labelled, until all are, the plugin's guest time reaches `guest_end`, or it is `until`.
+pub(super) fn label(
+    plugin: &mut Plugin,
+    table: &mut Table,
+    view: usize,
+    lookups: &mut Lookups,
+    guest_end: Duration,
+    until: Instant,
+) {
     let unseen = table.unseen(view).to_vec();
     if unseen.is_empty() {
         return;
@@ -83,6 +90,8 @@ pub(super) fn label(plugin: &mut Plugin, table: &mut Table, view: usize, lookups
     let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
     for ids in unseen.chunks(most) {
         let ask = ask_for(table, view, ids, &sites, lookups);
+        let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
+        let until = until.min(Instant::now() + guest_time);
         let is_done = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
         if !is_done {
             return;

@@ -3,6 +3,7 @@
 //! This file names the stages in their order; each of them knows only those before it. The agent lives in one thread of
 //! its own, which owns every package and answers scrapes one after the other, so nothing here is locked.
 
+mod chunks;
 mod label;
 mod package;
 
@@ -29,6 +30,7 @@ use crate::{
     server::{self, Scrape, ServerError},
     telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, text_from_openmetrics},
 };
+use chunks::Chunks;
 use package::Running;
 
 /// What the agent is told to do.
@@ -76,6 +78,7 @@ struct Agent {
     scrapes: u64,
     collect_time: Duration,
     clock: StageClock,
+    chunks: Chunks,
     exposition_bytes: u64,
 }
 
@@ -138,6 +141,7 @@ impl Agent {
             scrapes: 0,
             collect_time: Duration::ZERO,
             clock: StageClock::default(),
+            chunks: Chunks::default(),
             exposition_bytes: 0,
         })
     }
@@ -191,7 +195,7 @@ impl Agent {
 
     fn print(&mut self, format: Format) -> Vec<Bytes> {
         self.clock.start();
-        let mut chunks = Chunks::default();
+        let mut chunks = self.chunks.begin();
         let style = Style { syntax: syntax(format), integers: Integers::Exact };
         let mut writer = Writer::new(style, &mut chunks);
         let printed = self
@@ -209,8 +213,9 @@ impl Agent {
             error!("printing into memory failed: {fault}");
         }
         self.clock.lap(Stage::Print);
-        self.exposition_bytes = chunks.0.iter().map(|chunk| chunk.len() as u64).sum();
-        chunks.0
+        let chunks = chunks.finish();
+        self.exposition_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        chunks
     }
 
     fn report(&self) -> Report {
@@ -225,21 +230,6 @@ impl Agent {
             exposition_bytes: self.exposition_bytes,
             lookup_names: self.lookups.len() as u64,
         }
-    }
-}
-
-/// The answer's parts, as the writer hands them out.
-#[derive(Debug, Default)]
-struct Chunks(Vec<Bytes>);
-
-impl io::Write for Chunks {
-    fn write(&mut self, chunk: &[u8]) -> io::Result<usize> {
-        self.0.push(Bytes::copy_from_slice(chunk));
-        Ok(chunk.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -137,9 +137,9 @@ impl Running {
             self.count(view, Table::observe);
         }
         clock.lap(Stage::Count);
-        let guest_until = until.min(Instant::now() + limits::GUEST_TIME_PER_SCRAPE);
+        let guest_end = self.plugin.tally().guest_time + limits::GUEST_TIME_PER_SCRAPE;
         for view in 0..self.sources.len() {
-            label::label(&mut self.plugin, &mut self.table, view, lookups, guest_until);
+            label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, until);
         }
         clock.lap(Stage::Label);
         for view in 0..self.sources.len() {

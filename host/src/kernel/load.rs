@@ -7,6 +7,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
+    thread,
 };
 
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::Map, programs::ProgramError};
@@ -59,12 +60,12 @@ pub enum LoadError {
 /// Loads, attaches, and prepares the reads of `maps`.
 pub fn load(object: &ObjectFile, bpf: &package::Bpf, maps: &[&str], types: &KernelTypes) -> Result<Loaded, LoadError> {
     let path = &bpf.object.path;
-    let Some(kernel_btf) = types.aya() else {
-        return Err(LoadError::NoKernelBtf { path: path.clone() });
-    };
     let chosen = object.chosen(bpf.programs.as_deref())?;
     let globals = globals(object, bpf)?;
-    let mut loader = EbpfLoader::new();
+    let (mut loader, kernel_btf) = loader(types);
+    let Some(kernel_btf) = kernel_btf else {
+        return Err(LoadError::NoKernelBtf { path: path.clone() });
+    };
     loader.btf(Some(kernel_btf)).allow_unsupported_maps();
     for (name, bytes) in &globals {
         loader.override_global(name, bytes.as_slice(), true);
@@ -102,6 +103,16 @@ impl MaxEntries {
             Self::PerCpu(entries) => entries.saturating_mul(u32::try_from(cpus).unwrap_or(u32::MAX)),
         }
     }
+}
+
+/// A new loader parses the kernel's types, 25 ms of CPU, and keeps them to itself; attaching needs them too. So the first time
+/// both are parsed side by side.
+fn loader<'a>(types: &'a KernelTypes) -> (EbpfLoader<'a>, Option<&'a aya::Btf>) {
+    thread::scope(|scope| {
+        let ours = scope.spawn(|| types.aya());
+        let loader = EbpfLoader::new();
+        (loader, ours.join().unwrap_or_default())
+    })
 }
 
 /// The globals that plugin.yaml sets, as the bytes of their types.

@@ -68,8 +68,8 @@ impl MapReader {
         self.snapshot.len = 0;
         if let Way::Mapped(array) = &self.way {
             self.snapshot.len = self.shape.max_entries as usize;
-            self.snapshot.values.resize(self.snapshot.len * self.size.value, 0);
-            array.copy_to(&mut self.snapshot.values);
+            let bytes = self.snapshot.len * self.size.value;
+            array.copy_to(room_for(&mut self.snapshot.values, bytes));
             self.snapshot.complete = true;
             return Ok(&self.snapshot);
         }
@@ -93,14 +93,13 @@ impl MapReader {
         cursor.rewind();
         let mut len = 0;
         let result = loop {
-            let values = &mut self.snapshot.values;
-            values.resize((len + *room) * size.value, 0);
+            let values = room_for(&mut self.snapshot.values, (len + *room) * size.value);
             // An array's keys are its positions: they are read into the same place again and again.
             let (keys, keys_at) = match &mut self.snapshot.keys {
                 Keys::Bytes { bytes, .. } => (bytes, len * size.key),
                 Keys::Index | Keys::Events { .. } => (&mut *scratch, 0),
             };
-            keys.resize(keys_at + *room * size.key, 0);
+            let keys = room_for(keys, keys_at + *room * size.key);
             let batch = syscall::lookup_batch(
                 self.map.fd().as_fd(),
                 size,
@@ -123,7 +122,7 @@ impl MapReader {
                 Err(error) => break Err(error),
             }
         };
-        self.snapshot.finish(size, len, result.is_ok());
+        self.snapshot.finish(len, result.is_ok());
         result
     }
 
@@ -134,7 +133,6 @@ impl MapReader {
         let (mut key, mut value) = (vec![0; size.key], vec![0; size.value]);
         let mut after: Option<Vec<u8>> = None;
         let (mut len, mut is_whole) = (0, true);
-        self.snapshot.values.clear();
         // A key that is deleted under the walk sends it back to the first: known keys are passed over, and a walk that
         // is sent back again and again is given up as not complete.
         let mut steps_left = (self.shape.max_entries as usize).saturating_mul(4).saturating_add(16);
@@ -146,28 +144,31 @@ impl MapReader {
             }
             if seen.insert(key.clone()) && syscall::lookup(map, size, &key, &mut value)? {
                 if let Keys::Bytes { bytes, .. } = &mut self.snapshot.keys {
-                    bytes.truncate(len * size.key);
-                    bytes.extend_from_slice(&key);
+                    room_for(bytes, (len + 1) * size.key)[len * size.key..].copy_from_slice(&key);
                 }
-                self.snapshot.values.extend_from_slice(&value);
+                room_for(&mut self.snapshot.values, (len + 1) * size.value)[len * size.value..].copy_from_slice(&value);
                 len += 1;
             }
             after = Some(key.clone());
         }
-        self.snapshot.finish(size, len, is_whole);
+        self.snapshot.finish(len, is_whole);
         Ok(())
     }
 }
 
 impl Snapshot {
-    fn finish(&mut self, size: EntrySize, len: usize, complete: bool) {
+    fn finish(&mut self, len: usize, complete: bool) {
         self.len = len;
         self.complete = complete;
-        self.values.truncate(len * size.value);
-        if let Keys::Bytes { bytes, .. } = &mut self.keys {
-            bytes.truncate(len * size.key);
-        }
     }
+}
+
+/// The first `bytes` of a buffer that is kept: it grows, and is never cut, so that what was read into before is not zeroed again.
+fn room_for(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    if buffer.len() < bytes {
+        buffer.resize(bytes, 0);
+    }
+    &mut buffer[..bytes]
 }
 
 fn has_no_batch(error: &io::Error) -> bool {

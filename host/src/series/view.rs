@@ -63,7 +63,7 @@ impl ViewTable {
     pub(super) fn fits(&self, snapshot: &Snapshot) -> bool {
         let keys_fit = match &snapshot.keys {
             Keys::Index => self.plan.key_size == 4,
-            Keys::Bytes { size, bytes } => *size == self.plan.key_size && bytes.len() == snapshot.len * size,
+            Keys::Bytes { size, bytes } => *size == self.plan.key_size && bytes.len() >= snapshot.len * size,
             Keys::Events { .. } => self.plan.is_events(),
         };
         let cpus_fit =
@@ -78,8 +78,8 @@ impl ViewTable {
                 self.entries.meet_index(snapshot.len);
                 self.observe_rows(snapshot, families);
             }
-            Keys::Bytes { bytes, .. } => {
-                self.entries.meet_keys(bytes, snapshot.complete);
+            Keys::Bytes { size, bytes } => {
+                self.entries.meet_keys(&bytes[..snapshot.len * size], snapshot.complete);
                 self.observe_rows(snapshot, families);
             }
         }

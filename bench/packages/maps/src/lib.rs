@@ -16,7 +16,7 @@ layout! {
 pub const KINDS: [&str; 8] = ["read", "write", "open", "close", "sync", "lock", "poll", "other"];
 
 /// Maps whose keys are a [`Key`].
-const HASHES: [&str; 3] = ["hash", "lru", "per_cpu_hash"];
+const HASHES: [&str; 4] = ["hash", "crowded", "lru", "per_cpu_hash"];
 /// Maps whose keys are positions.
 const ARRAYS: [&str; 3] = ["array", "mapped_array", "per_cpu_array"];
 

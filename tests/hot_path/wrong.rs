@@ -1,0 +1,109 @@
+//! Readers that are wrong on purpose, as real ones are: the checks find each, and pass one that is right.
+
+use std::collections::HashMap;
+
+use ebhost_tests::{Entries, KernelMap, needs};
+
+use crate::{
+    check::Check,
+    host,
+    writer::{Writers, fill},
+};
+
+/// Reads the map of the running host beside it, and gives series by id as an exporter would.
+type Reader = fn(&KernelMap) -> HashMap<u64, u64>;
+
+/// What the checks say within so many reads under two writers.
+fn verdict(reader: Reader, reads: usize) -> Result<(), String> {
+    let (host, _folder) = host(&[("hash", 4_096)]);
+    let open = || KernelMap::of(host.pid(), "hash");
+    let map = open();
+    fill(&map);
+    let _writers = Writers::none().and(open(), 500, Some(5_000)).and(open(), 500, None);
+    let mut check = Check::default();
+    (0..reads).try_for_each(|_| check.see(&reader(&map)))
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"))
+}
+
+fn collected(entries: &Entries) -> HashMap<u64, u64> {
+    let rows = entries.keys.chunks(16).zip(entries.values.chunks(8)).take(entries.len);
+    let mut series = HashMap::new();
+    for (key, value) in rows {
+        // Values under one label set are added up, as exporters do: a key that is read twice counts twice.
+        *series.entry(number(key)).or_default() += number(value);
+    }
+    series
+}
+
+/// The walk of most exporters: the next key, then its value. A key that is deleted under it sends it back to the first.
+fn key_by_key(map: &KernelMap) -> HashMap<u64, u64> {
+    let (mut key, mut value, mut series) = ([0; 16], [0; 8], HashMap::new());
+    let mut after: Option<[u8; 16]> = None;
+    while map.next_key(after.as_ref().map(<[u8; 16]>::as_slice), &mut key) {
+        if map.lookup(&key, &mut value) {
+            *series.entry(number(&key)).or_default() += number(&value);
+        }
+        after = Some(key);
+    }
+    series
+}
+
+/// The same, and the whole map is given up when one entry is gone before its value is read.
+fn all_or_nothing(map: &KernelMap) -> HashMap<u64, u64> {
+    let (mut key, mut value, mut series) = ([0; 16], [0; 8], HashMap::new());
+    let (mut after, mut steps): (Option<[u8; 16]>, _) = (None, 0);
+    while map.next_key(after.as_ref().map(<[u8; 16]>::as_slice), &mut key) && steps < 20_000 {
+        if !map.lookup(&key, &mut value) {
+            return HashMap::new();
+        }
+        series.insert(number(&key), number(&value));
+        (after, steps) = (Some(key), steps + 1);
+    }
+    series
+}
+
+/// Batches, ended by the first that is short: but the kernel fills whole buckets.
+fn until_a_short_batch(map: &KernelMap) -> HashMap<u64, u64> {
+    let mut entries = Entries::default();
+    map.read_by(&mut entries, 64, |count, room| count < room);
+    collected(&entries)
+}
+
+/// Keys by one walk, values by another.
+fn keys_then_values(map: &KernelMap) -> HashMap<u64, u64> {
+    let (mut keys, mut values) = (Entries::default(), Entries::default());
+    map.read(&mut keys);
+    map.read(&mut values);
+    let len = keys.len.min(values.len);
+    collected(&Entries { len, values: values.values, ..keys })
+}
+
+fn right(map: &KernelMap) -> HashMap<u64, u64> {
+    let mut entries = Entries::default();
+    map.read_by(&mut entries, 64, |_, _| false);
+    collected(&entries)
+}
+
+#[test]
+fn readers_that_are_wrong_are_found() {
+    needs!(Root);
+    let wrong: [(&str, Reader); 4] = [
+        ("key by key", key_by_key),
+        ("all or nothing", all_or_nothing),
+        ("until a short batch", until_a_short_batch),
+        ("keys, then values", keys_then_values),
+    ];
+    for (name, reader) in wrong {
+        let why = verdict(reader, 1_000).expect_err(name);
+        println!("{name}: {why}");
+    }
+}
+
+#[test]
+fn a_reader_that_is_right_is_not() {
+    needs!(Root);
+    assert_eq!(verdict(right, 300), Ok(()));
+}
