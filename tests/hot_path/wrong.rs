@@ -77,8 +77,9 @@ fn keys_then_values(map: &KernelMap) -> HashMap<u64, u64> {
     let (mut keys, mut values) = (Entries::default(), Entries::default());
     map.read(&mut keys);
     map.read(&mut values);
-    let len = keys.len.min(values.len);
-    collected(&Entries { len, values: values.values, ..keys })
+    keys.len = keys.len.min(values.len);
+    keys.values = values.values;
+    collected(&keys)
 }
 
 fn right(map: &KernelMap) -> HashMap<u64, u64> {
