@@ -49,7 +49,7 @@ pub(crate) fn hash(map: &str, entries: usize) {
         filled.count();
         filled.replace(entries / 100);
     });
-    measure("all new", rounds.min(5), &mut host, &mut filled, &|filled| filled.replace(entries));
+    measure("all new", rounds / 2 + 1, &mut host, &mut filled, &|filled| filled.replace(entries));
     let unlabelled = host.own("ebhost_plugin_unlabelled");
     assert!(unlabelled == 0.0, "{unlabelled} entries of {map} wait for labels");
 

@@ -63,7 +63,7 @@ pub(crate) fn biolatency() {
         (all("ebhost_program_run_seconds_total"), all("ebhost_program_runs_total"))
     };
     let before = programs(&host);
-    let load = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200000", "--size=64M", "--loops=100"]);
+    let load = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--time_based", "--runtime=4s"]);
     let after = programs(&host);
     let _ = fs::write(STATISTICS, statistics.trim());
     let requests = load.reads.count as f64;
