@@ -84,9 +84,14 @@ impl Host {
 
     /// What was spent until now; of stages, until the last scrape.
     pub(crate) fn spent(&self) -> Spent {
-        let stage =
-            |stage: &str| Duration::from_secs_f64(self.own(&format!("ebhost_scrape_cpu_seconds_total{{stage=\"{stage}\"}}")));
-        Spent { all: cpu(self.pid()), stages: STAGES.map(stage), guest: Duration::from_secs_f64(self.own("ebhost_plugin_decode_seconds_total")) }
+        let stage = |stage: &str| {
+            Duration::from_secs_f64(self.own(&format!("ebhost_scrape_cpu_seconds_total{{stage=\"{stage}\"}}")))
+        };
+        Spent {
+            all: cpu(self.pid()),
+            stages: STAGES.map(stage),
+            guest: Duration::from_secs_f64(self.own("ebhost_plugin_decode_seconds_total")),
+        }
     }
 
     /// Resident memory now and at its highest, in MB.
@@ -99,7 +104,8 @@ impl Host {
 pub(crate) fn memory(pid: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let field = |name: &str| {
-        let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        let kib =
+            status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         kib.expect("the kernel says it") * 1024.0 / 1e6
     };
     (field("VmRSS:"), field("VmHWM:"))

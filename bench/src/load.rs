@@ -52,7 +52,8 @@ impl Filled {
     fn insert(&self, ids: &[u64]) {
         for ids in ids.chunks(4096) {
             let keys: Vec<u8> = ids.iter().copied().flat_map(key).collect();
-            let values: Vec<u8> = ids.iter().flat_map(|id| vec![id + 1_000_000; self.map.cpus()]).flat_map(u64::to_le_bytes).collect();
+            let values: Vec<u8> =
+                ids.iter().flat_map(|id| vec![id + 1_000_000; self.map.cpus()]).flat_map(u64::to_le_bytes).collect();
             self.map.update_all(&keys, &values);
         }
     }
@@ -69,7 +70,8 @@ impl Filled {
                 filled.map.delete(&key(filled.ids[place]));
                 filled.ids[place] = filled.next;
                 filled.next += 1;
-                let value: Vec<u8> = vec![filled.next; filled.map.cpus()].into_iter().flat_map(u64::to_le_bytes).collect();
+                let value: Vec<u8> =
+                    vec![filled.next; filled.map.cpus()].into_iter().flat_map(u64::to_le_bytes).collect();
                 assert!(filled.map.update(&key(filled.ids[place]), &value), "there is room for what was deleted");
                 done += 1;
                 let due = began + Duration::from_secs(1) * done / a_second;

@@ -35,13 +35,17 @@ pub(crate) fn head() {
 
 impl Measured {
     pub(crate) fn print(&self) {
-        let each = |of: &dyn Fn(&Round) -> Duration| median(self.rounds.iter().map(of)).as_nanos() as f64 / self.entries as f64;
+        let each = |of: &dyn Fn(&Round) -> Duration| {
+            median(self.rounds.iter().map(of)).as_nanos() as f64 / self.entries as f64
+        };
         let stage = |name: &str| {
             let at = STAGES.iter().position(|stage| *stage == name).expect("a stage");
             each(&|round| round.spent.stages[at])
         };
         let stages: Duration = Duration::ZERO;
-        let http = each(&|round| round.spent.all.saturating_sub(round.spent.stages.iter().fold(stages, |sum, stage| sum + *stage)));
+        let http = each(&|round| {
+            round.spent.all.saturating_sub(round.spent.stages.iter().fold(stages, |sum, stage| sum + *stage))
+        });
         // Each ratio is of one moment; the median of them is what this machine's noise spoils least.
         let mut ratios: Vec<f64> =
             self.rounds.iter().map(|round| round.spent.all.as_secs_f64() / round.floor.as_secs_f64()).collect();

@@ -7,8 +7,8 @@
 mod check;
 mod maps;
 mod stream;
-mod wrong;
 mod writer;
+mod wrong;
 
 use std::{fs, path::Path};
 

@@ -123,13 +123,7 @@ impl KernelMap {
         }
         let cpus = if PER_CPU_TYPES.contains(&info.kind) { possible_cpus() } else { 1 };
         let one = if cpus > 1 { info.value_size.next_multiple_of(8) } else { info.value_size } as usize;
-        Ok(Some(Self {
-            fd,
-            key: info.key_size as usize,
-            value: one * cpus,
-            cpus,
-            max_entries: info.max_entries,
-        }))
+        Ok(Some(Self { fd, key: info.key_size as usize, value: one * cpus, cpus, max_entries: info.max_entries }))
     }
 
     /// Values an entry: 1, or the machine's possible CPUs.

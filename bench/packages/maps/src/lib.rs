@@ -51,8 +51,7 @@ impl Plugin for Maps {
         for map in &self.config.read {
             let name = format!("{map}_calls_total");
             let labels: &[&str] = if HASHES.contains(&map.as_str()) { &["id", "group", "kind"] } else { &["slot"] };
-            let family =
-                manifest.family(Family::counter(&name).help("Made-up calls.").labels(labels.iter().copied()));
+            let family = manifest.family(Family::counter(&name).help("Made-up calls.").labels(labels.iter().copied()));
             if HASHES.contains(&map.as_str()) {
                 manifest.view(
                     View::table::<Key, u64>(map).identity(key()).feed(family, number(member!(u64))).rows(Self::call),
