@@ -13,7 +13,7 @@ use ebhost::{
     cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins},
     package::Require,
     plugin::Compiler,
-    privileges,
+    privileges::{self, Confined},
     telemetry::{self, LogForm, flush_log},
 };
 use tokio::{
@@ -24,9 +24,13 @@ use tracing::{error, info, level_filters::LevelFilter};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // In this order: it forks, so there may be no thread yet; and its own confinement is another.
+    // In this order: the compiler forks, so there may be no thread yet; and threads inherit how they are confined.
     let compiler = Compiler::start();
+    let confined = (cli.landlock == Landlock::Auto).then(|| confine(&cli));
     start_log(&cli);
+    if let Some(confined) = confined {
+        confined.announce();
+    }
     let ended = match compiler.map_err(AgentError::Compiler).and_then(|compiler| run(cli, compiler)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -39,10 +43,6 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, compiler: Compiler) -> Result<(), AgentError> {
-    if cli.landlock == Landlock::Auto {
-        let readable: Vec<_> = [Some(cli.plugins.as_path()), cli.pins.as_deref()].into_iter().flatten().collect();
-        privileges::confine(&readable, cli.cache_folder().as_deref());
-    }
     let keep = cli.keep;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .on_thread_start(move || privileges::keep_in_this_thread(keep.0))
@@ -61,6 +61,11 @@ fn run(cli: Cli, compiler: Compiler) -> Result<(), AgentError> {
         let reload_asked = reload_asked().map_err(AgentError::Thread)?;
         agent::run(options(cli, compiler), stopped, reload_asked).await
     })
+}
+
+fn confine(cli: &Cli) -> Confined {
+    let readable: Vec<_> = [Some(cli.plugins.as_path()), cli.pins.as_deref()].into_iter().flatten().collect();
+    privileges::confine(&readable, cli.cache_folder().as_deref())
 }
 
 fn options(cli: Cli, compiler: Compiler) -> Options {

@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    io::ErrorKind,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     str::FromStr,
@@ -98,29 +97,36 @@ pub fn give_up_all() {
     }
 }
 
-/// Rules out new privileges, and every file but these. To be called before threads are started: they inherit it.
-pub fn confine(readable: &[&Path], cache: Option<&Path>) {
-    if let Err(error) = set_no_new_privs(true) {
-        warn!("new privileges are not ruled out: {error}");
-    }
-    if let Some(cache) = cache {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
-        if let Err(error) = made.or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }) {
-            warn!(folder = %cache.display(), "the cache's folder cannot be made: {error}");
+/// What came of confining the process, to be logged once there is a log.
+#[derive(Debug)]
+pub struct Confined(Result<RulesetStatus, RulesetError>);
+
+impl Confined {
+    pub fn announce(&self) {
+        match &self.0 {
+            Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
+                info!("no files but the plugin folder, the cache and the kernel's own (Landlock)");
+            }
+            Ok(RulesetStatus::NotEnforced) => info!("files are not ruled out: this kernel has no Landlock"),
+            Err(error) => warn!("files are not ruled out: {error}"),
         }
+    }
+}
+
+/// Rules out new privileges, and every file but these. To be called before threads are started: they inherit it.
+pub fn confine(readable: &[&Path], cache: Option<&Path>) -> Confined {
+    // Cannot fail on a kernel that has BPF; Landlock asks for it too, and would say so.
+    let _ = set_no_new_privs(true);
+    if let Some(cache) = cache {
+        // A rule is for a folder that is there. If it cannot be made, the cache says so when it is opened.
+        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
     }
     let mut all: Vec<PathBuf> = KERNEL.iter().map(PathBuf::from).collect();
     for path in readable {
         all.extend(linked(path));
         all.push(path.to_path_buf());
     }
-    match restrict(&all, cache) {
-        Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
-            info!("files: the plugin folder, the cache and the kernel's own (Landlock)");
-        }
-        Ok(RulesetStatus::NotEnforced) => info!("files are not ruled out: this kernel has no Landlock"),
-        Err(error) => warn!("files are not ruled out: {error}"),
-    }
+    Confined(restrict(&all, cache))
 }
 
 /// Where the links in a folder lead now: packages may be linked in from elsewhere.
