@@ -52,7 +52,7 @@ pub struct Cli {
     #[arg(long = "trust.require", value_name = "WHAT", default_value = "bpf", requires = "pins")]
     pub require: RequirePins,
 
-    /// Capabilities to keep in every thread after the start, such as `cap_sys_admin,cap_dac_read_search`; the others are dropped
+    /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`; the others are dropped
     /// but for CAP_BPF, CAP_PERFMON and CAP_SYSLOG where they are needed.
     #[arg(long = "capabilities.keep", value_name = "NAMES", default_value = "")]
     pub keep: Keep,

@@ -116,7 +116,8 @@ fn watch(host: &Ebhost, client: u64, is_over: &AtomicBool, scrapes: &AtomicU64) 
 
 /// The disk of the test alone: others may come and go.
 fn is_counter_of_the_healthy(sample: &&Sample) -> bool {
-    let is_counter = sample.name.starts_with("ebhost_bio_latency_lost") || sample.name.starts_with("ebhost_bio_latency_seconds_");
+    let is_counter =
+        sample.name.starts_with("ebhost_bio_latency_lost") || sample.name.starts_with("ebhost_bio_latency_seconds_");
     is_counter && sample.labels.get("device").is_none_or(|device| device.starts_with("loop"))
 }
 
@@ -139,5 +140,8 @@ fn held(pid: u32) -> Vec<(String, usize)> {
 
 fn children(pid: u32) -> usize {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
-    tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).map(|text| text.split_whitespace().count()).sum()
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+        .map(|text| text.split_whitespace().count())
+        .sum()
 }

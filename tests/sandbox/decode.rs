@@ -97,7 +97,11 @@ fn each_sin_beside_biolatency() {
     }
     let (last, kernel_last) = disk.at_rest(|| scrape(&host));
     let kernel = kernel_last - kernel_first;
-    assert_eq!(reads(&last, &disk) - reads(&first, &disk), kernel.reads as f64, "biolatency (left), the kernel (right)");
+    assert_eq!(
+        reads(&last, &disk) - reads(&first, &disk),
+        kernel.reads as f64,
+        "biolatency (left), the kernel (right)"
+    );
     assert!(kernel.reads >= 30 * 300, "there was load: {kernel:?}");
     let failures = |served: &Exposition| {
         let of_it = |sample: &&ebhost_tests::Sample| {
@@ -121,7 +125,9 @@ fn reads(served: &Exposition, disk: &Disk) -> f64 {
 /// Has the sin committed, and sees that what comes of it is what should.
 fn commit(sinner: &Sinner, host: &Ebhost, sin: &str, limits: &str, comes: &Comes) {
     let before = scrape(host);
-    let grew = |served: &Exposition, name: &str, reason: &str| by(served, name, "reason", reason) - by(&before, name, "reason", reason);
+    let grew = |served: &Exposition, name: &str, reason: &str| {
+        by(served, name, "reason", reason) - by(&before, name, "reason", reason)
+    };
     let reloads = |served: &Exposition| served.value("ebhost_reloads_total", &[]);
     let logged = host.log().lines().len();
     sinner.sin(host, &format!("sin: {sin}"), limits);
@@ -134,7 +140,8 @@ fn commit(sinner: &Sinner, host: &Ebhost, sin: &str, limits: &str, comes: &Comes
             assert_eq!(of(&served, "ebhost_plugin_series"), Some(entries()), "{sin}: what had series goes on");
         }
         SetAside(reason) => {
-            let served = until(host, sin, |served| grew(served, "ebhost_plugin_entries_dropped_total", "set_aside") > 0.0);
+            let served =
+                until(host, sin, |served| grew(served, "ebhost_plugin_entries_dropped_total", "set_aside") > 0.0);
             let served = if of(&served, "ebhost_plugin_unlabelled") == Some(0.0) {
                 served
             } else {

@@ -6,7 +6,7 @@ use crate::rig::{Sinner, alone, counted, of, resident, scrape, start, until};
 
 /// Sin, and what is said of it.
 const SINS: [(&str, &str); 24] = [
-    ("describe-trap", "trapped: wasm `unreachable` instruction executed"),
+    ("describe-trap", "trapped: wasm trap: wasm `unreachable` instruction executed"),
     ("describe-spin", "ran past its 2000 ms"),
     ("describe-grow", "bytes of memory, limits.memory is 16777216"),
     ("describe-recursion", "trapped: wasm trap: call stack exhausted"),
@@ -21,7 +21,7 @@ const SINS: [(&str, &str); 24] = [
     ("long-help", "bytes of help, expected at most 1024"),
     ("factor", "found per = NaN"),
     ("bounds", "found the bound 1 after 2, expected ascending bounds"),
-    ("key-size", "found"),
+    ("key-size", "found key-size 8, expected 4, as the map has it"),
     ("value-range", "found"),
     ("identity-range", "found"),
     ("family-index", "found"),
@@ -29,7 +29,7 @@ const SINS: [(&str, &str); 24] = [
     ("source", "no_such_map"),
     ("table-unknown", "passwords"),
     ("table-ungranted", "network-interface"),
-    ("many-columns", "found"),
+    ("many-columns", "found 4294967295 columns, expected at most 32"),
 ];
 
 /// All of them in one folder, with biolatency.

@@ -39,13 +39,17 @@ fn wat(text: &str) -> Vec<u8> {
 
 /// A component of the contract's outer shape around a core module: it compiles, and is found wrong when it is linked or started.
 fn around(module: &str) -> Vec<u8> {
-    wat(&format!("(component (core module $m {module}) (core instance $i (instantiate $m)) (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"))
+    wat(&format!(
+        "(component (core module $m {module}) (core instance $i (instantiate $m)) (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"
+    ))
 }
 
 /// Functions whose blocks lie within each other or whose values are all alive at once: cheap to write, dear to compile.
 fn bomb() -> Vec<u8> {
     let locals = "(local i64)".repeat(4_000);
-    let sets: String = (0..4_000).map(|n| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000)).collect();
+    let sets: String = (0..4_000)
+        .map(|n| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000))
+        .collect();
     let branches: String = (0..300).map(|n| format!("(br_if 0 (i64.eqz (local.get {n})))")).collect();
     let function = format!("(func {locals} (loop {sets} {branches}))");
     around(&function.repeat(40))
@@ -61,11 +65,19 @@ fn what_is_not_a_decoder() {
         ("text", b"name: x".to_vec(), "found a file that begins with 6e 61 6d 65"),
         ("native", [b"\x7fELF".as_slice(), &[0; 60]].concat(), "found an ELF file (a precompiled component?)"),
         ("zeros", [b"\0asm\x0d\0\x01\0".as_slice(), &[0; 1 << 16]].concat(), "is not a valid component"),
-        ("wasi", wat("(component (import \"wasi:cli/environment@0.2.0\" (instance)))"), "imports `wasi:cli/environment@0.2.0`"),
+        (
+            "wasi",
+            wat("(component (import \"wasi:cli/environment@0.2.0\" (instance)))"),
+            "imports `wasi:cli/environment@0.2.0`",
+        ),
         ("function", wat("(component (import \"exec\" (func)))"), "imports `exec`"),
         ("start-spins", around("(func $s (loop (br 0))) (start $s)"), "does not fit the contract"),
         ("memories", around(&"(memory 1)".repeat(1)), "does not fit the contract"),
-        ("shape", wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"), "does not fit the contract"),
+        (
+            "shape",
+            wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"),
+            "does not fit the contract",
+        ),
     ];
     let components: Vec<_> = cases.iter().map(|(name, bytes, _)| (*name, bytes.clone())).collect();
     for ((name, _, says), said) in cases.iter().zip(refusals(&components)) {
@@ -154,7 +166,9 @@ fn files_that_are_none() {
     let large = sinner.add("large", "family: large_total").join("sinner.wasm");
     fs::File::create(&large).and_then(|file| file.set_len(65 << 20)).expect("our own file");
     let endless = sinner.add("endless", "family: endless_total").join("sinner.wasm");
-    fs::remove_file(&endless).and_then(|()| std::os::unix::fs::symlink(Path::new("/dev/zero"), &endless)).expect("our own");
+    fs::remove_file(&endless)
+        .and_then(|()| std::os::unix::fs::symlink(Path::new("/dev/zero"), &endless))
+        .expect("our own");
     let host = start(&sinner.folder, &[]);
     assert_eq!(scrape(&host).value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
     for (name, says) in [

@@ -11,7 +11,8 @@ fn up(served: &Exposition, plugin: &str) -> Option<f64> {
 }
 
 fn info(served: &Exposition, plugin: &str) -> Option<String> {
-    let is_it = |sample: &&ebhost_tests::Sample| sample.name == "ebhost_plugin_info" && sample.labels["plugin"] == plugin;
+    let is_it =
+        |sample: &&ebhost_tests::Sample| sample.name == "ebhost_plugin_info" && sample.labels["plugin"] == plugin;
     served.samples().find(is_it).map(|sample| sample.labels["digest"].clone())
 }
 
@@ -48,7 +49,8 @@ fn another_component_resets_nothing() {
     bytes.extend_from_slice(&[0, 3, 1, b'x', 7]); // a custom section: another file, the same component
     replace(&wasm, &bytes);
     let after = until(&host, "the component is exchanged", |served| info(served, "sinner") != info(&before, "sinner"));
-    assert_eq!(counted(&after), counted(&before));
+    // Other disks of the machine count too, so it may be more; a reset would make it less.
+    assert!(counted(&after) >= counted(&before), "{} after, {} before", counted(&after), counted(&before));
     assert_eq!(program_ids(host.pid()), programs, "the same programs");
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
     let (last, _) = disk.at_rest(|| scrape(&host));
@@ -61,7 +63,7 @@ fn another_component_resets_nothing() {
     });
     let other: f64 =
         renamed.samples().filter(|sample| sample.name == "ebhost_other_total").map(|sample| sample.value).sum();
-    assert_eq!((other, counted(&renamed)), (counted(&last), 0.0));
+    assert!(other >= counted(&last) && counted(&renamed) == 0.0, "{other} after, {} before", counted(&last));
     assert_eq!(program_ids(host.pid()), programs, "still the same programs");
     host.stop();
 }

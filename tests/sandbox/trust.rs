@@ -24,7 +24,11 @@ fn only_pinned_packages_bring_bpf() {
     let up = |served: &ebhost_tests::Exposition, plugin| served.value("ebhost_plugin_up", &[("plugin", plugin)]);
     assert_eq!((up(&served, "biolatency"), up(&served, "sinner")), (Some(1.0), Some(0.0)));
     let said = host.log().text();
-    for part in ["sinner/plugin.yaml: ", " does not pin it, and only pinned packages may bring BPF", "look at the file, then add"] {
+    for part in [
+        "sinner/plugin.yaml: ",
+        " does not pin it, and only pinned packages may bring BPF",
+        "look at the file, then add",
+    ] {
         assert!(said.contains(part), "expected `{part}` in: {said}");
     }
 
@@ -49,5 +53,9 @@ fn pins_that_cannot_be_read_end_the_start() {
     fs::write(&file, "0123  biolatency/plugin.yaml\n").expect("our own file");
     let ended = Start::with(folder.path()).args(&["--trust.pins", &file.display().to_string()]).ended();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
-    assert!(ended.log.text().contains("pins:1: found `0123  biolatency/plugin.yaml`, expected a sha256"), "{}", ended.log.text());
+    assert!(
+        ended.log.text().contains("pins:1: found `0123  biolatency/plugin.yaml`, expected a sha256"),
+        "{}",
+        ended.log.text()
+    );
 }

@@ -305,7 +305,8 @@ impl Agent {
         for package in &mut self.running {
             let now = Instant::now();
             let share = guests_until.saturating_duration_since(now) / left;
-            package.label(&mut self.lookups, now + share.min(limits::GUEST_TIME_PER_SCRAPE), &mut self.clock);
+            let until = now + share.min(limits::GUEST_TIME_PER_SCRAPE);
+            package.label(&mut self.lookups, until, guests_until, &mut self.clock);
             left -= 1;
         }
         self.forget_names();

@@ -183,9 +183,15 @@ impl Running {
         clock.lap(Stage::Count);
     }
 
-    /// Has what is new labelled until then, and counts it.
-    pub(super) fn label(&mut self, lookups: &mut Lookups, guest_until: Instant, clock: &mut StageClock) {
-        if self.plugin.begin(Instant::now()) {
+    /// Has what is new labelled until then, and counts it. `restart_until`: when no guest may run any more.
+    pub(super) fn label(
+        &mut self,
+        lookups: &mut Lookups,
+        guest_until: Instant,
+        restart_until: Instant,
+        clock: &mut StageClock,
+    ) {
+        if self.plugin.begin(Instant::now(), restart_until) {
             for view in 0..self.sources.len() {
                 label::label(&mut self.plugin, &mut self.table, view, lookups, guest_until);
             }

@@ -52,6 +52,12 @@ pub struct Artefact {
     pub digest: Digest,
 }
 
+impl Artefact {
+    pub fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
+        Self { digest: Digest::of(&bytes), path, bytes }
+    }
+}
+
 /// A sha256; it prints in hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
@@ -145,6 +151,11 @@ pub fn discover(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     Ok(files)
 }
 
+/// Checks the text of a `plugin.yaml`; the files that it names are not looked at.
+pub fn check_text(file: &Path, text: &str) -> Result<(), PackageError> {
+    file::parse(file, text).map(drop)
+}
+
 impl Package {
     /// Of all its files together: equal if and only if nothing of it changed.
     pub fn content(&self) -> Digest {
@@ -154,8 +165,7 @@ impl Package {
 
     /// Of what the kernel is given: programs, maps and what is set in them.
     pub fn kernel_part(&self) -> Digest {
-        let part =
-            self.bpf.as_ref().map(|bpf| (bpf.object.digest, &bpf.globals, &bpf.max_entries, &bpf.programs));
+        let part = self.bpf.as_ref().map(|bpf| (bpf.object.digest, &bpf.globals, &bpf.max_entries, &bpf.programs));
         Digest::of(format!("{part:?}").as_bytes())
     }
 
@@ -201,8 +211,7 @@ fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, PackageError> {
 fn read_artefact(folder: &Path, name: &str, most: u64, hint: &'static str) -> Result<Artefact, PackageError> {
     let path = folder.join(name);
     let bytes = read_bounded(&path, most, hint)?;
-    let digest = Digest::of(&bytes);
-    Ok(Artefact { path, bytes, digest })
+    Ok(Artefact::new(path, bytes))
 }
 
 fn read_bounded(path: &Path, most: u64, hint: &'static str) -> Result<Vec<u8>, PackageError> {

@@ -34,7 +34,9 @@ pub struct Trust {
 pub enum TrustError {
     #[error(transparent)]
     Unreadable(#[from] PackageError),
-    #[error("{file}:{line}: found `{found}`, expected a sha256 and a path, as `cd plugins && sha256sum */*` prints them")]
+    #[error(
+        "{file}:{line}: found `{found}`, expected a sha256 and a path, as `cd plugins && sha256sum */*` prints them"
+    )]
     Line { file: PathBuf, line: usize, found: String },
     #[error("{file}:{line}: `{path}` is pinned to another digest before; a file has one")]
     Twice { file: PathBuf, line: usize, path: String },

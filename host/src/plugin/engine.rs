@@ -134,10 +134,9 @@ impl Engine {
         }
         let compiled = match &self.compiler {
             Some(compiler) => compiler.compile(bytes)?,
-            None => self
-                .engine
-                .precompile_component(bytes)
-                .map_err(|error| CompileFault::Invalid(format!("{error:#}")))?,
+            None => {
+                self.engine.precompile_component(bytes).map_err(|error| CompileFault::Invalid(format!("{error:#}")))?
+            }
         };
         if let Some(cache) = &self.cache {
             cache.keep(&self.engine, bytes, &compiled);

@@ -115,7 +115,9 @@ impl log::Host for Guest {
 /// A guest's text as one line that moves no cursor and begins no line of its own.
 pub(super) fn plain(text: String) -> String {
     if text.chars().any(char::is_control) {
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+        text.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+            .collect()
     } else {
         text
     }
@@ -174,7 +176,9 @@ fn failure(store: &mut Store<Guest>, error: &wasmtime::Error, limit: Duration) -
     let last = guest.lines.last().map(|(_, line)| line.clone());
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => CallError::Deadline { limit_ms: limit.as_millis(), last },
-        _ if reason(error).contains("fuel allocated for hostcalls") => CallError::Copied { limit: limits::ANSWER_BYTES },
+        _ if reason(error).contains("fuel allocated for hostcalls") => {
+            CallError::Copied { limit: limits::ANSWER_BYTES }
+        }
         _ => match guest.refused_growth {
             Some(wanted) => CallError::Memory { wanted, limit: guest.memory_limit },
             None => CallError::Trap { why: reason(error), last },

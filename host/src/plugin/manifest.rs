@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::instance::plain;
 use super::contract::{self as wit, Kind as WitKind, Label, Manifest, Value as WitValue};
+use super::instance::plain;
 use crate::{
     limits,
     series::schema::{
@@ -36,11 +36,7 @@ type Checked<T> = Result<T, ManifestError>;
 fn refuse<T>(place: &str, found: impl Into<String>, expected: impl Into<String>) -> Checked<T> {
     // Parts of it are the guest's own words, which may be long and may move a terminal's cursor.
     let shown = |text: String| plain(text.chars().take(limits::LOG_BYTES / 4).collect());
-    Err(ManifestError {
-        place: shown(place.to_owned()),
-        found: shown(found.into()),
-        expected: shown(expected.into()),
-    })
+    Err(ManifestError { place: shown(place.to_owned()), found: shown(found.into()), expected: shown(expected.into()) })
 }
 
 fn require(holds: bool, place: &str, found: impl Into<String>, expected: impl Into<String>) -> Checked<()> {

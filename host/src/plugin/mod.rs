@@ -8,6 +8,8 @@ mod cache;
 mod compiler;
 mod contract;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod instance;
 mod lines;

@@ -38,8 +38,8 @@ pub struct Plugin {
     manifest: Manifest,
     schema: Arc<Schema>,
     instance: Option<Instance>,
-    /// Time that a later instance may take to start and describe itself.
-    restart: Duration,
+    /// What the first instance took to start and describe itself.
+    start_time: Duration,
     health: Health,
     /// One entry that was answered: the question that tells a broken component from a culprit.
     control: Option<Ask>,
@@ -54,6 +54,7 @@ pub struct Plugin {
 #[derive(Debug)]
 struct Round {
     now: Instant,
+    restart_until: Instant,
     /// Something was answered soundly: what fails now is the entries' fault.
     is_proven: bool,
     failures: u64,
@@ -97,6 +98,8 @@ pub enum Asked {
 /// Why a batch has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
+    #[error("cannot be started again: {0}")]
+    Start(CallError),
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
@@ -131,11 +134,11 @@ impl Plugin {
             manifest,
             schema: Arc::new(schema),
             instance: Some(instance),
-            restart: (took * limits::RESTART_SHARE).clamp(limits::RESTART, limits::DESCRIBE),
+            start_time: took,
             health: Health::admitted(name),
             control: None,
             part_entries: limits::BATCH_ENTRIES,
-            round: Round::at(began),
+            round: Round::at(began, began),
             lines,
             tally,
         })
@@ -158,9 +161,10 @@ impl Plugin {
         self.tally.add(&other.tally);
     }
 
-    /// Begins a scrape at `now`, which is all that it ever knows of the time of day; whether it may be asked in it.
-    pub fn begin(&mut self, now: Instant) -> bool {
-        self.round = Round::at(now);
+    /// Begins a scrape at `now`; whether the plugin may be asked in it. A new instance is only started if it can be expected to
+    /// be there by `restart_until`: starting one may take longer than a plugin's share of a scrape.
+    pub fn begin(&mut self, now: Instant, restart_until: Instant) -> bool {
+        self.round = Round::at(now, restart_until);
         self.health.may_be_asked(now)
     }
 
@@ -199,7 +203,7 @@ impl Plugin {
     ) -> Asked {
         let mut parts = parts(ask.count, self.part_entries);
         while let Some((first, count)) = parts.pop() {
-            if Instant::now() >= until {
+            if Instant::now() >= until || !self.can_start() {
                 // Finer parts next time, so that a culprit that costs its whole deadline is reached in a few scrapes.
                 self.part_entries = self.part_entries.min(self.round.smallest_failed).max(1);
                 return Asked::Part;
@@ -211,7 +215,8 @@ impl Plugin {
                 }
                 Err(error) => {
                     self.note(&error, count);
-                    if !self.round.is_proven && self.is_broken(until) {
+                    let cannot_start = matches!(error, AskError::Start(_));
+                    if cannot_start || (!self.round.is_proven && self.is_broken()) {
                         return Asked::Part;
                     }
                     if count == 1 {
@@ -231,11 +236,7 @@ impl Plugin {
     }
 
     /// Whether a fresh instance fails about what was answered before; false: it does not, or nothing ever was.
-    fn is_broken(&mut self, until: Instant) -> bool {
-        if let Err(error) = self.instance(until) {
-            self.note(&AskError::Call(error), 1);
-            return true;
-        }
+    fn is_broken(&mut self) -> bool {
         let Some(control) = self.control.take() else { return false };
         let answered = self.ask_once(&control, 0, 1);
         match answered {
@@ -265,7 +266,7 @@ impl Plugin {
         });
         let limit = self.limits.decode;
         let now = self.round.now;
-        let instance = self.instance(now + limits::SCRAPE)?;
+        let instance = self.instance().map_err(AskError::Start)?;
         let (rows, time) = instance.decode(&batch, limit);
         let (memory_bytes, said) = (instance.memory_bytes(), instance.take_lines());
         self.tally.saw_memory(memory_bytes);
@@ -284,11 +285,15 @@ impl Plugin {
         answers
     }
 
-    fn instance(&mut self, until: Instant) -> Result<&mut Instance, CallError> {
+    /// Whether there is an instance, or time for one.
+    fn can_start(&self) -> bool {
+        self.instance.is_some() || Instant::now() + self.start_time <= self.round.restart_until
+    }
+
+    fn instance(&mut self) -> Result<&mut Instance, CallError> {
         if self.instance.is_none() {
             self.tally.instances += 1;
-            let left = until.saturating_duration_since(Instant::now()).max(limits::RESTART);
-            let time = self.restart.min(left);
+            let time = (self.start_time * limits::RESTART_SHARE).clamp(limits::RESTART, limits::DESCRIBE);
             let (instance, manifest) = Instance::start(&self.compiled, &self.config, self.limits.memory_bytes, time)?;
             if !same(&manifest, &self.manifest) {
                 return Err(CallError::Fickle);
@@ -328,8 +333,8 @@ impl Plugin {
 }
 
 impl Round {
-    fn at(now: Instant) -> Self {
-        Self { now, is_proven: false, failures: 0, smallest_failed: usize::MAX }
+    fn at(now: Instant, restart_until: Instant) -> Self {
+        Self { now, restart_until, is_proven: false, failures: 0, smallest_failed: usize::MAX }
     }
 }
 
@@ -341,7 +346,7 @@ impl AskError {
             Self::Call(CallError::Deadline { .. }) => "deadline",
             Self::Call(CallError::Memory { .. }) => "memory",
             Self::Call(CallError::Copied { .. }) => "copied",
-            Self::Call(CallError::Refused(_) | CallError::Fickle) => "describe",
+            Self::Call(CallError::Refused(_) | CallError::Fickle) | Self::Start(_) => "start",
             Self::Answer(_) => "answer",
         }
     }

@@ -18,7 +18,7 @@ pub struct Tally {
     /// Calls by duration, in the buckets of `DECODE_BOUNDS` and one above.
     pub durations: [u64; DECODE_BOUNDS.len() + 1],
     pub instances: u64,
-    /// Failures by reason: `trap`, `deadline`, `memory`, `copied`, `answer`, `describe`.
+    /// Failures by reason: `trap`, `deadline`, `memory`, `copied`, `answer`, `start`.
     pub failures: BTreeMap<&'static str, u64>,
     /// Entries set aside because asking about them fails.
     pub set_aside: u64,

@@ -230,7 +230,8 @@ fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::
         let labels = |reason| vec![("plugin", package.name.as_str()), ("reason", reason)];
         package.dropped.iter().map(move |(reason, count)| (labels(*reason), *count))
     });
-    let help = "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails.";
+    let help =
+        "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails.";
     families.counter("plugin_entries_dropped", help, None, dropped)?;
     families.counter("plugin_labels_cut", "Label values cut at the limit.", None, each(|p| p.trimmed))?;
     families.counter("plugin_decoded_entries", "Identities handed to the plugin.", None, each(|p| p.asked))?;
