@@ -44,15 +44,14 @@ fn around(module: &str) -> Vec<u8> {
     ))
 }
 
-/// Functions whose blocks lie within each other or whose values are all alive at once: cheap to write, dear to compile.
+/// Loops with thousands of variables and thousands of ways back: each way back hands on each variable, so what is 700 KB here
+/// is some hundreds of millions of operands to a compiler.
 fn bomb() -> Vec<u8> {
     let locals = "(local i64)".repeat(4_000);
-    let sets: String = (0..4_000)
-        .map(|n| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000))
-        .collect();
-    let branches: String = (0..300).map(|n| format!("(br_if 0 (i64.eqz (local.get {n})))")).collect();
-    let function = format!("(func {locals} (loop {sets} {branches}))");
-    around(&function.repeat(40))
+    let set = |n: usize| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000);
+    let sets: String = (0..4_000).map(set).collect();
+    let branches: String = (0..6_000).map(|n| format!("(br_if 0 (i64.eqz (local.get {})))", n % 4_000)).collect();
+    around(&format!("(func {locals} (loop {sets} {branches}))").repeat(10))
 }
 
 #[test]
@@ -72,7 +71,6 @@ fn what_is_not_a_decoder() {
         ),
         ("function", wat("(component (import \"exec\" (func)))"), "imports `exec`"),
         ("start-spins", around("(func $s (loop (br 0))) (start $s)"), "does not fit the contract"),
-        ("memories", around(&"(memory 1)".repeat(1)), "does not fit the contract"),
         (
             "shape",
             wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"),
@@ -91,8 +89,7 @@ fn a_compile_bomb() {
     needs!(Root);
     let _alone = alone();
     let said = refusals(&[("bomb", bomb())]).remove(0);
-    let is_ended = said.contains("compiling it took more than") || said.contains("is not a valid component");
-    assert!(is_ended || said.contains("does not fit the contract"), "{said}");
+    assert!(said.contains("compiling it took more than"), "{said}");
 }
 
 /// A start function that spins is the first code of a component that runs.
@@ -100,7 +97,7 @@ fn a_compile_bomb() {
 fn a_start_function_that_spins() {
     needs!(Root);
     let _alone = alone();
-    let sinner = fs::read(ebhost_tests::workspace().join("tests/guests/sinner.wasm")).expect("it is committed");
+    let sinner = fs::read(ebhost_tests::workspace().join("tests/sandbox/sinner.wasm")).expect("it is committed");
     let spinning = with_spinning_start(&sinner);
     let said = refusals(&[("start", spinning)]).remove(0);
     assert!(said.contains("ran past its 2000 ms"), "{said}");

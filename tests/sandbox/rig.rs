@@ -44,7 +44,7 @@ impl Sinner {
     pub(crate) fn add(&self, name: &str, config: &str) -> PathBuf {
         let package = self.folder.path().join(name);
         fs::create_dir(&package).expect("a new folder in our own");
-        copy(&workspace().join("tests/guests/sinner.wasm"), &package.join("sinner.wasm"));
+        copy(&workspace().join("tests/sandbox/sinner.wasm"), &package.join("sinner.wasm"));
         copy(&committed().join("biolatency/biolatency.bpf.o"), &package.join("biolatency.bpf.o"));
         write_config(&package, config, "");
         package
