@@ -70,5 +70,8 @@ pub fn answer(bytes: &[u8]) {
 }
 
 fn reason(entry: u32) -> Reason {
-    if entry % 2 == 0 { Reason::Skip } else { Reason::Unknown("odd".to_owned()) }
+    match entry % 2 {
+        0 => Reason::Skip,
+        _ => Reason::Unknown("odd".to_owned()),
+    }
 }
