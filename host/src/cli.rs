@@ -8,6 +8,8 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 
+use crate::privileges::Keep;
+
 /// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
 #[derive(Debug, Parser)]
 #[command(name = "ebhost", version)]
@@ -37,6 +39,28 @@ pub struct Cli {
     #[arg(long = "cache.dir", value_name = "DIR")]
     pub cache: Option<PathBuf>,
 
+    /// When changed, added and removed packages are taken: `watch` when they are seen and at SIGHUP, `signal` at SIGHUP alone,
+    /// `off` never, which also gives up the capabilities to load BPF programs.
+    #[arg(long, value_name = "WHEN", default_value = "watch")]
+    pub reload: ReloadWhen,
+
+    /// File of sha256 pins, as `cd plugins && sha256sum */*` prints them. A package whose file differs from its pin is refused.
+    #[arg(long = "trust.pins", value_name = "FILE")]
+    pub pins: Option<PathBuf>,
+
+    /// What has to be pinned if there are pins: packages with a BPF object, or all.
+    #[arg(long = "trust.require", value_name = "WHAT", default_value = "bpf", requires = "pins")]
+    pub require: RequirePins,
+
+    /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`; the others are dropped
+    /// but for CAP_BPF, CAP_PERFMON and CAP_SYSLOG where they are needed.
+    #[arg(long = "capabilities.keep", value_name = "NAMES", default_value = "")]
+    pub keep: Keep,
+
+    /// Whether files other than the plugin folder, the cache and the kernel's own are ruled out, where the kernel can.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub landlock: Landlock,
+
     /// Form of the log lines; by default text on a terminal, JSON elsewhere is asked for with `json`.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -44,6 +68,25 @@ pub struct Cli {
     /// Least severe lines that are logged.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReloadWhen {
+    Watch,
+    Signal,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RequirePins {
+    Bpf,
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Landlock {
+    Auto,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

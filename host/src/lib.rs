@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lookup;
 pub mod package;
 pub mod plugin;
+pub mod privileges;
 pub mod series;
 pub mod server;
 pub mod snapshot;

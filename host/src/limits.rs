@@ -14,25 +14,60 @@ pub const COMPONENT_BYTES: u64 = 64 << 20;
 /// BPF objects weigh tens of kilobytes, with debug information a few megabytes.
 pub const OBJECT_BYTES: u64 = 32 << 20;
 
+/// CPU time of compiling a component: a part of it for any, and so much more for each megabyte. A component of 73 KB takes
+/// 0.1 s, one of 18 MB 18 s. Shown by `ebhost_plugin_compile_seconds`.
+pub const COMPILE: Duration = Duration::from_secs(3);
+pub const COMPILE_PER_MEGABYTE: Duration = Duration::from_secs(4);
+
+/// Address space of the process that compiles one component. Beyond it that process ends, and the component is refused.
+pub const COMPILE_BYTES: u64 = 4 << 30;
+
 /// Compiled components that the cache keeps: versions of a few dozen packages.
 pub const CACHED_COMPONENTS: usize = 64;
 
 /// Linear memory of one component instance (`limits.memory`). Shown by `ebhost_plugin_memory_bytes`.
 pub const DEFAULT_MEMORY_BYTES: u64 = 16 << 20;
 
+/// The most that `limits.memory` may ask for: an interpreter and its heap fit several times.
+pub const MOST_MEMORY_BYTES: u64 = 1 << 30;
+
 /// Time of one `decode` call (`limits.decode`): 4 096 entries take 0.1 ms in a compiled guest, a few in an interpreted
-/// one. Shown by `ebhost_plugin_decode_seconds_total`.
+/// one. Shown by `ebhost_plugin_decode_duration_seconds`.
 pub const DEFAULT_DECODE: Duration = Duration::from_millis(50);
 
-/// Time of one `describe` call: it runs once an instance, and interpreted guests start their runtime in it.
+/// Time of a component's first start and `describe`, which no scrape waits for: interpreted guests start their runtime in it.
 pub const DESCRIBE: Duration = Duration::from_secs(2);
+
+/// Time of a later start, in a scrape: this many times what the first one took, and never less than `RESTART`.
+pub const RESTART_SHARE: u32 = 4;
+pub const RESTART: Duration = Duration::from_millis(50);
 
 /// Guest time of one package in one scrape. What is not labelled by then waits for the next scrape and loses nothing.
 pub const GUEST_TIME_PER_SCRAPE: Duration = Duration::from_millis(500);
 
+/// Of the time that a scrape has left when labelling begins, the part that all guests together may take. Each gets an equal part
+/// of what those before it left, so that no number of slow plugins makes a scrape late.
+pub const GUEST_SHARE: u32 = 2;
+
+/// A plugin's first wait after it failed, and the longest: each is twice the one before. Shown by `ebhost_plugin_state`.
+pub const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Health for so long ends a row of failures.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// Failures in a row after which a plugin is not asked again until its files change. Shown by `ebhost_plugin_state`.
+pub const FAILURES_TO_QUARANTINE: u32 = 5;
+
+/// Entries that fail alone before anything is answered: then it is the component that fails, not the entries.
+pub const SUSPECTS: usize = 16;
+
 /// Series of one package (`limits.series`). Beyond it new label sets are folded into `other`. Shown by
 /// `ebhost_plugin_series` beside `ebhost_plugin_series_limit`.
 pub const DEFAULT_SERIES: usize = 10_000;
+
+/// The most that `limits.series` may ask for: some 300 MB of labels and cells.
+pub const MOST_SERIES: usize = 1_000_000;
 
 /// Entries in one `decode` call, as the contract says: enough that the call itself costs nothing an entry.
 pub const BATCH_ENTRIES: usize = 4_096;
@@ -55,11 +90,40 @@ pub const GUEST_TABLES: usize = 64;
 pub const GUEST_TABLE_ELEMENTS: usize = 100_000;
 pub const GUEST_MEMORIES: usize = 16;
 
+/// Families, views and label names of one manifest; a guest can write more of them than a scrape should ever print.
+pub const MANIFEST_FAMILIES: usize = 256;
+pub const MANIFEST_VIEWS: usize = 256;
+pub const MANIFEST_LABELS: usize = 32;
+pub const MANIFEST_BOUNDS: usize = 512;
+
+/// Bytes of a help text, of a name or of a fixed label in a manifest.
+pub const MANIFEST_TEXT_BYTES: usize = 1 << 10;
+
 /// `log` lines of one package a second; the rest is counted in `ebhost_plugin_log_dropped_total`.
 pub const LOG_LINES_PER_SECOND: u32 = 10;
 
 /// Bytes of one `log` line, as the contract says.
 pub const LOG_BYTES: usize = 1 << 10;
+
+/// Log lines of the whole host that wait for standard error. A reader that does not read costs lines, never a scrape. Shown by
+/// `ebhost_log_dropped_total`.
+pub const WAITING_LOG_LINES: usize = 1_024;
+
+/// How long the last lines may take to be written when the host ends.
+pub const LOG_FLUSH: Duration = Duration::from_millis(500);
+
+/// How often the plugin folder is looked through. A change is taken once it stood still from one look to the next, so that a file
+/// that is being copied is not read in its middle.
+pub const LOOK: Duration = Duration::from_secs(1);
+
+/// The same after SIGHUP, which asks not to wait.
+pub const LOOK_SOON: Duration = Duration::from_millis(100);
+
+/// Packages in a plugin folder.
+pub const PACKAGES: usize = 256;
+
+/// A file of pins has a line for each file of each package.
+pub const PINS_BYTES: u64 = 1 << 20;
 
 /// The end of a verifier log that an error shows: the reason stands in the last lines.
 pub const VERIFIER_LOG_LINES: usize = 25;

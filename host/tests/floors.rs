@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 /// From the bottom up. A module may use those of the floors below its own.
-const FLOORS: [&[&str]; 6] = [
-    &["snapshot", "tables", "limits", "telemetry"],
+const FLOORS: [&[&str]; 7] = [
+    &["limits", "privileges"],
+    &["snapshot", "tables", "telemetry"],
     &["series", "package"],
     &["exposition", "plugin", "kernel", "lookup"],
     &["server"],

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     limits,
     lookup::{Lookups, Question},
-    plugin::{Answers, Ask, AskError, Plugin, Row},
+    plugin::{Answers, Ask, AskError, Asked, Plugin, Row},
     series::{
         Answer, IdentityId, Table,
         schema::{Schema, View},
@@ -92,8 +92,8 @@ pub(super) fn label(
         let ask = ask_for(table, view, ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
-        let is_done = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
-        if !is_done {
+        let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
+        if asked == Asked::Part {
             return;
         }
     }
@@ -130,8 +130,8 @@ fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Ans
                 Answer::Series { labels: &labels, bucket }
             }
             Row::Skip => Answer::Skip,
-            Row::Unknown { why } => {
-                tracing::debug!(why, "the plugin does not understand an identity");
+            Row::Unknown { why } | Row::Unsound { why } => {
+                tracing::debug!(why = %why.escape_debug(), "the plugin does not understand an identity");
                 Answer::Unknown
             }
         };

@@ -5,19 +5,27 @@
 
 mod chunks;
 mod label;
+mod loader;
+mod names;
 mod package;
+mod watch;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeSet, HashSet},
     io,
     net::SocketAddr,
     path::PathBuf,
+    sync::{Arc, mpsc as std_mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::Handle,
+    select,
+    sync::{mpsc, watch as stopping},
+};
 use tracing::{error, info};
 
 use crate::{
@@ -25,13 +33,15 @@ use crate::{
     kernel::KernelTypes,
     limits,
     lookup::{Lookups, Roots},
-    package::{FolderError, Package, discover},
-    plugin::{ComponentError, Engine},
+    package::{FolderError, Require, Trust, TrustError},
+    plugin::{Compiler, ComponentError, DECODE_BOUNDS, Engine, State},
+    privileges::{self, Keep},
     server::{self, Scrape, ServerError},
-    telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, text_from_openmetrics},
+    telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, dropped_log_lines, text_from_openmetrics},
 };
 use chunks::Chunks;
-use package::Running;
+use loader::{Change, Loader, Polling};
+use package::{Running, folder_name};
 
 /// What the agent is told to do.
 #[derive(Debug, Clone)]
@@ -43,6 +53,24 @@ pub struct Options {
     pub telemetry_path: String,
     /// Folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
+    /// What compiles components; none: this process.
+    pub compiler: Option<Arc<Compiler>>,
+    pub reload: Reload,
+    /// The operator's file of pins, and what has to be in it.
+    pub pins: Option<(PathBuf, Require)>,
+    /// Capabilities that are kept beside those that are needed.
+    pub keep: Keep,
+}
+
+/// When changes in the plugin folder are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// When they are seen, and at SIGHUP.
+    Watch,
+    /// At SIGHUP.
+    Signal,
+    /// Never: nothing is loaded after the start, and the right to do so is given up.
+    Off,
 }
 
 /// What a package that fails to load does to the start.
@@ -61,8 +89,12 @@ pub enum AgentError {
     Engine(#[from] ComponentError),
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     #[error("{left_out} of {all} packages failed to load, and --strict is given")]
     Strict { left_out: usize, all: usize },
+    #[error("the compiler's process cannot be started: {0}")]
+    Compiler(io::Error),
     #[error("the agent's thread cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -71,7 +103,10 @@ pub enum AgentError {
 struct Agent {
     namespace: String,
     running: Vec<Running>,
-    left_out: Vec<String>,
+    left_out: BTreeSet<PathBuf>,
+    types: Arc<KernelTypes>,
+    reloads: u64,
+    reload_failures: u64,
     lookups: Lookups,
     kept_names: usize,
     own: OwnMetrics,
@@ -82,13 +117,24 @@ struct Agent {
     exposition_bytes: u64,
 }
 
-/// Loads every package and serves until `stop` changes.
-pub async fn run(options: Options, stop: watch::Receiver<()>) -> Result<(), AgentError> {
+/// Loads every package and serves until `stop` changes. What comes on `reload_asked` has the plugin folder looked through.
+pub async fn run(
+    options: Options,
+    stop: stopping::Receiver<()>,
+    reload_asked: std_mpsc::Receiver<()>,
+) -> Result<(), AgentError> {
     let listeners = server::bind(&options.listen_addresses).await?;
-    let agent = Agent::load(&options)?;
+    let (agent, loader) = Agent::load(&options)?;
     let (scrapes, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
-    let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || agent.answer(waiting));
+    let (changes, to_change) = mpsc::channel(1);
+    let (runtime, keep) = (Handle::current(), options.keep);
+    let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
+        privileges::keep_in_this_thread(privileges::READING | keep.0);
+        runtime.block_on(agent.answer(waiting, to_change));
+    });
     let thread = thread.map_err(AgentError::Thread)?;
+    watch(loader, options.reload, keep, reload_asked, changes)?;
+    privileges::keep_in_this_thread(keep.0);
     for listener in &listeners {
         if let Ok(address) = listener.local_addr() {
             info!(%address, path = options.telemetry_path, "listening");
@@ -104,37 +150,43 @@ pub async fn run(options: Options, stop: watch::Receiver<()>) -> Result<(), Agen
     Ok(served?)
 }
 
+/// Starts the thread that takes changes, which ends when the agent has.
+fn watch(
+    loader: Loader,
+    reload: Reload,
+    keep: Keep,
+    asked: std_mpsc::Receiver<()>,
+    changes: mpsc::Sender<Change>,
+) -> Result<(), AgentError> {
+    let polling = match reload {
+        Reload::Watch => Polling::On,
+        Reload::Signal => Polling::Off,
+        Reload::Off => return Ok(()),
+    };
+    let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
+        privileges::keep_in_this_thread(privileges::LOADING | keep.0);
+        loader.watch(polling, &asked, &changes);
+    });
+    thread.map(drop).map_err(AgentError::Thread)
+}
+
 impl Agent {
-    fn load(options: &Options) -> Result<Self, AgentError> {
-        let files = discover(&options.plugins)?;
-        let engine = Engine::new(options.cache.as_deref())?;
-        let types = KernelTypes::new();
-        let mut running: Vec<Running> = Vec::new();
-        let mut left_out = Vec::new();
-        let mut taken = BTreeMap::new();
-        for file in &files {
-            let started = Instant::now();
-            let loaded = Package::read(file)
-                .map_err(package::RunError::from)
-                .and_then(|package| Running::load(package, &engine, &types, &mut taken));
-            match loaded {
-                Ok(package) => {
-                    package.announce(started.elapsed());
-                    running.push(package);
-                }
-                Err(fault) => {
-                    error!(file = %file.display(), "package left out: {fault}");
-                    left_out.push(package::folder_name(file));
-                }
-            }
-        }
+    fn load(options: &Options) -> Result<(Self, Loader), AgentError> {
+        let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
+        let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
+        let types = Arc::new(KernelTypes::new());
+        let mut loader = Loader::new(&options.plugins, engine, types.clone(), trust);
+        let (running, left_out) = loader.start()?;
         if options.faults == OnFault::EndStart && !left_out.is_empty() {
-            return Err(AgentError::Strict { left_out: left_out.len(), all: files.len() });
+            return Err(AgentError::Strict { left_out: left_out.len(), all: running.len() + left_out.len() });
         }
-        Ok(Self {
+        let agent = Self {
             namespace: options.namespace.clone(),
             running,
-            left_out,
+            left_out: left_out.into_iter().collect(),
+            types,
+            reloads: 0,
+            reload_failures: 0,
             lookups: Lookups::new(Roots::default()),
             kept_names: 0,
             own: OwnMetrics::new(),
@@ -143,30 +195,103 @@ impl Agent {
             clock: StageClock::default(),
             chunks: Chunks::default(),
             exposition_bytes: 0,
-        })
+        };
+        Ok((agent, loader))
     }
 
-    /// Answers scrapes until nobody can ask any more. Those that wait when one begins share its read of the kernel.
-    fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>) {
+    /// Answers scrapes until nobody can ask any more, and takes changes between them.
+    async fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>, mut changes: mpsc::Receiver<Change>) {
         let mut batch = Vec::new();
-        while waiting.blocking_recv_many(&mut batch, limits::WAITING_SCRAPES) > 0 {
-            let until = batch.iter().map(|scrape| scrape.until).min();
-            self.collect(until.unwrap_or_else(Instant::now));
-            let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
-            for scrape in batch.drain(..) {
-                self.scrapes += 1;
-                let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
-                    Some((_, chunks)) => chunks.clone(),
-                    None => {
-                        let chunks = self.print(scrape.format);
-                        printed.push((scrape.format, chunks.clone()));
-                        chunks
+        loop {
+            select! {
+                biased;
+                Some(change) = changes.recv() => self.take(change),
+                count = waiting.recv_many(&mut batch, limits::WAITING_SCRAPES) => {
+                    if count == 0 {
+                        return;
                     }
-                };
-                // A client that went away needs no answer.
-                let _ = scrape.reply.send(chunks);
+                    self.serve(&mut batch);
+                }
             }
         }
+    }
+
+    /// Those that wait when a collection begins share its read of the kernel.
+    fn serve(&mut self, batch: &mut Vec<Scrape>) {
+        let until = batch.iter().map(|scrape| scrape.until).min();
+        self.collect(until.unwrap_or_else(Instant::now));
+        let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
+        for scrape in batch.drain(..) {
+            self.scrapes += 1;
+            let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
+                Some((_, chunks)) => chunks.clone(),
+                None => {
+                    let chunks = self.print(scrape.format);
+                    printed.push((scrape.format, chunks.clone()));
+                    chunks
+                }
+            };
+            // A client that went away needs no answer.
+            let _ = scrape.reply.send(chunks);
+        }
+    }
+
+    /// Swaps a package whole, between two scrapes.
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Start(mut package) => {
+                self.reloads += 1;
+                self.left_out.remove(&package.file);
+                match self.running.iter_mut().find(|running| running.file == package.file) {
+                    Some(place) => {
+                        package.succeed(place);
+                        *place = *package;
+                    }
+                    None => self.running.push(*package),
+                }
+                self.running.sort_by(|one, other| one.file.cmp(&other.file));
+            }
+            Change::Exchange { described, done } => self.exchange(*described, &done),
+            Change::Remove(file) => {
+                self.reloads += 1;
+                self.left_out.remove(&file);
+                self.running.retain(|running| running.file != file);
+            }
+            Change::Refused(file) => {
+                self.reload_failures += 1;
+                match self.running.iter_mut().find(|running| running.file == file) {
+                    Some(running) => running.is_current = false,
+                    None => drop(self.left_out.insert(file)),
+                }
+            }
+            Change::Current(file) => {
+                if let Some(running) = self.running.iter_mut().find(|running| running.file == file) {
+                    running.is_current = true;
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, described: package::Described, done: &std_mpsc::Sender<bool>) {
+        let file = described.package.file.clone();
+        let Some(running) = self.running.iter_mut().find(|running| running.file == file) else {
+            let _ = done.send(false);
+            return;
+        };
+        let result = running.exchange(described, &self.types);
+        match &result {
+            Ok(()) => {
+                self.reloads += 1;
+                info!(package = running.name, "component exchanged; programs, maps and counts stay");
+            }
+            Err(fault) => {
+                self.reload_failures += 1;
+                running.is_current = false;
+                error!(file = %file.display(), "package not exchanged, the version before goes on: {fault}");
+            }
+        }
+        // The loader may have ended, when the host is about to.
+        let _ = done.send(result.is_ok());
     }
 
     /// Brings the series up to what the kernel counts now.
@@ -176,7 +301,16 @@ impl Agent {
         let changed = self.lookups.refresh();
         self.clock.lap(Stage::Lookup);
         for package in &mut self.running {
-            package.collect(&mut self.lookups, &changed, until, &mut self.clock);
+            package.observe(&changed, until, &mut self.clock);
+        }
+        // What is counted is safe; what the guests may take of the rest is shared out, so that none makes a scrape late.
+        let guests_until = Instant::now() + until.saturating_duration_since(Instant::now()) / limits::GUEST_SHARE;
+        let mut left = self.running.len() as u32;
+        for package in &mut self.running {
+            let share = guests_until.saturating_duration_since(Instant::now()) / left;
+            let guest_time = share.min(limits::GUEST_TIME_PER_SCRAPE);
+            package.label(&mut self.lookups, guest_time, guests_until, &mut self.clock);
+            left -= 1;
         }
         self.forget_names();
         self.clock.lap(Stage::Lookup);
@@ -220,7 +354,7 @@ impl Agent {
 
     fn report(&self) -> Report {
         let left_out =
-            self.left_out.iter().map(|name| PackageReport { name: name.clone(), ..PackageReport::default() });
+            self.left_out.iter().map(|file| PackageReport { name: folder_name(file), ..PackageReport::default() });
         Report {
             version: env!("CARGO_PKG_VERSION"),
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
@@ -229,6 +363,11 @@ impl Agent {
             collect_seconds: self.collect_time.as_secs_f64(),
             exposition_bytes: self.exposition_bytes,
             lookup_names: self.lookups.len() as u64,
+            dropped_log_lines: dropped_log_lines(),
+            reloads: self.reloads,
+            reload_failures: self.reload_failures,
+            decode_bounds: &DECODE_BOUNDS,
+            states: State::ALL.map(State::name).to_vec(),
         }
     }
 }

@@ -3,30 +3,34 @@
 use std::{
     collections::{BTreeMap, HashSet},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{info, warn};
 
-use super::label;
+use super::{label, names::NameError};
 use crate::{
     kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, ObjectFile},
     limits,
     lookup::{Lookups, Question},
-    package::{Package, PackageError},
-    plugin::{ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, sample_names},
+    package::{Digest, Limits, Package, PackageError, TrustError},
+    plugin::{ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
     series::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
     },
-    telemetry::{self, MapReport, PackageReport, ProgramReport, Stage, StageClock},
+    telemetry::{MapReport, PackageReport, ProgramReport, Stage, StageClock},
 };
 
 /// A package that is counted.
 pub(super) struct Running {
-    name: String,
+    /// Its `plugin.yaml`, which it is known by.
+    pub(super) file: PathBuf,
+    pub(super) name: String,
+    version: String,
+    digest: Digest,
     plugin: Plugin,
     table: Table,
     loaded: Option<Loaded>,
@@ -35,7 +39,10 @@ pub(super) struct Running {
     reads: Vec<Read>,
     is_ready: bool,
     late_scrapes: u64,
-    memory_limit_bytes: u64,
+    limits: Limits,
+    compile_time: Duration,
+    /// Whether it is the version that its files are now.
+    pub(super) is_current: bool,
 }
 
 /// What became of a map's reads.
@@ -45,11 +52,21 @@ struct Read {
     errors: u64,
 }
 
+/// A package that is compiled and has described itself; of it nothing is in the kernel yet.
+pub(super) struct Described {
+    pub(super) package: Package,
+    object: Option<ObjectFile>,
+    plugin: Plugin,
+    compile_time: Duration,
+}
+
 /// Why a package does not run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     #[error(transparent)]
     Object(#[from] ObjectError),
     #[error(transparent)]
@@ -58,50 +75,83 @@ pub(super) enum RunError {
     Plugin(#[from] PluginError),
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("{file}: the package name `{name}` is taken by another package; a name stands for one package")]
-    SameName { file: String, name: String },
-    #[error("{file}: its family `{family}` prints `{sample}`, a name that {by} has already; rename the family")]
-    SameFamily { file: String, family: String, sample: String, by: String },
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
-/// The names in use: of packages and of samples, with who has them.
-pub(super) type Taken = BTreeMap<String, String>;
-
-impl Running {
-    /// Compiles, describes, loads and attaches a package, in this order: what needs no privilege is found wrong first.
-    pub(super) fn load(
-        package: Package,
-        engine: &Engine,
-        types: &KernelTypes,
-        taken: &mut Taken,
-    ) -> Result<Self, RunError> {
+impl Described {
+    /// Compiles and describes a package: what needs no privilege is found wrong first.
+    pub(super) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
         let object = package.bpf.as_ref().map(|bpf| ObjectFile::parse(&bpf.object)).transpose()?;
         let sources = object.as_ref().map(shapes).unwrap_or_default();
+        let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
+        let compile_time = started.elapsed();
         let context = Context { sources: &sources, grants: &package.grants };
         let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
         let plugin = Plugin::describe(&package.name, compiled, &package.config, limits, &context)?;
+        Ok(Self { package, object, plugin, compile_time })
+    }
+
+    pub(super) fn schema(&self) -> &Arc<Schema> {
+        self.plugin.schema()
+    }
+}
+
+impl Running {
+    /// Loads and attaches a package.
+    pub(super) fn start(described: Described, types: &KernelTypes) -> Result<Self, RunError> {
+        let Described { package, object, plugin, compile_time } = described;
         let schema = plugin.schema().clone();
-        let names = names(&package, &schema, taken)?;
         let (maps, sources) = maps_of(&schema);
         let loaded = match (&object, &package.bpf) {
             (Some(object), Some(bpf)) => Some(kernel::load(object, bpf, &maps, types)?),
             _ => None,
         };
-        taken.extend(names);
-        let table_limits =
-            TableLimits { series: package.limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() };
         Ok(Self {
+            file: package.file,
             name: package.name,
+            version: package.version,
+            digest: package.component.digest,
             plugin,
             reads: vec![Read::default(); maps.len()],
-            table: Table::new(schema.clone(), table_limits),
+            table: Table::new(schema.clone(), table_limits(package.limits)),
             loaded,
             sources,
             is_ready: false,
             late_scrapes: 0,
-            memory_limit_bytes: package.limits.memory_bytes,
+            limits: package.limits,
+            compile_time,
+            is_current: true,
         })
+    }
+
+    /// Goes on with another component. What is in the kernel stays, and so does every count; after an error it goes on as it was.
+    pub(super) fn exchange(&mut self, described: Described, types: &KernelTypes) -> Result<(), RunError> {
+        let Described { package, object, mut plugin, compile_time } = described;
+        let schema = plugin.schema().clone();
+        if schema == *self.table.schema() && package.limits.series == self.limits.series {
+            self.table.ask_all_again();
+        } else {
+            let (maps, sources) = maps_of(&schema);
+            if let (Some(loaded), Some(object), Some(bpf)) = (&mut self.loaded, &object, &package.bpf) {
+                loaded.choose(object, bpf, &maps, types)?;
+            }
+            self.reads = vec![Read::default(); maps.len()];
+            self.sources = sources;
+            self.table = Table::new(schema.clone(), table_limits(package.limits));
+        }
+        plugin.succeed(&self.plugin);
+        self.plugin = plugin;
+        (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest);
+        (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
+        Ok(())
+    }
+
+    /// Counts of the version before, of which nothing else is left, go on in this one.
+    pub(super) fn succeed(&mut self, before: &Self) {
+        self.plugin.succeed(&before.plugin);
+        self.late_scrapes += before.late_scrapes;
     }
 
     /// One line for the log.
@@ -121,14 +171,8 @@ impl Running {
         );
     }
 
-    /// Reads the maps, has what is new labelled, and counts; as much of it as can be done `until` then.
-    pub(super) fn collect(
-        &mut self,
-        lookups: &mut Lookups,
-        changed: &HashSet<Question>,
-        until: Instant,
-        clock: &mut StageClock,
-    ) {
+    /// Reads the maps and counts what has labels; as much of it as can be done `until` then. No guest runs.
+    pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
         self.table.begin();
         self.is_ready = self.read(until);
         clock.lap(Stage::Read);
@@ -137,9 +181,22 @@ impl Running {
             self.count(view, Table::observe);
         }
         clock.lap(Stage::Count);
-        let guest_end = self.plugin.tally().guest_time + limits::GUEST_TIME_PER_SCRAPE;
-        for view in 0..self.sources.len() {
-            label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, until);
+    }
+
+    /// Has what is new labelled within `guest_time` of the guest's, and counts it. `restart_until`: when no guest may run any
+    /// more.
+    pub(super) fn label(
+        &mut self,
+        lookups: &mut Lookups,
+        guest_time: Duration,
+        restart_until: Instant,
+        clock: &mut StageClock,
+    ) {
+        let guest_end = self.plugin.tally().guest_time + guest_time;
+        if self.plugin.begin(Instant::now(), restart_until) {
+            for view in 0..self.sources.len() {
+                label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, restart_until);
+            }
         }
         clock.lap(Stage::Label);
         for view in 0..self.sources.len() {
@@ -192,26 +249,38 @@ impl Running {
 
     pub(super) fn report(&self) -> PackageReport {
         let (stats, tally) = (self.table.stats(), self.plugin.tally());
+        let state = self.plugin.state();
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let failed = tally.unsound + tally.set_aside;
         PackageReport {
             name: self.name.clone(),
-            is_up: true,
+            is_up: matches!(state, State::Admitted | State::Running),
+            state: Some(state.name()),
+            version: self.version.clone(),
+            digest: self.digest.to_string(),
+            is_current: self.is_current,
             series: stats.series as u64,
             series_limit: stats.series_limit as u64,
             folded: stats.folded,
             entries: stats.entries as u64,
             unlabelled: stats.unseen as u64,
-            refused: stats.refused,
             trimmed: stats.trimmed,
             asked: tally.asked,
-            calls: tally.calls,
             guest_seconds: tally.guest_time.as_secs_f64(),
-            instances: tally.instances,
+            decode_durations: tally.durations.to_vec(),
+            compile_seconds: self.compile_time.as_secs_f64(),
+            restarts: tally.instances.saturating_sub(1),
+            last_success_seconds: tally.last_success.and_then(since_epoch).map(|time| time.as_secs_f64()),
             failures: tally.failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
-            set_aside: tally.set_aside,
+            dropped: vec![
+                ("unknown", stats.refused.saturating_sub(failed)),
+                ("unsound", tally.unsound),
+                ("set_aside", tally.set_aside),
+            ],
             dropped_lines: tally.dropped_lines,
             late_scrapes: self.late_scrapes,
             memory_bytes: tally.memory_bytes as u64,
-            memory_limit_bytes: self.memory_limit_bytes,
+            memory_limit_bytes: self.limits.memory_bytes,
             programs: self.loaded.as_ref().map(programs).unwrap_or_default(),
             maps: self.maps(),
         }
@@ -277,27 +346,6 @@ fn maps_of(schema: &Schema) -> (Vec<&str>, Vec<usize>) {
     (maps, sources)
 }
 
-/// The package's names, if nobody has them yet.
-fn names(package: &Package, schema: &Schema, taken: &Taken) -> Result<Vec<(String, String)>, RunError> {
-    let file = package.file.display().to_string();
-    // No sample name has a space, so both kinds of name live in one map.
-    let own_name = format!("package {}", package.name);
-    if taken.contains_key(&own_name) {
-        return Err(RunError::SameName { file, name: package.name.clone() });
-    }
-    let mut names = vec![(own_name, String::new())];
-    for family in &schema.families {
-        for sample in sample_names(family) {
-            let by = match taken.get(&sample) {
-                Some(other) => format!("package `{other}`"),
-                None if telemetry::is_own(&sample) => "ebhost itself".to_owned(),
-                None => {
-                    names.push((sample, package.name.clone()));
-                    continue;
-                }
-            };
-            return Err(RunError::SameFamily { file, family: family.name.clone(), sample, by });
-        }
-    }
-    Ok(names)
+fn table_limits(limits: Limits) -> TableLimits {
+    TableLimits { series: limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() }
 }

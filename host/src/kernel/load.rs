@@ -30,6 +30,8 @@ pub struct Loaded {
     pub programs: Vec<String>,
     /// Readers of the maps that were asked for, in that order.
     pub maps: Vec<MapReader>,
+    /// Of maps that an earlier version of the component asked for: a later one may ask again.
+    spare: Vec<MapReader>,
 }
 
 /// Why an object is not in the kernel.
@@ -85,10 +87,34 @@ pub fn load(object: &ObjectFile, bpf: &package::Bpf, maps: &[&str], types: &Kern
         programs.push(name.to_owned());
     }
     let maps = maps.iter().map(|name| reader(object, bpf, &mut ebpf, name, types)).collect::<Result<_, _>>()?;
-    Ok(Loaded { ebpf, programs, maps })
+    Ok(Loaded { ebpf, programs, maps, spare: Vec::new() })
 }
 
 impl Loaded {
+    /// Reads these maps from now on, in this order. The programs stay attached and the maps stay what they are; after an
+    /// error everything is as it was.
+    pub fn choose(
+        &mut self,
+        object: &ObjectFile,
+        bpf: &package::Bpf,
+        maps: &[&str],
+        types: &KernelTypes,
+    ) -> Result<(), LoadError> {
+        let is_there = |name: &str| self.maps.iter().chain(&self.spare).any(|map| map.name == name);
+        let new: Vec<_> = maps.iter().copied().filter(|name| !is_there(name)).collect();
+        for name in new {
+            let map = reader(object, bpf, &mut self.ebpf, name, types)?;
+            self.spare.push(map);
+        }
+        self.spare.append(&mut self.maps);
+        for name in maps {
+            if let Some(place) = self.spare.iter().position(|map| map.name == *name) {
+                self.maps.push(self.spare.swap_remove(place));
+            }
+        }
+        Ok(())
+    }
+
     /// How often and how long a program ran; none: the kernel does not say.
     pub fn run_statistics(&self, program: &str) -> Option<RunStatistics> {
         let fd = self.ebpf.program(program)?.fd().ok()?;

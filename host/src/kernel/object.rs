@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn what_is_no_object_says_what_it_is() {
         let refusal = |bytes: &[u8]| {
-            let artefact = Artefact { path: PathBuf::from("x.bpf.o"), bytes: bytes.to_vec() };
+            let artefact = Artefact::new(PathBuf::from("x.bpf.o"), bytes.to_vec());
             ObjectFile::parse(&artefact).unwrap_err().to_string()
         };
         assert!(refusal(b"\0asm").starts_with("x.bpf.o: is not an ELF file"), "{}", refusal(b"\0asm"));

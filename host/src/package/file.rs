@@ -27,6 +27,7 @@ pub struct Place {
 #[derive(Debug)]
 pub(super) struct Declared {
     pub(super) name: String,
+    pub(super) version: String,
     pub(super) component: String,
     pub(super) bpf: Option<Bpf>,
     pub(super) config: String,
@@ -38,6 +39,8 @@ pub(super) struct Declared {
 #[serde(deny_unknown_fields)]
 struct Raw {
     name: String,
+    #[serde(default)]
+    version: String,
     component: String,
     bpf: Option<Bpf>,
     #[serde(default)]
@@ -86,12 +89,21 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
         return Err(("name", message));
     }
     check_inside("component", &raw.component)?;
+    if raw.component.ends_with(".cwasm") {
+        let message = format!(
+            "found `{}`, expected a component (.wasm): a precompiled one is native code, which no package may bring",
+            raw.component
+        );
+        return Err(("component", message));
+    }
+    check_limits(&raw.limits)?;
     if let Some(bpf) = &raw.bpf {
         check_inside("object", &bpf.object)?;
     }
     let grants = raw.grants.iter().map(|name| grant(name)).collect::<Result<_, _>>()?;
     Ok(Declared {
         name: raw.name,
+        version: raw.version,
         component: raw.component,
         bpf: raw.bpf,
         config: serde_json::Value::Object(raw.config).to_string(),
@@ -102,6 +114,23 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
             series: raw.limits.series.unwrap_or(limits::DEFAULT_SERIES),
         },
     })
+}
+
+/// A package may ask for more than the defaults, but not for the host.
+fn check_limits(limits: &RawLimits) -> Result<(), Fault> {
+    let beyond = |key, found: String, most: String| Err((key, format!("found {found}, expected at most {most}")));
+    match limits {
+        RawLimits { memory: Some(bytes), .. } if bytes.0 > limits::MOST_MEMORY_BYTES => {
+            beyond("memory", format!("{} bytes", bytes.0), format!("{} (1GiB)", limits::MOST_MEMORY_BYTES))
+        }
+        RawLimits { decode: Some(time), .. } if time.0 > limits::GUEST_TIME_PER_SCRAPE => {
+            beyond("decode", format!("{:?}", time.0), format!("{:?}", limits::GUEST_TIME_PER_SCRAPE))
+        }
+        RawLimits { series: Some(series), .. } if *series > limits::MOST_SERIES => {
+            beyond("series", series.to_string(), limits::MOST_SERIES.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn grant(name: &str) -> Result<LookupTable, Fault> {
@@ -230,6 +259,24 @@ mod tests {
     fn a_grant_that_does_not_exist_is_refused() {
         let message = refusal(&format!("{GOOD}grants: [block-devices]\n"));
         assert!(message.contains(":3:1: found the grant `block-devices`, expected one of block-device, "), "{message}");
+    }
+
+    #[test]
+    fn limits_have_limits() {
+        for (limits, expected) in [
+            ("memory: 2GiB", "found 2147483648 bytes, expected at most 1073741824 (1GiB)"),
+            ("decode: 501ms", "found 501ms, expected at most 500ms"),
+            ("series: 1000001", "found 1000001, expected at most 1000000"),
+        ] {
+            let message = refusal(&format!("{GOOD}limits: {{ {limits} }}\n"));
+            assert!(message.contains(expected) && message.starts_with("p/plugin.yaml:3:"), "{message}");
+        }
+    }
+
+    #[test]
+    fn native_code_is_refused_by_its_name() {
+        let message = refusal("name: x\ncomponent: x.cwasm\n");
+        assert!(message.starts_with("p/plugin.yaml:2:1: found `x.cwasm`, expected a component"), "{message}");
     }
 
     #[test]

@@ -6,24 +6,34 @@
 
 mod file;
 mod quantity;
+mod trust;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{limits, tables::LookupTable};
 
 pub use file::Place;
+pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.
 #[derive(Debug)]
 pub struct Package {
     pub name: String,
+    /// As its author numbers it; empty: not at all.
+    pub version: String,
     /// Its `plugin.yaml`, for messages.
     pub file: PathBuf,
+    /// Of the bytes of `plugin.yaml`.
+    pub digest: Digest,
     pub component: Artefact,
     pub bpf: Option<Bpf>,
     /// The free-form `config`, as JSON.
@@ -38,6 +48,30 @@ pub struct Package {
 pub struct Artefact {
     pub path: PathBuf,
     pub bytes: Vec<u8>,
+    /// Of those same bytes.
+    pub digest: Digest,
+}
+
+impl Artefact {
+    pub fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
+        Self { digest: Digest::of(&bytes), path, bytes }
+    }
+}
+
+/// A sha256; it prints in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// The BPF object and what is set in it before it is loaded.
@@ -93,6 +127,8 @@ pub enum FolderError {
         "{path}: found no plugin package; expected subfolders with a plugin.yaml each, such as {path}/biolatency/plugin.yaml"
     )]
     Empty { path: PathBuf },
+    #[error("{path}: found {found} packages, expected at most {}: is this the right folder?", limits::PACKAGES)]
+    TooMany { path: PathBuf, found: usize },
 }
 
 /// The `plugin.yaml` files in the direct subfolders of `folder`, by name.
@@ -109,13 +145,34 @@ pub fn discover(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
         return Err(FolderError::Empty { path: folder.to_owned() });
     }
     files.sort();
+    if files.len() > limits::PACKAGES {
+        return Err(FolderError::TooMany { path: folder.to_owned(), found: files.len() });
+    }
     Ok(files)
 }
 
+/// Checks the text of a `plugin.yaml`; the files that it names are not looked at.
+pub fn check_text(file: &Path, text: &str) -> Result<(), PackageError> {
+    file::parse(file, text).map(drop)
+}
+
 impl Package {
+    /// Of all its files together: equal if and only if nothing of it changed.
+    pub fn content(&self) -> Digest {
+        let object = self.bpf.as_ref().map(|bpf| bpf.object.digest);
+        Digest::of(format!("{} {} {object:?}", self.digest, self.component.digest).as_bytes())
+    }
+
+    /// Of what the kernel is given: programs, maps and what is set in them.
+    pub fn kernel_part(&self) -> Digest {
+        let part = self.bpf.as_ref().map(|bpf| (bpf.object.digest, &bpf.globals, &bpf.max_entries, &bpf.programs));
+        Digest::of(format!("{part:?}").as_bytes())
+    }
+
     /// Reads a `plugin.yaml` and the files that it names.
     pub fn read(file: &Path) -> Result<Self, PackageError> {
         let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "expected a plugin.yaml")?;
+        let digest = Digest::of(&text);
         let text = String::from_utf8(text)
             .map_err(|error| PackageError::Invalid(Place::whole(file, format!("is not UTF-8: {error}"))))?;
         let declared = file::parse(file, &text)?;
@@ -129,7 +186,9 @@ impl Package {
         let bpf = declared.bpf.map(|bpf| read_bpf(folder, bpf)).transpose()?;
         Ok(Self {
             name: declared.name,
+            version: declared.version,
             file: file.to_owned(),
+            digest,
             component,
             bpf,
             config: declared.config,
@@ -152,14 +211,23 @@ fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, PackageError> {
 fn read_artefact(folder: &Path, name: &str, most: u64, hint: &'static str) -> Result<Artefact, PackageError> {
     let path = folder.join(name);
     let bytes = read_bounded(&path, most, hint)?;
-    Ok(Artefact { path, bytes })
+    Ok(Artefact::new(path, bytes))
 }
 
 fn read_bounded(path: &Path, most: u64, hint: &'static str) -> Result<Vec<u8>, PackageError> {
     let unreadable = |error| PackageError::Unreadable { path: path.to_owned(), error, hint };
-    let found = fs::metadata(path).map_err(unreadable)?.len();
+    // Not to wait at a FIFO; and the size is asked of what was opened, which the name may no longer mean.
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let found = metadata.len().max(bytes.len() as u64);
     if found > most {
         return Err(PackageError::TooLarge { path: path.to_owned(), found, most });
     }
-    fs::read(path).map_err(unreadable)
+    Ok(bytes)
 }

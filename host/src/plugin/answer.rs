@@ -12,8 +12,10 @@ pub enum Row<'a> {
     Labels { columns: &'a [u32], bucket: Option<u32> },
     /// No series, on purpose.
     Skip,
-    /// No series: not understood, or the row was not sound.
+    /// No series: the plugin does not understand the entry.
     Unknown { why: &'a str },
+    /// No series: the row says what cannot be.
+    Unsound { why: &'static str },
 }
 
 /// A checked answer.
@@ -64,6 +66,11 @@ impl Answers {
         Ok(Self { rows, count, columns: view.columns, has_buckets, most_bucket: bounds as u32 + 1, refused })
     }
 
+    /// Rows that are not sound.
+    pub fn unsound(&self) -> usize {
+        (0..self.count).filter(|entry| matches!(self.row(*entry), Row::Unsound { .. })).count()
+    }
+
     /// Entries that were asked about.
     pub fn count(&self) -> usize {
         self.count
@@ -81,11 +88,11 @@ impl Answers {
         }
         let columns = &self.rows.labels[entry * self.columns..(entry + 1) * self.columns];
         if columns.iter().any(|index| *index as usize >= self.rows.dictionary.len()) {
-            return Row::Unknown { why: "a label index beyond the dictionary" };
+            return Row::Unsound { why: "a label index beyond the dictionary" };
         }
         let bucket = self.has_buckets.then(|| self.rows.buckets[entry]);
         if bucket.is_some_and(|bucket| bucket > self.most_bucket) {
-            return Row::Unknown { why: "a bucket number beyond the sum's" };
+            return Row::Unsound { why: "a bucket number beyond the sum's" };
         }
         Row::Labels { columns, bucket }
     }
@@ -135,7 +142,8 @@ mod tests {
     #[test]
     fn one_bad_row_costs_that_row_alone() {
         let answers = Answers::check(rows(&[9, 0], &[]), &view(1), 0, 2).unwrap();
-        assert!(matches!(answers.row(0), Row::Unknown { .. }));
+        assert!(matches!(answers.row(0), Row::Unsound { .. }));
+        assert_eq!(answers.unsound(), 1);
         assert_eq!(answers.row(1), Row::Labels { columns: &[0], bucket: None });
     }
 

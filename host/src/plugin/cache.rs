@@ -61,18 +61,16 @@ impl Cache {
         if *digest != *Sha256::digest(compiled) {
             return None;
         }
-        // SAFETY: the file lies in a folder that only this user can write (checked in `open`) and is as it was written:
-        // what `Component::serialize` gave, for an engine of equal settings and version (its name says so).
-        unsafe { Component::deserialize(engine, compiled) }.ok()
+        // The file lies in a folder that only this user can write (checked in `open`) and is as it was written: what
+        // the compiler gave, for an engine of equal settings and version (its name says so).
+        load(engine, compiled).ok()
     }
 
     /// Keeps a compiled component. A failure is logged and otherwise without effect.
-    pub(super) fn keep(&self, engine: &Engine, component: &[u8], compiled: &Component) {
-        let kept = compiled.serialize().map_err(io::Error::other).and_then(|compiled| {
-            let mut bytes = Sha256::digest(&compiled).to_vec();
-            bytes.extend_from_slice(&compiled);
-            self.write(&self.file(engine, component), &bytes)
-        });
+    pub(super) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
+        let mut bytes = Sha256::digest(compiled).to_vec();
+        bytes.extend_from_slice(compiled);
+        let kept = self.write(&self.file(engine, component), &bytes);
         if let Err(error) = kept.and_then(|()| self.shrink()) {
             debug!(folder = %self.folder.display(), "a compiled component was not cached: {error}");
         }
@@ -105,6 +103,13 @@ impl Cache {
         let excess = files.len().saturating_sub(limits::CACHED_COMPONENTS);
         files[..excess].iter().try_for_each(|(_, file)| fs::remove_file(file))
     }
+}
+
+/// A component out of what our own compiler made of it.
+pub(super) fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `Engine::precompile_component` gave: just now, from the compiler's process, or from the
+    // cache, which nobody else can write. No package can bring bytes that come here.
+    unsafe { Component::deserialize(engine, compiled) }
 }
 
 fn check(folder: &Path) -> Result<(), CacheError> {
@@ -141,9 +146,9 @@ mod tests {
         }
     }
 
-    fn component(engine: &Engine) -> (Vec<u8>, Component) {
+    fn component(engine: &Engine) -> (Vec<u8>, Vec<u8>) {
         let bytes = wat::parse_str("(component)").unwrap();
-        let compiled = Component::from_binary(engine, &bytes).unwrap();
+        let compiled = engine.precompile_component(&bytes).unwrap();
         (bytes, compiled)
     }
 

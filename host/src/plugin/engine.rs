@@ -21,11 +21,12 @@ use wasmtime::{
 };
 
 use super::{
-    cache::Cache,
+    cache::{self, Cache},
+    compiler::{CompileFault, Compiler},
     contract::{self, PluginPre},
     instance::Guest,
 };
-use crate::{limits, package::Artefact};
+use crate::{limits, package::Artefact, privileges};
 
 /// How often the epoch moves while a guest runs: the grain of every deadline.
 const TICK: Duration = Duration::from_millis(5);
@@ -37,6 +38,7 @@ pub struct Engine {
     linker: Arc<Linker<Guest>>,
     ticker: Ticker,
     cache: Option<Cache>,
+    compiler: Option<Arc<Compiler>>,
 }
 
 /// A component that is ready to be instantiated.
@@ -59,6 +61,8 @@ pub enum ComponentError {
     CoreModule { path: PathBuf },
     #[error("{path}: found {found}, expected a WASM component: is this the right file?")]
     NotWasm { path: PathBuf, found: String },
+    #[error("{path}: {fault}")]
+    Compile { path: PathBuf, fault: String },
     #[error("{path}: is not a valid component: {why}; truncated, or made for an engine with other features?")]
     Invalid { path: PathBuf, why: String },
     #[error(
@@ -77,31 +81,25 @@ pub enum ComponentError {
 }
 
 impl Engine {
-    /// An engine that keeps compiled components in `cache`; none: it compiles each time.
-    pub fn new(cache: Option<&Path>) -> Result<Self, ComponentError> {
+    /// An engine that keeps compiled components in `cache` (none: it compiles each time) and has them compiled by
+    /// `compiler` (none: by this process, which nothing bounds).
+    pub fn new(cache: Option<&Path>, compiler: Option<Arc<Compiler>>) -> Result<Self, ComponentError> {
         let refused = |error: wasmtime::Error| ComponentError::Engine(error.to_string());
-        let mut config = Config::new();
-        config
-            .epoch_interruption(true)
-            .max_wasm_stack(limits::GUEST_STACK_BYTES)
-            .memory_init_cow(true)
-            // A decoder is small and many may be loaded: an address-space reservation of this size holds most memories
-            // without a move and keeps bounds checks cheap.
-            .memory_reservation_for_growth(0);
-        let engine = wasmtime::Engine::new(&config).map_err(refused)?;
+        let engine = wasmtime::Engine::new(&config()).map_err(refused)?;
         let mut linker = Linker::new(&engine);
         contract::log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest: &mut Guest| guest).map_err(refused)?;
         let ticker = Ticker::start(engine.clone()).map_err(ComponentError::Ticker)?;
-        Ok(Self { engine, linker: Arc::new(linker), ticker, cache: cache.and_then(Cache::open) })
+        Ok(Self { engine, linker: Arc::new(linker), ticker, cache: cache.and_then(Cache::open), compiler })
     }
 
     /// Compiles and links a package's component. It runs nothing of it.
     pub fn compile(&self, artefact: &Artefact) -> Result<Compiled, ComponentError> {
         let path = &artefact.path;
         check_header(path, &artefact.bytes)?;
-        let invalid =
-            |error: wasmtime::Error| ComponentError::Invalid { path: path.clone(), why: format!("{error:#}") };
-        let component = self.component(&artefact.bytes).map_err(invalid)?;
+        let component = self.component(&artefact.bytes).map_err(|fault| match fault {
+            CompileFault::Invalid(why) => ComponentError::Invalid { path: path.clone(), why },
+            fault => ComponentError::Compile { path: path.clone(), fault: fault.to_string() },
+        })?;
         self.check_names(path, &component)?;
         let mismatch =
             |error: wasmtime::Error| ComponentError::Mismatch { path: path.clone(), why: format!("{error:#}") };
@@ -130,15 +128,20 @@ impl Engine {
         call(store)
     }
 
-    fn component(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+    fn component(&self, bytes: &[u8]) -> Result<Component, CompileFault> {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
             return Ok(component);
         }
-        let component = Component::from_binary(&self.engine, bytes)?;
+        let compiled = match &self.compiler {
+            Some(compiler) => compiler.compile(bytes)?,
+            None => {
+                self.engine.precompile_component(bytes).map_err(|error| CompileFault::Invalid(format!("{error:#}")))?
+            }
+        };
         if let Some(cache) = &self.cache {
-            cache.keep(&self.engine, bytes, &component);
+            cache.keep(&self.engine, bytes, &compiled);
         }
-        Ok(component)
+        cache::load(&self.engine, &compiled).map_err(|error| CompileFault::Process(format!("{error:#}")))
     }
 
     fn check_names(&self, path: &Path, component: &Component) -> Result<(), ComponentError> {
@@ -161,6 +164,24 @@ impl Engine {
         };
         Err(ComponentError::OtherContract { path: path.to_owned(), found })
     }
+}
+
+/// The one configuration: compiled forms of another do not fit.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(limits::GUEST_STACK_BYTES)
+        .memory_init_cow(true)
+        // A decoder is small and many may be loaded: an address-space reservation of this size holds most memories
+        // without a move and keeps bounds checks cheap.
+        .memory_reservation_for_growth(0);
+    config
+}
+
+/// A component's compiled form. Unbounded in time and memory: for a process that is bounded.
+pub(super) fn precompile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    wasmtime::Engine::new(&config())?.precompile_component(component)
 }
 
 fn check_header(path: &Path, bytes: &[u8]) -> Result<(), ComponentError> {
@@ -196,6 +217,7 @@ impl Ticker {
         let (seen, weak) = (Arc::downgrade(&running), engine.weak());
         drop(engine);
         let handle = thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+            privileges::keep_in_this_thread(privileges::NONE);
             while let (Some(running), Some(engine)) = (seen.upgrade(), weak.upgrade()) {
                 if running.load(Ordering::Acquire) == 0 {
                     drop((running, engine));

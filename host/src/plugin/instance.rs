@@ -15,11 +15,16 @@ use crate::limits;
 /// What a guest's store holds: its bounds and what it said.
 pub(super) struct Guest {
     memory_limit: usize,
+    /// Of all its linear memories together; they never shrink.
     memory: usize,
+    table_elements: usize,
     refused_growth: Option<usize>,
     lines: Vec<(log::Level, String)>,
     dropped_lines: u64,
 }
+
+/// Lines that a guest logged, and how many more it lost.
+pub(super) type Said = (Vec<(log::Level, String)>, u64);
 
 /// An instance that has described itself.
 pub(super) struct Instance {
@@ -31,6 +36,8 @@ pub(super) struct Instance {
 /// Why a call into a guest failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
+    #[error("copied out more than {limit} bytes in one call")]
+    Copied { limit: usize },
     #[error("ran past its {limit_ms} ms ({})", last_line(.last))]
     Deadline { limit_ms: u128, last: Option<String> },
     #[error("wanted {wanted} bytes of memory, limits.memory is {limit}")]
@@ -52,6 +59,7 @@ impl Guest {
         Self {
             memory_limit: usize::try_from(memory_limit).unwrap_or(usize::MAX),
             memory: 0,
+            table_elements: 0,
             refused_growth: None,
             lines: Vec::new(),
             dropped_lines: 0,
@@ -61,7 +69,7 @@ impl Guest {
 
 impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory - current.min(self.memory) + desired;
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.memory_limit {
             self.refused_growth = Some(total);
             return Ok(false);
@@ -70,8 +78,13 @@ impl ResourceLimiter for Guest {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= limits::GUEST_TABLE_ELEMENTS)
+    fn table_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if total > limits::GUEST_TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
     }
 
     fn instances(&self) -> usize {
@@ -89,12 +102,24 @@ impl ResourceLimiter for Guest {
 
 impl log::Host for Guest {
     fn write(&mut self, level: log::Level, mut message: String) {
+        // The last line of a call is kept whatever came before: after a trap it is shown as the reason.
         if self.lines.len() >= limits::LOG_LINES_PER_SECOND as usize {
             self.dropped_lines += 1;
             self.lines.pop();
         }
         message.truncate(message.floor_char_boundary(limits::LOG_BYTES));
-        self.lines.push((level, message));
+        self.lines.push((level, plain(message)));
+    }
+}
+
+/// A guest's text as one line that moves no cursor and begins no line of its own.
+pub(super) fn plain(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+            .collect()
+    } else {
+        text
     }
 }
 
@@ -104,17 +129,21 @@ impl Instance {
         compiled: &std::sync::Arc<Compiled>,
         config: &str,
         memory_limit: u64,
+        time: Duration,
     ) -> Result<(Self, Manifest), CallError> {
         let mut store = compiled.engine.store(Guest::new(memory_limit));
-        let described = compiled.engine.timed(&mut store, limits::DESCRIBE, |store| {
+        let described = compiled.engine.timed(&mut store, time, |store| {
             let plugin = compiled.pre.instantiate(&mut *store)?;
             let manifest = plugin.ebhost_plugin_decoder().call_describe(&mut *store, config)?;
             Ok((plugin, manifest))
         });
         match described {
             Ok((plugin, Ok(manifest))) => Ok((Self { store, plugin, compiled: compiled.clone() }, manifest)),
-            Ok((_, Err(reason))) => Err(CallError::Refused(reason)),
-            Err(error) => Err(failure(&mut store, &error, limits::DESCRIBE)),
+            Ok((_, Err(mut reason))) => {
+                reason.truncate(reason.floor_char_boundary(limits::LOG_BYTES));
+                Err(CallError::Refused(plain(reason)))
+            }
+            Err(error) => Err(failure(&mut store, &error, time)),
         }
     }
 
@@ -136,7 +165,7 @@ impl Instance {
     }
 
     /// Lines it logged since the last time, and how many it lost.
-    pub(super) fn take_lines(&mut self) -> (Vec<(log::Level, String)>, u64) {
+    pub(super) fn take_lines(&mut self) -> Said {
         let guest = self.store.data_mut();
         (std::mem::take(&mut guest.lines), std::mem::take(&mut guest.dropped_lines))
     }
@@ -147,6 +176,9 @@ fn failure(store: &mut Store<Guest>, error: &wasmtime::Error, limit: Duration) -
     let last = guest.lines.last().map(|(_, line)| line.clone());
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => CallError::Deadline { limit_ms: limit.as_millis(), last },
+        _ if reason(error).contains("fuel allocated for hostcalls") => {
+            CallError::Copied { limit: limits::ANSWER_BYTES }
+        }
         _ => match guest.refused_growth {
             Some(wanted) => CallError::Memory { wanted, limit: guest.memory_limit },
             None => CallError::Trap { why: reason(error), last },

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::contract::{self as wit, Kind as WitKind, Label, Manifest, Value as WitValue};
+use super::instance::plain;
 use crate::{
+    limits,
     series::schema::{
         Bucket, Family, Feed, Field, Fold, Kind, LabelSource, Lookup, NativeSlots, Number, Part, Schema, Slots,
         SourceShape, Value, View,
@@ -32,7 +34,9 @@ pub struct Context<'a> {
 type Checked<T> = Result<T, ManifestError>;
 
 fn refuse<T>(place: &str, found: impl Into<String>, expected: impl Into<String>) -> Checked<T> {
-    Err(ManifestError { place: place.to_owned(), found: found.into(), expected: expected.into() })
+    // Parts of it are the guest's own words, which may be long and may move a terminal's cursor.
+    let shown = |text: String| plain(text.chars().take(limits::LOG_BYTES / 4).collect());
+    Err(ManifestError { place: shown(place.to_owned()), found: shown(found.into()), expected: shown(expected.into()) })
 }
 
 fn require(holds: bool, place: &str, found: impl Into<String>, expected: impl Into<String>) -> Checked<()> {
@@ -43,6 +47,9 @@ fn require(holds: bool, place: &str, found: impl Into<String>, expected: impl In
 pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema> {
     require(!manifest.families.is_empty(), "families", "none", "at least one")?;
     require(!manifest.views.is_empty(), "views", "none", "at least one")?;
+    at_most("families", "", manifest.families.len(), limits::MANIFEST_FAMILIES)?;
+    at_most("views", "", manifest.views.len(), limits::MANIFEST_VIEWS)?;
+    manifest.families.iter().try_for_each(check_size)?;
     let families = manifest.families.into_iter().map(family).collect::<Checked<Vec<_>>>()?;
     check_sample_names(&families)?;
     let views = manifest
@@ -58,6 +65,25 @@ pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema
         }
         None => Ok(Schema { families, views }),
     }
+}
+
+/// Sizes first: what is too large is not even shown.
+fn check_size(family: &wit::Family) -> Checked<()> {
+    at_most("a family", " bytes of name", family.name.len(), limits::MANIFEST_TEXT_BYTES)?;
+    let place = format!("family `{}`", family.name);
+    at_most(&place, " bytes of help", family.help.len(), limits::MANIFEST_TEXT_BYTES)?;
+    at_most(&place, " bytes of unit", family.unit.len(), limits::MANIFEST_TEXT_BYTES)?;
+    at_most(&place, " labels", family.labels.len(), limits::MANIFEST_LABELS)?;
+    let longest = family.labels.iter().map(String::len).max().unwrap_or(0);
+    at_most(&place, " bytes of a label name", longest, limits::MANIFEST_TEXT_BYTES)?;
+    match &family.kind {
+        WitKind::Histogram(bounds) => at_most(&place, " bounds", bounds.len(), limits::MANIFEST_BOUNDS),
+        WitKind::Counter | WitKind::Gauge(_) => Ok(()),
+    }
+}
+
+fn at_most(place: &str, what: &str, found: usize, most: usize) -> Checked<()> {
+    require(found <= most, place, format!("{found}{what}"), format!("at most {most}"))
 }
 
 fn family(family: wit::Family) -> Checked<Family> {
@@ -156,6 +182,10 @@ fn is_name(name: &str) -> bool {
 
 fn check_view(index: usize, view: wit::View, families: &[Family], context: &Context<'_>) -> Checked<View> {
     let place = format!("view {index} (`{}`)", view.source);
+    at_most(&place, " identity fields", view.identity.len(), limits::MANIFEST_LABELS)?;
+    at_most(&place, " lookups", view.lookups.len(), limits::MANIFEST_LABELS)?;
+    at_most(&place, " columns", view.columns as usize, limits::MANIFEST_LABELS)?;
+    at_most(&place, " series", view.series.len(), limits::MANIFEST_FAMILIES)?;
     let Some(shape) = context.sources.get(&view.source).copied() else {
         let has: Vec<_> = context.sources.keys().map(String::as_str).collect();
         let has = if has.is_empty() { "a source, but this package has none".to_owned() } else { has.join(", ") };

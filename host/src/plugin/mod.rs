@@ -5,14 +5,23 @@
 
 mod answer;
 mod cache;
+mod compiler;
 mod contract;
 mod engine;
+#[doc(hidden)]
+pub mod fuzz;
+mod health;
 mod instance;
+mod lines;
 mod manifest;
 mod supervisor;
+mod tally;
 
 pub use answer::{AnswerError, Answers, Row};
+pub use compiler::Compiler;
 pub use engine::{Compiled, ComponentError, Engine};
+pub use health::{Health, State};
 pub use instance::CallError;
 pub use manifest::{Context, ManifestError, sample_names};
-pub use supervisor::{Ask, AskError, Plugin, PluginError, PluginLimits, Tally};
+pub use supervisor::{Ask, AskError, Asked, Plugin, PluginError, PluginLimits};
+pub use tally::{DECODE_BOUNDS, Tally};

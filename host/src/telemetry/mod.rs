@@ -2,6 +2,7 @@
 //!
 //! It is told everything and asks nobody, so that every stage may use it.
 
+mod lines;
 mod own;
 mod stages;
 mod text;
@@ -10,6 +11,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing::level_filters::LevelFilter;
 
+pub use lines::{dropped_log_lines, flush_log};
 pub use own::{MapReport, OwnMetrics, PackageReport, ProgramReport, Report};
 pub use stages::{Stage, StageClock};
 pub use text::from_openmetrics as text_from_openmetrics;
@@ -23,7 +25,12 @@ pub enum LogForm {
 
 /// Sends log lines to standard error, which leaves standard output to commands that print.
 pub fn start_log(form: LogForm, least: LevelFilter) {
-    let lines = tracing_subscriber::fmt().with_max_level(least).with_writer(io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt().with_max_level(least).with_target(false);
+    let lines = match lines::Lines::start(io::stderr()) {
+        Ok(lines) => log.with_writer(lines),
+        // A host that cannot start a thread will say so itself, if it can say anything.
+        Err(_) => return log.with_writer(io::stderr).init(),
+    };
     match form {
         LogForm::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
         LogForm::Json => lines.json().init(),

@@ -11,8 +11,8 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
 
@@ -31,6 +31,13 @@ pub struct Report {
     /// Bytes of the plugins' families in the last scrape.
     pub exposition_bytes: u64,
     pub lookup_names: u64,
+    pub dropped_log_lines: u64,
+    pub reloads: u64,
+    pub reload_failures: u64,
+    /// Upper bounds of the buckets of `PackageReport::decode_durations`.
+    pub decode_bounds: &'static [f64],
+    /// What `PackageReport::state` can be.
+    pub states: Vec<&'static str>,
 }
 
 /// One package's part.
@@ -38,19 +45,29 @@ pub struct Report {
 pub struct PackageReport {
     pub name: String,
     pub is_up: bool,
+    /// Where it stands in its life; none: it was never admitted.
+    pub state: Option<&'static str>,
+    pub version: String,
+    /// Of the component, in hexadecimal.
+    pub digest: String,
+    /// Whether its files as they are now are those that run.
+    pub is_current: bool,
     pub series: u64,
     pub series_limit: u64,
     pub folded: u64,
     pub entries: u64,
     pub unlabelled: u64,
-    pub refused: u64,
     pub trimmed: u64,
     pub asked: u64,
-    pub calls: u64,
     pub guest_seconds: f64,
-    pub instances: u64,
+    /// Calls by duration, one more than there are bounds.
+    pub decode_durations: Vec<u64>,
+    pub compile_seconds: f64,
+    pub restarts: u64,
+    pub last_success_seconds: Option<f64>,
     pub failures: Vec<(&'static str, u64)>,
-    pub set_aside: u64,
+    /// Entries that no series shows, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
     pub dropped_lines: u64,
     pub late_scrapes: u64,
     pub memory_bytes: u64,
@@ -120,6 +137,7 @@ impl Collector for Reported {
         let families = &mut Families(&mut encoder);
         host(families, &report)?;
         plugins(families, &report.packages)?;
+        lives(families, &report)?;
         programs(families, &report.packages)?;
         maps(families, &report.packages)
     }
@@ -135,14 +153,69 @@ fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
     let help = "Size of the plugins' families in the last scrape, before compression.";
     families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], report.exposition_bytes)])?;
-    families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])
+    families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])?;
+    let help = "Log lines lost because nobody read standard error.";
+    families.counter("log_dropped", help, None, [(vec![], report.dropped_log_lines)])?;
+    let help = "Packages added, exchanged and removed since the start.";
+    families.counter("reloads", help, None, [(vec![], report.reloads)])?;
+    let help = "New versions of packages that were refused.";
+    families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])
+}
+
+/// Where each plugin stands, and what its calls cost.
+fn lives(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+    let packages = &report.packages;
+    let states = packages.iter().flat_map(|package| {
+        let at = |state: &&'static str| u64::from(package.state == Some(*state));
+        let labels = |state: &'static str| vec![("plugin", package.name.as_str()), ("state", state)];
+        report.states.iter().map(move |state| (labels(state), at(state)))
+    });
+    let help = "1 for where the plugin stands: what is unseen waits while it backs off or is quarantined.";
+    families.gauge("plugin_state", help, None, states)?;
+    let infos = packages.iter().filter(|package| !package.digest.is_empty()).map(|package| {
+        let labels = [("plugin", &package.name), ("version", &package.version), ("digest", &package.digest)];
+        (labels.map(|(name, value)| (name, value.as_str())).to_vec(), 1u64)
+    });
+    families.gauge("plugin_info", "The running version and the sha256 of its component.", None, infos)?;
+    let current = packages.iter().map(|package| (of(package), u64::from(package.is_current)));
+    let help = "1 if the package runs as its files are now, 0 if their version was refused.";
+    families.gauge("plugin_current", help, None, current)?;
+    let seconds = packages.iter().filter_map(|package| Some((of(package), package.last_success_seconds?)));
+    let help = "When the plugin last answered soundly.";
+    families.gauge("plugin_last_success_timestamp", help, Some(&Unit::Seconds), seconds)?;
+    let seconds = packages.iter().map(|package| (of(package), package.compile_seconds));
+    let help = "Time of compiling the component, or of finding it in the cache.";
+    families.gauge("plugin_compile", help, Some(&Unit::Seconds), seconds)?;
+    let durations = packages.iter().map(|package| {
+        let mut buckets: Vec<_> = report.decode_bounds.iter().copied().zip(package.decode_durations.clone()).collect();
+        buckets.push((f64::INFINITY, package.decode_durations.last().copied().unwrap_or(0)));
+        (of(package), Durations { sum: package.guest_seconds, buckets })
+    });
+    families.family("plugin_decode_duration", "Time of the calls of decode.", Some(&Unit::Seconds), durations)
+}
+
+/// A histogram whose numbers are known.
+struct Durations {
+    sum: f64,
+    buckets: Vec<(f64, u64)>,
+}
+
+impl EncodeMetric for Durations {
+    fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
+        let count = self.buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(self.sum, count, &self.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
 }
 
 fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
     let each = |value: fn(&PackageReport) -> u64| packages.iter().map(move |package| (of(package), value(package)));
     families.gauge(
         "plugin_up",
-        "1 for a package that is loaded, 0 for one left out.",
+        "1 for a plugin that answers, 0 for one that backs off, is quarantined or was left out.",
         None,
         each(|p| p.is_up.into()),
     )?;
@@ -153,25 +226,25 @@ fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::
     families.gauge("plugin_entries", "Map entries that are counted.", None, each(|p| p.entries))?;
     let help = "Identities that wait for the plugin's answer.";
     families.gauge("plugin_unlabelled", help, None, each(|p| p.unlabelled))?;
-    let help = "Identities that the plugin did not understand.";
-    families.counter("plugin_decode_errors", help, None, each(|p| p.refused))?;
+    let dropped = packages.iter().flat_map(|package| {
+        let labels = |reason| vec![("plugin", package.name.as_str()), ("reason", reason)];
+        package.dropped.iter().map(move |(reason, count)| (labels(*reason), *count))
+    });
+    let help =
+        "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails.";
+    families.counter("plugin_entries_dropped", help, None, dropped)?;
     families.counter("plugin_labels_cut", "Label values cut at the limit.", None, each(|p| p.trimmed))?;
-    families.counter("plugin_decode_calls", "Calls of the plugin's decode.", None, each(|p| p.calls))?;
-    families.counter("plugin_decode_entries", "Identities handed to the plugin.", None, each(|p| p.asked))?;
-    let seconds = packages.iter().map(|package| (of(package), package.guest_seconds));
-    families.counter("plugin_decode", "Time spent in the plugin's decode.", Some(&Unit::Seconds), seconds)?;
-    families.counter("plugin_instances", "Instances made of the component.", None, each(|p| p.instances))?;
+    families.counter("plugin_decoded_entries", "Identities handed to the plugin.", None, each(|p| p.asked))?;
+    families.counter("plugin_restarts", "Instances made after the first one failed.", None, each(|p| p.restarts))?;
     let failures = packages.iter().flat_map(|package| {
         let labels = |reason| vec![("plugin", package.name.as_str()), ("reason", reason)];
         package.failures.iter().map(move |(reason, count)| (labels(*reason), *count))
     });
     families.counter("plugin_failures", "Calls that failed.", None, failures)?;
-    let help = "Identities set aside because asking about them fails.";
-    families.counter("plugin_set_aside", help, None, each(|p| p.set_aside))?;
     families.counter("plugin_log_dropped", "Log lines beyond the limit.", None, each(|p| p.dropped_lines))?;
     let help = "Scrapes that went without the plugin's families because its maps could not be read in time.";
     families.counter("plugin_late_scrapes", help, None, each(|p| p.late_scrapes))?;
-    let help = "Linear memory of the instance.";
+    let help = "The most linear memory that an instance had.";
     families.gauge("plugin_memory", help, Some(&Unit::Bytes), each(|p| p.memory_bytes))?;
     let help = "Linear memory that an instance may have.";
     families.gauge("plugin_memory_limit", help, Some(&Unit::Bytes), each(|p| p.memory_limit_bytes))
@@ -282,6 +355,8 @@ mod tests {
             is_up: true,
             series: 4,
             guest_seconds: 0.25,
+            state: Some("running"),
+            decode_durations: vec![2, 3],
             failures: vec![("trap", 2)],
             maps: vec![MapReport { name: "banks".into(), entries: 7, ..MapReport::default() }],
             ..PackageReport::default()
@@ -290,13 +365,20 @@ mod tests {
             version: "0.1.0",
             packages: vec![package],
             scrapes: 3,
+            decode_bounds: &[0.001],
+            states: vec!["running", "quarantined"],
             ..Report::default()
         });
         for line in [
             "ebhost_build_info{version=\"0.1.0\"} 1\n",
             "ebhost_scrapes_total 3\n",
-            "# TYPE ebhost_plugin_decode_seconds counter\n",
-            "ebhost_plugin_decode_seconds_total{plugin=\"biolatency\"} 0.25\n",
+            "# TYPE ebhost_plugin_decode_duration_seconds histogram\n",
+            "ebhost_plugin_decode_duration_seconds_sum{plugin=\"biolatency\"} 0.25\n",
+            "ebhost_plugin_decode_duration_seconds_bucket{le=\"0.001\",plugin=\"biolatency\"} 2\n",
+            "ebhost_plugin_decode_duration_seconds_bucket{le=\"+Inf\",plugin=\"biolatency\"} 5\n",
+            "ebhost_plugin_decode_duration_seconds_count{plugin=\"biolatency\"} 5\n",
+            "ebhost_plugin_state{plugin=\"biolatency\",state=\"running\"} 1\n",
+            "ebhost_plugin_state{plugin=\"biolatency\",state=\"quarantined\"} 0\n",
             "ebhost_plugin_failures_total{plugin=\"biolatency\",reason=\"trap\"} 2\n",
             "ebhost_map_entries{plugin=\"biolatency\",map=\"banks\"} 7\n",
         ] {

@@ -1,0 +1,10 @@
+#![no_main]
+
+use ebhost::exposition::{Encoding, Format};
+
+const OFFERED: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    assert!(OFFERED.contains(&Format::negotiate(Some(text), &OFFERED)));
+    Encoding::negotiate(Some(text));
+});

@@ -1,0 +1,11 @@
+#![no_main]
+
+use std::sync::LazyLock;
+
+use ebhost::{package::Artefact, plugin::Engine};
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(None, None).expect("this machine has an engine"));
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = ENGINE.compile(&Artefact::new("x.wasm".into(), bytes.to_vec()));
+});

@@ -1,0 +1,261 @@
+//! Packages on their way to the agent: read, held against the pins, compiled, described, loaded; at the start and whenever they change.
+//!
+//! After the start it lives in a thread of its own, so that scrapes go on while a component is compiled. It never touches what runs:
+//! it hands whole packages over, and the agent's thread swaps them in.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc as std_mpsc},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::{
+    names::Names,
+    package::{Described, RunError, Running, folder_name},
+    watch::{Found, Stamp, Watch, stamp},
+};
+use crate::{
+    kernel::KernelTypes,
+    limits,
+    package::{Digest, FolderError, Package, Trust, discover},
+    plugin::Engine,
+};
+
+/// What the agent's thread is to do with a package.
+pub(super) enum Change {
+    /// Run it, in the place of the version before, if there is one.
+    Start(Box<Running>),
+    /// Go on with another component; the answer says whether that was done.
+    Exchange { described: Box<Described>, done: std_mpsc::Sender<bool> },
+    /// Let go of it.
+    Remove(PathBuf),
+    /// Its files are of no use: what runs goes on.
+    Refused(PathBuf),
+    /// Its files are those of the version that runs, again.
+    Current(PathBuf),
+}
+
+/// What runs of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    content: Digest,
+    kernel_part: Digest,
+}
+
+pub(super) struct Loader {
+    folder: PathBuf,
+    engine: Engine,
+    types: Arc<KernelTypes>,
+    trust: Option<Trust>,
+    names: Names,
+    known: BTreeMap<PathBuf, Known>,
+    watch: Watch,
+    is_readable: bool,
+}
+
+impl Loader {
+    pub(super) fn new(folder: &Path, engine: Engine, types: Arc<KernelTypes>, trust: Option<Trust>) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            engine,
+            types,
+            trust,
+            names: Names::default(),
+            known: BTreeMap::new(),
+            watch: Watch::default(),
+            is_readable: true,
+        }
+    }
+
+    /// Every package that runs, and the files of those that do not.
+    pub(super) fn start(&mut self) -> Result<(Vec<Running>, Vec<PathBuf>), FolderError> {
+        let files = discover(&self.folder)?;
+        self.watch.take(stamps(&files));
+        let (mut running, mut left_out) = (Vec::new(), Vec::new());
+        for file in files {
+            let started = Instant::now();
+            match self.start_one(&file) {
+                Ok(package) => {
+                    package.announce(started.elapsed());
+                    running.push(package);
+                }
+                Err(fault) => {
+                    error!(file = %file.display(), "package left out: {fault}");
+                    left_out.push(file);
+                }
+            }
+        }
+        Ok((running, left_out))
+    }
+
+    fn start_one(&mut self, file: &Path) -> Result<Running, RunError> {
+        let package = self.read(file)?;
+        let known = known(&package);
+        let described = self.describe(package)?;
+        let schema = described.schema().clone();
+        let running = Running::start(described, &self.types)?;
+        self.names.take(file, &running.name, &schema);
+        self.known.insert(file.to_owned(), known);
+        Ok(running)
+    }
+
+    /// Looks through the folder until nobody takes changes any more. `asked`: a signal that says not to wait.
+    pub(super) fn watch(mut self, is_polling: Polling, asked: &std_mpsc::Receiver<()>, changes: &mpsc::Sender<Change>) {
+        let mut looks_left = 0;
+        loop {
+            let asked = match (looks_left, is_polling) {
+                (1.., _) => asked.recv_timeout(limits::LOOK_SOON),
+                (0, Polling::On) => asked.recv_timeout(limits::LOOK),
+                (0, Polling::Off) => asked.recv().map_err(|_| std_mpsc::RecvTimeoutError::Disconnected),
+            };
+            looks_left = match asked {
+                Ok(()) => {
+                    info!("reloading");
+                    self.reload_pins();
+                    self.watch.doubt_all();
+                    LOOKS_AFTER_SIGNAL
+                }
+                Err(std_mpsc::RecvTimeoutError::Timeout) => usize::saturating_sub(looks_left, 1),
+                Err(std_mpsc::RecvTimeoutError::Disconnected) => return,
+            };
+            if self.look(changes).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn look(&mut self, changes: &mpsc::Sender<Change>) -> Result<(), Closed> {
+        let files = match discover(&self.folder) {
+            Ok(files) => files,
+            Err(FolderError::Empty { .. }) => Vec::new(),
+            Err(fault) => {
+                if std::mem::take(&mut self.is_readable) {
+                    error!("what runs goes on: {fault}");
+                }
+                return Ok(());
+            }
+        };
+        self.is_readable = true;
+        for found in self.watch.look(stamps(&files)) {
+            match found {
+                Found::Changed(file) => self.reload(&file, changes)?,
+                Found::Gone(file) => {
+                    info!(package = folder_name(&file), "package removed");
+                    self.names.give_back(&file);
+                    self.known.remove(&file);
+                    send(changes, Change::Remove(file))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reload(&mut self, file: &Path, changes: &mpsc::Sender<Change>) -> Result<(), Closed> {
+        let started = Instant::now();
+        let before = stamp(file);
+        let result = self.reloaded(file, changes);
+        if stamp(file) != before {
+            self.watch.doubt(file);
+        }
+        match result {
+            Ok(Ok(Reloaded::Same)) => send(changes, Change::Current(file.to_owned())),
+            Ok(Ok(Reloaded::Whole(package))) => {
+                package.announce(started.elapsed());
+                send(changes, Change::Start(package))
+            }
+            Ok(Ok(Reloaded::Component)) => Ok(()),
+            Ok(Err(Closed)) => Err(Closed),
+            Err(fault) => {
+                if self.known.contains_key(file) {
+                    error!(file = %file.display(), "package not exchanged, the version before goes on: {fault}");
+                } else {
+                    error!(file = %file.display(), "package left out: {fault}");
+                }
+                send(changes, Change::Refused(file.to_owned()))
+            }
+        }
+    }
+
+    fn reloaded(&mut self, file: &Path, changes: &mpsc::Sender<Change>) -> Result<Result<Reloaded, Closed>, RunError> {
+        let package = self.read(file)?;
+        let now = known(&package);
+        let before = self.known.get(file).copied();
+        if before == Some(now) {
+            return Ok(Ok(Reloaded::Same));
+        }
+        let described = self.describe(package)?;
+        let (name, schema) = (described.package.name.clone(), described.schema().clone());
+        let reloaded = if before.is_some_and(|before| before.kernel_part == now.kernel_part) {
+            let (done, is_done) = std_mpsc::channel();
+            if let Err(closed) = send(changes, Change::Exchange { described: Box::new(described), done }) {
+                return Ok(Err(closed));
+            }
+            if !is_done.recv().unwrap_or(false) {
+                return Ok(Ok(Reloaded::Component));
+            }
+            Reloaded::Component
+        } else {
+            Reloaded::Whole(Box::new(Running::start(described, &self.types)?))
+        };
+        self.names.take(file, &name, &schema);
+        self.known.insert(file.to_owned(), now);
+        Ok(Ok(reloaded))
+    }
+
+    fn read(&self, file: &Path) -> Result<Package, RunError> {
+        let package = Package::read(file)?;
+        if let Some(trust) = &self.trust {
+            trust.check(&package)?;
+        }
+        Ok(package)
+    }
+
+    fn describe(&self, package: Package) -> Result<Described, RunError> {
+        let described = Described::new(package, &self.engine)?;
+        self.names.check(&described.package, described.schema())?;
+        Ok(described)
+    }
+
+    fn reload_pins(&mut self) {
+        match self.trust.as_ref().map(Trust::read_again).transpose() {
+            Ok(Some(trust)) => self.trust = Some(trust),
+            Ok(None) => {}
+            Err(fault) => warn!("the pins stay what they were: {fault}"),
+        }
+    }
+}
+
+/// Whether the folder is looked through without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Polling {
+    On,
+    Off,
+}
+
+/// Enough for a file whose copying had just begun to stand still.
+const LOOKS_AFTER_SIGNAL: usize = 10;
+
+enum Reloaded {
+    Same,
+    Component,
+    Whole(Box<Running>),
+}
+
+/// The agent has ended.
+struct Closed;
+
+fn send(changes: &mpsc::Sender<Change>, change: Change) -> Result<(), Closed> {
+    changes.blocking_send(change).map_err(|_| Closed)
+}
+
+fn known(package: &Package) -> Known {
+    Known { content: package.content(), kernel_part: package.kernel_part() }
+}
+
+fn stamps(files: &[PathBuf]) -> BTreeMap<PathBuf, Stamp> {
+    files.iter().map(|file| (file.clone(), stamp(file))).collect()
+}

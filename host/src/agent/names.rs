@@ -1,0 +1,63 @@
+//! Who has which name: of packages and of the samples that their families print. Each stands for one package.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    package::Package,
+    plugin::sample_names,
+    series::schema::{Family, Schema},
+    telemetry,
+};
+
+/// The names in use.
+#[derive(Debug, Default)]
+pub(super) struct Names(BTreeMap<PathBuf, Own>);
+
+#[derive(Debug)]
+struct Own {
+    package: String,
+    samples: Vec<String>,
+}
+
+/// Why a package cannot have its names.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NameError {
+    #[error("{file}: the package name `{name}` is taken by another package; a name stands for one package")]
+    Package { file: PathBuf, name: String },
+    #[error("{file}: its family `{family}` prints `{sample}`, a name that {by} has already; rename the family")]
+    Family { file: PathBuf, family: String, sample: String, by: String },
+}
+
+impl Names {
+    /// Whether a package can have its names beside the others; it may have had other ones before.
+    pub(super) fn check(&self, package: &Package, schema: &Schema) -> Result<(), NameError> {
+        let others = || self.0.iter().filter(|(file, _)| **file != package.file).map(|(_, own)| own);
+        if others().any(|own| own.package == package.name) {
+            return Err(NameError::Package { file: package.file.clone(), name: package.name.clone() });
+        }
+        let taken = |family: &Family, sample: String| {
+            let by = match others().find(|own| own.samples.contains(&sample)) {
+                Some(other) => format!("package `{}`", other.package),
+                None if telemetry::is_own(&sample) => "ebhost itself".to_owned(),
+                None => return Ok(()),
+            };
+            Err(NameError::Family { file: package.file.clone(), family: family.name.clone(), sample, by })
+        };
+        schema
+            .families
+            .iter()
+            .try_for_each(|family| sample_names(family).into_iter().try_for_each(|sample| taken(family, sample)))
+    }
+
+    pub(super) fn take(&mut self, file: &Path, package: &str, schema: &Schema) {
+        let samples = schema.families.iter().flat_map(sample_names).collect();
+        self.0.insert(file.to_owned(), Own { package: package.to_owned(), samples });
+    }
+
+    pub(super) fn give_back(&mut self, file: &Path) {
+        self.0.remove(file);
+    }
+}

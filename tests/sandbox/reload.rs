@@ -1,0 +1,138 @@
+//! Hot reload: packages are exchanged, added and removed while scrapes go on.
+
+use std::{fs, io::Write, time::Duration};
+
+use ebhost_tests::{Disk, Exposition, Fio, committed, needs, workspace};
+
+use crate::rig::{Sinner, alone, copy, counted, of, replace, scrape, start, state, until};
+
+fn up(served: &Exposition, plugin: &str) -> Option<f64> {
+    served.value("ebhost_plugin_up", &[("plugin", plugin)])
+}
+
+fn info(served: &Exposition, plugin: &str) -> Option<String> {
+    let is_it =
+        |sample: &&ebhost_tests::Sample| sample.name == "ebhost_plugin_info" && sample.labels["plugin"] == plugin;
+    served.samples().find(is_it).map(|sample| sample.labels["digest"].clone())
+}
+
+/// Without a signal: the folder is watched.
+#[test]
+fn packages_come_and_go() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none");
+    let host = start(&sinner.folder, &[]);
+    assert_eq!(up(&scrape(&host), "biolatency"), None);
+    let package = sinner.folder.add("biolatency");
+    until(&host, "biolatency is added", |served| up(served, "biolatency") == Some(1.0));
+    fs::remove_dir_all(package).expect("our own folder");
+    let served = until(&host, "biolatency is removed", |served| up(served, "biolatency").is_none());
+    assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_bio_latency")), "its series end");
+    assert_eq!(of(&served, "ebhost_plugin_up"), Some(1.0));
+    host.stop();
+}
+
+/// The programs stay attached, the maps stay, and so do the counters, though the component is another.
+#[test]
+fn another_component_resets_nothing() {
+    needs!(Root, Tool("fio"));
+    let _alone = alone();
+    let sinner = Sinner::beside_biolatency("sin: none");
+    let disk = Disk::file_backed();
+    let host = start(&sinner.folder, &[]);
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+    let (before, _) = disk.at_rest(|| scrape(&host));
+    let programs = program_ids(host.pid());
+    let wasm = sinner.package().join("sinner.wasm");
+    let mut bytes = fs::read(&wasm).expect("our own file");
+    bytes.extend_from_slice(&[0, 3, 1, b'x', 7]); // a custom section: another file, the same component
+    replace(&wasm, &bytes);
+    let after = until(&host, "the component is exchanged", |served| info(served, "sinner") != info(&before, "sinner"));
+    // Other disks of the machine count too, so it may be more; a reset would make it less.
+    assert!(counted(&after) >= counted(&before), "{} after, {} before", counted(&after), counted(&before));
+    assert_eq!(program_ids(host.pid()), programs, "the same programs");
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+    let (last, _) = disk.at_rest(|| scrape(&host));
+    assert!(counted(&last) > counted(&after));
+
+    // Another manifest: the family has another name, and the same counts.
+    sinner.sin(&host, "sin: none, family: other_total", "");
+    let renamed = until(&host, "the family is renamed", |served| {
+        served.samples().any(|sample| sample.name == "ebhost_other_total")
+    });
+    let other: f64 =
+        renamed.samples().filter(|sample| sample.name == "ebhost_other_total").map(|sample| sample.value).sum();
+    assert!(other >= counted(&last) && counted(&renamed) == 0.0, "{other} after, {} before", counted(&last));
+    assert_eq!(program_ids(host.pid()), programs, "still the same programs");
+    host.stop();
+}
+
+/// What is set in the object is part of it: the programs are replaced, and none of the old ones is left.
+#[test]
+fn another_object_replaces_the_programs() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none");
+    let host = start(&sinner.folder, &[]);
+    let programs = program_ids(host.pid());
+    let yaml = fs::read_to_string(sinner.package().join("plugin.yaml")).expect("our own file");
+    replace(&sinner.package().join("plugin.yaml"), yaml.replace("targ_queued: false", "targ_queued: true").as_bytes());
+    until(&host, "the object is replaced", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
+    let now = program_ids(host.pid());
+    assert_eq!(now.len(), programs.len());
+    assert!(now.iter().all(|program| !programs.contains(program)), "{now:?}, {programs:?}");
+    assert_eq!(state(&scrape(&host)), "running");
+    host.stop();
+}
+
+/// A slow copy over the file that runs is not taken before it is whole.
+#[test]
+fn a_file_that_is_being_copied_is_not_read_in_its_middle() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none");
+    let host = start(&sinner.folder, &[]);
+    let before = scrape(&host);
+    let mut bytes = fs::read(workspace().join("tests/sandbox/sinner.wasm")).expect("it is committed");
+    bytes.extend_from_slice(&[0, 3, 1, b'y', 7]);
+    let mut file = fs::File::create(sinner.package().join("sinner.wasm")).expect("our own file");
+    for chunk in bytes.chunks(bytes.len().div_ceil(12)) {
+        file.write_all(chunk).expect("our own file");
+        assert_eq!(of(&scrape(&host), "ebhost_plugin_up"), Some(1.0));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let after = until(&host, "the copy is taken", |served| info(served, "sinner") != info(&before, "sinner"));
+    assert_eq!(after.value("ebhost_reload_failures_total", &[]), Some(0.0), "{}", host.log().text());
+    host.stop();
+}
+
+/// A file that stays cut short is refused, and the version before runs on; whole again, it is taken.
+#[test]
+fn a_file_cut_short_leaves_the_version_before() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::beside_biolatency("sin: none");
+    let host = start(&sinner.folder, &[]);
+    let wasm = sinner.folder.path().join("biolatency/biolatency.wasm");
+    let whole = fs::read(&wasm).expect("our own file");
+    replace(&wasm, &whole[..whole.len() / 2]);
+    let current = |served: &Exposition| served.value("ebhost_plugin_current", &[("plugin", "biolatency")]);
+    let served = until(&host, "the half is refused", |served| current(served) == Some(0.0));
+    assert_eq!(up(&served, "biolatency"), Some(1.0));
+    copy(&committed().join("biolatency/biolatency.wasm"), &wasm);
+    until(&host, "the whole is back", |served| current(served) == Some(1.0));
+    host.stop();
+}
+
+/// Ids of the BPF programs that a process holds.
+fn program_ids(pid: u32) -> Vec<String> {
+    let mut ids: Vec<_> = fs::read_dir(format!("/proc/{pid}/fdinfo"))
+        .expect("it runs")
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .filter_map(|text| Some(text.lines().find_map(|line| line.strip_prefix("prog_id:"))?.trim().to_owned()))
+        .collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
