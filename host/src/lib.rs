@@ -13,5 +13,6 @@ pub mod plugin;
 pub mod series;
 pub mod server;
 pub mod snapshot;
+pub mod systemd;
 pub mod tables;
 pub mod telemetry;

@@ -1,21 +1,28 @@
 //! The `ebhost` binary: flags in, the agent until it is told to stop.
 
-use std::{future::Future, io, process::ExitCode};
+use std::{future::Future, io, process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
 use ebhost::{
-    agent::{self, AgentError, OnFault, Options},
+    agent::{self, AgentError, OnFault, Options, Statistics},
     cli::{Cli, LogFormat, LogLevel},
+    server::{ServerError, WebConfigFile, from_systemd},
+    systemd,
     telemetry::{self, LogForm},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::{error, info, level_filters::LevelFilter};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    match cli.document(&mut io::stdout()) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(_) => return ExitCode::FAILURE, // the reader went away
+    }
     start_log(&cli);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,6 +34,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), AgentError> {
+    let is_check = cli.check;
+    let options = options(cli)?;
+    if is_check {
+        return agent::check(&options);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2) // requests wait for the agent's thread; more workers would only wait beside them
         .enable_all()
@@ -38,20 +50,35 @@ fn run(cli: Cli) -> Result<(), AgentError> {
         tokio::spawn(async move {
             asked.await;
             info!("stopping");
+            systemd::notify("STOPPING=1");
             drop(stop);
         });
-        agent::run(options(cli), stopped).await
+        tokio::spawn(reloads(signal(SignalKind::hangup()).map_err(AgentError::Thread)?, options.web_config.clone()));
+        agent::run(options, stopped).await
     })
 }
 
-fn options(cli: Cli) -> Options {
-    Options {
+fn options(cli: Cli) -> Result<Options, ServerError> {
+    let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+    Ok(Options {
         cache: cli.cache_folder(),
-        plugins: cli.plugins,
+        plugins: cli.plugins().to_owned(),
         namespace: cli.namespace,
-        faults: if cli.strict { OnFault::EndStart } else { OnFault::LeaveOut },
-        listen_addresses: cli.listen_addresses,
+        // A check is of everything.
+        faults: if cli.strict || cli.check { OnFault::EndStart } else { OnFault::LeaveOut },
+        listen_addresses,
         telemetry_path: cli.telemetry_path,
+        web_config: Arc::new(WebConfigFile::open(cli.web_config)?),
+        statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
+    })
+}
+
+/// Reads the web configuration again at every SIGHUP.
+async fn reloads(mut hangup: Signal, web_config: Arc<WebConfigFile>) {
+    while hangup.recv().await.is_some() {
+        systemd::notify_reloading();
+        web_config.reload();
+        systemd::notify("READY=1");
     }
 }
 

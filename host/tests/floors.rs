@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 /// From the bottom up. A module may use those of the floors below its own.
 const FLOORS: [&[&str]; 6] = [
-    &["snapshot", "tables", "limits", "telemetry"],
+    &["snapshot", "tables", "limits", "telemetry", "systemd"],
     &["series", "package"],
     &["exposition", "plugin", "kernel", "lookup"],
     &["server"],

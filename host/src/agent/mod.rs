@@ -9,35 +9,39 @@ mod package;
 use std::{
     collections::{BTreeMap, HashSet},
     io,
-    net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use crate::{
-    exposition::{Format, Integers, Style, Syntax, Writer},
-    kernel::KernelTypes,
+    exposition::{Format, Integers, Messages, Style, Syntax, Writer},
+    kernel::{self, KernelTypes, StatisticsOn},
     limits,
     lookup::{Lookups, Roots},
     package::{FolderError, Package, discover},
     plugin::{ComponentError, Engine},
-    server::{self, Scrape, ServerError},
-    telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, text_from_openmetrics},
+    series::Table,
+    server::{self, Address, Ask, Scrape, ServerError, WebConfigFile},
+    systemd,
+    telemetry::{self, OwnMetrics, PackageReport, Process, Report, Stage, StageClock, text_from_openmetrics},
 };
 use package::Running;
 
 /// What the agent is told to do.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     pub plugins: PathBuf,
     pub namespace: String,
     pub faults: OnFault,
-    pub listen_addresses: Vec<SocketAddr>,
+    pub listen_addresses: Vec<Address>,
+    pub web_config: Arc<WebConfigFile>,
+    pub statistics: Statistics,
     pub telemetry_path: String,
     /// Folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
@@ -48,6 +52,13 @@ pub struct Options {
 pub enum OnFault {
     LeaveOut,
     EndStart,
+}
+
+/// Whether the kernel is to count and time the runs of BPF programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    AsTheyAre,
+    On,
 }
 
 /// Why the agent does not run.
@@ -61,6 +72,10 @@ pub enum AgentError {
     Server(#[from] ServerError),
     #[error("{left_out} of {all} packages failed to load, and --strict is given")]
     Strict { left_out: usize, all: usize },
+    #[error("--bpf.stats: the kernel's statistics of BPF programs cannot be switched on: {0}; found no CAP_SYS_ADMIN?")]
+    Statistics(io::Error),
+    #[error("the agent's thread ended by a panic")]
+    Panic,
     #[error("the agent's thread cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -69,40 +84,90 @@ pub enum AgentError {
 struct Agent {
     namespace: String,
     running: Vec<Running>,
-    left_out: Vec<String>,
+    left_out: Vec<LeftOut>,
+    /// Off again when it is dropped.
+    _statistics: Option<StatisticsOn>,
     lookups: Lookups,
     kept_names: usize,
     own: OwnMetrics,
     scrapes: u64,
     collect_time: Duration,
+    scrape_time: Duration,
     clock: StageClock,
     exposition_bytes: u64,
 }
 
-/// Loads every package and serves until `stop` changes.
+/// A package that does not run, and why.
+#[derive(Debug)]
+struct LeftOut {
+    name: String,
+    fault: String,
+}
+
+/// Loads every package and serves until `stop` changes. It listens from the start, and is ready once all are attached.
 pub async fn run(options: Options, stop: watch::Receiver<()>) -> Result<(), AgentError> {
     let listeners = server::bind(&options.listen_addresses).await?;
-    let agent = Agent::load(&options)?;
-    let (scrapes, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
-    let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || agent.answer(waiting));
+    let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
+    let (asks, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
+    let (ready, is_ready) = watch::channel(false);
+    let served = server::Options {
+        telemetry_path: options.telemetry_path.clone(),
+        version: telemetry::build::LINE.to_owned(),
+        web_config: options.web_config.clone(),
+        ready: is_ready,
+    };
+    let watchdog = systemd::watchdog_interval().map(|interval| tokio::spawn(watch_over(interval, asks.clone())));
+    let server = tokio::spawn(server::serve(listeners, asks, served, stop.clone()));
+    let (path, (loaded, outcome)) = (options.telemetry_path.clone(), oneshot::channel());
+    let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || match Agent::load(&options) {
+        Ok(agent) => {
+            let _ = loaded.send(Ok(()));
+            agent.answer(waiting);
+        }
+        Err(fault) => {
+            let _ = loaded.send(Err(fault));
+        }
+    });
     let thread = thread.map_err(AgentError::Thread)?;
-    for listener in &listeners {
-        if let Ok(address) = listener.local_addr() {
-            info!(%address, path = options.telemetry_path, "listening");
+    outcome.await.unwrap_or(Err(AgentError::Panic))?;
+    for address in addresses {
+        info!(address, path, "listening");
+    }
+    ready.send_replace(true);
+    systemd::notify("READY=1");
+    let ended = server.await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort(); // it holds the queue open
+        let _ = watchdog.await;
+    }
+    // The queue is closed now; the thread ends with what it holds, which detaches the programs.
+    thread.join().map_err(|_| AgentError::Panic)?;
+    ended.map_err(|_| AgentError::Panic)
+}
+
+/// Loads and attaches every package, and lets go of them again: whether a start would go well.
+pub fn check(options: &Options) -> Result<(), AgentError> {
+    Agent::load(options).map(|agent| info!(packages = agent.running.len(), "the configuration is good"))
+}
+
+/// Tells systemd that the agent answers; when it does not, systemd starts it anew.
+async fn watch_over(interval: Duration, asks: mpsc::Sender<Ask>) {
+    let mut ticks = tokio::time::interval(interval / 2);
+    loop {
+        ticks.tick().await;
+        let (reply, answer) = oneshot::channel();
+        if asks.send(Ask::Status(reply)).await.is_ok() && answer.await.is_ok() {
+            systemd::notify("WATCHDOG=1");
         }
     }
-    let options =
-        server::Options { telemetry_path: options.telemetry_path, version: env!("CARGO_PKG_VERSION").to_owned() };
-    let served = server::serve(listeners, scrapes, options, stop).await;
-    // The queue is closed now; the thread ends with what it holds, which detaches the programs.
-    if thread.join().is_err() {
-        error!("the agent's thread ended by a panic");
-    }
-    Ok(served?)
 }
 
 impl Agent {
     fn load(options: &Options) -> Result<Self, AgentError> {
+        let statistics = match options.statistics {
+            Statistics::On => Some(kernel::switch_on_statistics().map_err(AgentError::Statistics)?),
+            Statistics::AsTheyAre => None,
+        };
         let files = discover(&options.plugins)?;
         let engine = Engine::new(options.cache.as_deref())?;
         let types = KernelTypes::new();
@@ -121,7 +186,7 @@ impl Agent {
                 }
                 Err(fault) => {
                     error!(file = %file.display(), "package left out: {fault}");
-                    left_out.push(package::folder_name(file));
+                    left_out.push(LeftOut { name: package::folder_name(file), fault: fault.to_string() });
                 }
             }
         }
@@ -132,36 +197,53 @@ impl Agent {
             namespace: options.namespace.clone(),
             running,
             left_out,
+            _statistics: statistics,
             lookups: Lookups::new(Roots::default()),
             kept_names: 0,
             own: OwnMetrics::new(),
             scrapes: 0,
             collect_time: Duration::ZERO,
+            scrape_time: Duration::ZERO,
             clock: StageClock::default(),
             exposition_bytes: 0,
         })
     }
 
-    /// Answers scrapes until nobody can ask any more. Those that wait when one begins share its read of the kernel.
-    fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>) {
+    /// Answers until nobody can ask any more. Scrapes that wait when one begins share its read of the kernel.
+    fn answer(mut self, mut waiting: mpsc::Receiver<Ask>) {
         let mut batch = Vec::new();
         while waiting.blocking_recv_many(&mut batch, limits::WAITING_SCRAPES) > 0 {
-            let until = batch.iter().map(|scrape| scrape.until).min();
-            self.collect(until.unwrap_or_else(Instant::now));
-            let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
-            for scrape in batch.drain(..) {
-                self.scrapes += 1;
-                let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
-                    Some((_, chunks)) => chunks.clone(),
-                    None => {
-                        let chunks = self.print(scrape.format);
-                        printed.push((scrape.format, chunks.clone()));
-                        chunks
-                    }
-                };
-                // A client that went away needs no answer.
-                let _ = scrape.reply.send(chunks);
+            let mut scrapes = Vec::new();
+            for ask in batch.drain(..) {
+                match ask {
+                    Ask::Scrape(scrape) => scrapes.push(scrape),
+                    // A client that went away needs no answer, here and below.
+                    Ask::Status(reply) => drop(reply.send(self.report())),
+                }
             }
+            if !scrapes.is_empty() {
+                self.answer_scrapes(scrapes);
+            }
+        }
+    }
+
+    fn answer_scrapes(&mut self, scrapes: Vec<Scrape>) {
+        let started = Instant::now();
+        let until = scrapes.iter().map(|scrape| scrape.until).min();
+        self.collect(until.unwrap_or(started));
+        let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
+        for scrape in scrapes {
+            self.scrapes += 1;
+            let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
+                Some((_, chunks)) => chunks.clone(),
+                None => {
+                    let chunks = self.print(scrape.format);
+                    self.scrape_time = started.elapsed();
+                    printed.push((scrape.format, chunks.clone()));
+                    chunks
+                }
+            };
+            let _ = scrape.reply.send(chunks);
         }
     }
 
@@ -192,20 +274,15 @@ impl Agent {
     fn print(&mut self, format: Format) -> Vec<Bytes> {
         self.clock.start();
         let mut chunks = Chunks::default();
-        let style = Style { syntax: syntax(format), integers: Integers::Exact };
-        let mut writer = Writer::new(style, &mut chunks);
-        let printed = self
-            .running
-            .iter()
-            .filter_map(Running::ready_table)
-            .try_for_each(|table| writer.table(&self.namespace, table));
         let own = self.own.openmetrics(self.report());
-        let own = match style.syntax {
-            Syntax::Text004 => text_from_openmetrics(&own),
-            Syntax::OpenMetrics => own.trim_end_matches("# EOF\n").to_owned(),
+        let printed = match format {
+            Format::Protobuf => self.encode(&own, &mut chunks),
+            Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
+            Format::OpenMetrics100 | Format::OpenMetrics001 => {
+                self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
+            }
         };
-        let finished = printed.and_then(|()| writer.verbatim(own.as_bytes())).and_then(|()| writer.finish());
-        if let Err(fault) = finished {
+        if let Err(fault) = printed {
             error!("printing into memory failed: {fault}");
         }
         self.clock.lap(Stage::Print);
@@ -213,17 +290,41 @@ impl Agent {
         chunks.0
     }
 
+    /// The plugins' families, then the host's own, as text.
+    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact }, out);
+        self.tables().try_for_each(|table| writer.table(&self.namespace, table))?;
+        writer.verbatim(own.as_bytes())?;
+        writer.finish()
+    }
+
+    /// The same as protobuf.
+    fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut messages = Messages::new(out);
+        self.tables().try_for_each(|table| messages.table(&self.namespace, table))?;
+        messages.openmetrics(own)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.running.iter().filter_map(Running::ready_table)
+    }
+
     fn report(&self) -> Report {
-        let left_out =
-            self.left_out.iter().map(|name| PackageReport { name: name.clone(), ..PackageReport::default() });
+        let left_out = self.left_out.iter().map(|LeftOut { name, fault }| PackageReport {
+            name: name.clone(),
+            fault: fault.clone(),
+            ..PackageReport::default()
+        });
         Report {
-            version: env!("CARGO_PKG_VERSION"),
+            version: telemetry::build::VERSION,
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
             scrapes: self.scrapes,
             stages: self.clock.spent(),
             collect_seconds: self.collect_time.as_secs_f64(),
+            scrape_seconds: self.scrape_time.as_secs_f64(),
             exposition_bytes: self.exposition_bytes,
             lookup_names: self.lookups.len() as u64,
+            process: Process::now(),
         }
     }
 }
@@ -240,13 +341,5 @@ impl io::Write for Chunks {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn syntax(format: Format) -> Syntax {
-    match format {
-        Format::OpenMetrics100 | Format::OpenMetrics001 => Syntax::OpenMetrics,
-        // The server does not offer protobuf, so nobody asks for it.
-        Format::Text004 | Format::Protobuf => Syntax::Text004,
     }
 }

@@ -195,6 +195,7 @@ impl Running {
         PackageReport {
             name: self.name.clone(),
             is_up: true,
+            fault: String::new(),
             series: stats.series as u64,
             series_limit: stats.series_limit as u64,
             folded: stats.folded,
@@ -241,6 +242,8 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
         let statistics = loaded.run_statistics(name)?;
         Some(ProgramReport {
             name: name.clone(),
+            id: statistics.id,
+            tag: statistics.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
             run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
             runs: statistics.runs,
             recursion_misses: statistics.recursion_misses,

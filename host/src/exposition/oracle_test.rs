@@ -19,7 +19,7 @@ use crate::snapshot::{Keys, Snapshot};
 
 /// One random family: what is in it, by label values.
 #[derive(Debug, Clone)]
-struct Sample {
+pub(super) struct Sample {
     kind: u8,
     unit: bool,
     labels: usize,
@@ -33,6 +33,10 @@ impl Sample {
     fn name(&self, index: usize) -> String {
         let unit = if self.unit { "_seconds" } else { "" };
         format!("family{index}{unit}{}", if self.kind == 0 { "_total" } else { "" })
+    }
+
+    pub(super) fn unit(&self) -> &'static str {
+        if self.unit { "seconds" } else { "" }
     }
 
     /// A schema of one hash map whose key is the row's number.
@@ -68,7 +72,7 @@ impl Sample {
         Schema { families: vec![family], views: vec![view] }
     }
 
-    fn table(&self, index: usize) -> Table {
+    pub(super) fn table(&self, index: usize) -> Table {
         let mut table = Table::new(Arc::new(self.schema(index)), TableLimits::default());
         let numbers =
             |(_, numbers): &(Vec<String>, Vec<u32>)| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
@@ -158,7 +162,7 @@ fn le_first(line: &str) -> String {
     parts.unwrap_or_else(|| line.to_owned())
 }
 
-fn ours(tables: &[Table], syntax: Syntax) -> String {
+pub(super) fn ours(tables: &[Table], syntax: Syntax) -> String {
     let mut out = Vec::new();
     let mut writer = Writer::new(Style { syntax, integers: Integers::Exact }, &mut out);
     for table in tables {
@@ -168,7 +172,7 @@ fn ours(tables: &[Table], syntax: Syntax) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn samples() -> impl Strategy<Value = Vec<Sample>> {
+pub(super) fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let value = prop_oneof!["[a-z]{0,6}", "[\\\\\"\n a-zλ\r]{0,8}"];
     // Numbers that both write without an exponent, when divided by a thousand too.
     let series = move |labels| {
