@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::limits;
 
 /// Compared with when the user is unknown: bcrypt of a random word, at the default cost.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuJ5Z2Jm3e6q2k6Jw1XyXh0C5zq0p7l6W";
+const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuu1Hi2nne3BqpEPAdhx.OdFY9YcQ6GOxy";
 
 /// Who may come in, by user: bcrypt hashes.
 pub(super) type Users = BTreeMap<String, String>;

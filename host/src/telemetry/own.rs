@@ -342,7 +342,7 @@ mod tests {
             ..Report::default()
         });
         for line in [
-            "ebhost_build_info{version=\"0.1.0\"} 1\n",
+            "ebhost_build_info{version=\"0.1.0\",revision=\"",
             "ebhost_scrapes_total 3\n",
             "# TYPE ebhost_plugin_decode_seconds counter\n",
             "ebhost_plugin_decode_seconds_total{plugin=\"biolatency\"} 0.25\n",

@@ -1,0 +1,124 @@
+//! Native histograms: what the kernel counted into native buckets is what Prometheus stores.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Prometheus, needs, wait_until};
+use serde_json::Value;
+
+const FAMILY: &str = "ebhost_bio_latency_seconds";
+
+/// biolatency, counting into native buckets.
+fn native() -> Folder {
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "targ_native: false", "targ_native: true");
+    folder.amend("biolatency", "native: false", "native: true");
+    let (from, to) = ("{ banks: 128 per cpu, native_banks: 1 }", "{ banks: 1, native_banks: 128 per cpu }");
+    folder.amend("biolatency", from, to);
+    folder
+}
+
+fn labels(disk: &Disk) -> [(&str, &str); 2] {
+    [("device", disk.name()), ("operation", "read")]
+}
+
+/// Count, sum, and (lower, upper, count) of a native histogram.
+type Native = (f64, f64, Vec<(f64, f64, f64)>);
+
+fn stored(prometheus: &Prometheus, disk: &Disk) -> Option<Native> {
+    let query = format!("{FAMILY}%7Bdevice%3D%22{}%22%2Coperation%3D%22read%22%7D", disk.name());
+    let answer = prometheus.api(&format!("query?query={query}"));
+    let histogram = &answer["result"][0]["histogram"][1];
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let bucket = |bucket: &Value| Some((number(&bucket[1])?, number(&bucket[2])?, number(&bucket[3])?));
+    let buckets = histogram["buckets"].as_array()?.iter().map(bucket).collect::<Option<_>>()?;
+    Some((number(&histogram["count"])?, number(&histogram["sum"])?, buckets))
+}
+
+#[test]
+fn prometheus_stores_every_native_bucket_as_it_was_counted() {
+    needs!(Root, Fuse, Tool("fio"), Tool("prometheus"));
+    let disk = Disk::delayed(Duration::from_micros(3_050));
+    let (folder, before) = (native(), disk.stat());
+    let host = Ebhost::start(folder.path());
+    let prometheus = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+    let reads = (disk.stat() - before).reads as f64;
+    let (count, sum, buckets) = wait_until("all reads in Prometheus", Duration::from_secs(30), || {
+        stored(&prometheus, &disk).filter(|(count, ..)| *count == reads)
+    });
+
+    let (served, _) = disk.at_rest(|| host.scrape());
+    let classic = served.histogram(FAMILY, &labels(&disk)).expect("the same family as text");
+    assert_eq!((count, sum), (classic.count as f64, classic.sum), "{buckets:?}");
+    assert_eq!(buckets.iter().map(|(.., count)| count).sum::<f64>(), count);
+    for (lower, upper, count) in &buckets {
+        let index = (upper.log2() * 8.0).round();
+        assert_eq!((*lower, *upper), (((index - 1.0) / 8.0).exp2(), (index / 8.0).exp2()), "schema 3, {count}");
+        assert!(*upper > 0.00305, "{count} reads of 3.05 ms within {upper} s");
+    }
+    // What the two say of one bound is the same, at every bound.
+    for (bound, at_most) in &classic.buckets {
+        let native: f64 = buckets.iter().filter(|(_, upper, _)| upper <= bound).map(|(.., count)| count).sum();
+        assert_eq!(native, *at_most as f64, "{bound}");
+    }
+    // 3.05 ms and a little: (3.01, 3.29] ms is the native bucket -66, and the median is in it.
+    let quantile = format!("histogram_quantile(0.5, {FAMILY}{{device=\"{}\",operation=\"read\"}})", disk.name());
+    let median = prometheus.query(&quantile).expect("a quantile");
+    let (lower, upper) = ((-67f64 / 8.0).exp2(), (-65f64 / 8.0).exp2());
+    assert!(median > lower && median <= upper, "half of reads that take 3.05 ms within {median} s; {buckets:?}");
+    host.stop();
+}
+
+#[test]
+fn without_the_flag_prometheus_gets_the_classic_buckets() {
+    needs!(Root, Tool("fio"), Tool("prometheus"));
+    let disk = Disk::file_backed();
+    let (folder, before) = (native(), disk.stat());
+    let host = Ebhost::start(folder.path());
+    let prometheus = Prometheus::scraping(host.address());
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
+    let reads = (disk.stat() - before).reads as f64;
+    let of_disk = format!("{{device=\"{}\",operation=\"read\"}}", disk.name());
+    wait_until("all reads in Prometheus", Duration::from_secs(30), || {
+        prometheus.query(&format!("{FAMILY}_count{of_disk}")).filter(|count| *count == reads)
+    });
+    let (served, _) = disk.at_rest(|| host.scrape());
+    let classic = served.histogram(FAMILY, &labels(&disk)).expect("a histogram");
+    assert_eq!(classic.buckets.first().map(|(bound, _)| *bound), Some((-20f64).exp2()));
+    let bound = classic.buckets.iter().find(|(bound, _)| *bound == 0.0078125).expect("2^-7 s");
+    let stored = format!("{FAMILY}_bucket{{device=\"{}\",operation=\"read\",le=\"0.0078125\"}}", disk.name());
+    assert_eq!(prometheus.query(&stored), Some(bound.1 as f64));
+    host.stop();
+}
+
+/// The same samples from text 0.0.4 and from OpenMetrics, stored by the same Prometheus.
+#[test]
+fn prometheus_stores_the_same_from_either_text() {
+    needs!(Root, Tool("fio"), Tool("promtool"));
+    let disk = Disk::file_backed();
+    let host = Ebhost::start(&ebhost_tests::committed());
+    Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
+    let (texts, _) = disk.at_rest(|| {
+        ["text/plain", "application/openmetrics-text"].map(|accept| host.get("/metrics", &[("Accept", accept)]))
+    });
+    let formats = [ebhost_tests::Format::Text, ebhost_tests::Format::OpenMetrics];
+    let mut samples = texts.iter().zip(formats).map(|(text, format)| {
+        let served = Exposition::parse(text.text(), format).expect("a text that is well formed");
+        let of_disk = |sample: &&ebhost_tests::Sample| sample.labels.values().any(|value| value == disk.name());
+        // `le` is a number: the one prints 1, the other 1.0.
+        let le = |name: &str, value: &str| {
+            if name == "le" { value.trim_end_matches(".0").to_owned() } else { value.to_owned() }
+        };
+        let plain = |sample: &ebhost_tests::Sample| {
+            let labels: BTreeMap<_, _> = sample.labels.iter().map(|(n, v)| (n.clone(), le(n, v))).collect();
+            (sample.name.clone(), labels, sample.value.to_bits())
+        };
+        let mut all: Vec<_> = served.samples().filter(of_disk).map(plain).collect();
+        all.sort();
+        all
+    });
+    let (text, openmetrics) = (samples.next().unwrap(), samples.next().unwrap());
+    assert!(text.len() > 60, "{} samples", text.len());
+    assert_eq!(text, openmetrics);
+    host.stop();
+}
