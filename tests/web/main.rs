@@ -4,6 +4,7 @@ mod access;
 mod flood;
 mod native;
 mod process;
+mod slots;
 mod sockets;
 mod status;
 

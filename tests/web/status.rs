@@ -13,7 +13,6 @@ fn it_tells_of_programs_maps_and_why_a_package_is_left_out() {
     needs!(Root);
     let folder = Folder::with_biolatency();
     folder.add("broken");
-    folder.amend("broken", "targ_banks: 128", "targ_bank: 128");
     let host = Ebhost::start(folder.path());
     host.scrape();
     let json: serde_json::Value = serde_json::from_str(host.get("/status.json", &[]).text()).expect("JSON");
@@ -21,7 +20,7 @@ fn it_tells_of_programs_maps_and_why_a_package_is_left_out() {
     let named = |name: &str| packages.iter().find(|package| package["name"] == name).expect("the package");
     let (good, broken) = (named("biolatency"), named("broken"));
     assert_eq!((&good["is_up"], &broken["is_up"]), (&true.into(), &false.into()));
-    assert!(broken["fault"].as_str().is_some_and(|fault| fault.contains("targ_bank")), "{broken}");
+    assert!(broken["fault"].as_str().is_some_and(|fault| fault.contains("rename the family")), "{broken}");
     let programs: Vec<_> = good["programs"].as_array().into_iter().flatten().collect();
     assert_eq!(programs.len(), 3);
     assert!(programs.iter().all(|program| program["id"].as_u64() > Some(0)), "{good}");
@@ -31,7 +30,7 @@ fn it_tells_of_programs_maps_and_why_a_package_is_left_out() {
 
     let page = host.get("/status", &[("Accept", "text/html")]);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
-    for part in ["<h2>biolatency</h2>", "block_rq_complete", "<h2>broken</h2>", "targ_bank", "10000"] {
+    for part in ["<h2>biolatency</h2>", "block_rq_complete", "<h2>broken</h2>", "rename the family", "10000"] {
         assert!(page.text().contains(part), "{part}: {}", page.text());
     }
     assert_eq!(host.get("/status?format=json", &[]).header("content-type"), "application/json");

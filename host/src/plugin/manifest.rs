@@ -347,7 +347,7 @@ fn native_slots(
     for bound in bounds(family) {
         let index = bound.log2() / width;
         let is_end = (index - index.round()).abs() < 1e-6
-            && index.round() >= f64::from(first)
+            && index.round() >= f64::from(first) - 1.0
             && index.round() < f64::from(first) + count as f64;
         require(is_end, place, format!("the bound {bound}"), "bounds that are ends of its native buckets")?;
     }
