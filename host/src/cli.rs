@@ -39,6 +39,10 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]
     pub namespace: String,
 
+    /// Tell OpenMetrics scrapers when each counter and histogram began (`_created`): a series more for each.
+    #[arg(long = "exposition.created")]
+    pub created: bool,
+
     /// End the start when any package fails to load, instead of leaving it out.
     #[arg(long)]
     pub strict: bool,
@@ -131,7 +135,9 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 fn namespace(text: &str) -> Result<String, String> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_name {
+    if text == "process" || text.starts_with("process_") {
+        Err(format!("found `{text}`, expected another name: `process_` is that of the process' own metrics"))
+    } else if is_name {
         Ok(text.to_owned())
     } else {
         Err(format!("found `{text}`, expected letters, digits and `_`, such as ebhost or ebpf_exporter"))
@@ -165,6 +171,7 @@ mod tests {
     #[test]
     fn a_namespace_is_a_metric_name() {
         assert!(namespace("ebpf_exporter").is_ok());
+        assert!(namespace("process").is_err());
         assert!(namespace("a-b").is_err() && namespace("9x").is_err() && namespace("").is_err());
     }
 }

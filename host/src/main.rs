@@ -6,6 +6,7 @@ use clap::Parser as _;
 use ebhost::{
     agent::{self, AgentError, OnFault, Options, Statistics},
     cli::{Cli, LogFormat, LogLevel},
+    exposition::Created,
     server::{ServerError, WebConfigFile, from_systemd},
     systemd,
     telemetry::{self, LogForm},
@@ -69,6 +70,7 @@ fn options(cli: Cli) -> Result<Options, ServerError> {
         listen_addresses,
         telemetry_path: cli.telemetry_path,
         web_config: Arc::new(WebConfigFile::open(cli.web_config)?),
+        created: if cli.created { Created::Printed } else { Created::LeftOut },
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     })
 }

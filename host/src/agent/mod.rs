@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use crate::{
-    exposition::{Format, Integers, Messages, Style, Syntax, Writer},
+    exposition::{Created, Format, Integers, Messages, Style, Syntax, Writer},
     kernel::{self, KernelTypes, StatisticsOn},
     limits,
     lookup::{Lookups, Roots},
@@ -42,6 +42,7 @@ pub struct Options {
     pub listen_addresses: Vec<Address>,
     pub web_config: Arc<WebConfigFile>,
     pub statistics: Statistics,
+    pub created: Created,
     pub telemetry_path: String,
     /// Folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
@@ -83,6 +84,7 @@ pub enum AgentError {
 /// All packages, from the kernel's maps to the series.
 struct Agent {
     namespace: String,
+    created: Created,
     running: Vec<Running>,
     left_out: Vec<LeftOut>,
     /// Off again when it is dropped.
@@ -195,6 +197,7 @@ impl Agent {
         }
         Ok(Self {
             namespace: options.namespace.clone(),
+            created: options.created,
             running,
             left_out,
             _statistics: statistics,
@@ -292,7 +295,7 @@ impl Agent {
 
     /// The plugins' families, then the host's own, as text.
     fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
-        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact }, out);
+        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
         self.tables().try_for_each(|table| writer.table(&self.namespace, table))?;
         writer.verbatim(own.as_bytes())?;
         writer.finish()

@@ -5,7 +5,7 @@ use std::{
     io,
     path::Path,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{info, warn};
@@ -35,6 +35,8 @@ pub(super) struct Running {
     reads: Vec<Read>,
     is_ready: bool,
     late_scrapes: u64,
+    /// When the maps were read last, or created; in seconds since 1970.
+    read_at: f64,
     memory_limit_bytes: u64,
 }
 
@@ -100,6 +102,7 @@ impl Running {
             sources,
             is_ready: false,
             late_scrapes: 0,
+            read_at: now(),
             memory_limit_bytes: package.limits.memory_bytes,
         })
     }
@@ -130,6 +133,9 @@ impl Running {
         clock: &mut StageClock,
     ) {
         self.table.begin();
+        // What is new now has counted from 0 since the last read.
+        self.table.new_since(self.read_at);
+        self.read_at = now();
         self.is_ready = self.read(until);
         clock.lap(Stage::Read);
         for view in 0..self.sources.len() {
@@ -229,6 +235,10 @@ impl Running {
         };
         maps.zip(&self.reads).map(report).collect()
     }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 /// The name of a package's folder, which stands for a package that could not be read.
