@@ -1,8 +1,14 @@
 //! Native histograms: what the kernel counted into native buckets is what Prometheus stores.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Prometheus, needs, wait_until};
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, Prometheus, get, needs, wait_until};
 use serde_json::Value;
 
 const FAMILY: &str = "ebhost_bio_latency_seconds";
@@ -93,34 +99,60 @@ fn without_the_flag_prometheus_gets_the_classic_buckets() {
     host.stop();
 }
 
-/// The same samples from text 0.0.4 and from OpenMetrics, stored by the same Prometheus.
+/// Passes scrapes on as those of a client that reads text 0.0.4 alone; ends with the test's process.
+fn as_text(target: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut line = String::new();
+            let mut request = BufReader::new(client.try_clone().expect("a socket can be shared"));
+            while line != "\r\n" {
+                line.clear();
+                request.read_line(&mut line).expect("Prometheus sends a request");
+            }
+            let Ok(answer) = get(target, "/metrics", &[("Accept", "text/plain;version=0.0.4")]) else { return };
+            let (kind, body) = (answer.header("content-type"), answer.text());
+            let size = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n{body}"
+            );
+            let _ = client.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+/// Text 0.0.4 and OpenMetrics, scraped by the same Prometheus: the same series with the same values.
 #[test]
 fn prometheus_stores_the_same_from_either_text() {
-    needs!(Root, Tool("fio"), Tool("promtool"));
-    let disk = Disk::file_backed();
-    let host = Ebhost::start(&ebhost_tests::committed());
+    needs!(Root, Tool("fio"), Tool("prometheus"));
+    let (disk, host) = (Disk::file_backed(), Ebhost::start(&ebhost_tests::committed()));
+    let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
-    let (texts, _) = disk.at_rest(|| {
-        ["text/plain", "application/openmetrics-text"].map(|accept| host.get("/metrics", &[("Accept", accept)]))
-    });
-    let formats = [ebhost_tests::Format::Text, ebhost_tests::Format::OpenMetrics];
-    let mut samples = texts.iter().zip(formats).map(|(text, format)| {
-        let served = Exposition::parse(text.text(), format).expect("a text that is well formed");
-        let of_disk = |sample: &&ebhost_tests::Sample| sample.labels.values().any(|value| value == disk.name());
-        // `le` is a number: the one prints 1, the other 1.0.
-        let le = |name: &str, value: &str| {
-            if name == "le" { value.trim_end_matches(".0").to_owned() } else { value.to_owned() }
-        };
-        let plain = |sample: &ebhost_tests::Sample| {
-            let labels: BTreeMap<_, _> = sample.labels.iter().map(|(n, v)| (n.clone(), le(n, v))).collect();
-            (sample.name.clone(), labels, sample.value.to_bits())
-        };
-        let mut all: Vec<_> = served.samples().filter(of_disk).map(plain).collect();
-        all.sort();
-        all
-    });
-    let (text, openmetrics) = (samples.next().unwrap(), samples.next().unwrap());
-    assert!(text.len() > 60, "{} samples", text.len());
+    let done = disk.stat() - before;
+    let of_disk = format!("device%3D%22{}%22", disk.name());
+    // By labels without the target's, with the value as it is stored.
+    let stored = |prometheus: &Prometheus| -> BTreeMap<String, String> {
+        let answer = prometheus.api(&format!("query?query=%7B{of_disk}%7D"));
+        let series = answer["result"].as_array().expect("a vector").iter().map(|series| {
+            let mut labels = series["metric"].clone();
+            labels.as_object_mut().expect("labels").remove("instance");
+            (labels.to_string(), series["value"][1].to_string())
+        });
+        series.collect()
+    };
+    let read = format!("{FAMILY}_count{{device=\"{}\",operation=\"read\"}}", disk.name());
+    let write = read.replace("read", "write");
+    let at_rest = |target| {
+        let prometheus = Prometheus::scraping(target);
+        wait_until("all of it in Prometheus", Duration::from_secs(30), || {
+            let is_all = |query: &str, count| prometheus.query(query) == Some(count as f64);
+            (is_all(&read, done.reads) && is_all(&write, done.writes)).then(|| stored(&prometheus))
+        })
+    };
+    let (text, openmetrics) = (at_rest(as_text(host.address())), at_rest(host.address()));
+    assert!(text.len() >= 62, "{} series: 29 buckets, sum and count of reads and writes", text.len());
     assert_eq!(text, openmetrics);
     host.stop();
 }
