@@ -95,6 +95,7 @@ pub(super) fn acceptor(raw: &Raw, folder: &Path) -> Taken<TlsAcceptor> {
 }
 
 /// A PEM text or the file that has it.
+#[derive(Clone, Copy)]
 enum Source<'a> {
     File(&'a Path),
     Inline(&'static str, &'a str),
@@ -247,7 +248,7 @@ fn verified(
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let builder = if or_none { builder.allow_unauthenticated() } else { builder };
-    Ok(builder.build().map_err(|error| TlsError::ClientCa(error.to_string()))?)
+    builder.build().map_err(|error| TlsError::ClientCa(error.to_string()))
 }
 
 /// Takes any certificate whose key the client has: `RequestClientCert` and `RequireAnyClientCert`.
