@@ -28,6 +28,7 @@
  */
 #include "buckets.h"
 #include "kernel.h"
+#include "native.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -35,6 +36,8 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile bool targ_queued = false;
 /* Tell requests apart by their flags as well (enum flag). */
 const volatile bool targ_per_flag = false;
+/* Count into native buckets: `native_banks` instead of `banks`. */
+const volatile bool targ_native = false;
 /* Banks of one CPU, a power of two: `banks` has to have this many entries for every possible CPU. */
 const volatile u32 targ_banks = 128;
 
@@ -145,6 +148,25 @@ struct {
 	__type(key, u32);
 	__type(value, struct bank);
 } banks SEC(".maps");
+
+struct native_bank {
+	u64 identity;
+	u64 sum_ns;
+	u64 slots[NATIVE_SLOTS];
+	u32 claims;
+	u32 unused;
+};
+
+_Static_assert(sizeof(struct native_bank) == 1960, "what readers of the map rely on");
+
+/* The same with native buckets. Only one of the two maps is counted in, so the other one needs no more than an entry. */
+struct {
+	__uint(type, MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, MAP_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct native_bank);
+} native_banks SEC(".maps");
 
 /*
  * Requests that were not counted, each once. The kernel may run a request past the programs: from 6.1 on when an
@@ -355,38 +377,54 @@ static inline u64 take_start(struct request *rq)
  * compare-and-swap before 5.12: so each adds itself and then looks whether it is alone. If two meet, neither
  * takes the bank, and it stays empty.
  */
-static inline bool claim(struct bank *bank, u64 identity)
+static inline bool claim(u64 *owner, u32 *claims, u64 identity)
 {
-	if (read_once(bank->claims))
+	if (read_once(*claims))
 		return false;
-	atomic_add(&bank->claims, 1);
-	if (read_once(bank->claims) != 1)
+	atomic_add(claims, 1);
+	if (read_once(*claims) != 1)
 		return false;
-	write_once(bank->identity, identity);
+	write_once(*owner, identity);
 	return true;
 }
 
+/* Adds to this CPU's bank of an identity in one of the two maps. */
+#define COUNT_IN(map, type, id, ns, slot)                                                \
+	({                                                                               \
+		u32 mask = targ_banks - 1;                                               \
+		u32 first = bpf_get_smp_processor_id() * targ_banks;                     \
+		u32 hash = ((id).word * 0x9e3779b97f4a7c15ull) >> 32;                    \
+		bool is_counted = false;                                                 \
+                                                                                         \
+		for (u32 i = 0; i < PROBES; i++) {                                       \
+			u32 index = first + ((hash + i) & mask);                         \
+			type *bank = bpf_map_lookup_elem(&map, &index);                  \
+			u64 found;                                                       \
+                                                                                         \
+			if (!bank)                                                       \
+				break;                                                   \
+			found = read_once(bank->identity);                               \
+			if (found != (id).word &&                                        \
+			    (found || !claim(&bank->identity, &bank->claims, (id).word))) \
+				continue;                                                \
+			atomic_add(&bank->sum_ns, ns);                                   \
+			atomic_add(&bank->slots[slot(ns)], 1);                           \
+			is_counted = true;                                               \
+			break;                                                           \
+		}                                                                        \
+		is_counted;                                                              \
+	})
+
 static inline void count(union identity id, u64 ns)
 {
-	u32 mask = targ_banks - 1;
-	u32 first = bpf_get_smp_processor_id() * targ_banks;
-	u32 hash = (id.word * 0x9e3779b97f4a7c15ull) >> 32;
+	bool is_counted;
 
-	for (u32 i = 0; i < PROBES; i++) {
-		u32 index = first + ((hash + i) & mask);
-		struct bank *bank = bpf_map_lookup_elem(&banks, &index);
-		u64 found;
-
-		if (!bank)
-			break;
-		found = read_once(bank->identity);
-		if (found != id.word && (found || !claim(bank, id.word)))
-			continue;
-		atomic_add(&bank->sum_ns, ns);
-		atomic_add(&bank->slots[bucket_of(ns)], 1);
-		return;
-	}
-	count_lost(LOST_BANKS_FULL);
+	if (targ_native)
+		is_counted = COUNT_IN(native_banks, struct native_bank, id, ns, native_bucket_of);
+	else
+		is_counted = COUNT_IN(banks, struct bank, id, ns, bucket_of);
+	if (!is_counted)
+		count_lost(LOST_BANKS_FULL);
 }
 
 /* ---- programs ---- */

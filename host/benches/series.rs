@@ -4,7 +4,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use ebhost::exposition::{Integers, Style, Syntax, Writer};
+use ebhost::exposition::{Created, Integers, Style, Syntax, Writer};
 use ebhost::series::schema::{Family, Feed, Field, Kind, LabelSource, Number, Part, Schema, Value, View};
 use ebhost::series::{Answer, Table, TableLimits};
 use ebhost::snapshot::{Keys, Snapshot};
@@ -103,7 +103,10 @@ fn scrape(table: &mut Table, snapshot: &Snapshot) -> Duration {
 fn print(table: &Table) -> Duration {
     let began = Instant::now();
     let mut nowhere = std::io::sink();
-    let mut writer = Writer::new(Style { syntax: Syntax::Text004, integers: Integers::Exact }, &mut nowhere);
+    let mut writer = Writer::new(
+        Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut },
+        &mut nowhere,
+    );
     writer.table("ebhost", table).and_then(|()| writer.finish()).expect("a sink takes everything");
     began.elapsed()
 }

@@ -1,26 +1,37 @@
 //! The command line: flags as node_exporter and ebpf_exporter users know them.
 
 use std::{
-    env,
-    net::{Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    env, io,
+    path::{Path, PathBuf},
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{server::Address, telemetry::build};
 
 use crate::privileges::Keep;
 
 /// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "ebhost", version)]
+#[command(name = "ebhost", version, long_version = build::LINE)]
 pub struct Cli {
     /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
-    #[arg(long, value_name = "DIR")]
-    pub plugins: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    plugins: Option<PathBuf>,
 
-    /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`; may be given several times.
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435", value_parser = listen_address)]
-    pub listen_addresses: Vec<SocketAddr>,
+    /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a socket that is
+    /// passed open; may be given several times.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435")]
+    pub listen_addresses: Vec<Address>,
+
+    /// Serve on the sockets that systemd passes (socket activation) and on no other.
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
+
+    /// File with TLS, users and headers, in the exporter toolkit's format; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
 
     /// Path under which the metrics are served.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
@@ -30,9 +41,30 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]
     pub namespace: String,
 
+    /// Tell OpenMetrics scrapers when each counter and histogram began (`_created`): a series more for each.
+    #[arg(long = "exposition.created")]
+    pub created: bool,
+
     /// End the start when any package fails to load, instead of leaving it out.
     #[arg(long)]
     pub strict: bool,
+
+    /// Have the kernel count and time the runs of BPF programs, until the end: `ebhost_program_runs_total` and
+    /// `ebhost_program_run_seconds_total`. Needs CAP_SYS_ADMIN, and costs each run some 0.1 µs.
+    #[arg(long = "bpf.stats")]
+    pub statistics: bool,
+
+    /// Load and attach everything, say whether that went well, and end.
+    #[arg(long = "config.check")]
+    pub check: bool,
+
+    /// Print completions for a shell, and end.
+    #[arg(long, value_name = "SHELL", exclusive = true, value_parser = clap::value_parser!(Shell))]
+    pub completions: Option<Shell>,
+
+    /// Print the manual page, and end.
+    #[arg(long, exclusive = true)]
+    pub man: bool,
 
     /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
     /// or, for root, /var/cache/ebhost.
@@ -104,6 +136,27 @@ pub enum LogLevel {
 }
 
 impl Cli {
+    /// The folder of packages.
+    pub fn plugins(&self) -> &Path {
+        // Required, but of the flags that end at once.
+        self.plugins.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Writes what `--completions` or `--man` ask for; false: neither is asked for.
+    pub fn document(&self, out: &mut dyn io::Write) -> io::Result<bool> {
+        let mut command = Self::command();
+        if let Some(shell) = self.completions {
+            let mut text = Vec::new(); // because the generator panics when a pipe is closed
+            clap_complete::generate(shell, &mut command, "ebhost", &mut text);
+            out.write_all(&text)?;
+        } else if self.man {
+            clap_mangen::Man::new(command).render(out)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// The folder for compiled components; none: there is no place for it.
     pub fn cache_folder(&self) -> Option<PathBuf> {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -117,15 +170,6 @@ impl Cli {
     }
 }
 
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let expected = || format!("found `{text}`, expected an address such as :9435, 127.0.0.1:9435 or [::1]:9435");
-    match text.strip_prefix(':') {
-        // All addresses, of both families where the kernel lets one socket serve them.
-        Some(port) => Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port.parse().map_err(|_| expected())?))),
-        None => text.parse().map_err(|_| expected()),
-    }
-}
-
 fn telemetry_path(text: &str) -> Result<String, String> {
     let is_path = text.len() > 1 && text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
     if is_path { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected a path such as /metrics")) }
@@ -134,7 +178,9 @@ fn telemetry_path(text: &str) -> Result<String, String> {
 fn namespace(text: &str) -> Result<String, String> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if is_name {
+    if text == "process" || text.starts_with("process_") {
+        Err(format!("found `{text}`, expected another name: `process_` is that of the process' own metrics"))
+    } else if is_name {
         Ok(text.to_owned())
     } else {
         Err(format!("found `{text}`, expected letters, digits and `_`, such as ebhost or ebpf_exporter"))
@@ -147,20 +193,28 @@ mod tests {
 
     #[test]
     fn the_flags_are_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_bare_port_means_every_address() {
-        assert_eq!(listen_address(":9435").unwrap(), "[::]:9435".parse().unwrap());
-        assert_eq!(listen_address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
-        assert!(listen_address("9435").unwrap_err().contains("found `9435`, expected an address"));
+    fn completions_and_the_manual_page_know_every_flag() {
+        let written = |arguments: &[&str]| {
+            let mut out = Vec::new();
+            assert!(Cli::try_parse_from(arguments).unwrap().document(&mut out).unwrap());
+            String::from_utf8(out).unwrap()
+        };
+        let documents =
+            [written(&["ebhost", "--completions", "bash"]), written(&["ebhost", "--man"]).replace('\\', "")];
+        for flag in Cli::command().get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(documents.iter().all(|document| document.contains(&format!("--{flag}"))), "{flag}");
+        }
+        assert!(Cli::try_parse_from(["ebhost"]).is_err(), "packages are needed to run");
     }
 
     #[test]
     fn a_namespace_is_a_metric_name() {
         assert!(namespace("ebpf_exporter").is_ok());
+        assert!(namespace("process").is_err());
         assert!(namespace("a-b").is_err() && namespace("9x").is_err() && namespace("").is_err());
     }
 }

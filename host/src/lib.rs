@@ -14,5 +14,6 @@ pub mod privileges;
 pub mod series;
 pub mod server;
 pub mod snapshot;
+pub mod systemd;
 pub mod tables;
 pub mod telemetry;

@@ -146,3 +146,31 @@ pub const WAITING_SCRAPES: usize = 256;
 
 /// How long scrapes in flight may take to finish after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// Connections that are open at once: a scraper has one, and a hundred of them at once are many. Each costs a few kilobytes and
+/// the header that it is sending. When there are more, the oldest that is not at work is closed.
+pub const CONNECTIONS: usize = 512;
+
+/// Scrapes whose answers are being made or sent; more are answered 503. Each may hold an answer's bytes.
+pub const SCRAPES_IN_FLIGHT: usize = 128;
+
+/// A request's header. Prometheus sends 0.5 KB; a bearer token may be a few more. Beyond it the answer is 431.
+pub const HEADER_BYTES: usize = 32 << 10;
+
+/// Time that a client may take for a request's header, the pause before it included, and for a TLS handshake.
+pub const HEADER_TIME: Duration = Duration::from_secs(30);
+
+/// A client that takes nothing of its answer for so long is cut off, for the answer lies in memory.
+pub const CLIENT_STALL: Duration = Duration::from_secs(30);
+
+/// Pause after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Passwords that are checked against their bcrypt hashes at once: each takes a core for some 60 ms.
+pub const PASSWORD_CHECKS: usize = 1;
+
+/// Right passwords that are remembered: more than this many users have no business here.
+pub const PASSWORDS_KEPT: usize = 128;
+
+/// The web configuration file is looked at no more often than this.
+pub const WEB_CONFIG_LOOK: Duration = Duration::from_secs(1);

@@ -3,35 +3,46 @@
 use std::{
     future::Future,
     io,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, mpsc},
 };
 
 use clap::Parser as _;
 use ebhost::{
-    agent::{self, AgentError, OnFault, Options, Reload},
+    agent::{self, AgentError, OnFault, Options, Reload, Statistics},
     cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins},
+    exposition::Created,
     package::Require,
     plugin::Compiler,
     privileges::{self, Confined},
+    server::{Address, ServerError, WebConfigFile, from_systemd},
+    systemd,
     telemetry::{self, LogForm, flush_log},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::{error, info, level_filters::LevelFilter};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    match cli.document(&mut io::stdout()) {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(_) => return ExitCode::FAILURE, // the reader went away
+    }
     // In this order: the compiler forks, so there may be no thread yet; and threads inherit how they are confined.
     let compiler = Compiler::start();
-    let confined = (cli.landlock == Landlock::Auto).then(|| confine(&cli));
+    let web_config = WebConfigFile::open(cli.web_config.clone());
+    let files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
+    let confined = (cli.landlock == Landlock::Auto).then(|| confine(&cli, &files));
     start_log(&cli);
     if let Some(confined) = confined {
         confined.announce();
     }
-    let ended = match compiler.map_err(AgentError::Compiler).and_then(|compiler| run(cli, compiler)) {
+    let ended = match start(cli, compiler, web_config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             error!("{fault}");
@@ -42,8 +53,19 @@ fn main() -> ExitCode {
     ended
 }
 
-fn run(cli: Cli, compiler: Compiler) -> Result<(), AgentError> {
-    let keep = cli.keep;
+fn start(
+    cli: Cli,
+    compiler: io::Result<Compiler>,
+    web_config: Result<WebConfigFile, impl Into<ServerError>>,
+) -> Result<(), AgentError> {
+    let is_check = cli.check;
+    let web_config = web_config.map_err(Into::into)?;
+    let options = options(cli, compiler.map_err(AgentError::Compiler)?, web_config)?;
+    if is_check { agent::check(&options) } else { run(options) }
+}
+
+fn run(options: Options) -> Result<(), AgentError> {
+    let keep = options.keep;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .on_thread_start(move || privileges::keep_in_this_thread(keep.0))
         .worker_threads(2) // requests wait for the agent's thread; more workers would only wait beside them
@@ -56,20 +78,34 @@ fn run(cli: Cli, compiler: Compiler) -> Result<(), AgentError> {
         tokio::spawn(async move {
             asked.await;
             info!("stopping");
+            systemd::notify("STOPPING=1");
             drop(stop);
         });
-        let reload_asked = reload_asked().map_err(AgentError::Thread)?;
-        agent::run(options(cli, compiler), stopped, reload_asked).await
+        let (reload, reload_asked) = mpsc::channel();
+        let hangup = signal(SignalKind::hangup()).map_err(AgentError::Thread)?;
+        tokio::spawn(reloads(hangup, options.web_config.clone(), reload));
+        agent::run(options, stopped, reload_asked).await
     })
 }
 
-fn confine(cli: &Cli) -> Confined {
-    let readable: Vec<_> = [Some(cli.plugins.as_path()), cli.pins.as_deref()].into_iter().flatten().collect();
-    privileges::confine(&readable, cli.cache_folder().as_deref())
+fn confine(cli: &Cli, web_files: &[PathBuf]) -> Confined {
+    let mut readable: Vec<_> = [Some(cli.plugins()), cli.pins.as_deref()].into_iter().flatten().collect();
+    // The folders: a file that is replaced is another file.
+    readable.extend(web_files.iter().map(|file| folder_of(file)));
+    let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
+        Address::Unix(path) => Some(folder_of(path)),
+        _ => None,
+    });
+    privileges::confine(&readable, cli.cache_folder().as_deref(), &sockets.collect::<Vec<_>>())
 }
 
-fn options(cli: Cli, compiler: Compiler) -> Options {
-    Options {
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Options, ServerError> {
+    let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+    Ok(Options {
         cache: cli.cache_folder(),
         compiler: Some(Arc::new(compiler)),
         reload: match cli.reload {
@@ -77,16 +113,31 @@ fn options(cli: Cli, compiler: Compiler) -> Options {
             ReloadWhen::Signal => Reload::Signal,
             ReloadWhen::Off => Reload::Off,
         },
+        plugins: cli.plugins().to_owned(),
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),
             RequirePins::All => (file, Require::All),
         }),
         keep: cli.keep,
-        plugins: cli.plugins,
         namespace: cli.namespace,
-        faults: if cli.strict { OnFault::EndStart } else { OnFault::LeaveOut },
-        listen_addresses: cli.listen_addresses,
+        // A check is of everything.
+        faults: if cli.strict || cli.check { OnFault::EndStart } else { OnFault::LeaveOut },
+        listen_addresses,
         telemetry_path: cli.telemetry_path,
+        web_config: Arc::new(web_config),
+        created: if cli.created { Created::Printed } else { Created::LeftOut },
+        statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
+    })
+}
+
+/// At every SIGHUP the web configuration is read again, and the plugin folder looked through.
+async fn reloads(mut hangup: Signal, web_config: Arc<WebConfigFile>, packages: mpsc::Sender<()>) {
+    while hangup.recv().await.is_some() {
+        systemd::notify_reloading();
+        web_config.reload();
+        // With --reload=off nobody receives, and the packages stay.
+        let _ = packages.send(());
+        systemd::notify("READY=1");
     }
 }
 
@@ -102,19 +153,6 @@ fn start_log(cli: &Cli) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     telemetry::start_log(form, least);
-}
-
-/// Has something for each SIGHUP.
-fn reload_asked() -> io::Result<mpsc::Receiver<()>> {
-    let mut signals = signal(SignalKind::hangup())?;
-    let (asked, receiver) = mpsc::channel();
-    tokio::spawn(async move {
-        // With --reload=off nobody receives, and the signal is without effect.
-        while signals.recv().await.is_some() {
-            let _ = asked.send(());
-        }
-    });
-    Ok(receiver)
 }
 
 /// Ends when a SIGTERM or SIGINT comes.

@@ -92,7 +92,7 @@ pub fn give_up_all() {
     if let Err(error) = set_no_new_privs(true) {
         warn!("new privileges are not ruled out: {error}");
     }
-    if let Err(error) = restrict(&[], None) {
+    if let Err(error) = restrict(&[], None, &[]) {
         warn!("files are not ruled out: {error}");
     }
 }
@@ -113,8 +113,9 @@ impl Confined {
     }
 }
 
-/// Rules out new privileges, and every file but these. To be called before threads are started: they inherit it.
-pub fn confine(readable: &[&Path], cache: Option<&Path>) -> Confined {
+/// Rules out new privileges, and every file but these; `sockets`: folders that unix sockets are made in. To be called before
+/// threads are started: they inherit it.
+pub fn confine(readable: &[&Path], cache: Option<&Path>, sockets: &[&Path]) -> Confined {
     // Cannot fail on a kernel that has BPF; Landlock asks for it too, and would say so.
     let _ = set_no_new_privs(true);
     if let Some(cache) = cache {
@@ -126,7 +127,7 @@ pub fn confine(readable: &[&Path], cache: Option<&Path>) -> Confined {
         all.extend(linked(path));
         all.push(path.to_path_buf());
     }
-    Confined(restrict(&all, cache))
+    Confined(restrict(&all, cache, sockets))
 }
 
 /// Where the links in a folder lead now: packages may be linked in from elsewhere.
@@ -136,7 +137,11 @@ fn linked(folder: &Path) -> Vec<PathBuf> {
     links.filter_map(|link| fs::canonicalize(link.path()).ok()).collect()
 }
 
-fn restrict(readable: &[PathBuf], writable: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
+fn restrict(
+    readable: &[PathBuf],
+    writable: Option<&Path>,
+    sockets: &[&Path],
+) -> Result<RulesetStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
     let rules = Ruleset::default()
@@ -146,7 +151,8 @@ fn restrict(readable: &[PathBuf], writable: Option<&Path>) -> Result<RulesetStat
         .scope(Scope::from_all(RULES))?
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(writable, write))?;
+        .add_rules(path_beneath_rules(writable, write))?
+        .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?;
     Ok(rules.restrict_self()?.ruleset)
 }
 

@@ -69,7 +69,10 @@ fn a_global_that_the_object_lacks() {
     let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: ", "targ_qeued: "));
     says(
         &message,
-        &["a-faulty/biolatency.bpf.o: has no global `targ_qeued`", "targ_banks, targ_per_flag, targ_queued"],
+        &[
+            "a-faulty/biolatency.bpf.o: has no global `targ_qeued`",
+            "targ_banks, targ_native, targ_per_flag, targ_queued",
+        ],
     );
 }
 
@@ -94,7 +97,7 @@ fn a_program_that_the_object_lacks() {
 fn a_config_that_the_plugin_does_not_take() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "  disks:", "  discs:"));
-    says(&message, &["refuses its config: ", "unknown field `discs`, expected `per_flag` or `disks`"]);
+    says(&message, &["refuses its config: ", "unknown field `discs`, expected one of `per_flag`, `native`, `disks`"]);
 }
 
 #[test]

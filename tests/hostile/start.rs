@@ -53,7 +53,7 @@ fn the_port_in_use() {
 fn an_address_that_is_none() {
     let Ended { status, log } = Start::with(Path::new("/")).args(&["--web.listen-address", "9435"]).ended();
     assert_eq!(status.code(), Some(2), "{}", log.text());
-    says(&log.text(), &["found `9435`, expected an address such as :9435, 127.0.0.1:9435 or [::1]:9435"]);
+    says(&log.text(), &["found `9435`, expected an address such as :9435, 127.0.0.1:9435, [::1]:9435, unix:"]);
 }
 
 /// The one error that the start ends with.

@@ -80,6 +80,11 @@ impl Start {
         self
     }
 
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Starts it and waits until it listens.
     pub fn listening(mut self) -> Ebhost {
         let (mut process, mut log) = self.spawn();

@@ -26,6 +26,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// With no option that has to do with formats: its Accept header is the default one.
     pub fn scraping(target: SocketAddr) -> Self {
+        Self::with(target, &[])
+    }
+
+    /// With these options.
+    pub fn with(target: SocketAddr, args: &[&str]) -> Self {
         let folder = Folder::new();
         let config = folder.path().join("prometheus.yml");
         let text = format!(
@@ -38,6 +43,7 @@ impl Prometheus {
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}"));
+        command.args(args);
         let mut process = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
         wait_until("Prometheus to be ready", Duration::from_secs(30), || {
             assert_eq!(process.ended(), None, "Prometheus ended");

@@ -13,12 +13,15 @@ struct Tool {
     tests: &'static str,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 12] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
     Tool { program: "llvm-objcopy-19", package: "llvm-19", tests: "faulty BPF objects, built for the test" },
     Tool { program: "mkfs.ext4", package: "e2fsprogs", tests: "counts under a file system" },
+    Tool { program: "curl", package: "curl", tests: "TLS, users, unix sockets" },
+    Tool { program: "openssl", package: "openssl", tests: "TLS" },
+    Tool { program: "systemd-socket-activate", package: "systemd", tests: "socket activation" },
     Tool { program: "strace", package: "strace", tests: "system calls of a scrape" },
     Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", tests: "other kernels, in a guest" },
     Tool { program: "busybox", package: "busybox-static", tests: "other kernels, in a guest" },

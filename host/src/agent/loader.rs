@@ -34,7 +34,7 @@ pub(super) enum Change {
     /// Let go of it.
     Remove(PathBuf),
     /// Its files are of no use: what runs goes on.
-    Refused(PathBuf),
+    Refused { file: PathBuf, fault: String },
     /// Its files are those of the version that runs, again.
     Current(PathBuf),
 }
@@ -71,11 +71,11 @@ impl Loader {
         }
     }
 
-    /// Every package that runs, and the files of those that do not.
-    pub(super) fn start(&mut self) -> Result<(Vec<Running>, Vec<PathBuf>), FolderError> {
+    /// Every package that runs, and the files of those that do not, with why.
+    pub(super) fn start(&mut self) -> Result<(Vec<Running>, BTreeMap<PathBuf, String>), FolderError> {
         let files = discover(&self.folder)?;
         self.watch.take(stamps(&files));
-        let (mut running, mut left_out) = (Vec::new(), Vec::new());
+        let (mut running, mut left_out) = (Vec::new(), BTreeMap::new());
         for file in files {
             let started = Instant::now();
             match self.start_one(&file) {
@@ -85,7 +85,7 @@ impl Loader {
                 }
                 Err(fault) => {
                     error!(file = %file.display(), "package left out: {fault}");
-                    left_out.push(file);
+                    left_out.insert(file, fault.to_string());
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Loader {
                 } else {
                     error!(file = %file.display(), "package left out: {fault}");
                 }
-                send(changes, Change::Refused(file.to_owned()))
+                send(changes, Change::Refused { file: file.to_owned(), fault: fault.to_string() })
             }
         }
     }

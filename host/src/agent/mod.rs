@@ -11,9 +11,8 @@ mod package;
 mod watch;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     io,
-    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc as std_mpsc},
     thread,
@@ -24,32 +23,39 @@ use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     select,
-    sync::{mpsc, watch as stopping},
+    sync::{mpsc, oneshot, watch as watching},
 };
 use tracing::{error, info};
 
 use crate::{
-    exposition::{Format, Integers, Style, Syntax, Writer},
-    kernel::KernelTypes,
+    exposition::{Created, Format, Integers, Messages, Style, Syntax, Writer},
+    kernel::{self, KernelTypes, StatisticsOn},
     limits,
     lookup::{Lookups, Roots},
     package::{FolderError, Require, Trust, TrustError},
     plugin::{Compiler, ComponentError, DECODE_BOUNDS, Engine, State},
     privileges::{self, Keep},
-    server::{self, Scrape, ServerError},
-    telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, dropped_log_lines, text_from_openmetrics},
+    series::Table,
+    server::{self, Address, Ask, Scrape, ServerError, WebConfigFile},
+    systemd,
+    telemetry::{
+        self, OwnMetrics, PackageReport, Process, Report, Stage, StageClock, dropped_log_lines, text_from_openmetrics,
+    },
 };
 use chunks::Chunks;
 use loader::{Change, Loader, Polling};
 use package::{Running, folder_name};
 
 /// What the agent is told to do.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     pub plugins: PathBuf,
     pub namespace: String,
     pub faults: OnFault,
-    pub listen_addresses: Vec<SocketAddr>,
+    pub listen_addresses: Vec<Address>,
+    pub web_config: Arc<WebConfigFile>,
+    pub statistics: Statistics,
+    pub created: Created,
     pub telemetry_path: String,
     /// Folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
@@ -80,6 +86,13 @@ pub enum OnFault {
     EndStart,
 }
 
+/// Whether the kernel is to count and time the runs of BPF programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    AsTheyAre,
+    On,
+}
+
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -95,6 +108,10 @@ pub enum AgentError {
     Strict { left_out: usize, all: usize },
     #[error("the compiler's process cannot be started: {0}")]
     Compiler(io::Error),
+    #[error("--bpf.stats: the kernel's statistics of BPF programs cannot be switched on: {0}; found no CAP_SYS_ADMIN?")]
+    Statistics(io::Error),
+    #[error("the agent's thread ended by a panic")]
+    Panic,
     #[error("the agent's thread cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -102,76 +119,120 @@ pub enum AgentError {
 /// All packages, from the kernel's maps to the series.
 struct Agent {
     namespace: String,
+    created: Created,
     running: Vec<Running>,
-    left_out: BTreeSet<PathBuf>,
+    /// Files of packages that do not run, and why.
+    left_out: BTreeMap<PathBuf, String>,
     types: Arc<KernelTypes>,
     reloads: u64,
     reload_failures: u64,
+    /// Off again when it is dropped.
+    _statistics: Option<StatisticsOn>,
     lookups: Lookups,
     kept_names: usize,
     own: OwnMetrics,
     scrapes: u64,
     collect_time: Duration,
+    scrape_time: Duration,
     clock: StageClock,
     chunks: Chunks,
     exposition_bytes: u64,
 }
 
-/// Loads every package and serves until `stop` changes. What comes on `reload_asked` has the plugin folder looked through.
+/// Loads every package and serves until `stop` changes. It listens from the start, and is ready once all are attached. What
+/// comes on `reload_asked` has the plugin folder looked through.
 pub async fn run(
     options: Options,
-    stop: stopping::Receiver<()>,
+    stop: watching::Receiver<()>,
     reload_asked: std_mpsc::Receiver<()>,
 ) -> Result<(), AgentError> {
     let listeners = server::bind(&options.listen_addresses).await?;
-    let (agent, loader) = Agent::load(&options)?;
-    let (scrapes, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
-    let (changes, to_change) = mpsc::channel(1);
-    let (runtime, keep) = (Handle::current(), options.keep);
+    let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
+    let (asks, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
+    let (ready, is_ready) = watching::channel(false);
+    let served = server::Options {
+        telemetry_path: options.telemetry_path.clone(),
+        version: telemetry::build::LINE.to_owned(),
+        web_config: options.web_config.clone(),
+        ready: is_ready,
+    };
+    let watchdog = systemd::watchdog_interval().map(|interval| tokio::spawn(watch_over(interval, asks.clone())));
+    let server = tokio::spawn(server::serve(listeners, asks, served, stop.clone()));
+    let (path, keep, (loaded, outcome)) = (options.telemetry_path.clone(), options.keep, oneshot::channel());
+    let runtime = Handle::current();
     let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
-        privileges::keep_in_this_thread(privileges::READING | keep.0);
-        runtime.block_on(agent.answer(waiting, to_change));
+        match Agent::load(&options).and_then(|(agent, loader)| Ok((agent, watch(loader, &options, reload_asked)?))) {
+            Ok((agent, changes)) => {
+                privileges::keep_in_this_thread(privileges::READING | keep.0);
+                let _ = loaded.send(Ok(()));
+                runtime.block_on(agent.answer(waiting, changes));
+            }
+            Err(fault) => {
+                let _ = loaded.send(Err(fault));
+            }
+        }
     });
     let thread = thread.map_err(AgentError::Thread)?;
-    watch(loader, options.reload, keep, reload_asked, changes)?;
+    outcome.await.unwrap_or(Err(AgentError::Panic))?;
     privileges::keep_in_this_thread(keep.0);
-    for listener in &listeners {
-        if let Ok(address) = listener.local_addr() {
-            info!(%address, path = options.telemetry_path, "listening");
-        }
+    for address in addresses {
+        info!(address, path, "listening");
     }
-    let options =
-        server::Options { telemetry_path: options.telemetry_path, version: env!("CARGO_PKG_VERSION").to_owned() };
-    let served = server::serve(listeners, scrapes, options, stop).await;
+    ready.send_replace(true);
+    systemd::notify("READY=1");
+    let ended = server.await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort(); // it holds the queue open
+        let _ = watchdog.await;
+    }
     // The queue is closed now; the thread ends with what it holds, which detaches the programs.
-    if thread.join().is_err() {
-        error!("the agent's thread ended by a panic");
-    }
-    Ok(served?)
+    thread.join().map_err(|_| AgentError::Panic)?;
+    ended.map_err(|_| AgentError::Panic)
 }
 
 /// Starts the thread that takes changes, which ends when the agent has.
 fn watch(
     loader: Loader,
-    reload: Reload,
-    keep: Keep,
+    options: &Options,
     asked: std_mpsc::Receiver<()>,
-    changes: mpsc::Sender<Change>,
-) -> Result<(), AgentError> {
-    let polling = match reload {
+) -> Result<mpsc::Receiver<Change>, AgentError> {
+    let (changes, to_change) = mpsc::channel(1);
+    let polling = match options.reload {
         Reload::Watch => Polling::On,
         Reload::Signal => Polling::Off,
-        Reload::Off => return Ok(()),
+        Reload::Off => return Ok(to_change),
     };
+    let keep = options.keep;
     let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
         privileges::keep_in_this_thread(privileges::LOADING | keep.0);
         loader.watch(polling, &asked, &changes);
     });
-    thread.map(drop).map_err(AgentError::Thread)
+    thread.map(|_| to_change).map_err(AgentError::Thread)
+}
+
+/// Loads and attaches every package, and lets go of them again: whether a start would go well.
+pub fn check(options: &Options) -> Result<(), AgentError> {
+    Agent::load(options).map(|(agent, _)| info!(packages = agent.running.len(), "the configuration is good"))
+}
+
+/// Tells systemd that the agent answers; when it does not, systemd starts it anew.
+async fn watch_over(interval: Duration, asks: mpsc::Sender<Ask>) {
+    let mut ticks = tokio::time::interval(interval / 2);
+    loop {
+        ticks.tick().await;
+        let (reply, answer) = oneshot::channel();
+        if asks.send(Ask::Status(reply)).await.is_ok() && answer.await.is_ok() {
+            systemd::notify("WATCHDOG=1");
+        }
+    }
 }
 
 impl Agent {
     fn load(options: &Options) -> Result<(Self, Loader), AgentError> {
+        let statistics = match options.statistics {
+            Statistics::On => Some(kernel::switch_on_statistics().map_err(AgentError::Statistics)?),
+            Statistics::AsTheyAre => None,
+        };
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelTypes::new());
@@ -182,16 +243,19 @@ impl Agent {
         }
         let agent = Self {
             namespace: options.namespace.clone(),
+            created: options.created,
             running,
-            left_out: left_out.into_iter().collect(),
+            left_out,
             types,
             reloads: 0,
             reload_failures: 0,
+            _statistics: statistics,
             lookups: Lookups::new(Roots::default()),
             kept_names: 0,
             own: OwnMetrics::new(),
             scrapes: 0,
             collect_time: Duration::ZERO,
+            scrape_time: Duration::ZERO,
             clock: StageClock::default(),
             chunks: Chunks::default(),
             exposition_bytes: 0,
@@ -199,8 +263,8 @@ impl Agent {
         Ok((agent, loader))
     }
 
-    /// Answers scrapes until nobody can ask any more, and takes changes between them.
-    async fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>, mut changes: mpsc::Receiver<Change>) {
+    /// Answers until nobody can ask any more, and takes changes in between.
+    async fn answer(mut self, mut waiting: mpsc::Receiver<Ask>, mut changes: mpsc::Receiver<Change>) {
         let mut batch = Vec::new();
         loop {
             select! {
@@ -210,28 +274,43 @@ impl Agent {
                     if count == 0 {
                         return;
                     }
-                    self.serve(&mut batch);
+                    self.answer_all(&mut batch);
                 }
             }
         }
     }
 
-    /// Those that wait when a collection begins share its read of the kernel.
-    fn serve(&mut self, batch: &mut Vec<Scrape>) {
-        let until = batch.iter().map(|scrape| scrape.until).min();
-        self.collect(until.unwrap_or_else(Instant::now));
+    /// Scrapes that wait when one begins share its read of the kernel.
+    fn answer_all(&mut self, batch: &mut Vec<Ask>) {
+        let mut scrapes = Vec::new();
+        for ask in batch.drain(..) {
+            match ask {
+                Ask::Scrape(scrape) => scrapes.push(scrape),
+                // A client that went away needs no answer, here and below.
+                Ask::Status(reply) => drop(reply.send(self.report())),
+            }
+        }
+        if !scrapes.is_empty() {
+            self.answer_scrapes(scrapes);
+        }
+    }
+
+    fn answer_scrapes(&mut self, scrapes: Vec<Scrape>) {
+        let started = Instant::now();
+        let until = scrapes.iter().map(|scrape| scrape.until).min();
+        self.collect(until.unwrap_or(started));
         let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
-        for scrape in batch.drain(..) {
+        for scrape in scrapes {
             self.scrapes += 1;
             let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
                 Some((_, chunks)) => chunks.clone(),
                 None => {
                     let chunks = self.print(scrape.format);
+                    self.scrape_time = started.elapsed();
                     printed.push((scrape.format, chunks.clone()));
                     chunks
                 }
             };
-            // A client that went away needs no answer.
             let _ = scrape.reply.send(chunks);
         }
     }
@@ -257,11 +336,11 @@ impl Agent {
                 self.left_out.remove(&file);
                 self.running.retain(|running| running.file != file);
             }
-            Change::Refused(file) => {
+            Change::Refused { file, fault } => {
                 self.reload_failures += 1;
                 match self.running.iter_mut().find(|running| running.file == file) {
                     Some(running) => running.is_current = false,
-                    None => drop(self.left_out.insert(file)),
+                    None => drop(self.left_out.insert(file, fault)),
                 }
             }
             Change::Current(file) => {
@@ -330,20 +409,15 @@ impl Agent {
     fn print(&mut self, format: Format) -> Vec<Bytes> {
         self.clock.start();
         let mut chunks = self.chunks.begin();
-        let style = Style { syntax: syntax(format), integers: Integers::Exact };
-        let mut writer = Writer::new(style, &mut chunks);
-        let printed = self
-            .running
-            .iter()
-            .filter_map(Running::ready_table)
-            .try_for_each(|table| writer.table(&self.namespace, table));
         let own = self.own.openmetrics(self.report());
-        let own = match style.syntax {
-            Syntax::Text004 => text_from_openmetrics(&own),
-            Syntax::OpenMetrics => own.trim_end_matches("# EOF\n").to_owned(),
+        let printed = match format {
+            Format::Protobuf => self.encode(&own, &mut chunks),
+            Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
+            Format::OpenMetrics100 | Format::OpenMetrics001 => {
+                self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
+            }
         };
-        let finished = printed.and_then(|()| writer.verbatim(own.as_bytes())).and_then(|()| writer.finish());
-        if let Err(fault) = finished {
+        if let Err(fault) = printed {
             error!("printing into memory failed: {fault}");
         }
         self.clock.lap(Stage::Print);
@@ -352,15 +426,38 @@ impl Agent {
         chunks
     }
 
+    /// The plugins' families, then the host's own, as text.
+    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
+        self.tables().try_for_each(|table| writer.table(&self.namespace, table))?;
+        writer.verbatim(own.as_bytes())?;
+        writer.finish()
+    }
+
+    /// The same as protobuf.
+    fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut messages = Messages::new(out);
+        self.tables().try_for_each(|table| messages.table(&self.namespace, table))?;
+        messages.openmetrics(own)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.running.iter().filter_map(Running::ready_table)
+    }
+
     fn report(&self) -> Report {
-        let left_out =
-            self.left_out.iter().map(|file| PackageReport { name: folder_name(file), ..PackageReport::default() });
+        let left_out = self.left_out.iter().map(|(file, fault)| PackageReport {
+            name: folder_name(file),
+            fault: fault.clone(),
+            ..PackageReport::default()
+        });
         Report {
-            version: env!("CARGO_PKG_VERSION"),
+            version: telemetry::build::VERSION,
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
             scrapes: self.scrapes,
             stages: self.clock.spent(),
             collect_seconds: self.collect_time.as_secs_f64(),
+            scrape_seconds: self.scrape_time.as_secs_f64(),
             exposition_bytes: self.exposition_bytes,
             lookup_names: self.lookups.len() as u64,
             dropped_log_lines: dropped_log_lines(),
@@ -368,14 +465,7 @@ impl Agent {
             reload_failures: self.reload_failures,
             decode_bounds: &DECODE_BOUNDS,
             states: State::ALL.map(State::name).to_vec(),
+            process: Process::now(),
         }
-    }
-}
-
-fn syntax(format: Format) -> Syntax {
-    match format {
-        Format::OpenMetrics100 | Format::OpenMetrics001 => Syntax::OpenMetrics,
-        // The server does not offer protobuf, so nobody asks for it.
-        Format::Text004 | Format::Protobuf => Syntax::Text004,
     }
 }

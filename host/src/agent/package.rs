@@ -43,6 +43,8 @@ pub(super) struct Running {
     compile_time: Duration,
     /// Whether it is the version that its files are now.
     pub(super) is_current: bool,
+    /// When the maps were read last, or created; in seconds since 1970.
+    read_at: f64,
 }
 
 /// What became of a map's reads.
@@ -123,6 +125,7 @@ impl Running {
             limits: package.limits,
             compile_time,
             is_current: true,
+            read_at: now(),
         })
     }
 
@@ -174,6 +177,9 @@ impl Running {
     /// Reads the maps and counts what has labels; as much of it as can be done `until` then. No guest runs.
     pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
         self.table.begin();
+        // What is new now has counted from 0 since the last read.
+        self.table.new_since(self.read_at);
+        self.read_at = now();
         self.is_ready = self.read(until);
         clock.lap(Stage::Read);
         for view in 0..self.sources.len() {
@@ -255,6 +261,7 @@ impl Running {
         PackageReport {
             name: self.name.clone(),
             is_up: matches!(state, State::Admitted | State::Running),
+            fault: String::new(),
             state: Some(state.name()),
             version: self.version.clone(),
             digest: self.digest.to_string(),
@@ -299,6 +306,10 @@ impl Running {
     }
 }
 
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// The name of a package's folder, which stands for a package that could not be read.
 pub(super) fn folder_name(file: &Path) -> String {
     let folder = file.parent().and_then(Path::file_name);
@@ -310,6 +321,8 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
         let statistics = loaded.run_statistics(name)?;
         Some(ProgramReport {
             name: name.clone(),
+            id: statistics.id,
+            tag: statistics.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
             run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
             runs: statistics.runs,
             recursion_misses: statistics.recursion_misses,

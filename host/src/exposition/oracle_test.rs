@@ -12,14 +12,14 @@ use prometheus_client::registry::{Registry, Unit};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-use super::{Integers, Style, Syntax, Writer};
+use super::{Created, Integers, Style, Syntax, Writer};
 use crate::series::schema::*;
 use crate::series::{Answer, Table, TableLimits};
 use crate::snapshot::{Keys, Snapshot};
 
 /// One random family: what is in it, by label values.
 #[derive(Debug, Clone)]
-struct Sample {
+pub(super) struct Sample {
     kind: u8,
     unit: bool,
     labels: usize,
@@ -33,6 +33,10 @@ impl Sample {
     fn name(&self, index: usize) -> String {
         let unit = if self.unit { "_seconds" } else { "" };
         format!("family{index}{unit}{}", if self.kind == 0 { "_total" } else { "" })
+    }
+
+    pub(super) fn unit(&self) -> &'static str {
+        if self.unit { "seconds" } else { "" }
     }
 
     /// A schema of one hash map whose key is the row's number.
@@ -68,7 +72,11 @@ impl Sample {
         Schema { families: vec![family], views: vec![view] }
     }
 
-    fn table(&self, index: usize) -> Table {
+    pub(super) fn table(&self, index: usize) -> Table {
+        self.table_since(index, 0.0)
+    }
+
+    fn table_since(&self, index: usize, since: f64) -> Table {
         let mut table = Table::new(Arc::new(self.schema(index)), TableLimits::default());
         let numbers =
             |(_, numbers): &(Vec<String>, Vec<u32>)| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
@@ -81,6 +89,7 @@ impl Sample {
             complete: true,
         };
         table.begin();
+        table.new_since(since);
         table.observe(0, &snapshot).unwrap();
         for id in table.unseen(0).to_vec() {
             let row = u32::from_le_bytes(table.identity_bytes(0, id).try_into().unwrap());
@@ -158,9 +167,9 @@ fn le_first(line: &str) -> String {
     parts.unwrap_or_else(|| line.to_owned())
 }
 
-fn ours(tables: &[Table], syntax: Syntax) -> String {
+pub(super) fn ours(tables: &[Table], syntax: Syntax) -> String {
     let mut out = Vec::new();
-    let mut writer = Writer::new(Style { syntax, integers: Integers::Exact }, &mut out);
+    let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: Created::LeftOut }, &mut out);
     for table in tables {
         writer.table("", table).unwrap();
     }
@@ -168,7 +177,7 @@ fn ours(tables: &[Table], syntax: Syntax) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn samples() -> impl Strategy<Value = Vec<Sample>> {
+pub(super) fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let value = prop_oneof!["[a-z]{0,6}", "[\\\\\"\n a-zλ\r]{0,8}"];
     // Numbers that both write without an exponent, when divided by a thousand too.
     let series = move |labels| {
@@ -241,16 +250,51 @@ fn counters_help_and_namespace() {
         writer.finish().unwrap();
         String::from_utf8(out).unwrap()
     };
-    let text = print(Style { syntax: Syntax::Text004, integers: Integers::AsGoFloat }, "ebpf_exporter", &table);
+    let text = print(
+        Style { syntax: Syntax::Text004, integers: Integers::AsGoFloat, created: Created::LeftOut },
+        "ebpf_exporter",
+        &table,
+    );
     assert!(
         text.contains("# TYPE ebpf_exporter_family0_total counter\nebpf_exporter_family0_total 1.287408e+06\n"),
         "{text}"
     );
     assert!(text.ends_with("# TYPE up gauge\nup 1\n"), "{text}");
-    let text = print(Style { syntax: Syntax::OpenMetrics, integers: Integers::Exact }, "ns", &table);
+    let text = print(
+        Style { syntax: Syntax::OpenMetrics, integers: Integers::Exact, created: Created::LeftOut },
+        "ns",
+        &table,
+    );
     assert!(text.contains("# TYPE ns_family0 counter\nns_family0_total 1287408\n"), "{text}");
     assert!(text.ends_with("# TYPE up gauge\nup 1\n# EOF\n"), "{text}");
     // A family without series leaves no trace.
     let empty = Table::new(Arc::new(schema), TableLimits::default());
     assert_eq!(ours(&[empty], Syntax::Text004), "");
+}
+
+#[test]
+fn creation_is_told_to_who_asks_for_it() {
+    let sample = |kind| Sample {
+        kind,
+        unit: false,
+        labels: 1,
+        scaled: false,
+        series: vec![(vec!["v".into()], vec![1, 2, 3, 4, 5])],
+    };
+    let print = |table: &Table, syntax| {
+        let mut out = Vec::new();
+        let style = Style { syntax, integers: Integers::Exact, created: Created::Printed };
+        let mut writer = Writer::new(style, &mut out);
+        writer.table("", table).unwrap();
+        writer.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    for (kind, line) in [(0, Some("_created")), (1, None), (2, Some("_created"))] {
+        let text = print(&sample(kind).table_since(0, 1_763_819_000.25), Syntax::OpenMetrics);
+        let expected = line.map(|suffix| format!("\nfamily0{suffix}{{l0=\"v\"}} 1.76381900025e+09\n# EOF\n"));
+        assert_eq!(text.contains("_created"), expected.is_some(), "{text}");
+        assert!(expected.is_none_or(|line| text.ends_with(&line)), "{text}");
+    }
+    let text = print(&sample(0).table_since(0, 1_763_819_000.25), Syntax::Text004);
+    assert!(!text.contains("_created"), "text 0.0.4 has no such thing: {text}");
 }

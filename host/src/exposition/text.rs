@@ -29,11 +29,19 @@ pub enum Integers {
     AsGoFloat,
 }
 
+/// Whether OpenMetrics has `_created`, the time at which a counter or histogram began: a series more for each, so only if asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    LeftOut,
+    Printed,
+}
+
 /// What the text looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     pub syntax: Syntax,
     pub integers: Integers,
+    pub created: Created,
 }
 
 /// Text that is written out once it is this long.
@@ -84,14 +92,36 @@ impl<'w> Writer<'w> {
         };
         self.heading(base, family);
         let scale = Scale::new(family.times, family.per);
-        match (series.layout(), &family.kind) {
+        self.values(&name, base, scale, series)?;
+        if (self.style.syntax, self.style.created) == (Syntax::OpenMetrics, Created::Printed)
+            && !matches!(family.kind, Kind::Gauge(_))
+        {
+            self.created(base, series)?;
+        }
+        Ok(())
+    }
+
+    fn values(&mut self, name: &str, base: &str, scale: Scale, series: FamilySeries<'_>) -> io::Result<()> {
+        match (series.layout(), &series.family().kind) {
             (Layout::Single(sign), Kind::Counter) if self.style.syntax == Syntax::OpenMetrics => {
                 self.numbers(&format!("{base}_total"), *sign, scale, series)
             }
-            (Layout::Single(sign), _) => self.numbers(&name, *sign, scale, series),
-            (layout, Kind::Histogram(bounds)) => self.histograms(&name, layout, bounds, scale, series),
+            (Layout::Single(sign), _) => self.numbers(name, *sign, scale, series),
+            (layout, Kind::Histogram(bounds)) => self.histograms(name, layout, bounds, scale, series),
             (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
         }
+    }
+
+    /// When each series began; one that nobody knows it of has no line.
+    fn created(&mut self, base: &str, series: FamilySeries<'_>) -> io::Result<()> {
+        let name = format!("{base}_created");
+        for ((block, _), born) in series.iter().zip(series.born()).filter(|(_, born)| *born > 0.0) {
+            self.name_and_labels(name.as_bytes(), block);
+            self.float(born);
+            self.text.push(b'\n');
+            self.flush_if_full()?;
+        }
+        Ok(())
     }
 
     fn heading(&mut self, name: &str, family: &Family) {

@@ -8,6 +8,7 @@ mod btf;
 mod load;
 mod object;
 mod read;
+mod statistics;
 mod syscall;
 
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use std::sync::OnceLock;
 pub use load::{LoadError, Loaded, load};
 pub use object::{MapShape, ObjectError, ObjectFile};
 pub use read::MapReader;
+pub use statistics::{StatisticsOn, switch_on_statistics};
 pub use syscall::RunStatistics;
 
 /// What the running kernel says of itself, read once and when first needed.

@@ -151,9 +151,12 @@ fn found(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// What the kernel says of a program's runs; the first three stay 0 until statistics are switched on.
+/// What the kernel says of a program and its runs; time and count stay 0 until statistics are switched on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunStatistics {
+    pub id: u32,
+    /// A digest of the instructions.
+    pub tag: [u8; 8],
     pub run_time_ns: u64,
     pub runs: u64,
     /// Runs left out because the program was running on that CPU already.
@@ -162,7 +165,9 @@ pub struct RunStatistics {
 
 /// Reads a program's run statistics from its `bpf_prog_info`.
 pub(super) fn run_statistics(program: BorrowedFd<'_>) -> io::Result<RunStatistics> {
-    // Of `struct bpf_prog_info` in linux/bpf.h: run_time_ns, run_cnt and recursion_misses (5.12) at these bytes.
+    // Of `struct bpf_prog_info` in linux/bpf.h: id and tag, and run_time_ns, run_cnt and recursion_misses (5.12) at these bytes.
+    const ID: usize = 4;
+    const TAG: usize = 8;
     const RUN_TIME_NS: usize = 192;
     const INFO_BYTES: usize = 232;
     let mut info = [0u8; INFO_BYTES];
@@ -172,6 +177,8 @@ pub(super) fn run_statistics(program: BorrowedFd<'_>) -> io::Result<RunStatistic
     unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
     let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| info[at + i]));
     Ok(RunStatistics {
+        id: u32::from_le_bytes(std::array::from_fn(|i| info[ID + i])),
+        tag: std::array::from_fn(|i| info[TAG + i]),
         run_time_ns: number(RUN_TIME_NS),
         runs: number(RUN_TIME_NS + 8),
         recursion_misses: number(RUN_TIME_NS + 16),

@@ -153,7 +153,7 @@ impl Place {
         Self { file: file.to_owned(), message, at: None }
     }
 
-    fn of(file: &Path, text: &str, error: &serde_yaml::Error) -> Self {
+    pub(crate) fn of(file: &Path, text: &str, error: &serde_yaml::Error) -> Self {
         let Some(location) = error.location() else {
             return Self::whole(file, error.to_string());
         };

@@ -371,10 +371,13 @@ fn native_slots(
     require((1..=65_536).contains(&count), place, format!("{count} native buckets"), "1 to 65536")?;
     check_run(place, slots.offset as usize, 8, count + 2, value_size)?;
     let width = 2f64.powi(-i32::from(schema));
+    let ends = [f64::from(first) - 1.0, f64::from(first) + count as f64 - 1.0].map(|index| (index * width).exp2());
+    let found = format!("native buckets from {} to {}", ends[0], ends[1]);
+    require(ends[0].is_normal() && ends[1].is_finite(), place, found, "ends that are numbers above 0")?;
     for bound in bounds(family) {
         let index = bound.log2() / width;
         let is_end = (index - index.round()).abs() < 1e-6
-            && index.round() >= f64::from(first)
+            && index.round() >= f64::from(first) - 1.0
             && index.round() < f64::from(first) + count as f64;
         require(is_end, place, format!("the bound {bound}"), "bounds that are ends of its native buckets")?;
     }

@@ -18,6 +18,10 @@ pub(super) struct FamilyTable {
     pub(super) width: usize,
     /// `width` raw numbers a slot.
     pub(super) cells: Vec<u64>,
+    /// For each slot, when its series was surely 0; in seconds since 1970.
+    born: Vec<f64>,
+    /// That of series which begin now.
+    pub(super) since: f64,
     blocks: Blocks,
     by_block: HashTable<u32>,
     hasher: RandomState,
@@ -35,6 +39,8 @@ impl FamilyTable {
             layout,
             width,
             cells: Vec::new(),
+            born: Vec::new(),
+            since: 0.0,
             blocks: Blocks::default(),
             by_block: HashTable::new(),
             hasher: RandomState::default(),
@@ -56,8 +62,10 @@ impl FamilyTable {
         self.blocks.set(slot, block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
+            self.born.push(0.0);
             self.cells.resize(self.cells.len() + self.width, 0);
         }
+        self.born[slot as usize] = self.since;
         let (blocks, hasher) = (&self.blocks, &self.hasher);
         self.by_block.insert_unique(hashed, slot, |&slot| hash(hasher, blocks.get(slot)));
         slot
@@ -152,6 +160,12 @@ impl<'a> FamilySeries<'a> {
     /// What the cells of each series mean.
     pub fn layout(&self) -> &'a Layout {
         &self.table.layout
+    }
+
+    /// When each series of `iter`, in its order, was surely 0: seconds since 1970; 0: nobody said.
+    pub fn born(&self) -> impl Iterator<Item = f64> + use<'a> {
+        let table = self.table;
+        table.feeders.iter().zip(&table.born).filter(|(feeders, _)| **feeders > 0).map(|(_, born)| *born)
     }
 
     /// Each series that something feeds: its label block, escaped, without braces, and its raw cells.

@@ -66,6 +66,11 @@ impl Table {
         }
     }
 
+    /// Series that begin from now on are new since then, in seconds since 1970: the source's first read, or the last one.
+    pub fn new_since(&mut self, seconds: f64) {
+        self.families.tables.iter_mut().for_each(|family| family.since = seconds);
+    }
+
     /// Asks anew about the identities that `changed` picks; until an answer comes their labels stand. To be called
     /// before `observe`, so that what gets its first labels is counted in the same scrape.
     pub fn ask_again(&mut self, view: usize, changed: impl FnMut(&[u8]) -> bool) {

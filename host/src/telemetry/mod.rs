@@ -2,8 +2,10 @@
 //!
 //! It is told everything and asks nobody, so that every stage may use it.
 
+pub mod build;
 mod lines;
 mod own;
+mod process;
 mod stages;
 mod text;
 
@@ -13,6 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{MapReport, OwnMetrics, PackageReport, ProgramReport, Report};
+pub use process::Process;
 pub use stages::{Stage, StageClock};
 pub use text::from_openmetrics as text_from_openmetrics;
 
@@ -39,7 +42,17 @@ pub fn start_log(form: LogForm, least: LevelFilter) {
 
 /// Whether a name without the namespace `ebhost` is one of the host's own, or kept for one.
 pub fn is_own(name: &str) -> bool {
-    const KEPT: [&str; 9] =
-        ["build_info", "scrape", "collect_", "exposition_", "lookup_", "plugin_", "program_", "map_", "perf_event_"];
+    const KEPT: [&str; 10] = [
+        "build_info",
+        "ready",
+        "scrape",
+        "collect_",
+        "exposition_",
+        "lookup_",
+        "plugin_",
+        "program_",
+        "map_",
+        "perf_event_",
+    ];
     KEPT.iter().any(|kept| name.starts_with(kept))
 }

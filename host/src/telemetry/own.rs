@@ -16,10 +16,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::Stage;
+use serde::Serialize;
+
+use super::{Process, Stage};
 
 /// All that the host says of itself at one scrape.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     pub version: &'static str,
     pub packages: Vec<PackageReport>,
@@ -28,7 +30,9 @@ pub struct Report {
     pub stages: [Duration; Stage::ALL.len()],
     /// Of reading, labelling and counting in the last scrape.
     pub collect_seconds: f64,
-    /// Bytes of the plugins' families in the last scrape.
+    /// Of all of the last scrape, printing included.
+    pub scrape_seconds: f64,
+    /// Bytes of the last scrape's answer, before compression.
     pub exposition_bytes: u64,
     pub lookup_names: u64,
     pub dropped_log_lines: u64,
@@ -38,10 +42,11 @@ pub struct Report {
     pub decode_bounds: &'static [f64],
     /// What `PackageReport::state` can be.
     pub states: Vec<&'static str>,
+    pub process: Process,
 }
 
 /// One package's part.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct PackageReport {
     pub name: String,
     pub is_up: bool,
@@ -52,6 +57,8 @@ pub struct PackageReport {
     pub digest: String,
     /// Whether its files as they are now are those that run.
     pub is_current: bool,
+    /// Why it is left out; empty: it is not.
+    pub fault: String,
     pub series: u64,
     pub series_limit: u64,
     pub folded: u64,
@@ -77,16 +84,20 @@ pub struct PackageReport {
 }
 
 /// One attached program.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ProgramReport {
     pub name: String,
+    /// The kernel's number of it.
+    pub id: u32,
+    /// The digest of its instructions, in hexadecimal digits, as bpftool shows it.
+    pub tag: String,
     pub run_seconds: f64,
     pub runs: u64,
     pub recursion_misses: u64,
 }
 
 /// One map that is read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct MapReport {
     pub name: String,
     pub entries: u64,
@@ -105,8 +116,9 @@ pub struct OwnMetrics {
 impl OwnMetrics {
     pub fn new() -> Self {
         let report = Arc::new(Mutex::new(Report::default()));
-        let mut registry = Registry::with_prefix("ebhost");
-        registry.register_collector(Box::new(Reported(report.clone())));
+        let mut registry = Registry::default();
+        registry.sub_registry_with_prefix("ebhost").register_collector(Box::new(Reported(report.clone())));
+        registry.register_collector(Box::new(ReportedProcess(report.clone())));
         Self { registry, report }
     }
 
@@ -143,15 +155,45 @@ impl Collector for Reported {
     }
 }
 
+/// Under the names that every client library gives them, so without our prefix.
+#[derive(Debug)]
+struct ReportedProcess(Arc<Mutex<Report>>);
+
+impl Collector for ReportedProcess {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let process = self.0.lock().unwrap_or_else(PoisonError::into_inner).process;
+        let families = &mut Families(&mut encoder);
+        let one = |value: u64| [(vec![], value)];
+        let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
+        families.counter("process_cpu", "User and system CPU time.", seconds, [(vec![], process.cpu_seconds)])?;
+        families.gauge("process_resident_memory", "Memory in RAM.", bytes, one(process.resident_bytes))?;
+        families.gauge("process_virtual_memory", "Address space in use.", bytes, one(process.virtual_bytes))?;
+        families.gauge("process_open_fds", "Open file descriptors.", None, one(process.open_fds))?;
+        families.gauge("process_max_fds", "File descriptors that may be open.", None, one(process.max_fds))?;
+        families.gauge("process_threads", "Threads.", None, one(process.threads))?;
+        let help = "Start of the process, in seconds since 1970.";
+        families.gauge("process_start_time", help, seconds, [(vec![], process.start_seconds)])
+    }
+}
+
 fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
-    families.gauge("build_info", "The running version.", None, [(vec![("version", report.version)], 1u64)])?;
+    let build = vec![
+        ("version", report.version),
+        ("revision", super::build::REVISION),
+        ("rustc", super::build::RUSTC),
+        ("arch", std::env::consts::ARCH),
+    ];
+    families.gauge("build_info", "The running version.", None, [(build, 1u64)])?;
+    families.gauge("ready", "1 once every package is attached or left out.", None, [(vec![], 1u64)])?;
     families.counter("scrapes", "Scrapes answered.", None, [(vec![], report.scrapes)])?;
     let help = "Time of the last reading, labelling and counting.";
     families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], report.collect_seconds)])?;
+    let help = "Time of the last scrape, from its turn to its answer.";
+    families.gauge("scrape_duration", help, Some(&Unit::Seconds), [(vec![], report.scrape_seconds)])?;
     let stages = Stage::ALL.iter().zip(report.stages);
     let stages = stages.map(|(stage, spent)| (vec![("stage", stage.name())], spent.as_secs_f64()));
     families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
-    let help = "Size of the plugins' families in the last scrape, before compression.";
+    let help = "Size of the last scrape's answer, before compression.";
     families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], report.exposition_bytes)])?;
     families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])?;
     let help = "Log lines lost because nobody read standard error.";
@@ -259,6 +301,13 @@ fn programs(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt:
                 .map(|program| (vec![("plugin", package.name.as_str()), ("program", program.name.as_str())], program))
         })
     };
+    let ids: Vec<_> = all().map(|(_, program)| program.id.to_string()).collect();
+    let info = all().zip(&ids).map(|((mut labels, program), id)| {
+        labels.extend([("id", id.as_str()), ("tag", program.tag.as_str())]);
+        (labels, 1u64)
+    });
+    let help = "The kernel's number of a program, and the digest of its instructions.";
+    families.gauge("program_info", help, None, info)?;
     families.gauge("program_attached", "1 for an attached program.", None, all().map(|(labels, _)| (labels, 1u64)))?;
     let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
     let seconds = all().map(|(labels, program)| (labels, program.run_seconds));
@@ -370,7 +419,7 @@ mod tests {
             ..Report::default()
         });
         for line in [
-            "ebhost_build_info{version=\"0.1.0\"} 1\n",
+            "ebhost_build_info{version=\"0.1.0\",revision=\"",
             "ebhost_scrapes_total 3\n",
             "# TYPE ebhost_plugin_decode_duration_seconds histogram\n",
             "ebhost_plugin_decode_duration_seconds_sum{plugin=\"biolatency\"} 0.25\n",

@@ -7,12 +7,20 @@ mod names;
 
 use ebhost_plugin::table::BLOCK_DEVICE;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, Manifest, Name, Names, Plugin, Reading, Refusal, View, exp2, key, layout, member, number,
-    row, slots, value_at,
+    Answer, Family, FamilyId, Layout, Manifest, Name, Names, Plugin, Reading, Refusal, View, exp2, key, layout, member,
+    native_slots, number, row, slots, value_at,
 };
 
 /// Bounds from 1 µs to 134 s; BPF has one slot more.
 const BOUNDS: core::ops::RangeInclusive<i32> = 0..=27;
+
+/// The classic bounds beside native buckets: powers of two of a second, for those are ends of native buckets, where powers of
+/// two of a microsecond are 4.9 % beside them. From 0.95 µs, as long as the others.
+const NATIVE_BOUNDS: core::ops::RangeInclusive<i32> = -20..=7;
+
+/// As `bpf/native.h` has them: eight to an octave, the first one ends 2^(1/8) above 2^-20 s.
+const NATIVE_SCHEMA: i8 = 3;
+const NATIVE_FIRST: i32 = -159;
 
 layout! {
     /// Whose a bank is: `union identity`.
@@ -35,12 +43,26 @@ layout! {
     }
 }
 
+layout! {
+    /// `struct native_bank`.
+    struct NativeBank: 1960 bytes {
+        owner: Owner,
+        sum_ns: u64,
+        slots: [u64; 242],
+        claims: u32,
+        unused: u32,
+    }
+}
+
 /// The package's `config`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Adds the label `flags`. The BPF side needs its global `targ_per_flag` as well.
     per_flag: bool,
+    /// Native buckets, schema 3, and classic bounds at powers of two of a second. The BPF side needs its global `targ_native`
+    /// as well.
+    native: bool,
     /// Only disks of these names; empty: all.
     disks: Vec<String>,
 }
@@ -61,8 +83,9 @@ impl Plugin for Biolatency {
 
     fn describe(&self) -> Manifest<Self> {
         let mut manifest = Manifest::new();
+        let bounds = if self.config.native { exp2(NATIVE_BOUNDS) } else { exp2(BOUNDS).per(1e6) };
         let latency = manifest.family(
-            Family::histogram("bio_latency_seconds", exp2(BOUNDS).per(1e6))
+            Family::histogram("bio_latency_seconds", bounds)
                 .help("Time that block requests took, from their issue to the driver to their completion.")
                 .unit("seconds")
                 .per(1e9)
@@ -83,10 +106,23 @@ impl Plugin for Biolatency {
 
 impl Biolatency {
     fn banks(&self, latency: FamilyId) -> Reading<Self> {
-        let view = View::table::<u32, Bank>("banks")
-            .identity(value_at(member!(Bank.owner)))
-            .lookup(BLOCK_DEVICE, value_at(member!(Bank.owner.device)))
-            .feed(latency, slots(member!(Bank.slots)).sum(member!(Bank.sum_ns)));
+        if self.config.native {
+            let slots = native_slots(member!(NativeBank.slots), NATIVE_SCHEMA, NATIVE_FIRST);
+            let view = View::table::<u32, NativeBank>("native_banks")
+                .identity(value_at(member!(NativeBank.owner)))
+                .lookup(BLOCK_DEVICE, value_at(member!(NativeBank.owner.device)))
+                .feed(latency, slots.sum(member!(NativeBank.sum_ns)));
+            self.labelled(view)
+        } else {
+            let view = View::table::<u32, Bank>("banks")
+                .identity(value_at(member!(Bank.owner)))
+                .lookup(BLOCK_DEVICE, value_at(member!(Bank.owner.device)))
+                .feed(latency, slots(member!(Bank.slots)).sum(member!(Bank.sum_ns)));
+            self.labelled(view)
+        }
+    }
+
+    fn labelled<B: Layout>(&self, view: View<u32, B, Owner>) -> Reading<Self> {
         if self.config.per_flag { view.rows(Self::by_flags) } else { view.rows(Self::by_operation) }
     }
 

@@ -38,6 +38,23 @@ fn bounds_are_powers_of_two_of_a_microsecond_in_seconds() {
 }
 
 #[test]
+fn native_buckets_have_classic_bounds_at_their_ends() {
+    let plugin = plugin(r#"{"native": true}"#);
+    let Kind::Histogram(bounds) = &plugin.family("bio_latency_seconds").kind else { panic!("expected a histogram") };
+    assert_eq!((bounds.len(), bounds[0], bounds[20], bounds[27]), (28, 9.5367431640625e-7, 1.0, 128.0));
+    let view = &plugin.manifest().views[plugin.view("native_banks") as usize];
+    assert_eq!((view.key_size, view.value_size, view.columns), (4, 1960, 2));
+    let slots = format!("{:?}", view.series[0].value);
+    assert!(
+        slots.contains("offset: 16, schema: 3, first: -159, count: 240") && slots.contains("offset: 8, size: 8"),
+        "{slots}"
+    );
+    assert!(plugin.manifest().views.iter().all(|view| view.source != "banks"), "nothing is counted there");
+    let row = plugin.decode(plugin.view("native_banks"), &[(&owner(8 << 20, 1, 1, 0), &[Some("sda")])]).remove(0);
+    assert_eq!(row, labels(&["sda", "write"]));
+}
+
+#[test]
 fn the_manifest_reads_the_maps_that_bpf_writes() {
     let plugin = plugin("{}");
     let view = &plugin.manifest().views[plugin.view("banks") as usize];
@@ -94,7 +111,10 @@ fn lost_requests_have_their_reason() {
 #[test]
 fn a_misspelt_key_refuses_the_package_by_its_name() {
     let refusal = Harness::<Biolatency>::new(r#"{"per_flags": true}"#).err();
-    assert_eq!(refusal.as_deref(), Some("config: unknown field `per_flags`, expected `per_flag` or `disks`"));
+    assert_eq!(
+        refusal.as_deref(),
+        Some("config: unknown field `per_flags`, expected one of `per_flag`, `native`, `disks`")
+    );
     let refusal = Harness::<Biolatency>::new(r#"{"disks": "sda"}"#).err();
     assert_eq!(refusal.as_deref(), Some("config: invalid type: string \"sda\", expected a sequence"));
 }

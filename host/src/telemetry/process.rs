@@ -1,0 +1,78 @@
+//! The process itself, from /proc: the metrics that every Prometheus client library has, under their usual names.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+use serde::Serialize;
+
+/// What the kernel says of this process; 0 where it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Process {
+    pub cpu_seconds: f64,
+    pub resident_bytes: u64,
+    pub virtual_bytes: u64,
+    pub open_fds: u64,
+    pub max_fds: u64,
+    /// Since 1970.
+    pub start_seconds: f64,
+    pub threads: u64,
+}
+
+/// Clock ticks a second in /proc, of every architecture that Linux' BPF runs on.
+const TICKS: f64 = 100.0;
+
+impl Process {
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let fields = fields(&stat);
+        let field =
+            |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            cpu_seconds: (field(14) + field(15)) as f64 / TICKS,
+            resident_bytes: kibibytes(&status, "VmRSS:") << 10,
+            virtual_bytes: field(23),
+            // One of them is the folder that is being read.
+            open_fds: fs::read_dir("/proc/self/fd").map_or(0, |all| all.count() as u64).saturating_sub(1),
+            max_fds: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+            start_seconds: boot_seconds() + field(22) as f64 / TICKS,
+            threads: field(20),
+        }
+    }
+}
+
+/// The fields of /proc/self/stat from the third on: the second, a name in brackets, may have anything in it.
+fn fields(stat: &str) -> Vec<&str> {
+    stat.rsplit_once(')').map_or_else(Vec::new, |(_, rest)| rest.split_whitespace().collect())
+}
+
+fn kibibytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+fn boot_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "));
+    line.and_then(|seconds| seconds.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn it_tells_of_this_process() {
+        let process = Process::now();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        assert!(process.start_seconds > now - 3600.0 && process.start_seconds < now + 2.0, "{process:?}");
+        assert!(process.resident_bytes > 1 << 20 && process.virtual_bytes > process.resident_bytes, "{process:?}");
+        assert!(process.open_fds >= 3 && process.max_fds > process.open_fds && process.threads >= 1, "{process:?}");
+    }
+
+    #[test]
+    fn a_name_with_brackets_moves_no_field() {
+        assert_eq!(fields("1 (a) b)) R 2 3"), ["R", "2", "3"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! TLS, certificates, users and headers, from curl.
+
+use std::{fs, path::Path, process::Command, thread, time::Duration};
+
+use ebhost_tests::{Folder, Start, committed, needs, output};
+
+use crate::{curl, status};
+
+/// bcrypt of `secret`.
+const HASH: &str = "$2b$06$abcdefghijklmnopqrstuuxLa0AkDDSrQ9VwNnETzOsObiucpMYgC";
+
+fn openssl(folder: &Path, args: &str) {
+    output(Command::new("openssl").current_dir(folder).args(args.split(' ')).stderr(std::process::Stdio::null()));
+}
+
+/// A CA with a server's certificate and a client's, and a stranger's that signed itself.
+fn certificates() -> Folder {
+    let folder = Folder::new();
+    let path = folder.path();
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    openssl(path, &format!("{new} -subj /CN=ca -keyout ca.key -out ca.pem"));
+    openssl(path, &format!("{new} -subj /CN=stranger -keyout stranger.key -out stranger.pem"));
+    // What a CA signs must not be a CA, and must be of version 3: both by an extension.
+    fs::write(path.join("ext"), "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n").expect("our own folder");
+    for name in ["server", "client"] {
+        let request = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(path, &format!("{request} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+        let sign = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext";
+        openssl(path, &format!("{sign} -in {name}.csr -out {name}.pem"));
+    }
+    folder
+}
+
+fn write(folder: &Folder, text: &str) -> String {
+    let file = folder.path().join("web.yml");
+    fs::write(&file, text).expect("our own folder");
+    file.display().to_string()
+}
+
+#[test]
+fn tls_with_client_certificates() {
+    needs!(Root, Tool("curl"), Tool("openssl"));
+    let folder = certificates();
+    let file = write(
+        &folder,
+        "tls_server_config: { cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem, \
+         client_auth_type: RequireAndVerifyClientCert }\n",
+    );
+    let host = Start::with(&committed()).args(&["--web.config.file", &file]).listening();
+    let url = format!("https://{}/metrics", host.address());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (ca, client, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
+    let good = ["--cacert", &ca, "--cert", &client, "--key", &key, &url];
+    let (code, body) = curl(&good);
+    assert_eq!(code, 0, "{}", host.log().text());
+    assert!(body.contains("ebhost_build_info{"), "{body}");
+    for version in ["1.2", "1.3"] {
+        assert_eq!(status(&[&["--tls-max", version][..], &good].concat()), 200, "TLS {version}");
+    }
+    // None, a stranger's, plain HTTP, an old TLS: no answer.
+    assert_eq!(status(&["--cacert", &ca, &url]), 0);
+    assert_eq!(status(&["--cacert", &ca, "--cert", &at("stranger.pem"), "--key", &at("stranger.key"), &url]), 0);
+    assert_eq!(status(&[&url.replace("https", "http")]), 0);
+    assert_eq!(status(&[&["--tls-max", "1.1"][..], &good].concat()), 0);
+    assert_eq!(status(&good), 200, "and who may come in still comes in");
+    host.stop();
+}
+
+#[test]
+fn users_have_passwords_and_every_answer_has_the_headers() {
+    needs!(Root, Tool("curl"));
+    let folder = Folder::new();
+    let text = format!(
+        "basic_auth_users: {{ ada: {HASH} }}\nhttp_server_config: {{ headers: {{ X-Frame-Options: deny }} }}\n"
+    );
+    let file = write(&folder, &text);
+    let host = Start::with(&committed()).args(&["--web.config.file", &file]).listening();
+    let url = format!("http://{}/metrics", host.address());
+    for (user, expected) in
+        [("ada:secret", 200), ("ada:secret", 200), ("ada:wrong", 401), ("eve:secret", 401), (":", 401)]
+    {
+        assert_eq!(status(&["-u", user, &url]), expected, "{user}");
+    }
+    let (_, head) = curl(&["-i", &url]);
+    let head = head.to_lowercase();
+    assert!(head.starts_with("http/1.1 401 unauthorized\r\n"), "{head}");
+    assert!(head.contains("\r\nwww-authenticate: basic realm=\"ebhost\"\r\n"), "{head}");
+    assert!(head.contains("\r\nx-frame-options: deny\r\n"), "{head}");
+    assert_eq!(status(&[&url.replace("metrics", "-/healthy")]), 401, "every path is behind the password");
+
+    // The file is read again without a restart; one that has become bad changes nothing.
+    write(&folder, &text.replace("ada", "bea"));
+    thread::sleep(Duration::from_millis(1_200));
+    assert_eq!((status(&["-u", "bea:secret", &url]), status(&["-u", "ada:secret", &url])), (200, 401));
+    write(&folder, "basic_auth_users: [");
+    thread::sleep(Duration::from_millis(1_200));
+    assert_eq!((status(&["-u", "bea:secret", &url]), status(&[&url])), (200, 401));
+    host.terminate();
+    let log = host.wait().log;
+    let stays = |line: &&ebhost_tests::Line| line.text.contains("the web configuration stays as it was: ");
+    assert_eq!(log.lines().iter().filter(stays).count(), 1, "{}", log.text());
+    assert!(!log.text().contains("secret"), "a password is never logged: {}", log.text());
+}
+
+#[test]
+fn a_bad_file_ends_the_start() {
+    let folder = Folder::new();
+    let missing = folder.path().join("none.yml").display().to_string();
+    for (text, expected) in [
+        (None, "cannot be read: No such file"),
+        (Some("tls_server_config: { cert_file: none.pem, key_file: none.key }"), "none.pem: cannot be read"),
+        (Some("basic_auth_users: { ada: secret }"), "basic_auth_users.ada: found no bcrypt hash"),
+        (Some("basic_auth: {}"), "unknown field `basic_auth`"),
+    ] {
+        let file = text.map_or_else(|| missing.clone(), |text| write(&folder, text));
+        let ended = Start::with(&committed()).args(&["--web.config.file", &file]).ended();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
+        assert!(ended.log.text().contains(expected), "{expected}: {}", ended.log.text());
+    }
+}

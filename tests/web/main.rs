@@ -1,0 +1,23 @@
+//! The server as the outside meets it: real clients, hostile clients, native histograms in Debian's Prometheus, a service manager.
+
+mod access;
+mod flood;
+mod native;
+mod process;
+mod slots;
+mod sockets;
+mod status;
+
+use std::process::Command;
+
+/// What curl prints for `curl ARGS`, and its exit code.
+fn curl(args: &[&str]) -> (i32, String) {
+    let output = Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output().expect("curl starts");
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The status of an answer; 0: there was none.
+fn status(args: &[&str]) -> u16 {
+    let all = [&["-o", "/dev/null", "-w", "%{http_code}"], args].concat();
+    curl(&all).1.parse().unwrap_or(0)
+}

@@ -1,0 +1,158 @@
+//! Native histograms: what the kernel counted into native buckets is what Prometheus stores.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
+
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, Prometheus, get, needs, wait_until};
+use serde_json::Value;
+
+const FAMILY: &str = "ebhost_bio_latency_seconds";
+
+/// biolatency, counting into native buckets.
+fn native() -> Folder {
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "targ_native: false", "targ_native: true");
+    folder.amend("biolatency", "native: false", "native: true");
+    let (from, to) = ("{ banks: 128 per cpu, native_banks: 1 }", "{ banks: 1, native_banks: 128 per cpu }");
+    folder.amend("biolatency", from, to);
+    folder
+}
+
+fn labels(disk: &Disk) -> [(&str, &str); 2] {
+    [("device", disk.name()), ("operation", "read")]
+}
+
+/// Count, sum, and (lower, upper, count) of a native histogram.
+type Native = (f64, f64, Vec<(f64, f64, f64)>);
+
+fn stored(prometheus: &Prometheus, disk: &Disk) -> Option<Native> {
+    let query = format!("{FAMILY}%7Bdevice%3D%22{}%22%2Coperation%3D%22read%22%7D", disk.name());
+    let answer = prometheus.api(&format!("query?query={query}"));
+    let histogram = &answer["result"][0]["histogram"][1];
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
+    let bucket = |bucket: &Value| Some((number(&bucket[1])?, number(&bucket[2])?, number(&bucket[3])?));
+    let buckets = histogram["buckets"].as_array()?.iter().map(bucket).collect::<Option<_>>()?;
+    Some((number(&histogram["count"])?, number(&histogram["sum"])?, buckets))
+}
+
+#[test]
+fn prometheus_stores_every_native_bucket_as_it_was_counted() {
+    needs!(Root, Fuse, Tool("fio"), Tool("prometheus"));
+    let disk = Disk::delayed(Duration::from_micros(3_050));
+    let (folder, before) = (native(), disk.stat());
+    let host = Ebhost::start(folder.path());
+    let prometheus = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+    let reads = (disk.stat() - before).reads as f64;
+    let (count, sum, buckets) = wait_until("all reads in Prometheus", Duration::from_secs(30), || {
+        stored(&prometheus, &disk).filter(|(count, ..)| *count == reads)
+    });
+
+    let (served, _) = disk.at_rest(|| host.scrape());
+    let classic = served.histogram(FAMILY, &labels(&disk)).expect("the same family as text");
+    assert_eq!((count, sum), (classic.count as f64, classic.sum), "{buckets:?}");
+    assert_eq!(buckets.iter().map(|(.., count)| count).sum::<f64>(), count);
+    for (lower, upper, count) in &buckets {
+        let index = (upper.log2() * 8.0).round();
+        // Prometheus computes its bounds by a table and a shift; the last digit may differ.
+        let is = |found: f64, index: f64| (found / (index / 8.0).exp2() - 1.0).abs() < 1e-14;
+        assert!(is(*lower, index - 1.0) && is(*upper, index), "schema 3: {count} in ({lower}, {upper}]");
+        assert!(*upper > 0.00305, "{count} reads of 3.05 ms within {upper} s");
+    }
+    // What the two say of one bound is the same, at every bound.
+    for (bound, at_most) in &classic.buckets {
+        let native: f64 = buckets.iter().filter(|(_, upper, _)| upper <= bound).map(|(.., count)| count).sum();
+        assert_eq!(native, *at_most as f64, "{bound}");
+    }
+    // 3.05 ms and a little: (3.01, 3.29] ms is the native bucket -66, and the median is in it.
+    let quantile = format!("histogram_quantile(0.5, {FAMILY}{{device=\"{}\",operation=\"read\"}})", disk.name());
+    let median = prometheus.query(&quantile).expect("a quantile");
+    let (lower, upper) = ((-67f64 / 8.0).exp2(), (-65f64 / 8.0).exp2());
+    assert!(median > lower && median <= upper, "half of reads that take 3.05 ms within {median} s; {buckets:?}");
+    host.stop();
+}
+
+#[test]
+fn without_the_flag_prometheus_gets_the_classic_buckets() {
+    needs!(Root, Tool("fio"), Tool("prometheus"));
+    let disk = Disk::file_backed();
+    let (folder, before) = (native(), disk.stat());
+    let host = Ebhost::start(folder.path());
+    let prometheus = Prometheus::scraping(host.address());
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
+    let reads = (disk.stat() - before).reads as f64;
+    let of_disk = format!("{{device=\"{}\",operation=\"read\"}}", disk.name());
+    wait_until("all reads in Prometheus", Duration::from_secs(30), || {
+        prometheus.query(&format!("{FAMILY}_count{of_disk}")).filter(|count| *count == reads)
+    });
+    let (served, _) = disk.at_rest(|| host.scrape());
+    let classic = served.histogram(FAMILY, &labels(&disk)).expect("a histogram");
+    assert_eq!(classic.buckets.first().map(|(bound, _)| *bound), Some((-20f64).exp2()));
+    let bound = classic.buckets.iter().find(|(bound, _)| *bound == 0.0078125).expect("2^-7 s");
+    let stored = format!("{FAMILY}_bucket{{device=\"{}\",operation=\"read\",le=\"0.0078125\"}}", disk.name());
+    assert_eq!(prometheus.query(&stored), Some(bound.1 as f64));
+    host.stop();
+}
+
+/// Passes scrapes on as those of a client that reads text 0.0.4 alone; ends with the test's process.
+fn as_text(target: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut line = String::new();
+            let mut request = BufReader::new(client.try_clone().expect("a socket can be shared"));
+            while line != "\r\n" {
+                line.clear();
+                request.read_line(&mut line).expect("Prometheus sends a request");
+            }
+            let Ok(answer) = get(target, "/metrics", &[("Accept", "text/plain;version=0.0.4")]) else { return };
+            let (kind, body) = (answer.header("content-type"), answer.text());
+            let size = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n{body}"
+            );
+            let _ = client.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+/// Text 0.0.4 and OpenMetrics, scraped by the same Prometheus: the same series with the same values.
+#[test]
+fn prometheus_stores_the_same_from_either_text() {
+    needs!(Root, Tool("fio"), Tool("prometheus"));
+    let (disk, host) = (Disk::file_backed(), Ebhost::start(&ebhost_tests::committed()));
+    let before = disk.stat();
+    Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
+    let done = disk.stat() - before;
+    let of_disk = format!("device%3D%22{}%22", disk.name());
+    // By labels without the target's, with the value as it is stored.
+    let stored = |prometheus: &Prometheus| -> BTreeMap<String, String> {
+        let answer = prometheus.api(&format!("query?query=%7B{of_disk}%7D"));
+        let series = answer["result"].as_array().expect("a vector").iter().map(|series| {
+            let mut labels = series["metric"].clone();
+            labels.as_object_mut().expect("labels").remove("instance");
+            (labels.to_string(), series["value"][1].to_string())
+        });
+        series.collect()
+    };
+    let read = format!("{FAMILY}_count{{device=\"{}\",operation=\"read\"}}", disk.name());
+    let write = read.replace("read", "write");
+    let at_rest = |target| {
+        let prometheus = Prometheus::scraping(target);
+        wait_until("all of it in Prometheus", Duration::from_secs(30), || {
+            let is_all = |query: &str, count| prometheus.query(query) == Some(count as f64);
+            (is_all(&read, done.reads) && is_all(&write, done.writes)).then(|| stored(&prometheus))
+        })
+    };
+    let (text, openmetrics) = (at_rest(as_text(host.address())), at_rest(host.address()));
+    assert!(text.len() >= 62, "{} series: 29 buckets, sum and count of reads and writes", text.len());
+    assert_eq!(text, openmetrics);
+    host.stop();
+}

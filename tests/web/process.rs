@@ -1,0 +1,90 @@
+//! The process: what it tells its manager, what it checks, what it prints about itself.
+
+use std::{
+    fs,
+    os::unix::net::UnixDatagram,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use ebhost_tests::{Folder, Start, binary, committed, needs, output, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn systemd_hears_ready_alive_reloading_and_stopping() {
+    needs!(Root);
+    let folder = Folder::new();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("our own folder");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket takes it");
+    let next = || {
+        let mut bytes = [0; 256];
+        let size = socket.recv(&mut bytes).expect("a notification");
+        String::from_utf8_lossy(&bytes[..size]).into_owned()
+    };
+    let file = folder.path().join("web.yml");
+    fs::write(&file, "").expect("our own folder");
+    let host = Start::with(&committed())
+        .args(&["--web.config.file", &file.display().to_string()])
+        .env("NOTIFY_SOCKET", &path.display().to_string())
+        .env("WATCHDOG_USEC", "400000")
+        .listening();
+    let mut heard = vec![next(), next(), next()];
+    heard.sort();
+    heard.dedup();
+    assert_eq!(heard, ["READY=1", "WATCHDOG=1"]);
+
+    let pid = Pid::from_raw(host.pid() as i32).expect("a pid");
+    kill_process(pid, Signal::HUP).expect("our own child");
+    wait_until("RELOADING", Duration::from_secs(5), || {
+        next().starts_with("RELOADING=1\nMONOTONIC_USEC=").then_some(())
+    });
+    wait_until("READY", Duration::from_secs(5), || (next() == "READY=1").then_some(()));
+    let reread = |line: &ebhost_tests::Line| line.field("message") == "web configuration read again";
+    assert!(host.log().lines().iter().any(reread), "{}", host.log().text());
+    host.terminate();
+    wait_until("STOPPING", Duration::from_secs(5), || (next() == "STOPPING=1").then_some(()));
+    assert!(host.wait().status.success());
+}
+
+#[test]
+fn a_check_loads_attaches_and_ends_with_a_verdict() {
+    needs!(Root);
+    let good = Start::with(&committed()).args(&["--config.check"]).ended();
+    assert!(good.status.success(), "{}", good.log.text());
+    assert!(good.log.text().contains("the configuration is good"), "{}", good.log.text());
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "targ_banks: 128", "targ_bank: 128");
+    let bad = Start::with(folder.path()).args(&["--config.check"]).ended();
+    assert_eq!(bad.status.code(), Some(1), "{}", bad.log.text());
+    assert!(bad.log.text().contains("targ_bank"), "{}", bad.log.text());
+}
+
+#[test]
+fn run_statistics_are_on_while_it_runs() {
+    needs!(Root, Tool("fio"));
+    let enabled = || fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").expect("a sysctl");
+    let before = enabled();
+    let disk = ebhost_tests::Disk::file_backed();
+    let host = Start::with(&committed()).args(&["--bpf.stats"]).listening();
+    ebhost_tests::Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=100"]);
+    let served = host.scrape();
+    let of = [("plugin", "biolatency"), ("program", "block_rq_complete")];
+    let runs = served.value("ebhost_program_runs_total", &of).expect("a count");
+    let seconds = served.value("ebhost_program_run_seconds_total", &of).expect("a time");
+    assert!(runs >= 100.0 && seconds > 0.0, "{runs} runs in {seconds} s");
+    assert!(served.samples().any(|s| s.name == "ebhost_program_info" && s.labels.contains_key("tag")));
+    host.stop();
+    assert_eq!(enabled(), before, "the sysctl is not what is changed");
+}
+
+#[test]
+fn it_documents_itself() {
+    let printed = |args: &[&str]| output(Command::new(binary()).args(args).stderr(Stdio::null()));
+    assert!(printed(&["-V"]).starts_with("ebhost 0."), "a version");
+    let version = printed(&["--version"]);
+    assert!(version.contains("(revision ") && version.contains("rustc 1."), "{version}");
+    assert!(printed(&["--completions", "bash"]).contains("--web.config.file"));
+    assert!(printed(&["--completions", "zsh"]).contains("--web.config.file"));
+    assert!(printed(&["--man"]).contains(".TH ebhost 1"));
+}
