@@ -46,7 +46,7 @@ pub(super) fn router(asks: mpsc::Sender<Ask>, options: Options) -> Router {
         .route("/", get(landing))
         .route("/status", get(status))
         .route("/status.json", get(status_json))
-        .route("/-/healthy", get(async || "ebhost is healthy.\n"))
+        .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
         .route(&path, get(metrics))
         .with_state(Context {
@@ -54,6 +54,14 @@ pub(super) fn router(asks: mpsc::Sender<Ask>, options: Options) -> Router {
             options: Arc::new(options),
             in_flight: Arc::new(Semaphore::new(limits::SCRAPES_IN_FLIGHT)),
         })
+}
+
+/// Whether somebody is there to answer scrapes: the agent's thread may have ended by a panic.
+async fn healthy(State(context): State<Context>) -> Response {
+    if context.asks.is_closed() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the agent's thread has ended; the log says why\n").into_response();
+    }
+    "ebhost is healthy.\n".into_response()
 }
 
 async fn ready(State(context): State<Context>) -> Response {
