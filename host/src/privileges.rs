@@ -137,11 +137,7 @@ fn linked(folder: &Path) -> Vec<PathBuf> {
     links.filter_map(|link| fs::canonicalize(link.path()).ok()).collect()
 }
 
-fn restrict(
-    readable: &[PathBuf],
-    writable: Option<&Path>,
-    sockets: &[&Path],
-) -> Result<RulesetStatus, RulesetError> {
+fn restrict(readable: &[PathBuf], writable: Option<&Path>, sockets: &[&Path]) -> Result<RulesetStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
     let rules = Ruleset::default()

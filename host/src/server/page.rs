@@ -63,9 +63,14 @@ pub(super) fn status(report: &Report) -> String {
 
 fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
     write!(out, "<h2>{}</h2>", Text(&package.name))?;
-    if !package.is_up {
+    let Some(state) = package.state else {
         let fault = if package.fault.is_empty() { "it failed to load; the log says why" } else { &package.fault };
         return write!(out, "<p class=\"bad\">Left out:</p><pre>{}</pre>", Text(fault));
+    };
+    let version = if package.version.is_empty() { "without a version" } else { &package.version };
+    write!(out, "<p>Plugin {version}: {state}</p>", version = Text(version), state = Text(state))?;
+    if !package.is_current {
+        out.write_str("<p class=\"bad\">Its files have changed, and their version was refused: this one goes on.</p>")?;
     }
     table(
         out,
@@ -93,14 +98,14 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
         ]
     })?;
     let failures: u64 = package.failures.iter().map(|(_, count)| count).sum();
+    let dropped: u64 = package.dropped.iter().map(|(_, count)| count).sum();
     let rows = [
         ("series", package.series, Some(package.series_limit)),
         ("label sets folded into `other`", package.folded, None),
         ("entries", package.entries, None),
         ("identities that wait for the plugin", package.unlabelled, None),
-        ("identities it did not understand", package.refused, None),
-        ("identities set aside", package.set_aside, None),
-        ("decode calls", package.calls, None),
+        ("entries without a series", dropped, None),
+        ("decode calls", package.decode_durations.iter().sum(), None),
         ("failed calls", failures, None),
         ("memory of the instance, bytes", package.memory_bytes, Some(package.memory_limit_bytes)),
         ("scrapes it came too late for", package.late_scrapes, None),
