@@ -115,7 +115,7 @@ impl Agent {
                 .map_err(package::RunError::from)
                 .and_then(|package| Running::load(package, &engine, &types, &mut taken));
             match loaded {
-                Ok(package) => {
+                Ok(mut package) => {
                     package.announce(started.elapsed());
                     running.push(package);
                 }

@@ -5,6 +5,7 @@
 //! as it read them, once.
 
 mod file;
+pub mod perf;
 mod quantity;
 
 use std::{
@@ -26,6 +27,8 @@ pub struct Package {
     pub file: PathBuf,
     pub component: Artefact,
     pub bpf: Option<Bpf>,
+    /// Groups of perf events, by the name of the source that each is.
+    pub perf: perf::PerfSources,
     /// The free-form `config`, as JSON.
     pub config: String,
     /// Lookup tables that its manifest may name.
@@ -132,6 +135,7 @@ impl Package {
             file: file.to_owned(),
             component,
             bpf,
+            perf: declared.perf,
             config: declared.config,
             grants: declared.grants,
             limits: declared.limits,

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing::level_filters::LevelFilter;
 
-pub use own::{MapReport, OwnMetrics, PackageReport, ProgramReport, Report};
+pub use own::{EventsReport, MapReport, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report};
 pub use stages::{Stage, StageClock};
 pub use text::from_openmetrics as text_from_openmetrics;
 
@@ -32,7 +32,17 @@ pub fn start_log(form: LogForm, least: LevelFilter) {
 
 /// Whether a name without the namespace `ebhost` is one of the host's own, or kept for one.
 pub fn is_own(name: &str) -> bool {
-    const KEPT: [&str; 9] =
-        ["build_info", "scrape", "collect_", "exposition_", "lookup_", "plugin_", "program_", "map_", "perf_event_"];
+    const KEPT: [&str; 10] = [
+        "build_info",
+        "scrape",
+        "collect_",
+        "exposition_",
+        "lookup_",
+        "plugin_",
+        "program_",
+        "map_",
+        "perf_event_",
+        "events_",
+    ];
     KEPT.iter().any(|kept| name.starts_with(kept))
 }

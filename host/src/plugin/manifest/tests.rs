@@ -51,7 +51,7 @@ fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, Stri
     let sources = BTreeMap::from([
         ("banks".to_owned(), SourceShape::Table { key_size: 4, value_size: 256 }),
         ("faults".to_owned(), SourceShape::PerCpuTable { key_size: 4, value_size: 8 }),
-        ("events".to_owned(), SourceShape::Events),
+        ("events".to_owned(), SourceShape::Events { know_cpu: true }),
     ]);
     check(manifest, &Context { sources: &sources, grants }).map_err(|error| error.to_string())
 }
