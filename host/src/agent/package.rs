@@ -246,6 +246,7 @@ impl Running {
 
 fn perf_report(event: kernel::EventState<'_>) -> PerfReport {
     PerfReport {
+        source: event.source.to_owned(),
         event: event.event.to_owned(),
         cpu: event.cpu,
         state: event.state.name(),

@@ -121,6 +121,9 @@ impl TryFrom<Raw> for Perf {
         if !(1..=limits::PERF_GROUP_EVENTS).contains(&events) {
             return Err(format!("found {events} events, expected 1 to {} in a group", limits::PERF_GROUP_EVENTS));
         }
+        if let Some(twice) = raw.events.iter().enumerate().find(|(at, event)| raw.events[..*at].contains(event)) {
+            return Err(format!("found the event `{}` twice in a group, expected it once", twice.1.text));
+        }
         if !raw.maps.is_empty() && raw.maps.len() != events {
             return Err(format!(
                 "found {} maps for {events} events, expected one for each event, or none",
@@ -286,6 +289,8 @@ mod tests {
             let refusal = parse(&format!("{{ events: [software/cpu-clock], {rest} }}")).unwrap_err();
             assert!(refusal.contains("expected for samples a `program` and one of"), "{refusal}");
         }
+        let twice = parse("events: [software/dummy, software/dummy]").unwrap_err();
+        assert!(twice.contains("found the event `software/dummy` twice"), "{twice}");
         assert!(parse("events: []").unwrap_err().contains("found 0 events"));
         assert!(parse("{ events: [software/dummy], maps: [a, b] }").unwrap_err().contains("found 2 maps for 1 events"));
     }

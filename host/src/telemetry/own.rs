@@ -85,6 +85,7 @@ pub struct MapReport {
 /// One perf event on one CPU.
 #[derive(Debug, Clone, Default)]
 pub struct PerfReport {
+    pub source: String,
     pub event: String,
     pub cpu: u32,
     /// `absent`, `stalled`, `scaled` or `live`.
@@ -250,6 +251,7 @@ fn perf(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Res
         package.perf.iter().zip(cpus).map(|(event, cpu)| {
             let labels = vec![
                 ("plugin", package.name.as_str()),
+                ("source", event.source.as_str()),
                 ("event", event.event.as_str()),
                 ("cpu", cpu.as_str()),
                 ("state", event.state),
@@ -345,7 +347,13 @@ mod tests {
             guest_seconds: 0.25,
             failures: vec![("trap", 2)],
             maps: vec![MapReport { name: "banks".into(), entries: 7, ..MapReport::default() }],
-            perf: vec![PerfReport { event: "hardware/cycles".into(), cpu: 3, state: "absent", reason: None }],
+            perf: vec![PerfReport {
+                source: "llc".into(),
+                event: "hardware/cycles".into(),
+                cpu: 3,
+                state: "absent",
+                reason: None,
+            }],
             events: vec![EventsReport { source: "ring".into(), read: 9, lost: 2 }],
             ..PackageReport::default()
         };
@@ -362,7 +370,7 @@ mod tests {
             "ebhost_plugin_decode_seconds_total{plugin=\"biolatency\"} 0.25\n",
             "ebhost_plugin_failures_total{plugin=\"biolatency\",reason=\"trap\"} 2\n",
             "ebhost_map_entries{plugin=\"biolatency\",map=\"banks\"} 7\n",
-            "ebhost_perf_event_state{plugin=\"biolatency\",event=\"hardware/cycles\",cpu=\"3\",state=\"absent\"} 1\n",
+            "ebhost_perf_event_state{plugin=\"biolatency\",source=\"llc\",event=\"hardware/cycles\",cpu=\"3\",state=\"absent\"} 1\n",
             "ebhost_events_lost_total{plugin=\"biolatency\",source=\"ring\"} 2\n",
         ] {
             assert!(text.contains(line), "expected {line:?} in:\n{text}");

@@ -43,6 +43,7 @@ pub enum State {
 /// One event on one CPU.
 #[derive(Debug, Clone, Copy)]
 pub struct EventState<'a> {
+    pub source: &'a str,
     pub event: &'a str,
     pub cpu: u32,
     pub state: State,
@@ -158,6 +159,7 @@ impl PerfReader {
     pub fn states(&self) -> impl Iterator<Item = EventState<'_>> {
         self.cpus.iter().flat_map(move |(cpu, counters)| {
             self.events.iter().enumerate().map(move |(place, event)| EventState {
+                source: &self.name,
                 event: &event.text,
                 cpu: *cpu,
                 state: counters.state(),
