@@ -160,7 +160,8 @@ static inline void fold(u32 kind, const u64 *more)
 	counts->of[1] += more[1];
 }
 
-static inline void charge(struct cpu *own, const struct who *who, const u64 *more)
+/* `has_exited`: what its last steps cause, perhaps on a CPU that it had no place on until then. */
+static inline void charge(struct cpu *own, const struct who *who, const u64 *more, bool has_exited)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct place *place = find_place(own, who, now);
@@ -172,6 +173,8 @@ static inline void charge(struct cpu *own, const struct who *who, const u64 *mor
 	place->counts[0] += more[0];
 	place->counts[1] += more[1];
 	place->charged_ns = now;
+	if (has_exited)
+		place->dead = place->first;
 }
 
 static inline void who_is(struct task_struct *task, struct who *who)
@@ -204,6 +207,17 @@ static inline void who_runs(struct who *who)
 		bpf_probe_read_kernel(&leader, sizeof(leader), &task->group_leader);
 		bpf_probe_read_kernel(&who->words[1], sizeof(u64), &leader->start_time);
 	}
+}
+
+static inline bool has_current_exited(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct signal_struct *signal = NULL;
+	int live = 1;
+
+	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
+	bpf_probe_read_kernel(&live, sizeof(live), &signal->live.counter);
+	return !live;
 }
 
 /* ---- programs ---- */
@@ -246,11 +260,10 @@ int sched_switch(u64 *ctx)
 		return 0;
 	}
 	who_is(prev, &who);
-	charge(own, &who, more);
+	charge(own, &who, more, targ_by == BY_PID && !prev->signal->live.counter);
 	return 0;
 }
 
-/* Counts that its last steps cause after this go to the exited as well. */
 SEC("tp_btf/sched_process_exit")
 int sched_process_exit(u64 *ctx)
 {
@@ -298,7 +311,7 @@ static inline int sampled(void *ctx, u32 event)
 	if (!more[event])
 		return 0;
 	who_runs(&who);
-	charge(own, &who, more);
+	charge(own, &who, more, targ_by == BY_PID && has_current_exited());
 	return 0;
 }
 
