@@ -165,7 +165,7 @@ impl Llcstat {
     }
 
     fn folded<'a>(&'a self, place: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
-        row![if place % 2 == 0 { "other" } else { "unattributed" }]
+        row![if place.is_multiple_of(2) { "other" } else { "unattributed" }]
     }
 }
 

@@ -108,7 +108,7 @@ fn every_broken_rule_is_named() {
         ),
         (
             |m| m.views[0].source = "bank".into(),
-            "found the source `bank`, expected a map of the BPF object: banks, events, faults",
+            "found the source `bank`, expected a map of the BPF object or a source under `perf` in plugin.yaml: banks, events, faults",
         ),
         (|m| m.views[0].key_size = 8, "found key-size 8, expected 4, as the map has it"),
         (|m| m.views[0].value_size = 8, "found value-size 8, expected 256, as the map has it"),
