@@ -134,8 +134,9 @@ fn every_event_is_counted_once() {
     let (mut ring, mut array) = (table(), table());
     let kernel_before = faults();
     for round in 0..3 {
-        let mut fresh = vec![0u8; 64 << 12];
-        fresh.iter_mut().step_by(1 << 12).for_each(|byte| *byte = std::hint::black_box(round));
+        // So far apart that huge pages make no fault of two, and so much that malloc has to ask for it.
+        let mut fresh = vec![0u8; 64 << 22];
+        fresh.iter_mut().step_by(1 << 22).for_each(|byte| *byte = std::hint::black_box(round));
         drop(std::hint::black_box(fresh));
         for (source, table) in loaded.sources.iter_mut().zip([&mut ring, &mut array]) {
             source.read(Instant::now() + Duration::from_secs(5)).unwrap();
@@ -143,16 +144,11 @@ fn every_event_is_counted_once() {
             count(table, source);
         }
     }
-    // What the reading itself caused since is in neither, or in the later of the two.
+    // The ring is read first: what faults in between is in the array alone. What faults last is in neither.
     let (in_ring, in_array, kernel) = (counted(&ring), counted(&array), faults() - kernel_before);
-    assert!(
-        in_ring <= in_array && in_array <= kernel,
-        "{in_ring} in the ring, {in_array} in the array, {kernel} faults"
-    );
-    assert!(
-        in_array >= 64 && kernel - in_ring <= 50,
-        "{in_ring} in the ring, {in_array} in the array, {kernel} faults"
-    );
+    let all = format!("{in_ring} in the ring, {in_array} in the array, {kernel} faults");
+    assert!(in_ring >= 192 && kernel >= 192, "{all}");
+    assert!(in_ring <= in_array && in_array - in_ring < 64 && kernel.abs_diff(in_ring) < 64, "{all}");
     for source in &loaded.sources {
         let Source::Events(events) = source else { panic!("a buffer of events") };
         assert_eq!(events.tally().1, 0, "nothing was lost");

@@ -101,12 +101,13 @@ pub fn load(
             open(reader);
         }
     }
+    // Buffers are open before the first program runs, so that no event is written to none.
+    let is_map = |wanted: &&Wanted<'_>| !perf.contains_key(wanted.name);
+    let maps = wanted.iter().filter(is_map).map(|wanted| loading.reader(wanted)).collect::<Result<Vec<_>, _>>()?;
     let programs = loading.attach(&mut perf_readers)?;
-    let sources = wanted.iter().map(|wanted| match take(&mut perf_readers, wanted.name) {
-        Some(reader) => Ok(Source::Perf(reader)),
-        None => loading.reader(wanted),
-    });
-    let sources = sources.collect::<Result<_, _>>()?;
+    let mut maps = maps.into_iter();
+    let source = |wanted: &Wanted<'_>| take(&mut perf_readers, wanted.name).map(Source::Perf).or_else(|| maps.next());
+    let sources = wanted.iter().filter_map(source).collect();
     Ok(Loaded { ebpf: Some(loading.ebpf), programs, sources, others: perf_readers })
 }
 
