@@ -174,3 +174,21 @@ pub const PASSWORDS_KEPT: usize = 128;
 
 /// The web configuration file is looked at no more often than this.
 pub const WEB_CONFIG_LOOK: Duration = Duration::from_secs(1);
+
+/// Perf events of one group: a PMU has 4 to 8 counters, and events that do not fit at once never run. Shown by
+/// `ebhost_perf_event_state`.
+pub const PERF_GROUP_EVENTS: usize = 16;
+
+/// For how long an event may be wanted without counting before it is called stalled: the kernel takes turns every few
+/// milliseconds.
+pub const PERF_STALLED: Duration = Duration::from_secs(1);
+
+/// Bytes of events (ring buffers, perf event arrays) that wait for a scrape. Beyond it they are lost, shown by
+/// `ebhost_events_lost_total`.
+pub const WAITING_EVENT_BYTES: usize = 8 << 20;
+
+/// How often event buffers are emptied between scrapes.
+pub const EVENT_DRAIN: Duration = Duration::from_millis(50);
+
+/// Pages of the buffer of one CPU of a perf event array, a power of two.
+pub const PERF_BUFFER_PAGES: usize = 64;

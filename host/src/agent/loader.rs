@@ -79,7 +79,7 @@ impl Loader {
         for file in files {
             let started = Instant::now();
             match self.start_one(&file) {
-                Ok(package) => {
+                Ok(mut package) => {
                     package.announce(started.elapsed());
                     running.push(package);
                 }
@@ -163,7 +163,7 @@ impl Loader {
         }
         match result {
             Ok(Ok(Reloaded::Same)) => send(changes, Change::Current(file.to_owned())),
-            Ok(Ok(Reloaded::Whole(package))) => {
+            Ok(Ok(Reloaded::Whole(mut package))) => {
                 package.announce(started.elapsed());
                 send(changes, Change::Start(package))
             }

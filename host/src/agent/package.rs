@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{label, names::NameError};
 use crate::{
-    kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, ObjectFile},
+    kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, ObjectFile, Source, Wanted},
     limits,
     lookup::{Lookups, Question},
     package::{Digest, Limits, Package, PackageError, TrustError},
@@ -21,7 +21,7 @@ use crate::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
     },
-    telemetry::{MapReport, PackageReport, ProgramReport, Stage, StageClock},
+    telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Stage, StageClock},
 };
 
 /// A package that is counted.
@@ -33,8 +33,8 @@ pub(super) struct Running {
     digest: Digest,
     plugin: Plugin,
     table: Table,
-    loaded: Option<Loaded>,
-    /// For each view, the index of its map among `loaded.maps`.
+    loaded: Loaded,
+    /// For each view, the index of its source among `loaded.sources`.
     sources: Vec<usize>,
     reads: Vec<Read>,
     is_ready: bool,
@@ -47,7 +47,7 @@ pub(super) struct Running {
     read_at: f64,
 }
 
-/// What became of a map's reads.
+/// What became of a source's reads.
 #[derive(Debug, Clone, Default)]
 struct Read {
     time: Duration,
@@ -85,7 +85,7 @@ impl Described {
     /// Compiles and describes a package: what needs no privilege is found wrong first.
     pub(super) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
         let object = package.bpf.as_ref().map(|bpf| ObjectFile::parse(&bpf.object)).transpose()?;
-        let sources = object.as_ref().map(shapes).unwrap_or_default();
+        let sources = shapes(object.as_ref(), &package);
         let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
         let compile_time = started.elapsed();
@@ -105,18 +105,15 @@ impl Running {
     pub(super) fn start(described: Described, types: &KernelTypes) -> Result<Self, RunError> {
         let Described { package, object, plugin, compile_time } = described;
         let schema = plugin.schema().clone();
-        let (maps, sources) = maps_of(&schema);
-        let loaded = match (&object, &package.bpf) {
-            (Some(object), Some(bpf)) => Some(kernel::load(object, bpf, &maps, types)?),
-            _ => None,
-        };
+        let (wanted, sources) = sources_of(&schema);
+        let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, types)?;
         Ok(Self {
             file: package.file,
             name: package.name,
             version: package.version,
             digest: package.component.digest,
             plugin,
-            reads: vec![Read::default(); maps.len()],
+            reads: vec![Read::default(); wanted.len()],
             table: Table::new(schema.clone(), table_limits(package.limits)),
             loaded,
             sources,
@@ -136,11 +133,9 @@ impl Running {
         if schema == *self.table.schema() && package.limits.series == self.limits.series {
             self.table.ask_all_again();
         } else {
-            let (maps, sources) = maps_of(&schema);
-            if let (Some(loaded), Some(object), Some(bpf)) = (&mut self.loaded, &object, &package.bpf) {
-                loaded.choose(object, bpf, &maps, types)?;
-            }
-            self.reads = vec![Read::default(); maps.len()];
+            let (wanted, sources) = sources_of(&schema);
+            self.loaded.choose(object.as_ref().zip(package.bpf.as_ref()), &wanted, types)?;
+            self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
             self.table = Table::new(schema.clone(), table_limits(package.limits));
         }
@@ -157,21 +152,27 @@ impl Running {
         self.late_scrapes += before.late_scrapes;
     }
 
-    /// One line for the log.
-    pub(super) fn announce(&self, took: Duration) {
+    /// One line for the log, and one for each perf event that does not count.
+    pub(super) fn announce(&mut self, took: Duration) {
         let names = |names: Vec<&str>| names.join(" ");
-        let loaded = self.loaded.as_ref();
-        let programs = loaded.map_or_else(Vec::new, |loaded| loaded.programs.iter().map(String::as_str).collect());
-        let maps = loaded.map_or_else(Vec::new, |loaded| loaded.maps.iter().map(|map| map.name.as_str()).collect());
+        let programs = self.loaded.programs.iter().map(String::as_str).collect();
+        let sources = self.loaded.sources.iter().map(Source::name).collect();
         let families = self.table.schema().families.iter().map(|family| family.name.as_str()).collect();
         info!(
             package = self.name,
             programs = names(programs),
-            maps = names(maps),
+            sources = names(sources),
             families = names(families),
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "package runs"
         );
+        self.say_perf_news();
+    }
+
+    fn say_perf_news(&mut self) {
+        for line in self.loaded.perf_news() {
+            warn!(package = self.name, "{line}");
+        }
     }
 
     /// Reads the maps and counts what has labels; as much of it as can be done `until` then. No guest runs.
@@ -222,21 +223,26 @@ impl Running {
         (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
     }
 
-    /// Reads every map; false: the time ran out.
+    /// Reads every source; false: the time ran out.
     fn read(&mut self, until: Instant) -> bool {
-        let Some(loaded) = &mut self.loaded else { return true };
         let mut is_ready = true;
-        for (map, read) in loaded.maps.iter_mut().zip(&mut self.reads) {
+        for (source, read) in self.loaded.sources.iter_mut().zip(&mut self.reads) {
             let started = Instant::now();
-            if let Err(error) = map.read(until) {
+            if let Err(error) = source.read(until) {
                 is_ready &= error.kind() != io::ErrorKind::TimedOut;
                 read.errors += 1;
                 if read.errors.is_power_of_two() {
-                    warn!(package = self.name, map = map.name, errors = read.errors, "map was not read whole: {error}");
+                    let (source, errors) = (source.name(), read.errors);
+                    warn!(package = self.name, source, errors, "source was not read whole: {error}");
                 }
             }
             read.time = started.elapsed();
         }
+        for other in &mut self.loaded.others {
+            // No row of it is shown; what cannot be opened is among its states.
+            let _ = other.read();
+        }
+        self.say_perf_news();
         self.late_scrapes += u64::from(!is_ready);
         is_ready
     }
@@ -246,10 +252,11 @@ impl Running {
         view: usize,
         count: impl FnOnce(&mut Table, usize, &crate::snapshot::Snapshot) -> Result<(), E>,
     ) {
-        let Some(loaded) = &self.loaded else { return };
-        let map = &loaded.maps[self.sources[view]];
-        if let Err(misfit) = count(&mut self.table, view, map.snapshot()) {
-            warn!(package = self.name, map = map.name, "{misfit}");
+        let source = &self.loaded.sources[self.sources[view]];
+        let value_size = self.table.schema().views[view].value_size;
+        let Some(snapshot) = source.snapshot(value_size) else { return };
+        if let Err(misfit) = count(&mut self.table, view, snapshot) {
+            warn!(package = self.name, source = source.name(), "{misfit}");
         }
     }
 
@@ -288,26 +295,47 @@ impl Running {
             late_scrapes: self.late_scrapes,
             memory_bytes: tally.memory_bytes as u64,
             memory_limit_bytes: self.limits.memory_bytes,
-            programs: self.loaded.as_ref().map(programs).unwrap_or_default(),
+            programs: programs(&self.loaded),
             maps: self.maps(),
+            perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
+            events: self.loaded.sources.iter().filter_map(events_report).collect(),
+            events_beyond_limit: stats.lost_events,
         }
     }
 
     fn maps(&self) -> Vec<MapReport> {
-        let maps = self.loaded.iter().flat_map(|loaded| &loaded.maps);
-        let report = |(map, read): (&kernel::MapReader, &Read)| MapReport {
-            name: map.name.clone(),
-            entries: map.snapshot().len as u64,
-            max_entries: u64::from(map.shape.max_entries),
-            read_seconds: read.time.as_secs_f64(),
-            read_errors: read.errors,
+        let report = |(source, read): (&Source, &Read)| match source {
+            Source::Map(map) => Some(MapReport {
+                name: map.name.clone(),
+                entries: map.snapshot().len as u64,
+                max_entries: u64::from(map.shape.max_entries),
+                read_seconds: read.time.as_secs_f64(),
+                read_errors: read.errors,
+            }),
+            Source::Perf(_) | Source::Events(_) => None,
         };
-        maps.zip(&self.reads).map(report).collect()
+        self.loaded.sources.iter().zip(&self.reads).filter_map(report).collect()
     }
 }
 
 fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn perf_report(event: kernel::EventState<'_>) -> PerfReport {
+    PerfReport {
+        source: event.source.to_owned(),
+        event: event.event.to_owned(),
+        cpu: event.cpu,
+        state: event.state.name(),
+        reason: event.reason.map(str::to_owned),
+    }
+}
+
+fn events_report(source: &Source) -> Option<EventsReport> {
+    let Source::Events(reader) = source else { return None };
+    let (read, lost) = reader.tally();
+    Some(EventsReport { source: reader.name.clone(), read, lost })
 }
 
 /// The name of a package's folder, which stands for a package that could not be read.
@@ -331,32 +359,41 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
     loaded.programs.iter().filter_map(report).collect()
 }
 
-fn shapes(object: &ObjectFile) -> BTreeMap<String, SourceShape> {
-    let maps = object.maps.iter().filter(|(name, _)| !name.starts_with('.'));
-    maps.map(|(name, map)| {
+fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
+    let maps = object.into_iter().flat_map(|object| &object.maps).filter(|(name, _)| !name.starts_with('.'));
+    let maps = maps.map(|(name, map)| {
         let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);
-        let shape = if map.is_per_cpu() {
+        let shape = if map.is_events() {
+            SourceShape::Events { know_cpu: map.is_perf_event_array() }
+        } else if map.is_per_cpu() {
             SourceShape::PerCpuTable { key_size, value_size }
         } else {
             SourceShape::Table { key_size, value_size }
         };
         (name.clone(), shape)
-    })
-    .collect()
+    });
+    let perf = package.perf.iter().map(|(name, perf)| {
+        let value_size = kernel::PerfReader::value_size(perf.events.len());
+        (name.clone(), SourceShape::Table { key_size: 4, value_size })
+    });
+    maps.chain(perf).collect()
 }
 
-/// The maps that the views read, each once, and each view's index among them.
-fn maps_of(schema: &Schema) -> (Vec<&str>, Vec<usize>) {
-    let mut maps: Vec<&str> = Vec::new();
+/// The sources that the views read, each once, and each view's index among them.
+fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
     let mut sources = Vec::new();
     for view in &schema.views {
-        let found = maps.iter().position(|map| *map == view.source);
-        sources.push(found.unwrap_or(maps.len()));
-        if found.is_none() {
-            maps.push(&view.source);
+        let at = wanted.iter().position(|wanted| wanted.name == view.source).unwrap_or_else(|| {
+            wanted.push(Wanted { name: &view.source, value_sizes: Vec::new() });
+            wanted.len() - 1
+        });
+        sources.push(at);
+        if !wanted[at].value_sizes.contains(&view.value_size) {
+            wanted[at].value_sizes.push(view.value_size);
         }
     }
-    (maps, sources)
+    (wanted, sources)
 }
 
 fn table_limits(limits: Limits) -> TableLimits {

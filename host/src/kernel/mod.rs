@@ -1,21 +1,26 @@
-//! The kernel stage: a package's BPF object in, snapshots out.
+//! The kernel stage: a package's BPF object and perf events in, snapshots out.
 //!
 //! It loads, attaches and reads; it never interprets a byte of a key or a value. What aya offers is used through aya; what
 //! it lacks (batched reads, mapped arrays, run statistics, the types in BTF) is beside it here, in small files.
 
 mod attach;
 mod btf;
+mod events;
 mod load;
 mod object;
+mod perf;
 mod read;
+mod source;
 mod statistics;
 mod syscall;
 
 use std::sync::OnceLock;
 
-pub use load::{LoadError, Loaded, load};
+pub use load::{LoadError, Loaded, Wanted, load};
 pub use object::{MapShape, ObjectError, ObjectFile};
+pub use perf::{EventState, PerfReader};
 pub use read::MapReader;
+pub use source::Source;
 pub use statistics::{StatisticsOn, switch_on_statistics};
 pub use syscall::RunStatistics;
 

@@ -17,9 +17,11 @@ use super::{
 use crate::package::{Artefact, GlobalValue};
 
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_PERF_EVENT_ARRAY: u32 = 4;
 const BPF_MAP_TYPE_PERCPU_HASH: u32 = 5;
 const BPF_MAP_TYPE_PERCPU_ARRAY: u32 = 6;
 const BPF_MAP_TYPE_LRU_PERCPU_HASH: u32 = 10;
+const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 
 /// What an object declares.
 #[derive(Debug)]
@@ -155,6 +157,15 @@ impl MapShape {
     /// Whether an entry has a value for each CPU.
     pub fn is_per_cpu(self) -> bool {
         matches!(self.kind, BPF_MAP_TYPE_PERCPU_HASH | BPF_MAP_TYPE_PERCPU_ARRAY | BPF_MAP_TYPE_LRU_PERCPU_HASH)
+    }
+
+    /// Whether it is a buffer of events, and no table.
+    pub fn is_events(self) -> bool {
+        self.is_perf_event_array() || self.kind == BPF_MAP_TYPE_RINGBUF
+    }
+
+    pub fn is_perf_event_array(self) -> bool {
+        self.kind == BPF_MAP_TYPE_PERF_EVENT_ARRAY
     }
 
     /// Whether its keys are the numbers from 0.

@@ -1,4 +1,5 @@
-//! bpf(2) and mmap(2), where aya has no call for what is needed: batched reads, mapped arrays, run statistics.
+//! bpf(2), mmap(2) and perf_event_open(2), where aya has no call for what is needed: batched reads, mapped arrays, run
+//! statistics, counting perf events.
 //!
 //! All `unsafe` of the kernel stage is in this file. Each function takes slices whose lengths it checks against what the
 //! kernel is told, so a caller cannot make the kernel write past a buffer.
@@ -7,12 +8,14 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
@@ -141,6 +144,98 @@ pub(super) fn lookup(map: BorrowedFd<'_>, size: EntrySize, key: &[u8], value: &m
     };
     // SAFETY: key and value have the map's sizes, as asserted, and outlive the call.
     found(unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr) })
+}
+
+/// Puts a file (a perf event) into an array of files, at `index`.
+pub(super) fn put_file(map: BorrowedFd<'_>, index: u32, file: BorrowedFd<'_>) -> io::Result<()> {
+    let file = file.as_raw_fd();
+    let mut attr = ElemAttr {
+        map_fd: map.as_raw_fd() as u32,
+        key: std::ptr::from_ref(&index) as u64,
+        value: std::ptr::from_ref(&file) as u64,
+        flags: 0,
+    };
+    // SAFETY: arrays of files have keys and values of 4 bytes, as both variables have, which outlive the call.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attr) }
+}
+
+/// Takes the file at `index` out of an array of files; that there is none is no error.
+pub(super) fn take_file(map: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let mut attr =
+        ElemAttr { map_fd: map.as_raw_fd() as u32, key: std::ptr::from_ref(&index) as u64, value: 0, flags: 0 };
+    // SAFETY: arrays of files have keys of 4 bytes, as `index` has, which outlives the call.
+    found(unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut attr) }).map(|_| ())
+}
+
+/// The first 72 bytes of `struct perf_event_attr` (PERF_ATTR_SIZE_VER1), which every kernel takes.
+#[repr(C)]
+#[derive(Debug, Clone, Default)]
+pub(super) struct PerfAttr {
+    kind: u32,
+    size: u32,
+    pub(super) config: u64,
+    /// A period, or with `PERF_FREQUENCY` a frequency; 0: no samples.
+    pub(super) sample: u64,
+    sample_type: u64,
+    pub(super) read_format: u64,
+    pub(super) flags: u64,
+    wakeup: u32,
+    breakpoint: u32,
+    pub(super) config1: u64,
+    pub(super) config2: u64,
+}
+
+impl PerfAttr {
+    /// An event that only counts.
+    pub(super) fn new(kind: u32, config: u64) -> Self {
+        Self { kind, config, ..Self::default() }
+    }
+}
+
+/// Bits of `PerfAttr::flags`.
+pub(super) const PERF_DISABLED: u64 = 1;
+pub(super) const PERF_FREQUENCY: u64 = 1 << 10;
+
+/// Opens a perf event of one CPU and of every process there, in the group of `leader` if there is one.
+pub(super) fn perf_event_open(attr: &PerfAttr, cpu: u32, leader: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    const EVERY_PROCESS: libc::pid_t = -1;
+    const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+    let attr = PerfAttr { size: size_of::<PerfAttr>() as u32, ..attr.clone() };
+    let leader = leader.map_or(-1, |leader| leader.as_raw_fd());
+    // SAFETY: the kernel reads `size` bytes of the attributes and writes nothing but, if it knows fewer, their size.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            std::ptr::from_ref(&attr),
+            EVERY_PROCESS,
+            cpu as libc::c_int,
+            leader,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    match RawFd::try_from(fd) {
+        // SAFETY: the kernel just opened it for us, and nobody else has it.
+        Ok(fd @ 0..) => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Starts a perf event, and with it the group that it leads.
+pub(super) fn perf_event_enable(event: BorrowedFd<'_>) -> io::Result<()> {
+    const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+    // SAFETY: this request takes a number and touches no memory of ours.
+    ioctl_done(unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_ENABLE, 0) })
+}
+
+/// Has each sample of a perf event run a program, until the event is closed.
+pub(super) fn perf_event_run(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
+    // SAFETY: this request takes a file descriptor and touches no memory of ours.
+    ioctl_done(unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()) })
+}
+
+fn ioctl_done(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn found(result: io::Result<()>) -> io::Result<bool> {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     GlobalValue, Limits, MaxEntries, PackageError,
+    perf::{Perf, PerfSources},
     quantity::{Bytes, Time},
 };
 use crate::{limits, tables::LookupTable};
@@ -30,6 +31,7 @@ pub(super) struct Declared {
     pub(super) version: String,
     pub(super) component: String,
     pub(super) bpf: Option<Bpf>,
+    pub(super) perf: PerfSources,
     pub(super) config: String,
     pub(super) grants: Vec<LookupTable>,
     pub(super) limits: Limits,
@@ -43,6 +45,8 @@ struct Raw {
     version: String,
     component: String,
     bpf: Option<Bpf>,
+    #[serde(default)]
+    perf: PerfSources,
     #[serde(default)]
     config: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
@@ -100,12 +104,19 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
     if let Some(bpf) = &raw.bpf {
         check_inside("object", &bpf.object)?;
     }
+    let needs_object = |perf: &Perf| perf.samples.is_some() || !perf.maps.is_empty();
+    if let Some((name, _)) = raw.perf.iter().find(|(_, perf)| raw.bpf.is_none() && needs_object(perf)) {
+        let message =
+            format!("found `maps` or a `program` in `{name}`, expected a `bpf:` section with the object that has them");
+        return Err(("perf", message));
+    }
     let grants = raw.grants.iter().map(|name| grant(name)).collect::<Result<_, _>>()?;
     Ok(Declared {
         name: raw.name,
         version: raw.version,
         component: raw.component,
         bpf: raw.bpf,
+        perf: raw.perf,
         config: serde_json::Value::Object(raw.config).to_string(),
         grants,
         limits: Limits {
@@ -277,6 +288,15 @@ mod tests {
     fn native_code_is_refused_by_its_name() {
         let message = refusal("name: x\ncomponent: x.cwasm\n");
         assert!(message.starts_with("p/plugin.yaml:2:1: found `x.cwasm`, expected a component"), "{message}");
+    }
+
+    #[test]
+    fn an_event_that_does_not_exist_is_pointed_at() {
+        let message = refusal(&format!("{GOOD}perf:\n  llc: {{ events: [hardware/cycles, hardware/misses] }}\n"));
+        assert!(message.contains("found the event `hardware/misses`, expected one of cycles, "), "{message}");
+        assert!(message.contains("p/plugin.yaml:4:") && message.contains("\n4 |   llc: "), "{message}");
+        let message = refusal(&format!("{GOOD}perf:\n  llc: {{ events: [software/dummy], maps: [a] }}\n"));
+        assert!(message.contains(":3:1: found `maps` or a `program` in `llc`, expected a `bpf:` section"), "{message}");
     }
 
     #[test]

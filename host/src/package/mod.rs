@@ -5,6 +5,7 @@
 //! as it read them, once.
 
 mod file;
+pub mod perf;
 mod quantity;
 mod trust;
 
@@ -36,6 +37,8 @@ pub struct Package {
     pub digest: Digest,
     pub component: Artefact,
     pub bpf: Option<Bpf>,
+    /// Groups of perf events, by the name of the source that each is.
+    pub perf: perf::PerfSources,
     /// The free-form `config`, as JSON.
     pub config: String,
     /// Lookup tables that its manifest may name.
@@ -163,10 +166,10 @@ impl Package {
         Digest::of(format!("{} {} {object:?}", self.digest, self.component.digest).as_bytes())
     }
 
-    /// Of what the kernel is given: programs, maps and what is set in them.
+    /// Of what the kernel is given: programs, maps and what is set in them, perf events.
     pub fn kernel_part(&self) -> Digest {
         let part = self.bpf.as_ref().map(|bpf| (bpf.object.digest, &bpf.globals, &bpf.max_entries, &bpf.programs));
-        Digest::of(format!("{part:?}").as_bytes())
+        Digest::of(format!("{part:?} {:?}", self.perf).as_bytes())
     }
 
     /// Reads a `plugin.yaml` and the files that it names.
@@ -191,6 +194,7 @@ impl Package {
             digest,
             component,
             bpf,
+            perf: declared.perf,
             config: declared.config,
             grants: declared.grants,
             limits: declared.limits,

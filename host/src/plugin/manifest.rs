@@ -189,7 +189,11 @@ fn check_view(index: usize, view: wit::View, families: &[Family], context: &Cont
     let Some(shape) = context.sources.get(&view.source).copied() else {
         let has: Vec<_> = context.sources.keys().map(String::as_str).collect();
         let has = if has.is_empty() { "a source, but this package has none".to_owned() } else { has.join(", ") };
-        return refuse(&place, format!("the source `{}`", view.source), format!("a map of the BPF object: {has}"));
+        return refuse(
+            &place,
+            format!("the source `{}`", view.source),
+            format!("a map of the BPF object or a source under `perf` in plugin.yaml: {has}"),
+        );
     };
     let (key_size, value_size) = (view.key_size as usize, view.value_size as usize);
     check_sizes(&place, shape, key_size, value_size)?;
@@ -218,7 +222,9 @@ fn check_sizes(place: &str, shape: SourceShape, key_size: usize, value_size: usi
                 format!("{value}, as the map has it"),
             )
         }
-        SourceShape::Events => require(key_size == 0, place, format!("key-size {key_size}"), "0: events have no key"),
+        SourceShape::Events { .. } => {
+            require(key_size == 0, place, format!("key-size {key_size}"), "0: events have no key")
+        }
     }
 }
 
@@ -289,7 +295,7 @@ fn feed(
             }
             Label::Fixed(text) => LabelSource::Fixed(text),
             Label::Cpu => {
-                let has_cpus = !matches!(shape, SourceShape::Table { .. });
+                let has_cpus = !matches!(shape, SourceShape::Table { .. } | SourceShape::Events { know_cpu: false });
                 require(has_cpus, &place, "the label `cpu`", "a per-CPU map or a perf event array for it")?;
                 LabelSource::Cpu
             }
@@ -301,7 +307,7 @@ fn feed(
 }
 
 fn value(place: &str, value: WitValue, family: &Family, shape: SourceShape, value_size: usize) -> Checked<Value> {
-    let is_events = matches!(shape, SourceShape::Events);
+    let is_events = matches!(shape, SourceShape::Events { .. });
     let suits = match (&value, &family.kind) {
         (WitValue::One, Kind::Counter) => is_events,
         (WitValue::One | WitValue::Number(_), Kind::Gauge(_)) | (WitValue::Number(_), Kind::Counter) => true,

@@ -68,8 +68,8 @@ pub enum SourceShape {
     Table { key_size: usize, value_size: usize },
     /// Entries with a key and a value for each CPU.
     PerCpuTable { key_size: usize, value_size: usize },
-    /// Rows without a key, of any length.
-    Events,
+    /// Rows without a key, of any length; of a perf event array with the CPU that wrote them.
+    Events { know_cpu: bool },
 }
 
 /// A run of identity bytes.

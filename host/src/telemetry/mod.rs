@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _};
 use tracing::level_filters::LevelFilter;
 
 pub use lines::{dropped_log_lines, flush_log};
-pub use own::{MapReport, OwnMetrics, PackageReport, ProgramReport, Report};
+pub use own::{EventsReport, MapReport, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report};
 pub use process::Process;
 pub use stages::{Stage, StageClock};
 pub use text::from_openmetrics as text_from_openmetrics;
@@ -42,7 +42,7 @@ pub fn start_log(form: LogForm, least: LevelFilter) {
 
 /// Whether a name without the namespace `ebhost` is one of the host's own, or kept for one.
 pub fn is_own(name: &str) -> bool {
-    const KEPT: [&str; 10] = [
+    const KEPT: [&str; 11] = [
         "build_info",
         "ready",
         "scrape",
@@ -53,6 +53,7 @@ pub fn is_own(name: &str) -> bool {
         "program_",
         "map_",
         "perf_event_",
+        "events_",
     ];
     KEPT.iter().any(|kept| name.starts_with(kept))
 }

@@ -81,6 +81,10 @@ pub struct PackageReport {
     pub memory_limit_bytes: u64,
     pub programs: Vec<ProgramReport>,
     pub maps: Vec<MapReport>,
+    pub perf: Vec<PerfReport>,
+    pub events: Vec<EventsReport>,
+    /// Events that the series had no room for.
+    pub events_beyond_limit: u64,
 }
 
 /// One attached program.
@@ -104,6 +108,26 @@ pub struct MapReport {
     pub max_entries: u64,
     pub read_seconds: f64,
     pub read_errors: u64,
+}
+
+/// One perf event on one CPU.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PerfReport {
+    pub source: String,
+    pub event: String,
+    pub cpu: u32,
+    /// `absent`, `stalled`, `scaled` or `live`.
+    pub state: &'static str,
+    /// Why it is absent or stalled.
+    pub reason: Option<String>,
+}
+
+/// One buffer of events.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EventsReport {
+    pub source: String,
+    pub read: u64,
+    pub lost: u64,
 }
 
 /// The registry of the host's own metrics.
@@ -151,7 +175,9 @@ impl Collector for Reported {
         plugins(families, &report.packages)?;
         lives(families, &report)?;
         programs(families, &report.packages)?;
-        maps(families, &report.packages)
+        maps(families, &report.packages)?;
+        perf(families, &report.packages)?;
+        events(families, &report.packages)
     }
 }
 
@@ -340,6 +366,43 @@ fn maps(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Res
     families.counter("map_read_errors", "Reads that did not reach the map's end.", None, errors)
 }
 
+fn perf(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+    let cpus: Vec<Vec<String>> =
+        packages.iter().map(|package| package.perf.iter().map(|event| event.cpu.to_string()).collect()).collect();
+    let states = packages.iter().zip(&cpus).flat_map(|(package, cpus)| {
+        package.perf.iter().zip(cpus).map(|(event, cpu)| {
+            let labels = vec![
+                ("plugin", package.name.as_str()),
+                ("source", event.source.as_str()),
+                ("event", event.event.as_str()),
+                ("cpu", cpu.as_str()),
+                ("state", event.state),
+            ];
+            (labels, 1u64)
+        })
+    });
+    let help = "1 for what a perf event does now: live, scaled (takes turns, in part estimated), stalled (never gets a \
+                counter), absent (cannot be opened).";
+    families.gauge("perf_event_state", help, None, states)
+}
+
+fn events(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+    let all = || {
+        packages.iter().flat_map(|package| {
+            let labels = |source| vec![("plugin", package.name.as_str()), ("source", source)];
+            package.events.iter().map(move |events| (labels(events.source.as_str()), events))
+        })
+    };
+    let read = all().map(|(labels, events)| (labels, events.read));
+    families.counter("events_read", "Events read from a ring buffer or perf event array.", None, read)?;
+    let help = "Events dropped because a perf event array or the memory for waiting events was full.";
+    families.counter("events_lost", help, None, all().map(|(labels, events)| (labels, events.lost)))?;
+    let help = "Events read and not counted, because there were more different ones than are remembered.";
+    let beyond = packages.iter().filter(|package| !package.events.is_empty());
+    let beyond = beyond.map(|package| (of(package), package.events_beyond_limit));
+    families.counter("events_beyond_limit", help, None, beyond)
+}
+
 fn of(package: &PackageReport) -> Labels<'_> {
     vec![("plugin", package.name.as_str())]
 }
@@ -408,6 +471,14 @@ mod tests {
             decode_durations: vec![2, 3],
             failures: vec![("trap", 2)],
             maps: vec![MapReport { name: "banks".into(), entries: 7, ..MapReport::default() }],
+            perf: vec![PerfReport {
+                source: "llc".into(),
+                event: "hardware/cycles".into(),
+                cpu: 3,
+                state: "absent",
+                reason: None,
+            }],
+            events: vec![EventsReport { source: "ring".into(), read: 9, lost: 2 }],
             ..PackageReport::default()
         };
         let text = OwnMetrics::new().openmetrics(Report {
@@ -430,6 +501,8 @@ mod tests {
             "ebhost_plugin_state{plugin=\"biolatency\",state=\"quarantined\"} 0\n",
             "ebhost_plugin_failures_total{plugin=\"biolatency\",reason=\"trap\"} 2\n",
             "ebhost_map_entries{plugin=\"biolatency\",map=\"banks\"} 7\n",
+            "ebhost_perf_event_state{plugin=\"biolatency\",source=\"llc\",event=\"hardware/cycles\",cpu=\"3\",state=\"absent\"} 1\n",
+            "ebhost_events_lost_total{plugin=\"biolatency\",source=\"ring\"} 2\n",
         ] {
             assert!(text.contains(line), "expected {line:?} in:\n{text}");
         }

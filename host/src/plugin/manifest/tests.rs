@@ -51,7 +51,7 @@ fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, Stri
     let sources = BTreeMap::from([
         ("banks".to_owned(), SourceShape::Table { key_size: 4, value_size: 256 }),
         ("faults".to_owned(), SourceShape::PerCpuTable { key_size: 4, value_size: 8 }),
-        ("events".to_owned(), SourceShape::Events),
+        ("events".to_owned(), SourceShape::Events { know_cpu: true }),
     ]);
     check(manifest, &Context { sources: &sources, grants }).map_err(|error| error.to_string())
 }
@@ -108,7 +108,7 @@ fn every_broken_rule_is_named() {
         ),
         (
             |m| m.views[0].source = "bank".into(),
-            "found the source `bank`, expected a map of the BPF object: banks, events, faults",
+            "found the source `bank`, expected a map of the BPF object or a source under `perf` in plugin.yaml: banks, events, faults",
         ),
         (|m| m.views[0].key_size = 8, "found key-size 8, expected 4, as the map has it"),
         (|m| m.views[0].value_size = 8, "found value-size 8, expected 256, as the map has it"),

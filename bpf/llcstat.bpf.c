@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * Who two perf events are owed to: at each switch, what its CPU counted since the last one goes to the task that leaves.
+ *
+ * The host opens the events and puts them into `references` and `misses`; what they count is its configuration. Every count of a
+ * CPU goes somewhere, once: to who ran (its cgroup, its comm or its process, by targ_by), to `other` when the CPU has no
+ * place left for it, or to `unattributed` when a switch was missed (the kernel runs no program while another one of the same
+ * kind interrupts it). What the task that runs now has caused since it came is not charged before it leaves.
+ *
+ * Where events cannot be read from a program, sample_references and sample_misses, attached to samples, charge what was
+ * counted since the CPU's last sample to who runs at the sample: an estimate of who, not of how much.
+ *
+ * Nothing is read or kept of a task but what names it.
+ */
+#include "perf.h"
+#include "task.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum by {
+	BY_NONE,
+	BY_CGROUP,
+	BY_COMM,
+	BY_PID,
+};
+
+const volatile u32 targ_by = BY_NONE;
+/* Places of one CPU, a power of two: `places` has to have this many entries for every possible CPU. */
+const volatile u32 targ_places = 1024;
+/* A place is given away when nobody was charged there for so long. Scrape more often than that, and nothing is lost by it. */
+const volatile u64 targ_keep_ns = 120000000000ull;
+
+#define EVENTS 2
+#define PROBES 16
+/* A process that exits is looked for on so many CPUs; beyond, its places stay until they are given away. */
+#define MOST_CPUS 256
+
+struct {
+	__uint(type, MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(max_entries, 0); /* one a CPU, by the loader */
+	__type(key, u32);
+	__type(value, u32);
+} references SEC(".maps"), misses SEC(".maps");
+
+/* A cgroup's id; a comm; or a process: its number and when it began, as numbers are given again. */
+struct who {
+	u64 words[2];
+};
+
+/*
+ * What one CPU has charged to one `who`. It is taken by its CPU alone, for one `who` after the other: `first` is written last and
+ * `last` first, so that a reader who goes upwards and finds them equal has read who it is about. Counts go on over all of them.
+ */
+struct place {
+	u64 first; /* which taking this is, from 1; 0: never taken */
+	struct who who;
+	u64 dead; /* equal to `first`: the process has exited */
+	u64 last;
+	u64 counts[EVENTS];
+	u64 charged_ns;
+};
+
+_Static_assert(sizeof(struct place) == 64, "one cache line, and what readers of the map rely on");
+
+struct {
+	__uint(type, MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024 * 2);
+	__uint(map_flags, MAP_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct place);
+} places SEC(".maps");
+
+/* Of each CPU what has no place; likewise. */
+enum folded {
+	FOLDED_OTHER,
+	FOLDED_UNATTRIBUTED,
+	FOLDED_KINDS,
+};
+
+struct counts {
+	u64 of[EVENTS];
+};
+
+struct {
+	__uint(type, MAP_TYPE_ARRAY);
+	__uint(max_entries, FOLDED_KINDS * 2);
+	__uint(map_flags, MAP_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct counts);
+} folded SEC(".maps");
+
+/* One CPU's own. */
+struct cpu {
+	struct perf_value at_switch[EVENTS];
+	struct perf_value at_sample[EVENTS];
+	u64 taken;
+	u32 runs; /* the thread that the last switch brought */
+	u8 is_known; /* whether `at_switch` and `runs` are */
+	u8 is_sampled[EVENTS];
+};
+
+struct {
+	__uint(type, MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct cpu);
+} cpus SEC(".maps");
+
+static inline u32 hash_of(const struct who *who)
+{
+	return ((who->words[0] ^ who->words[1] * 0xff51afd7ed558ccdull) * 0x9e3779b97f4a7c15ull) >> 32;
+}
+
+static inline bool is(const struct place *place, const struct who *who)
+{
+	return place->first && place->who.words[0] == who->words[0] && place->who.words[1] == who->words[1];
+}
+
+static inline struct place *place_at(u32 cpu, u32 hash, u32 probe)
+{
+	u32 index = cpu * targ_places + ((hash + probe) & (targ_places - 1));
+
+	return bpf_map_lookup_elem(&places, &index);
+}
+
+/* This CPU's place for `who`; none: all that it might be in belong to others who were charged lately. */
+static inline struct place *find_place(struct cpu *own, const struct who *who, u64 now)
+{
+	u32 cpu = bpf_get_smp_processor_id(), hash = hash_of(who);
+	struct place *free = NULL;
+
+	for (u32 probe = 0; probe < PROBES; probe++) {
+		struct place *place = place_at(cpu, hash, probe);
+
+		if (!place)
+			return NULL;
+		if (is(place, who))
+			return place;
+		if (!free && (!place->first || now - place->charged_ns > targ_keep_ns))
+			free = place;
+	}
+	if (!free)
+		return NULL;
+	own->taken++;
+	write_once(free->last, own->taken);
+	write_once(free->who.words[0], who->words[0]);
+	write_once(free->who.words[1], who->words[1]);
+	write_once(free->first, own->taken);
+	return free;
+}
+
+static inline void fold(u32 kind, const u64 *more)
+{
+	u32 index = bpf_get_smp_processor_id() * FOLDED_KINDS + kind;
+	struct counts *counts = bpf_map_lookup_elem(&folded, &index);
+
+	if (!counts)
+		return;
+	counts->of[0] += more[0];
+	counts->of[1] += more[1];
+}
+
+/* `has_exited`: what its last steps cause, perhaps on a CPU that it had no place on until then. */
+static inline void charge(struct cpu *own, const struct who *who, const u64 *more, bool has_exited)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct place *place = find_place(own, who, now);
+
+	if (!place) {
+		fold(FOLDED_OTHER, more);
+		return;
+	}
+	place->counts[0] += more[0];
+	place->counts[1] += more[1];
+	place->charged_ns = now;
+	if (has_exited)
+		place->dead = place->first;
+}
+
+static inline void who_is(struct task_struct *task, struct who *who)
+{
+	who->words[0] = 0;
+	who->words[1] = 0;
+	if (targ_by == BY_CGROUP) {
+		who->words[0] = task->cgroups->dfl_cgrp->kn->id;
+	} else if (targ_by == BY_COMM) {
+		bpf_probe_read_kernel(who, COMM_BYTES, task->comm);
+	} else {
+		who->words[0] = (u32)task->tgid;
+		who->words[1] = task->group_leader->start_time;
+	}
+}
+
+/* For programs whose current task the verifier does not know. */
+static inline void who_runs(struct who *who)
+{
+	struct task_struct *task = (void *)bpf_get_current_task(), *leader = NULL;
+
+	who->words[0] = 0;
+	who->words[1] = 0;
+	if (targ_by == BY_CGROUP) {
+		who->words[0] = bpf_get_current_cgroup_id();
+	} else if (targ_by == BY_COMM) {
+		bpf_get_current_comm(who, COMM_BYTES);
+	} else {
+		who->words[0] = bpf_get_current_pid_tgid() >> 32;
+		bpf_probe_read_kernel(&leader, sizeof(leader), &task->group_leader);
+		bpf_probe_read_kernel(&who->words[1], sizeof(u64), &leader->start_time);
+	}
+}
+
+static inline bool has_current_exited(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct signal_struct *signal = NULL;
+	int live = 1;
+
+	bpf_probe_read_kernel(&signal, sizeof(signal), &task->signal);
+	bpf_probe_read_kernel(&live, sizeof(live), &signal->live.counter);
+	return !live;
+}
+
+/* ---- programs ---- */
+
+SEC("tp_btf/sched_switch")
+int sched_switch(u64 *ctx)
+{
+	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
+	struct perf_value now[EVENTS];
+	u64 more[EVENTS];
+	struct who who;
+	struct cpu *own;
+	u32 zero = 0, runs;
+	bool was_known;
+
+	own = bpf_map_lookup_elem(&cpus, &zero);
+	if (!own)
+		return 0;
+	/* No event on this CPU: absent, or not opened yet. */
+	if (bpf_perf_event_read_value(&references, CURRENT_CPU, &now[0], sizeof(now[0])) ||
+	    bpf_perf_event_read_value(&misses, CURRENT_CPU, &now[1], sizeof(now[1]))) {
+		own->is_known = false;
+		return 0;
+	}
+	runs = own->runs;
+	was_known = own->is_known;
+	own->runs = next->pid;
+	own->is_known = true;
+	if (!was_known) {
+		own->at_switch[0] = now[0];
+		own->at_switch[1] = now[1];
+		return 0;
+	}
+	more[0] = increase(&own->at_switch[0], &now[0]);
+	more[1] = increase(&own->at_switch[1], &now[1]);
+	if (!(more[0] | more[1]))
+		return 0;
+	if (runs != prev->pid) {
+		fold(FOLDED_UNATTRIBUTED, more);
+		return 0;
+	}
+	who_is(prev, &who);
+	charge(own, &who, more, targ_by == BY_PID && !prev->signal->live.counter);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int sched_process_exit(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct who who;
+	u32 hash;
+
+	if (targ_by != BY_PID || task->signal->live.counter)
+		return 0;
+	who_is(task, &who);
+	hash = hash_of(&who);
+	for (u32 cpu = 0; cpu < MOST_CPUS; cpu++) {
+		for (u32 probe = 0; probe < PROBES; probe++) {
+			struct place *place = place_at(cpu, hash, probe);
+
+			if (!place)
+				return 0;
+			if (is(place, &who)) {
+				/* If another CPU gives the place away in between, this is not equal to its `first`. */
+				write_once(place->dead, read_once(place->first));
+				break;
+			}
+		}
+	}
+	return 0;
+}
+
+static inline int sampled(void *ctx, u32 event)
+{
+	struct perf_value now;
+	u64 more[EVENTS] = {};
+	struct who who;
+	struct cpu *own;
+	u32 zero = 0;
+
+	own = bpf_map_lookup_elem(&cpus, &zero);
+	if (!own || bpf_perf_prog_read_value(ctx, &now, sizeof(now)))
+		return 0;
+	if (!own->is_sampled[event]) {
+		/* Counts from its opening on. */
+		own->is_sampled[event] = true;
+		own->at_sample[event] = (struct perf_value){};
+	}
+	more[event] = increase(&own->at_sample[event], &now);
+	if (!more[event])
+		return 0;
+	who_runs(&who);
+	charge(own, &who, more, targ_by == BY_PID && has_current_exited());
+	return 0;
+}
+
+SEC("perf_event")
+int sample_references(void *ctx)
+{
+	return sampled(ctx, 0);
+}
+
+SEC("perf_event")
+int sample_misses(void *ctx)
+{
+	return sampled(ctx, 1);
+}

@@ -1,0 +1,89 @@
+//! What the host sees of this plugin, natively; and that its layouts are the BPF program's.
+
+use ebhost_plugin::testing::{Harness, Reason, Row};
+use llcstat::Llcstat;
+
+const BPF: &str = include_str!("../../../bpf/llcstat.bpf.c");
+
+fn plugin(config: &str) -> Harness<Llcstat> {
+    Harness::new(config).expect("a good configuration")
+}
+
+fn owner(first: u64, who: [u64; 2], dead: u64, last: u64) -> Vec<u8> {
+    [first, who[0], who[1], dead, last].iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// A label of one place; where it is looked up, with what was found.
+fn place(by: &str, owner: &[u8], found: &[Option<&str>]) -> Row {
+    let plugin = plugin(&format!(r#"{{"by": "{by}"}}"#));
+    plugin.decode(plugin.view("places"), &[(owner, found)]).remove(0)
+}
+
+fn label(value: &str) -> Row {
+    Ok((vec![value.to_owned()], None))
+}
+
+#[test]
+fn cpus_are_counted_from_the_perf_source_alone() {
+    let plugin = plugin("{}");
+    let manifest = plugin.manifest();
+    let names: Vec<_> = manifest.families.iter().map(|family| family.name.as_str()).collect();
+    assert_eq!(names, ["llc_references_total", "llc_misses_total"]);
+    assert_eq!((manifest.views.len(), manifest.views[0].source.as_str()), (1, "llc"));
+    assert_eq!((manifest.views[0].key_size, manifest.views[0].value_size), (4, 32));
+    assert_eq!(plugin.decode(0, &[(&[3, 0, 0, 0], &[])]), [label("3")]);
+}
+
+#[test]
+fn events_have_the_names_that_they_are_given() {
+    let plugin = plugin(r#"{"by": "comm", "names": ["page_faults", "context_switches"]}"#);
+    let names: Vec<_> = plugin.manifest().families.iter().map(|family| family.name.as_str()).collect();
+    let expected =
+        ["page_faults_total", "context_switches_total", "page_faults_by_comm_total", "context_switches_by_comm_total"];
+    assert_eq!(names, expected);
+    assert_eq!(plugin.family("page_faults_by_comm_total").labels, ["comm"]);
+}
+
+#[test]
+fn a_place_is_of_who_it_says() {
+    assert_eq!(place("pid", &owner(1, [4711, 99], 0, 1), &[]), label("4711"));
+    assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[Some("/system.slice")]), label("/system.slice"));
+    let comm = [u64::from_le_bytes(*b"kworker/"), u64::from_le_bytes(*b"0:1\0junk")];
+    assert_eq!(place("comm", &owner(1, comm, 0, 1), &[]), label("kworker/0:1"));
+}
+
+#[test]
+fn the_dead_are_folded() {
+    assert_eq!(place("pid", &owner(7, [4711, 99], 7, 7), &[]), label("exited"));
+    assert_eq!(place("pid", &owner(8, [4711, 99], 7, 8), &[]), label("4711"), "of one that had the place before");
+    assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[None]), label("other"));
+}
+
+#[test]
+fn a_place_without_an_owner_is_skipped() {
+    for by in ["pid", "comm"] {
+        assert_eq!(place(by, &owner(0, [0, 0], 0, 0), &[]), Err(Reason::Skip), "never taken");
+        assert_eq!(place(by, &owner(1, [9, 9], 0, 2), &[]), Err(Reason::Skip), "being taken");
+    }
+    assert_eq!(place("cgroup", &owner(1, [9, 9], 0, 2), &[Some("/a")]), Err(Reason::Skip));
+}
+
+#[test]
+fn what_has_no_place_says_why() {
+    let plugin = plugin(r#"{"by": "pid"}"#);
+    let rows = plugin.decode(plugin.view("folded"), &[(&[2, 0, 0, 0], &[]), (&[3, 0, 0, 0], &[])]);
+    assert_eq!(rows, [label("other"), label("unattributed")]);
+    assert!(BPF.contains("enum folded {\n\tFOLDED_OTHER,\n\tFOLDED_UNATTRIBUTED,\n\tFOLDED_KINDS,\n};"));
+}
+
+#[test]
+fn the_numbers_of_targ_by_are_those_of_plugin_yaml() {
+    assert!(BPF.contains("enum by {\n\tBY_NONE,\n\tBY_CGROUP,\n\tBY_COMM,\n\tBY_PID,\n};"));
+    assert!(include_str!("../plugin.yaml").contains("1 (cgroup), 2 (comm) or 3 (pid)"));
+}
+
+#[test]
+fn a_wrong_by_refuses_the_package() {
+    let refusal = Harness::<Llcstat>::new(r#"{"by": "uid"}"#).err().unwrap_or_default();
+    assert_eq!(refusal, "config: unknown variant `uid`, expected one of `none`, `cgroup`, `comm`, `pid`");
+}

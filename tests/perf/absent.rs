@@ -1,0 +1,121 @@
+//! Events that cannot be counted: said why, and nothing shown.
+
+use std::{fs, path::Path};
+
+use ebhost_tests::{Ebhost, Exposition, Folder, Need, Start, committed, needs, skip};
+
+use crate::{alone, package};
+
+/// The states that there are, each once, and how often.
+fn states(served: &Exposition) -> Vec<(String, String)> {
+    let samples = served.samples().filter(|sample| sample.name == "ebhost_perf_event_state" && sample.value == 1.0);
+    let mut states: Vec<_> =
+        samples.map(|sample| (sample.labels["event"].clone(), sample.labels["state"].clone())).collect();
+    states.sort();
+    states.dedup();
+    states
+}
+
+fn absent(event: &str) -> (String, String) {
+    (event.to_owned(), "absent".to_owned())
+}
+
+fn has_pmu() -> bool {
+    let devices = fs::read_dir("/sys/bus/event_source/devices").into_iter().flatten().flatten();
+    devices
+        .map(|device| device.file_name().to_string_lossy().into_owned())
+        .any(|name| name.starts_with("cpu") || name.starts_with("arm"))
+}
+
+/// The packages as they are committed, on a machine without a PMU.
+#[test]
+fn without_a_pmu_llcstat_says_so_and_the_rest_is_served() {
+    needs!(Root);
+    let _alone = alone();
+    if has_pmu() {
+        return skip("without_a_pmu_llcstat_says_so_and_the_rest_is_served", Need::Tool("a machine without a PMU"));
+    }
+    let host = Start::with(&committed()).args(&["--strict"]).listening();
+    let served = host.scrape();
+    for plugin in ["biolatency", "llcstat"] {
+        assert_eq!(served.value("ebhost_plugin_up", &[("plugin", plugin)]), Some(1.0));
+    }
+    assert!(served.families.contains_key("ebhost_bio_latency_lost_total"));
+    assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_llc_")), "nothing was counted");
+    assert_eq!(states(&served), [absent("hardware/cache-misses"), absent("hardware/cache-references")]);
+    let log = host.stop();
+    let said: Vec<_> = log.lines().into_iter().filter(|line| line.level == "WARN").collect();
+    assert_eq!(said.len(), 1, "{}", log.text());
+    for part in ["perf event hardware/cache-references of `llc` is absent", "no hardware PMU: a virtual machine?"] {
+        assert!(said[0].text.contains(part), "{}", said[0].text);
+    }
+}
+
+/// One absent event takes its group with it, and no other group.
+#[test]
+fn absent_and_live_sources_are_told_apart() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = package::llcstat(
+        "perf:\n  llc: { events: [software/page-faults, no_such_pmu/misses] }\n  \
+         other: { events: [software/cpu-clock] }\n",
+    );
+    let host = Ebhost::start(folder.path());
+    let served = host.scrape();
+    let live = ("software/cpu-clock".to_owned(), "live".to_owned());
+    assert_eq!(states(&served), [absent("no_such_pmu/misses"), live, absent("software/page-faults")]);
+    assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_llc_")));
+    let log = host.stop();
+    assert!(log.text().contains("this machine has no PMU `no_such_pmu`, it has breakpoint"), "{}", log.text());
+}
+
+/// Who may not open events of other processes is told what is missing.
+#[test]
+fn a_denied_event_says_what_is_missing() {
+    needs!(Root, Tool("setpriv"));
+    let _alone = alone();
+    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    if paranoid.trim().parse::<i32>().is_ok_and(|level| level < 1) {
+        return skip("a_denied_event_says_what_is_missing", Need::Tool("kernel.perf_event_paranoid of at least 1"));
+    }
+    let folder = package::llcstat("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
+    readable(folder.path());
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+    let host = Start::by(&nobody, folder.path()).listening();
+    let served = host.scrape();
+    assert_eq!(states(&served), [absent("software/context-switches"), absent("software/page-faults")]);
+    assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_llc_")));
+    let log = host.stop();
+    assert!(log.text().contains("not permitted: found kernel.perf_event_paranoid = "), "{}", log.text());
+}
+
+/// A perf source that plugin.yaml gets wrong is refused with its place.
+#[test]
+fn a_misspelt_event_is_pointed_at() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "bpf:", "perf:\n  llc: { events: [hardware/cache-mises] }\nbpf:");
+    let ended = Start::with(folder.path()).args(&["--strict"]).ended();
+    assert_eq!(ended.status.code(), Some(1));
+    let text = ended.log.text();
+    for part in [
+        "found the event `hardware/cache-mises`, expected one of cycles, ",
+        "llc: { events: [hardware/cache-mises] }",
+        "^",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+fn readable(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for entry in fs::read_dir(folder).expect("our own folder") {
+        let path = entry.expect("our own folder").path();
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("our own file");
+        if path.is_dir() {
+            readable(&path);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Counts charged to who ran are the kernel's own of the same process, event for event.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use ebhost_tests::{Ebhost, Exposition, Need, Start, needs, skip, wait_until};
+
+use crate::{
+    alone, package,
+    toucher::{Kernel, Toucher},
+};
+
+const FAULTS_AND_SWITCHES: [&str; 2] =
+    ["software/page-faults, software/context-switches", "page_faults, context_switches"];
+
+/// What was charged to a series and to all CPUs together, with the kernel's own counts of the process.
+struct Grown {
+    charged: [u64; 2],
+    cpus: [u64; 2],
+    kernel: Kernel,
+}
+
+/// Charges of one label value, by two families.
+struct Series<'a> {
+    names: [&'a str; 2],
+    by: &'a str,
+    value: String,
+}
+
+impl Series<'_> {
+    fn charged(&self, served: &Exposition) -> [u64; 2] {
+        self.names.map(|name| {
+            let name = format!("ebhost_{name}_by_{}_total", self.by);
+            served.value(&name, &[(self.by, &self.value)]).unwrap_or_default() as u64
+        })
+    }
+
+    fn cpus(&self, served: &Exposition) -> [u64; 2] {
+        self.names.map(|name| {
+            let name = format!("ebhost_{name}_total");
+            served.samples().filter(|sample| sample.name == name).map(|sample| sample.value as u64).sum()
+        })
+    }
+
+    fn unattributed(&self, served: &Exposition) -> f64 {
+        let name = format!("ebhost_{}_by_{}_total", self.names[0], self.by);
+        served.value(&name, &[(self.by, "unattributed")]).unwrap_or_default()
+    }
+
+    /// Has the process do something. Where the kernel hid a switch from the program meanwhile, it is done again.
+    fn grow(&self, host: &Ebhost, toucher: &mut Toucher, order: &str) -> Grown {
+        for _ in 0..20 {
+            // What it did until now is charged when it falls asleep, which it does a moment after it is seen asleep.
+            std::thread::sleep(Duration::from_millis(20));
+            let (first, kernel_first) = (host.scrape(), toucher.kernel());
+            toucher.order(order);
+            std::thread::sleep(Duration::from_millis(20));
+            let (last, kernel_last) = (host.scrape(), toucher.kernel());
+            if self.unattributed(&first) != self.unattributed(&last) {
+                continue;
+            }
+            let less = |last: [u64; 2], first: [u64; 2]| [last[0] - first[0], last[1] - first[1]];
+            return Grown {
+                charged: less(self.charged(&last), self.charged(&first)),
+                cpus: less(self.cpus(&last), self.cpus(&first)),
+                kernel: kernel_last - kernel_first,
+            };
+        }
+        panic!("of 20 tries none without a switch that the kernel hid");
+    }
+}
+
+fn faults_and_switches(by: &str, value: String) -> Series<'_> {
+    Series { names: ["page_faults", "context_switches"], by, value }
+}
+
+fn is_exact(grown: &Grown) {
+    assert!(grown.kernel.faults >= 300, "{:?}", grown.kernel);
+    assert_eq!(grown.charged, [grown.kernel.faults, grown.kernel.switches], "charged (left) and the kernel's (right)");
+    assert!(grown.cpus[0] >= 300 && grown.cpus[0] >= grown.charged[0], "{:?} on all CPUs", grown.cpus);
+}
+
+#[test]
+fn faults_and_switches_by_process_are_the_kernels_own() {
+    needs!(Root);
+    let _alone = alone();
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let folder = package::switched("pid", events, names);
+    let host = Ebhost::start(folder.path());
+    let mut toucher = Toucher::start();
+    let series = faults_and_switches("pid", toucher.pid().to_string());
+    is_exact(&series.grow(&host, &mut toucher, "pages 300"));
+
+    // It ends: its series ends, what it does after the last scrape is charged to the exited, and no sum falls.
+    let before = host.scrape();
+    assert!(series.charged(&before)[0] >= 300);
+    drop(toucher);
+    let after = wait_until("the end of a dead process' series", Duration::from_secs(5), || {
+        let served = host.scrape();
+        let name = "ebhost_page_faults_by_pid_total";
+        served.value(name, &[("pid", &series.value)]).is_none().then_some(served)
+    });
+    assert!(after.value("ebhost_page_faults_by_pid_total", &[("pid", "exited")]).is_some());
+    states(&after, &["software/page-faults", "software/context-switches"], "live");
+    host.stop();
+}
+
+#[test]
+fn faults_and_switches_by_comm_are_the_kernels_own() {
+    needs!(Root);
+    let _alone = alone();
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let host = Ebhost::start(package::switched("comm", events, names).path());
+    let mut toucher = Toucher::start();
+    is_exact(&faults_and_switches("comm", "toucher".into()).grow(&host, &mut toucher, "pages 300"));
+    host.stop();
+}
+
+#[test]
+fn faults_and_switches_by_cgroup_are_the_kernels_own() {
+    needs!(Root);
+    let _alone = alone();
+    let Some(root) = cgroup2() else {
+        return skip("faults_and_switches_by_cgroup_are_the_kernels_own", Need::Tool("a cgroup2 mount"));
+    };
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let host = Ebhost::start(package::switched("cgroup", events, names).path());
+    let group = Group::new(&root);
+    let mut toucher = Toucher::start();
+    fs::write(group.0.join("cgroup.procs"), toucher.pid().to_string()).expect("a cgroup takes a process");
+    let series = faults_and_switches("cgroup", format!("/{}", group.name()));
+    is_exact(&series.grow(&host, &mut toucher, "pages 300"));
+
+    drop(toucher);
+    let name = series.value.clone();
+    drop(group);
+    wait_until("the end of a removed cgroup's series", Duration::from_secs(5), || {
+        host.scrape().value("ebhost_page_faults_by_cgroup_total", &[("cgroup", &name)]).is_none().then_some(())
+    });
+    host.stop();
+}
+
+#[test]
+fn time_on_the_cpu_is_the_schedulers() {
+    needs!(Root);
+    let _alone = alone();
+    let host = Ebhost::start(
+        package::switched("pid", "software/cpu-clock, software/page-faults", "cpu_clock_ns, faults").path(),
+    );
+    let mut toucher = Toucher::start();
+    let series = Series { names: ["cpu_clock_ns", "faults"], by: "pid", value: toucher.pid().to_string() };
+    let grown = series.grow(&host, &mut toucher, "spin 200");
+    let (counted, kernel) = (grown.charged[0] as f64, grown.kernel.runtime_ns as f64);
+    // The scheduler takes the time of interrupts, and what a hypervisor stole, off its own account.
+    assert!(
+        counted >= kernel * 0.99 && counted <= kernel * 1.25 + 2e6,
+        "{counted} ns charged, {kernel} by the scheduler"
+    );
+    assert_eq!(grown.charged[1], grown.kernel.faults);
+    host.stop();
+}
+
+#[test]
+fn a_tracepoint_is_counted_exactly() {
+    needs!(Root);
+    let _alone = alone();
+    if !Path::new("/sys/kernel/tracing/events/syscalls/sys_enter_getppid").is_dir() {
+        return skip("a_tracepoint_is_counted_exactly", Need::Tool("tracefs with syscalls at /sys/kernel/tracing"));
+    }
+    let events = "tracepoint/syscalls/sys_enter_getppid, software/page-faults";
+    let host = Ebhost::start(package::switched("pid", events, "getppid_calls, faults").path());
+    let mut toucher = Toucher::start();
+    let series = Series { names: ["getppid_calls", "faults"], by: "pid", value: toucher.pid().to_string() };
+    let grown = series.grow(&host, &mut toucher, "getppid 777");
+    assert_eq!(grown.charged, [777, grown.kernel.faults]);
+    assert!(grown.cpus[0] >= 777);
+    host.stop();
+}
+
+/// More processes than there are places: what finds none is in `other`, and the sum is that of the CPUs.
+#[test]
+fn beyond_the_places_counts_go_to_other() {
+    needs!(Root);
+    let _alone = alone();
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let folder = package::switched("pid", events, names);
+    folder.amend("llcstat", "globals: { targ_by: 3 }", "globals: { targ_by: 3, targ_places: 1 }");
+    folder.amend("llcstat", "1024 per cpu", "1 per cpu");
+    let host = Start::with(folder.path()).listening();
+    let first = host.scrape();
+    let mut touchers: Vec<_> = (0..4).map(|_| Toucher::start()).collect();
+    touchers.iter_mut().for_each(|toucher| toucher.order("pages 300"));
+    let last = host.scrape();
+    let charged = |served: &Exposition, only: Option<&str>| -> f64 {
+        let samples = served.samples().filter(|sample| sample.name == "ebhost_page_faults_by_pid_total");
+        samples.filter(|sample| only.is_none_or(|pid| sample.labels["pid"] == pid)).map(|sample| sample.value).sum()
+    };
+    let other = charged(&last, Some("other")) - charged(&first, Some("other"));
+    assert!(other >= 600.0, "at most two of four have a place: {other}");
+    assert!(charged(&last, None) - charged(&first, None) >= 1200.0);
+    let series = last.samples().filter(|sample| sample.name == "ebhost_page_faults_by_pid_total").count();
+    assert!(series <= 2 + 3, "a place a CPU, other, unattributed, exited: {series}");
+    host.stop();
+}
+
+/// Every event has this one state on every CPU.
+fn states(served: &Exposition, events: &[&str], state: &str) {
+    let name = "ebhost_perf_event_state";
+    let found: Vec<_> = served.samples().filter(|sample| sample.name == name).collect();
+    assert_eq!(found.len(), events.len() * std::thread::available_parallelism().map_or(1, usize::from), "{found:?}");
+    for sample in found {
+        assert!(events.contains(&sample.labels["event"].as_str()), "{sample:?}");
+        assert_eq!((sample.labels["state"].as_str(), sample.value), (state, 1.0), "{sample:?}");
+    }
+}
+
+fn cgroup2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (folder, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| folder.into())
+    })
+}
+
+/// A cgroup of the test's own.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(root: &Path) -> Self {
+        let group = root.join(format!("ebhost-perf-{}", process::id()));
+        fs::create_dir(&group).expect("root makes cgroups");
+        Self(group)
+    }
+
+    fn name(&self) -> String {
+        self.0.file_name().expect("it has a name").to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its last process may still be on its way out.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

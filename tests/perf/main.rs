@@ -1,0 +1,19 @@
+//! Perf events: counts by CPU and by who caused them against what the kernel says of the same process; and what is said of
+//! events that cannot be counted.
+//!
+//! This needs no PMU: the package is llcstat, its events are software's and tracepoints. A process of the test causes a known
+//! number of them and sleeps while it is looked at.
+
+mod absent;
+mod attributed;
+mod package;
+mod sampled;
+mod toucher;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by each test while it runs.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

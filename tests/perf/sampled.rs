@@ -1,0 +1,73 @@
+//! Programs that samples of perf events run.
+
+use std::{fs, time::Duration};
+
+use ebhost_tests::{Ebhost, Folder, compile, needs, wait_until};
+
+use crate::{alone, package, toucher::Toucher};
+
+/// Sampled at every event, an estimate of who has become a count.
+#[test]
+fn a_sample_at_every_event_is_exact() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = package::llcstat(
+        "perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n  \
+         faults: { events: [software/page-faults], sample_period: 1, program: sample_references }\n\
+         bpf:\n  object: llcstat.bpf.o\n  programs: [sched_process_exit]\n  globals: { targ_by: 3 }\n  \
+         max_entries: { places: 1024 per cpu, folded: 2 per cpu }\n\
+         config: { by: pid, names: [faults, switches] }\n",
+    );
+    let host = Ebhost::start(folder.path());
+    let mut toucher = Toucher::start();
+    let pid = toucher.pid().to_string();
+    let charged = || host.scrape().value("ebhost_faults_by_pid_total", &[("pid", &pid)]).unwrap_or_default() as u64;
+    let (first, kernel_first) = (charged(), toucher.kernel());
+    toucher.order("pages 300");
+    let (last, kernel_last) = (charged(), toucher.kernel());
+    let kernel = kernel_last - kernel_first;
+    assert!(kernel.faults >= 300);
+    assert_eq!(last - first, kernel.faults);
+    host.stop();
+}
+
+/// By its section alone, as cloudflare's exporter has it.
+#[test]
+fn a_section_names_its_event() {
+    needs!(Root, Tool("clang-19"));
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    let source = "
+        MAP(banks, u32, struct bank);
+        MAP(lost, u32, u64);
+        static void *(*lookup)(void *, const void *) = (void *)1;
+        SEC(\"perf_event/type=1,config=0,frequency=100\") int tick(void *ctx) {
+            u32 key = 1;
+            u64 *count = lookup(&lost, &key);
+            if (count) __sync_fetch_and_add(count, 1);
+            return 0;
+        }";
+    compile(source, "bpf", &folder.path().join("biolatency/biolatency.bpf.o"));
+    let file = folder.path().join("biolatency/plugin.yaml");
+    let text =
+        "name: biolatency\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [block-device]\n";
+    fs::write(file, text).expect("our own file");
+    let host = Ebhost::start(folder.path());
+    let ticks = || {
+        let served = host.scrape();
+        let state = [
+            ("plugin", "biolatency"),
+            ("source", "tick"),
+            ("event", "software/cpu-clock"),
+            ("cpu", "0"),
+            ("state", "live"),
+        ];
+        assert_eq!(served.value("ebhost_perf_event_state", &state), Some(1.0));
+        served.value("ebhost_bio_latency_lost_total", &[("reason", "starts_full")]).unwrap_or_default()
+    };
+    let first = ticks();
+    wait_until("twenty ticks of a hundred a second on each CPU", Duration::from_secs(10), || {
+        (ticks() >= first + 20.0).then_some(())
+    });
+    host.stop();
+}
