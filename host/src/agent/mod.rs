@@ -23,7 +23,7 @@ use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     select,
-    sync::{mpsc, watch as stopping},
+    sync::{mpsc, oneshot, watch as stopping},
 };
 use tracing::{error, info};
 
@@ -124,10 +124,11 @@ pub async fn run(
     let (agent, loader) = Agent::load(&options)?;
     let (scrapes, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
     let (changes, to_change) = mpsc::channel(1);
+    let (end, ended) = oneshot::channel::<()>();
     let (runtime, keep) = (Handle::current(), options.keep);
     let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
         privileges::keep_in_this_thread(privileges::READING | keep.0);
-        runtime.block_on(agent.answer(waiting, to_change));
+        runtime.block_on(agent.answer(waiting, to_change, ended));
     });
     let thread = thread.map_err(AgentError::Thread)?;
     watch(loader, options.reload, keep, reload_asked, changes)?;
@@ -140,7 +141,9 @@ pub async fn run(
     let options =
         server::Options { telemetry_path: options.telemetry_path, version: env!("CARGO_PKG_VERSION").to_owned() };
     let served = server::serve(listeners, scrapes, options, stop).await;
-    // The queue is closed now; the thread ends with what it holds, which detaches the programs.
+    // A connection that never ends its request still holds the queue, so its end is not waited for. The thread ends with what it
+    // holds, which detaches the programs.
+    drop(end);
     if thread.join().is_err() {
         error!("the agent's thread ended by a panic");
     }
@@ -196,7 +199,12 @@ impl Agent {
     }
 
     /// Answers scrapes until nobody can ask any more, and takes changes between them.
-    async fn answer(mut self, mut waiting: mpsc::Receiver<Scrape>, mut changes: mpsc::Receiver<Change>) {
+    async fn answer(
+        mut self,
+        mut waiting: mpsc::Receiver<Scrape>,
+        mut changes: mpsc::Receiver<Change>,
+        mut ended: oneshot::Receiver<()>,
+    ) {
         let mut batch = Vec::new();
         loop {
             select! {
@@ -208,6 +216,7 @@ impl Agent {
                     }
                     self.serve(&mut batch);
                 }
+                _ = &mut ended => return,
             }
         }
     }
