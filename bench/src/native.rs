@@ -11,10 +11,10 @@ use std::{
 };
 
 use ebhost::{
-    exposition::{Integers, Style, Syntax, Writer},
+    exposition::{Created, Integers, Style, Syntax, Writer},
     limits,
     package::Package,
-    plugin::{Ask, Context, Engine, Plugin, PluginLimits, Row},
+    plugin::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row},
     series::{
         Answer, IdentityId, Table, TableLimits,
         schema::{Schema, SourceShape},
@@ -68,7 +68,7 @@ impl Sandboxed {
     fn new() -> Self {
         let file = workspace().join("bench/packages/maps/plugin.yaml");
         let package = Package::read(&file).unwrap_or_else(|error| panic!("{error}"));
-        let engine = Engine::new(None).expect("an engine");
+        let engine = Engine::new(None, None).expect("an engine");
         let compiled = Arc::new(engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}")));
         let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
         let sources = BTreeMap::from([("hash".to_owned(), shape)]);
@@ -81,7 +81,8 @@ impl Sandboxed {
 impl Labels for Sandboxed {
     fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str])) {
         let until = Instant::now() + Duration::from_secs(10);
-        let all = self.0.ask(&ask, until, &mut |first, answers| {
+        assert!(self.0.begin(Instant::now(), until), "the package has no faults");
+        let asked = self.0.ask(&ask, until, &mut |first, answers| {
             let answers = answers.expect("the package has no faults");
             for entry in 0..answers.count() {
                 let Row::Labels { columns, .. } = answers.row(entry) else { panic!("it labels every key") };
@@ -89,7 +90,7 @@ impl Labels for Sandboxed {
                 take(first + entry, &labels);
             }
         });
-        assert!(all, "asked in time");
+        assert_eq!(asked, Asked::Whole, "asked in time");
     }
 }
 
@@ -140,7 +141,10 @@ impl<L: Labels> Scrape<L> {
         self.table.settle(0, snapshot).expect("rows fit their schema");
         self.table.finish();
         let mut nowhere = io::sink();
-        let mut writer = Writer::new(Style { syntax: Syntax::Text004, integers: Integers::Exact }, &mut nowhere);
+        let mut writer = Writer::new(
+            Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut },
+            &mut nowhere,
+        );
         writer.table("ebhost", &self.table).and_then(|()| writer.finish()).expect("a sink takes everything");
     }
 }
