@@ -95,7 +95,12 @@ fn a_tracepoint_that_the_kernel_lacks() {
 fn a_map_that_the_object_lacks() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!("MAP(bank, u32, struct bank); MAP(lost, u32, u64); {PROGRAM}"));
-    says(&message, &["found the source `banks`, expected a map of the BPF object: bank, lost"]);
+    says(
+        &message,
+        &[
+            "found the source `banks`, expected a map of the BPF object or a source under `perf` in plugin.yaml: bank, lost",
+        ],
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io, net::TcpStream, thread, time::Duration};
 
-use ebhost_tests::{Ebhost, Exposition, Format, Response, Start, committed, needs, program_exists, wait_until};
+use ebhost_tests::{Ebhost, Exposition, Folder, Format, Response, Start, committed, needs, program_exists, wait_until};
 
 /// The host's answers leave a second late (strace holds up the calls that send them), so one is in flight when the signal comes.
 #[test]
@@ -54,7 +54,8 @@ fn sigterm_does_not_wait_for_ever() {
 #[test]
 fn after_the_end_programs_are_gone_and_the_port_is_free() {
     needs!(Root);
-    let host = Ebhost::start(&committed());
+    let folder = Folder::with_biolatency();
+    let host = Ebhost::start(folder.path());
     let (address, programs) = (host.address(), programs(host.pid()));
     assert!(programs.len() >= 3, "issue, completion and requeue: {programs:?}");
     assert!(programs.iter().all(|id| program_exists(*id)), "{programs:?}");
@@ -64,7 +65,7 @@ fn after_the_end_programs_are_gone_and_the_port_is_free() {
     let gone = || (!programs.iter().any(|id| program_exists(*id))).then_some(());
     wait_until("the programs to be gone", Duration::from_secs(5), gone);
 
-    let again = Start::with(&committed()).args(&["--web.listen-address", &address.to_string()]).listening();
+    let again = Start::with(folder.path()).args(&["--web.listen-address", &address.to_string()]).listening();
     let ready = ebhost_tests::get(address, "/-/ready", &[]).expect("it listens there too");
     assert_eq!(ready.status, 200);
     again.stop();

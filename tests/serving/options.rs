@@ -1,6 +1,6 @@
 //! Flags and paths.
 
-use ebhost_tests::{Ebhost, Start, committed, needs};
+use ebhost_tests::{Ebhost, Folder, Start, committed, needs};
 
 #[test]
 fn health_and_readiness_have_their_paths_and_nothing_else_has_one() {
@@ -32,11 +32,11 @@ fn namespace_and_path_are_as_asked() {
 #[test]
 fn the_log_has_one_line_for_a_package() {
     needs!(Root);
-    let log = Ebhost::start(&committed()).stop();
+    let log = Ebhost::start(Folder::with_biolatency().path()).stop();
     let lines: Vec<_> = log.lines().into_iter().filter(|line| line.field("package") == "biolatency").collect();
     assert_eq!(lines.len(), 1, "{}", log.text());
     assert_eq!(lines[0].field("programs"), "block_rq_issue block_rq_complete block_rq_requeue");
-    assert_eq!(lines[0].field("maps"), "banks lost");
+    assert_eq!(lines[0].field("sources"), "banks lost");
     assert_eq!(lines[0].field("families"), "bio_latency_seconds bio_latency_lost_total");
     assert!(lines[0].field("took_ms").is_u64(), "{}", lines[0].text);
     assert!(log.lines().iter().all(|line| line.level == "INFO"), "{}", log.text());

@@ -1,6 +1,6 @@
 //! What a user other than root needs: CAP_BPF and CAP_PERFMON, and nothing else.
 
-use ebhost_tests::{Disk, Fio, Start, committed, needs};
+use ebhost_tests::{Disk, Fio, Folder, Start, committed, needs};
 
 /// `nobody`, with these capabilities of all.
 const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL"];
@@ -38,8 +38,9 @@ fn capabilities(pid: u32, thread: &str) -> String {
 #[test]
 fn without_them_the_message_says_what_is_there_and_what_is_needed() {
     needs!(Root, Tool("setpriv"));
+    let folder = Folder::with_biolatency();
     let none = [&NOBODY[..], &["--bounding-set=-all"]].concat();
-    let host = Start::by(&none, &committed()).listening();
+    let host = Start::by(&none, folder.path()).listening();
     let served = host.scrape();
     assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(0.0));
     let log = host.stop();
@@ -53,6 +54,6 @@ fn without_them_the_message_says_what_is_there_and_what_is_needed() {
         assert!(errors[0].text.contains(part), "expected `{part}` in: {}", errors[0].text);
     }
 
-    let ended = Start::by(&none, &committed()).args(&["--strict"]).ended();
+    let ended = Start::by(&none, folder.path()).args(&["--strict"]).ended();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
 }
