@@ -8,13 +8,18 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 
+use crate::author;
+
 /// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "ebhost", version)]
+#[command(name = "ebhost", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<author::Command>,
+
     /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
-    #[arg(long, value_name = "DIR")]
-    pub plugins: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub plugins: Option<PathBuf>,
 
     /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`; may be given several times.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435", value_parser = listen_address)]
@@ -34,7 +39,7 @@ pub struct Cli {
 
     /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
     /// or, for root, /var/cache/ebhost.
-    #[arg(long = "cache.dir", value_name = "DIR")]
+    #[arg(long = "cache.dir", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
 
     /// Form of the log lines; by default text on a terminal, JSON elsewhere is asked for with `json`.
@@ -42,7 +47,7 @@ pub struct Cli {
     pub log_format: LogFormat,
 
     /// Least severe lines that are logged.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
     pub log_level: LogLevel,
 }
 

@@ -82,3 +82,15 @@ pub const WAITING_SCRAPES: usize = 256;
 
 /// How long scrapes in flight may take to finish after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// A recording is read whole before it is replayed, and its rows may say no more: tables of a million entries fit.
+pub const RECORDING_BYTES: u64 = 256 << 20;
+
+/// Entries that `ebhost check` makes up for each view to see whether its decode is pure: enough to split and shuffle.
+pub const MADE_UP_ENTRIES: usize = 192;
+
+/// Part of a limit from which `ebhost check` and `replay` call it near.
+pub const NEAR: f64 = 0.8;
+
+/// Guest time of one read that is replayed: nobody waits for it, but a spinning guest is to end.
+pub const REPLAY: Duration = Duration::from_secs(120);

@@ -5,6 +5,7 @@ use std::{future::Future, io, process::ExitCode};
 use clap::Parser as _;
 use ebhost::{
     agent::{self, AgentError, OnFault, Options},
+    author,
     cli::{Cli, LogFormat, LogLevel},
     telemetry::{self, LogForm},
 };
@@ -17,6 +18,9 @@ use tracing::{error, info, level_filters::LevelFilter};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
+    if let Some(command) = &cli.command {
+        return author::run(command, cli.cache_folder().as_deref());
+    }
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -47,7 +51,7 @@ fn run(cli: Cli) -> Result<(), AgentError> {
 fn options(cli: Cli) -> Options {
     Options {
         cache: cli.cache_folder(),
-        plugins: cli.plugins,
+        plugins: cli.plugins.unwrap_or_default(), // the parser requires it where no command is given
         namespace: cli.namespace,
         faults: if cli.strict { OnFault::EndStart } else { OnFault::LeaveOut },
         listen_addresses: cli.listen_addresses,

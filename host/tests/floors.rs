@@ -3,12 +3,13 @@
 use std::{fs, path::Path};
 
 /// From the bottom up. A module may use those of the floors below its own.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["snapshot", "tables", "limits", "telemetry"],
     &["series", "package"],
     &["exposition", "plugin", "kernel", "lookup"],
     &["server"],
     &["agent"],
+    &["author"],
     &["main", "cli", "lib"],
 ];
 

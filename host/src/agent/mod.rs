@@ -5,6 +5,7 @@
 
 mod label;
 mod package;
+mod single;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -30,6 +31,7 @@ use crate::{
     telemetry::{OwnMetrics, PackageReport, Report, Stage, StageClock, text_from_openmetrics},
 };
 use package::Running;
+pub use single::{Offline, OfflineError, Single, SingleError, clash};
 
 /// What the agent is told to do.
 #[derive(Debug, Clone)]

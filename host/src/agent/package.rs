@@ -21,6 +21,7 @@ use crate::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
     },
+    snapshot::Snapshot,
     telemetry::{self, MapReport, PackageReport, ProgramReport, Stage, StageClock},
 };
 
@@ -154,6 +155,11 @@ impl Running {
         self.is_ready.then_some(&self.table)
     }
 
+    /// Each map and what it held when it was last read.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
+        self.loaded.iter().flat_map(|loaded| &loaded.maps).map(|map| (map.name.as_str(), map.snapshot()))
+    }
+
     /// What its identities are looked up for.
     pub(super) fn questions(&mut self) -> Vec<Question> {
         (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
@@ -181,7 +187,7 @@ impl Running {
     fn count<E: std::fmt::Display>(
         &mut self,
         view: usize,
-        count: impl FnOnce(&mut Table, usize, &crate::snapshot::Snapshot) -> Result<(), E>,
+        count: impl FnOnce(&mut Table, usize, &Snapshot) -> Result<(), E>,
     ) {
         let Some(loaded) = &self.loaded else { return };
         let map = &loaded.maps[self.sources[view]];
@@ -249,7 +255,7 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
     loaded.programs.iter().filter_map(report).collect()
 }
 
-fn shapes(object: &ObjectFile) -> BTreeMap<String, SourceShape> {
+pub(super) fn shapes(object: &ObjectFile) -> BTreeMap<String, SourceShape> {
     let maps = object.maps.iter().filter(|(name, _)| !name.starts_with('.'));
     maps.map(|(name, map)| {
         let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);
@@ -278,7 +284,7 @@ fn maps_of(schema: &Schema) -> (Vec<&str>, Vec<usize>) {
 }
 
 /// The package's names, if nobody has them yet.
-fn names(package: &Package, schema: &Schema, taken: &Taken) -> Result<Vec<(String, String)>, RunError> {
+pub(super) fn names(package: &Package, schema: &Schema, taken: &Taken) -> Result<Vec<(String, String)>, RunError> {
     let file = package.file.display().to_string();
     // No sample name has a space, so both kinds of name live in one map.
     let own_name = format!("package {}", package.name);
