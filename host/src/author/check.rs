@@ -94,7 +94,8 @@ fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<Objec
     let place = bpf.object.path.display().to_string();
     match ObjectFile::parse(&bpf.object) {
         Ok(object) => {
-            let misfit = |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");
+            let misfit =
+                |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");
             findings.extend(object.misfits(bpf).into_iter().map(misfit));
             Some(Some(object))
         }
@@ -127,7 +128,12 @@ fn described(
     }
     if let Err(fault) = clash(package, &schema, taken) {
         let file = package.file.display().to_string();
-        findings.push(Finding::error("names", &file, fault, "choose another name; a family's is best begun with the package's"));
+        findings.push(Finding::error(
+            "names",
+            &file,
+            fault,
+            "choose another name; a family's is best begun with the package's",
+        ));
     }
     for family in schema.families.iter().filter(|family| family.help.trim().is_empty()) {
         let message = format!("family `{}` has no help", family.name);
@@ -161,7 +167,12 @@ fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
     }
     if stats.refused > 0 {
         let message = format!("{} identities were refused as unknown", stats.refused);
-        findings.push(Finding::warning("decode", &place, message, "label them, or refuse them with `skip` if that is meant"));
+        findings.push(Finding::warning(
+            "decode",
+            &place,
+            message,
+            "label them, or refuse them with `skip` if that is meant",
+        ));
     }
     if let Some(line) = near("limits.series", stats.series as f64, package.limits.series as f64) {
         findings.push(Finding::warning("limits", &place, line.trim_start_matches("warning: "), "raise limits.series"));
@@ -203,8 +214,12 @@ fn of_plugin_error(place: &str, fault: &PluginError) -> Finding {
         PluginError::Describe { .. } if message.contains("refuses its config") => {
             "mend `config` in plugin.yaml, or the manifest if it is that which is refused"
         }
-        PluginError::Describe { .. } => "let describe return an error instead of trapping; raise limits.memory if it needs more",
-        _ if message.contains("size") => "make the struct in the component the one in the BPF program, member by member",
+        PluginError::Describe { .. } => {
+            "let describe return an error instead of trapping; raise limits.memory if it needs more"
+        }
+        _ if message.contains("size") => {
+            "make the struct in the component the one in the BPF program, member by member"
+        }
         _ => "mend the manifest that the component's describe gives",
     };
     Finding::error("manifest", place, message, fix)

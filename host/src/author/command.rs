@@ -102,7 +102,6 @@ pub struct New {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     Rust,
-    C,
     Javascript,
     Python,
 }

@@ -34,7 +34,9 @@ use crate::{
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 enum AuthorError {
-    #[error("{path}: found no package; expected a folder with a plugin.yaml, or that file itself; `ebhost new NAME` makes one")]
+    #[error(
+        "{path}: found no package; expected a folder with a plugin.yaml, or that file itself; `ebhost new NAME` makes one"
+    )]
     NoPackage { path: PathBuf },
     #[error(transparent)]
     Package(#[from] PackageError),

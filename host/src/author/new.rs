@@ -16,7 +16,9 @@ use super::{
 /// Why no package was made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NewError {
-    #[error("found the name `{0}`, expected lower-case letters, digits and `_`, beginning with a letter, such as forks")]
+    #[error(
+        "found the name `{0}`, expected lower-case letters, digits and `_`, beginning with a letter, such as forks"
+    )]
     Name(String),
     #[error("{path}: is there already; choose another name, or remove it")]
     Exists { path: PathBuf },
@@ -41,7 +43,6 @@ pub(super) fn new(asked: &New) -> Result<ExitCode, AuthorError> {
     }
     let next = match asked.lang {
         Language::Rust => "cargo and clang",
-        Language::C => "clang with lld, and rustup's wasm-component-ld or wasm-tools",
         Language::Javascript => "clang, node and npm",
         Language::Python => "clang and python3",
     };

@@ -33,7 +33,8 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
         let named = format!("view {index} (`{}`)", view.source);
         if let Some((entry, why)) = failures.first() {
             let message = format!("{named}: decode of identity {} {why}", hex(&entries[*entry].identity));
-            let fix = "refuse what is not understood (`unknown`) instead of trapping: the host has to set such entries aside";
+            let fix =
+                "refuse what is not understood (`unknown`) instead of trapping: the host has to set such entries aside";
             findings.push(Finding::warning("decode", &place, message, fix));
         }
         let other = order.iter().find(|entry| whole[**entry] != split[**entry] || whole[**entry] != again[**entry]);
@@ -56,7 +57,8 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
 
 fn costs(package: &Package, plugin: &Plugin) -> Vec<Finding> {
     let (tally, file) = (plugin.tally(), package.file.display().to_string());
-    let warn = |line: String| Finding::warning("limits", &file, line.trim_start_matches("warning: "), "raise it in `limits`");
+    let warn =
+        |line: String| Finding::warning("limits", &file, line.trim_start_matches("warning: "), "raise it in `limits`");
     // What one full batch would take, by the entries asked so far.
     let full = tally.guest_time.as_secs_f64() / tally.asked.max(1) as f64 * limits::BATCH_ENTRIES as f64;
     let decode = near("limits.decode in a full batch", full, package.limits.decode.as_secs_f64());
@@ -162,7 +164,8 @@ mod tests {
 
     #[test]
     fn made_up_entries_are_distinct_and_the_same_each_time() {
-        let identity = vec![Field { part: Part::Key, offset: 0, length: 4 }, Field { part: Part::Key, offset: 4, length: 2 }];
+        let identity =
+            vec![Field { part: Part::Key, offset: 0, length: 4 }, Field { part: Part::Key, offset: 4, length: 2 }];
         let view = View {
             source: "m".into(),
             key_size: 8,

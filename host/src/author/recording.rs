@@ -183,8 +183,9 @@ impl Recording {
         match line {
             Line::Recording(_) => {}
             Line::Name(name) => {
-                let table = LookupTable::named(&name.table)
-                    .ok_or_else(|| format!("found the table `{}`, expected one of {}", name.table, LookupTable::names()))?;
+                let table = LookupTable::named(&name.table).ok_or_else(|| {
+                    format!("found the table `{}`, expected one of {}", name.table, LookupTable::names())
+                })?;
                 self.names.push(((table, unhex(&name.bytes)?.into()), name.name));
             }
             Line::Read(read) => {
@@ -262,11 +263,17 @@ fn empty(source: &Source, budget: &mut usize) -> Result<Snapshot, String> {
     let stride = stride.ok_or("found no bytes a row, expected value_stride and cpus of 1 or more")?;
     let bytes = (stride + source.key_size).checked_mul(source.rows);
     *budget = bytes.and_then(|bytes| budget.checked_sub(bytes)).ok_or_else(|| {
-        format!("found {} rows of {stride} bytes, expected at most {} bytes in all", source.rows, limits::RECORDING_BYTES)
+        format!(
+            "found {} rows of {stride} bytes, expected at most {} bytes in all",
+            source.rows,
+            limits::RECORDING_BYTES
+        )
     })?;
     let (keys, len) = match source.keys {
         KeyForm::Index => (Keys::Index, source.rows),
-        KeyForm::Bytes if source.key_size == 0 => return Err("found no key_size, expected it beside keys: bytes".into()),
+        KeyForm::Bytes if source.key_size == 0 => {
+            return Err("found no key_size, expected it beside keys: bytes".into());
+        }
         KeyForm::Bytes => (Keys::Bytes { size: source.key_size, bytes: Vec::new() }, 0),
         KeyForm::Events => (Keys::Events { cpus: Vec::new() }, 0),
     };

@@ -110,9 +110,13 @@ fn report(replayed: &Replayed, limits: Limits, text_bytes: usize) -> Vec<String>
         lines.push(format!("warning: {} label sets were folded into `other` by limits.series", stats.folded));
     }
     if stats.refused > 0 {
-        lines.push(format!("warning: {} identities were refused as unknown; --log.level debug shows them", stats.refused));
+        lines.push(format!(
+            "warning: {} identities were refused as unknown; --log.level debug shows them",
+            stats.refused
+        ));
     }
-    let failures = tally.failures.iter().map(|(reason, count)| format!("warning: decode failed {count} times: {reason}"));
+    let failures =
+        tally.failures.iter().map(|(reason, count)| format!("warning: decode failed {count} times: {reason}"));
     lines.extend(failures);
     lines
 }

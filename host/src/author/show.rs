@@ -68,7 +68,8 @@ fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
             counts.push(total.wrapping_sub(before));
             before = total;
         });
-        let named: Vec<_> = family.labels.iter().zip(&labels).map(|(name, value)| format!("{name} = {value}")).collect();
+        let named: Vec<_> =
+            family.labels.iter().zip(&labels).map(|(name, value)| format!("{name} = {value}")).collect();
         let mean = series.layout().sum().filter(|_| before > 0).map(|sum| {
             let sum = Scale::new(family.times, family.per).apply(cells[sum]);
             format!(", mean {}", quantity(sum / before as f64, &family.unit))
@@ -97,14 +98,14 @@ fn bars(family: &Family, bounds: &[f64], counts: &[u64], out: &mut String) {
 /// A quantity in a unit that suits its size.
 fn quantity(value: f64, unit: &str) -> String {
     const TIMES: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")];
-    const SIZES: [(f64, &str); 4] =
-        [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
+    const SIZES: [(f64, &str); 4] = [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
     let units: &[(f64, &str)] = match unit {
         "seconds" => &TIMES,
         "bytes" => &SIZES,
         _ => &[(1.0, "")],
     };
-    let (size, name) = units.iter().find(|(size, _)| value.abs() >= *size).or(units.last()).copied().unwrap_or((1.0, ""));
+    let (size, name) =
+        units.iter().find(|(size, _)| value.abs() >= *size).or(units.last()).copied().unwrap_or((1.0, ""));
     let shown = (value / size * 1000.0).round() / 1000.0;
     if name.is_empty() { format!("{shown}") } else { format!("{shown} {name}") }
 }

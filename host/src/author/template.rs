@@ -62,10 +62,30 @@ const RUST: [File; 23] = [
     file!("vendor/ebhost-plugin/src/view.rs" = "plugins/sdk/src/view.rs"),
 ];
 
+const JAVASCRIPT: [File; 7] = [
+    file!("README.md", "javascript/README.md"),
+    file!("plugin.yaml", "common/plugin-interpreted.yaml"),
+    file!("build.sh", "javascript/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("build.mjs", "javascript/build.mjs"),
+    file!("package.json", "javascript/package.json"),
+    file!("component.js", "javascript/component.js"),
+];
+
+const PYTHON: [File; 5] = [
+    file!("README.md", "python/README.md"),
+    file!("plugin.yaml", "common/plugin-interpreted.yaml"),
+    file!("build.sh", "python/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("component.py", "python/component.py"),
+];
+
 /// The files of a package in this language.
 pub(super) fn files(language: Language) -> Vec<File> {
     let own: &[File] = match language {
-        Language::Rust | Language::C | Language::Javascript | Language::Python => &RUST,
+        Language::Rust => &RUST,
+        Language::Javascript => &JAVASCRIPT,
+        Language::Python => &PYTHON,
     };
     COMMON.iter().chain(own).copied().collect()
 }

@@ -70,4 +70,4 @@ int on_exit(void *ctx)
 	return 0;
 }
 
-char license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";
