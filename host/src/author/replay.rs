@@ -18,7 +18,7 @@ use crate::{
     lookup::Lookups,
     package::Limits,
     plugin::Engine,
-    series::Table,
+    series::{Misfit, Table, schema::View},
 };
 
 /// Why a replay is not what was expected.
@@ -75,8 +75,16 @@ pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> 
             let source_name = view.source.clone();
             return Err(ReplayError::NoSource { recording: path.to_owned(), source_name }.into());
         }
-        let counted = offline.count(&mut lookups, find);
-        let time = counted.map_err(|misfit| AuthorError::Outgrown { recording: path.to_owned(), misfit })?;
+        let outgrown = |misfit| AuthorError::Outgrown { recording: path.to_owned(), misfit };
+        // The table takes values that are longer than it needs; a struct that has shrunk since is to be told all the same.
+        let is_other = |view: &View| {
+            let stride = find(&view.source).map_or(0, |snapshot| snapshot.value_stride);
+            !view.is_events() && stride != view.value_size && stride != view.value_size.next_multiple_of(8)
+        };
+        if let Some(view) = schema.views.iter().position(is_other) {
+            return Err(outgrown(Misfit { view }));
+        }
+        let time = offline.count(&mut lookups, find).map_err(outgrown)?;
         slowest = slowest.max(time);
     }
     Ok(Replayed { offline, slowest })

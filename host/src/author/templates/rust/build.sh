@@ -43,8 +43,8 @@ fi
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$LINKERS/wasm-component-ld" PATH="$LINKERS/gcc-ld:$PATH"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C linker-flavor=wasm-ld'
 # A folder of its own: the native build of `cargo test` may be another compiler's.
-export CARGO_TARGET_DIR=target/component
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/component"
 # shellcheck disable=SC2086 # two words, or none
 cargo build --quiet --release --target $TARGET $STD
-cp "target/component/$TARGET/release/__NAME__.wasm" __NAME__.wasm
+cp "$CARGO_TARGET_DIR/$TARGET/release/__NAME__.wasm" __NAME__.wasm
 ls -l __NAME__.bpf.o __NAME__.wasm
