@@ -12,10 +12,21 @@ use crate::{server::Address, telemetry::build};
 
 use crate::privileges::Keep;
 
+use crate::author;
+
 /// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
 #[derive(Debug, Parser)]
-#[command(name = "ebhost", version, long_version = build::LINE)]
+#[command(
+    name = "ebhost",
+    version,
+    long_version = build::LINE,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<author::Command>,
+
     /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
     #[arg(long, value_name = "DIR", required = true)]
     plugins: Option<PathBuf>,
@@ -68,7 +79,7 @@ pub struct Cli {
 
     /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
     /// or, for root, /var/cache/ebhost.
-    #[arg(long = "cache.dir", value_name = "DIR")]
+    #[arg(long = "cache.dir", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
 
     /// When changed, added and removed packages are taken: `watch` when they are seen and at SIGHUP, `signal` at SIGHUP alone,
@@ -98,7 +109,7 @@ pub struct Cli {
     pub log_format: LogFormat,
 
     /// Least severe lines that are logged.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
     pub log_level: LogLevel,
 }
 

@@ -3,6 +3,7 @@
 //! Data flows one way: kernel → snapshot → plugin → series → exposition → server. `agent` names the stages in order.
 
 pub mod agent;
+pub mod author;
 pub mod cli;
 pub mod exposition;
 pub mod kernel;

@@ -192,3 +192,15 @@ pub const EVENT_DRAIN: Duration = Duration::from_millis(50);
 
 /// Pages of the buffer of one CPU of a perf event array, a power of two.
 pub const PERF_BUFFER_PAGES: usize = 64;
+
+/// A recording is read whole before it is replayed, and its rows may say no more: tables of a million entries fit.
+pub const RECORDING_BYTES: u64 = 256 << 20;
+
+/// Entries that `ebhost check` makes up for each view to see whether its decode is pure: enough to split and shuffle.
+pub const MADE_UP_ENTRIES: usize = 192;
+
+/// Part of a limit from which `ebhost check` and `replay` call it near.
+pub const NEAR: f64 = 0.8;
+
+/// Guest time of one read that is replayed: nobody waits for it, but a spinning guest is to end.
+pub const REPLAY: Duration = Duration::from_secs(120);

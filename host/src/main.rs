@@ -11,6 +11,7 @@ use std::{
 use clap::Parser as _;
 use ebhost::{
     agent::{self, AgentError, OnFault, Options, Reload, Statistics},
+    author,
     cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins},
     exposition::Created,
     package::Require,
@@ -32,6 +33,12 @@ fn main() -> ExitCode {
         Ok(false) => {}
         Ok(true) => return ExitCode::SUCCESS,
         Err(_) => return ExitCode::FAILURE, // the reader went away
+    }
+    if let Some(command) = &cli.command {
+        start_log(&cli);
+        let ended = author::run(command, cli.cache_folder().as_deref());
+        flush_log();
+        return ended;
     }
     // In this order: the compiler forks, so there may be no thread yet; and threads inherit how they are confined.
     let compiler = Compiler::start();

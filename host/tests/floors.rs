@@ -3,13 +3,14 @@
 use std::{fs, path::Path};
 
 /// From the bottom up. A module may use those of the floors below its own.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["limits", "privileges"],
     &["snapshot", "tables", "telemetry", "systemd"],
     &["series", "package"],
     &["exposition", "plugin", "kernel", "lookup"],
     &["server"],
     &["agent"],
+    &["author"],
     &["main", "cli", "lib"],
 ];
 

@@ -8,6 +8,7 @@ mod label;
 mod loader;
 mod names;
 mod package;
+mod single;
 mod watch;
 
 use std::{
@@ -44,7 +45,9 @@ use crate::{
 };
 use chunks::Chunks;
 use loader::{Change, Loader, Polling};
+pub use names::Names;
 use package::{Running, folder_name};
+pub use single::{Offline, OfflineError, Single, SingleError, clash};
 
 /// What the agent is told to do.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::{
 
 /// The names in use.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<PathBuf, Own>);
+pub struct Names(BTreeMap<PathBuf, Own>);
 
 #[derive(Debug)]
 struct Own {

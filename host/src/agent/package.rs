@@ -21,6 +21,7 @@ use crate::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
     },
+    snapshot::Snapshot,
     telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Stage, StageClock},
 };
 
@@ -218,6 +219,14 @@ impl Running {
         self.is_ready.then_some(&self.table)
     }
 
+    /// Each source and what it held when it was last read, as its first view sees it.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
+        self.loaded.sources.iter().filter_map(|source| {
+            let view = self.table.schema().views.iter().find(|view| view.source == source.name())?;
+            Some((source.name(), source.snapshot(view.value_size)?))
+        })
+    }
+
     /// What its identities are looked up for.
     pub(super) fn questions(&mut self) -> Vec<Question> {
         (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
@@ -250,7 +259,7 @@ impl Running {
     fn count<E: std::fmt::Display>(
         &mut self,
         view: usize,
-        count: impl FnOnce(&mut Table, usize, &crate::snapshot::Snapshot) -> Result<(), E>,
+        count: impl FnOnce(&mut Table, usize, &Snapshot) -> Result<(), E>,
     ) {
         let source = &self.loaded.sources[self.sources[view]];
         let value_size = self.table.schema().views[view].value_size;
@@ -359,7 +368,7 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
     loaded.programs.iter().filter_map(report).collect()
 }
 
-fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
+pub(super) fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
     let maps = object.into_iter().flat_map(|object| &object.maps).filter(|(name, _)| !name.starts_with('.'));
     let maps = maps.map(|(name, map)| {
         let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);

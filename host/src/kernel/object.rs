@@ -14,7 +14,7 @@ use super::{
     attach::{Attach, SECTIONS},
     btf::{Btf, Scalar},
 };
-use crate::package::{Artefact, GlobalValue};
+use crate::package::{self, Artefact, GlobalValue};
 
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_PERF_EVENT_ARRAY: u32 = 4;
@@ -111,6 +111,14 @@ impl ObjectFile {
             by,
             has: self.maps.keys().filter(|map| !map.starts_with('.')).cloned().collect(),
         })
+    }
+
+    /// All that plugin.yaml says of the object and the object does not have.
+    pub fn misfits(&self, bpf: &package::Bpf) -> Vec<ObjectError> {
+        let programs = self.chosen(bpf.programs.as_deref()).err();
+        let globals = bpf.globals.iter().filter_map(|(name, value)| self.encode_global(name, value).err());
+        let maps = bpf.max_entries.keys().filter_map(|name| self.map(name, "`bpf.max_entries` in plugin.yaml").err());
+        programs.into_iter().chain(globals).chain(maps).collect()
     }
 
     /// The programs to attach: those that are chosen, or all.

@@ -1,0 +1,223 @@
+//! `ebhost check`: everything that loading a package does short of the kernel, and what loading takes on trust: that a decode
+//! is pure, and how near its limits it comes.
+//!
+//! It goes on after a finding as far as what follows still means something, so that one run shows several mistakes.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use super::{
+    AuthorError,
+    command::{Check, Form},
+    findings::{Finding, Severity, near},
+    manifest_of, purity,
+    recording::Recording,
+    replay,
+};
+use crate::{
+    agent::{Names, Offline, clash},
+    kernel::{ObjectError, ObjectFile},
+    package::{Package, PackageError},
+    plugin::{Compiled, ComponentError, Engine, PluginError},
+};
+
+pub(super) fn check(asked: &Check, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
+    let engine = Engine::new(cache, None)?;
+    let mut taken = Names::default();
+    let mut is_sound = true;
+    for package in &asked.packages {
+        let mut findings = of_package(package, &engine, &mut taken);
+        if let Some(recording) = asked.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
+            findings.extend(of_recording(package, recording, &engine));
+        }
+        is_sound &= findings.iter().all(is_warning);
+        match asked.format {
+            Form::Text => print_text(package, &findings),
+            Form::Json => print_json(package, &findings),
+        }
+    }
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_warning(finding: &Finding) -> bool {
+    finding.severity == Severity::Warning
+}
+
+fn print_text(package: &Path, findings: &[Finding]) {
+    for finding in findings {
+        println!("{}", finding.text());
+    }
+    let errors = findings.iter().filter(|finding| !is_warning(finding)).count();
+    let warnings = findings.len() - errors;
+    let verdict = if errors == 0 { "good" } else { "does not load" };
+    println!("{}: {verdict}, {errors} errors, {warnings} warnings", package.display());
+}
+
+fn print_json(package: &Path, findings: &[Finding]) {
+    let good = findings.iter().all(is_warning);
+    println!("{}", serde_json::json!({ "package": package, "good": good, "findings": findings }));
+}
+
+fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding> {
+    let package = match manifest_of(folder) {
+        Err(fault) => {
+            let place = folder.display().to_string();
+            return vec![Finding::error("package", &place, fault, "name the package's own folder")];
+        }
+        Ok(file) => match Package::read(&file) {
+            Ok(package) => package,
+            Err(fault) => return vec![of_package_error(&file, &fault)],
+        },
+    };
+    let mut findings = Vec::new();
+    let object = object(&package, &mut findings);
+    let compiled = match engine.compile(&package.component) {
+        Ok(compiled) => Some(Arc::new(compiled)),
+        Err(fault) => {
+            findings.push(of_component_error(&package, &fault));
+            None
+        }
+    };
+    // A manifest is held against the object's maps: with a faulty object every view of it would look wrong.
+    if let (Some(object), Some(compiled)) = (object, compiled) {
+        described(&package, object.as_ref(), &compiled, taken, &mut findings);
+    }
+    findings
+}
+
+/// The object, if there is one; none: it is faulty.
+#[allow(clippy::option_option, reason = "a package without an object is sound")]
+fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<ObjectFile>> {
+    let Some(bpf) = &package.bpf else { return Some(None) };
+    let place = bpf.object.path.display().to_string();
+    match ObjectFile::parse(&bpf.object) {
+        Ok(object) => {
+            let misfit =
+                |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");
+            findings.extend(object.misfits(bpf).into_iter().map(misfit));
+            Some(Some(object))
+        }
+        Err(fault) => {
+            let fix = "compile it with `clang -target bpf -mcpu=v3 -g -O2 -c`, as the package's build.sh does";
+            findings.push(Finding::error("object", &place, fault, fix));
+            None
+        }
+    }
+}
+
+fn described(
+    package: &Package,
+    object: Option<&ObjectFile>,
+    compiled: &Arc<Compiled>,
+    taken: &mut Names,
+    findings: &mut Vec<Finding>,
+) {
+    let describe = || Offline::describe(package, object, compiled.clone());
+    let place = package.component.path.display().to_string();
+    let (first, second) = match describe().and_then(|first| Ok((first, describe()?))) {
+        Ok(both) => both,
+        Err(fault) => return findings.push(of_plugin_error(&place, &fault)),
+    };
+    let schema = first.plugin.schema().clone();
+    if schema != *second.plugin.schema() {
+        let fix = "build the manifest from the config alone, in a fixed order";
+        let message = "a second instance described itself otherwise than the first";
+        findings.push(Finding::error("manifest", &place, message, fix));
+    }
+    if let Err(fault) = clash(package, &schema, taken) {
+        let file = package.file.display().to_string();
+        findings.push(Finding::error(
+            "names",
+            &file,
+            fault,
+            "choose another name; a family's is best begun with the package's",
+        ));
+    }
+    for family in schema.families.iter().filter(|family| family.help.trim().is_empty()) {
+        let message = format!("family `{}` has no help", family.name);
+        findings.push(Finding::warning("manifest", &place, message, "say in one sentence what is counted"));
+    }
+    let is_used = |table: &str| schema.views.iter().flat_map(|view| &view.lookups).any(|lookup| lookup.table == table);
+    for grant in package.grants.iter().filter(|grant| !is_used(grant.name())) {
+        let (file, message) = (package.file.display().to_string(), format!("the grant `{}` is not used", grant.name()));
+        findings.push(Finding::warning("package", &file, message, "take it out of `grants`"));
+    }
+    findings.extend(purity::check(package, first, second));
+}
+
+/// What decoding a recording comes to.
+fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
+    let place = path.display().to_string();
+    let played = super::read(folder).and_then(|package| {
+        let recording = Recording::open(path)?;
+        let played = replay::play(Offline::new(&package, engine)?, &recording, path)?;
+        Ok((package, played))
+    });
+    let (package, played) = match played {
+        Ok(played) => played,
+        Err(fault) => return vec![Finding::error("decode", &place, fault, "record it again")],
+    };
+    let (tally, stats) = (played.offline.plugin.tally(), played.offline.table.stats());
+    let mut findings = Vec::new();
+    for (reason, count) in &tally.failures {
+        let message = format!("decode failed {count} times: {reason}");
+        findings.push(Finding::error("decode", &place, message, "refuse what is not understood instead"));
+    }
+    if stats.refused > 0 {
+        let message = format!("{} identities were refused as unknown", stats.refused);
+        findings.push(Finding::warning(
+            "decode",
+            &place,
+            message,
+            "label them, or refuse them with `skip` if that is meant",
+        ));
+    }
+    if let Some(line) = near("limits.series", stats.series as f64, package.limits.series as f64) {
+        findings.push(Finding::warning("limits", &place, line.trim_start_matches("warning: "), "raise limits.series"));
+    }
+    findings
+}
+
+fn of_package_error(file: &Path, fault: &PackageError) -> Finding {
+    let (place, fix) = match fault {
+        PackageError::Unreadable { path, .. } => {
+            (path, "run the package's ./build.sh, or mend the name of the file in plugin.yaml")
+        }
+        PackageError::TooLarge { path, .. } => (path, "name the right file; build without debug information"),
+        _ => (&file.to_owned(), "mend that line of plugin.yaml"),
+    };
+    Finding::error("package", &place.display().to_string(), fault, fix)
+}
+
+fn of_component_error(package: &Package, fault: &ComponentError) -> Finding {
+    let fix = match fault {
+        ComponentError::CoreModule { .. } => {
+            "link with `wasm-component-ld`, or run `wasm-tools component new`; the package's build.sh does it"
+        }
+        ComponentError::Import { .. } => {
+            "build without WASI: Rust for wasm32-unknown-unknown, C with -nostdlib or a stub, JavaScript with all features \
+             disabled, Python with --stub-wasi"
+        }
+        ComponentError::OtherContract { .. } | ComponentError::Mismatch { .. } => {
+            "rebuild it against the wit/ of this ebhost (`ebhost new` writes it)"
+        }
+        _ => "rebuild it with the package's ./build.sh",
+    };
+    Finding::error("component", &package.component.path.display().to_string(), fault, fix)
+}
+
+fn of_plugin_error(place: &str, fault: &PluginError) -> Finding {
+    let message = fault.to_string();
+    let fix = match fault {
+        PluginError::Describe { .. } if message.contains("refuses its config") => {
+            "mend `config` in plugin.yaml, or the manifest if it is that which is refused"
+        }
+        PluginError::Describe { .. } => {
+            "let describe return an error instead of trapping; raise limits.memory if it needs more"
+        }
+        _ if message.contains("size") => {
+            "make the struct in the component the one in the BPF program, member by member"
+        }
+        _ => "mend the manifest that the component's describe gives",
+    };
+    Finding::error("manifest", place, message, fix)
+}

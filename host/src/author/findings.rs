@@ -1,0 +1,84 @@
+//! What `check` has to say: where, what, and what to do about it.
+
+use serde::Serialize;
+
+use crate::limits;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// The package would not load, or would not count rightly.
+    Error,
+    /// It would load; something is likely not to be meant.
+    Warning,
+}
+
+/// Something that is to be mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// What was being checked: `package`, `object`, `component`, `manifest`, `names`, `decode`, `limits`.
+    pub(super) stage: &'static str,
+    /// File, or file and line, where that is known.
+    pub(super) place: String,
+    pub(super) message: String,
+    pub(super) fix: String,
+}
+
+impl Finding {
+    pub(super) fn error(stage: &'static str, place: &str, message: impl ToString, fix: &str) -> Self {
+        Self::new(Severity::Error, stage, place, &message.to_string(), fix)
+    }
+
+    pub(super) fn warning(stage: &'static str, place: &str, message: impl ToString, fix: &str) -> Self {
+        Self::new(Severity::Warning, stage, place, &message.to_string(), fix)
+    }
+
+    /// Messages of the stages begin with their place; here it stands by itself.
+    fn new(severity: Severity, stage: &'static str, place: &str, message: &str, fix: &str) -> Self {
+        let (mut place, mut message) = (place.to_owned(), message.to_owned());
+        if let Some(rest) = message.strip_prefix(&place) {
+            let line: String = rest.chars().take_while(|c| *c == ':' || c.is_ascii_digit()).collect();
+            let rest = rest[line.len()..].trim_start().to_owned();
+            place.push_str(line.trim_end_matches(':'));
+            message = rest;
+        }
+        Self { severity, stage, place, message, fix: fix.to_owned() }
+    }
+
+    /// As a person reads it.
+    pub(super) fn text(&self) -> String {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        format!("{severity}[{}] {}: {}\n  fix: {}", self.stage, self.place, self.message, self.fix)
+    }
+}
+
+/// A line that says that something is near its limit.
+pub(super) fn near(limit: &str, found: f64, most: f64) -> Option<String> {
+    let is_near = most > 0.0 && found >= most * limits::NEAR;
+    is_near.then(|| format!("warning: {:.0} % of {limit}: raise it in plugin.yaml, or do less", found / most * 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_out_of_the_message() {
+        let finding = Finding::error("package", "p/plugin.yaml", "p/plugin.yaml:3:7: unknown field `x`", "y");
+        assert_eq!((finding.place.as_str(), finding.message.as_str()), ("p/plugin.yaml:3:7", "unknown field `x`"));
+        let finding = Finding::error("component", "p/x.wasm", "p/x.wasm: is cut short", "y");
+        assert_eq!((finding.place.as_str(), finding.message.as_str()), ("p/x.wasm", "is cut short"));
+        assert_eq!(finding.text(), "error[component] p/x.wasm: is cut short\n  fix: y");
+    }
+
+    #[test]
+    fn near_is_near() {
+        assert_eq!(near("limits.series", 79.0, 100.0), None);
+        assert!(near("limits.series", 80.0, 100.0).is_some_and(|line| line.contains("80 % of limits.series")));
+    }
+}

@@ -1,0 +1,32 @@
+//! What a plugin's author meets: `new`, `check`, `record`, `replay`, `run`, and the guide that goes through them.
+
+mod guide;
+mod mistakes;
+mod new;
+mod promise;
+mod replays;
+
+use std::{path::Path, process::Command};
+
+use ebhost_tests::{binary, workspace};
+
+/// What a command said and how it ended.
+struct Said {
+    out: String,
+    err: String,
+    code: Option<i32>,
+}
+
+fn ebhost(args: &[&str], folder: &Path) -> Said {
+    said(Command::new(binary()).args(args).current_dir(folder))
+}
+
+fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    workspace().join("tests/fixtures").join(name)
+}

@@ -1,0 +1,69 @@
+//! What `ebhost new` makes: it builds and passes its own test, or says what to install. The Rust package goes through the guide.
+
+use std::{env, fs, path::Path, process::Command};
+
+use ebhost_tests::{Folder, binary, needs};
+
+use crate::{Said, ebhost, said};
+
+fn script(name: &str, package: &Path, path: &str) -> Said {
+    let mut command = Command::new(package.join(name));
+    said(command.current_dir(package).env("EBHOST", binary()).env("PATH", path))
+}
+
+fn builds_and_passes(language: &str) {
+    let folder = Folder::new();
+    let made = ebhost(&["new", "forks", "--lang", language], folder.path());
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let (package, path) = (folder.path().join("forks"), env::var("PATH").unwrap_or_default());
+    for name in ["build.sh", "test.sh"] {
+        let ended = script(name, &package, &path);
+        assert_eq!(ended.code, Some(0), "{name}: {}{}", ended.out, ended.err);
+    }
+}
+
+#[test]
+fn a_javascript_package_builds_and_passes_its_test() {
+    needs!(Tool("clang-19"), Tool("node"), Tool("npm"));
+    builds_and_passes("javascript");
+}
+
+#[test]
+fn a_python_package_builds_and_passes_its_test() {
+    needs!(Tool("clang-19"), Tool("python3"));
+    builds_and_passes("python");
+}
+
+#[test]
+fn a_missing_toolchain_is_named_with_what_to_install() {
+    let folder = Folder::new();
+    for (language, tool, remedy) in [
+        ("rust", "found no cargo", "https://rustup.rs"),
+        ("javascript", "found no npm", "apt-get install nodejs npm"),
+        ("python", "found no python3", "apt-get install python3-venv"),
+    ] {
+        assert_eq!(ebhost(&["new", language, "--lang", language], folder.path()).code, Some(0));
+        let package = folder.path().join(language);
+        // A PATH with no tool but those of a bare system; the BPF program is not what is missing here.
+        let bare = folder.path().join(format!("bin-{language}"));
+        fs::create_dir(&bare).expect("our own folder");
+        std::os::unix::fs::symlink("/usr/bin/dirname", bare.join("dirname")).expect("our own folder");
+        let none = script("build.sh", &package, bare.to_str().expect("a plain path"));
+        assert!(none.err.contains("found no clang, expected version 15 or newer: apt-get install"), "{}", none.err);
+        std::os::unix::fs::symlink("/bin/true", bare.join("clang")).expect("our own folder");
+        let ended = script("build.sh", &package, bare.to_str().expect("a plain path"));
+        assert!(ended.code == Some(1) && ended.err.contains(tool) && ended.err.contains(remedy), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_name_that_is_none_or_is_taken_is_refused() {
+    let folder = Folder::new();
+    for (name, says) in [("Forks", "expected lower-case letters"), ("../x", "expected lower-case letters")] {
+        let refused = ebhost(&["new", name], folder.path());
+        assert!(refused.code == Some(2) && refused.err.contains(says), "{}", refused.err);
+    }
+    fs::create_dir(folder.path().join("forks")).expect("our own folder");
+    let refused = ebhost(&["new", "forks"], folder.path());
+    assert!(refused.code == Some(2) && refused.err.contains("forks: is there already"), "{}", refused.err);
+}
