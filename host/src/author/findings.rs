@@ -27,10 +27,12 @@ pub(super) struct Finding {
 }
 
 impl Finding {
+    #[allow(clippy::needless_pass_by_value, reason = "errors and texts alike, as callers have them")]
     pub(super) fn error(stage: &'static str, place: &str, message: impl ToString, fix: &str) -> Self {
         Self::new(Severity::Error, stage, place, &message.to_string(), fix)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "as above")]
     pub(super) fn warning(stage: &'static str, place: &str, message: impl ToString, fix: &str) -> Self {
         Self::new(Severity::Warning, stage, place, &message.to_string(), fix)
     }

@@ -86,7 +86,7 @@ fn made_up(view: &View) -> Vec<Entry> {
             };
             identity.extend((0..field.length).map(|byte| content.get(byte).copied().unwrap_or_default()));
         }
-        let name = |_| (noise.next() % 4 != 0).then(|| format!("name{}", noise.next() % 16));
+        let name = |_| (!noise.next().is_multiple_of(4)).then(|| format!("name{}", noise.next() % 16));
         let names = (0..view.lookups.len()).map(name).collect();
         // The contract lists an identity once.
         if !entries.iter().any(|entry| entry.identity == identity) {

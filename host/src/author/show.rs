@@ -88,10 +88,10 @@ fn bars(family: &Family, bounds: &[f64], counts: &[u64], out: &mut String) {
         Some(bound) => format!("<= {}", quantity(*bound, &family.unit)),
         None => format!("> {}", bounds.last().map_or_else(String::new, |bound| quantity(*bound, &family.unit))),
     };
-    for bucket in first..=last {
-        let length = (u128::from(counts[bucket]) * u128::from(BAR)).div_ceil(u128::from(most));
+    for (bucket, count) in counts.iter().enumerate().take(last + 1).skip(first) {
+        let length = (u128::from(*count) * u128::from(BAR)).div_ceil(u128::from(most));
         let bar = "*".repeat(usize::try_from(length).unwrap_or_default());
-        let _ = writeln!(out, "  {:>14} : {:<10} |{bar:<40}|", label(bucket), counts[bucket]);
+        let _ = writeln!(out, "  {:>14} : {:<10} |{bar:<40}|", label(bucket), count);
     }
 }
 
