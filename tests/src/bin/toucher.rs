@@ -14,7 +14,8 @@ fn main() -> io::Result<()> {
     // SAFETY: it takes numbers and touches no memory. Without it a fault may bring 512 pages at once.
     let done = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     assert_eq!(done, 0, "huge pages can be switched off");
-    println!("done");
+    let mut answers = io::stdout();
+    writeln!(answers, "done")?;
     for line in io::stdin().lock().lines() {
         let line = line?;
         let (what, number) = line.split_once(' ').expect("a word and a number");
@@ -36,8 +37,8 @@ fn main() -> io::Result<()> {
             }
             other => panic!("found `{other}`, expected pages, getppid or spin"),
         }
-        println!("done");
-        io::stdout().flush()?;
+        writeln!(answers, "done")?;
+        answers.flush()?;
     }
     Ok(())
 }
