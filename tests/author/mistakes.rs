@@ -16,7 +16,7 @@ fn package(folder: &Path, name: &str, mistake: &str) {
     }
     let yaml = format!(
         "name: {name}\ncomponent: mistaken.wasm\nbpf: {{ object: forks.bpf.o }}\nconfig: {{ mistake: \"{mistake}\" }}\n\
-         limits: {{ memory: 16MiB, decode: 1s }}\n"
+         limits: {{ memory: 16MiB, decode: 500ms }}\n"
     );
     fs::write(package.join("plugin.yaml"), yaml).expect("our own file");
 }

@@ -9,7 +9,8 @@ use crate::process::{cargo, run};
 /// All tests of the workspace whose name contains `filter`. One profile with the product, so that wasmtime is compiled once.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
     let skipped = debian::provide();
-    run(cargo().current_dir(root).args(["build", "--release", "--package", "ebhost"]))?;
+    // Builds the binary too, for the host's own tests, before any test starts. A build of it alone beforehand would choose other
+    // features for what both need, and compile wasmtime twice.
     let result = run(cargo().current_dir(root).args(["test", "--release", "--workspace"]).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");

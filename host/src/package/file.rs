@@ -277,7 +277,7 @@ mod tests {
         for (limits, expected) in [
             ("memory: 2GiB", "found 2147483648 bytes, expected at most 1073741824 (1GiB)"),
             ("decode: 501ms", "found 501ms, expected at most 500ms"),
-            ("series: 1000001", "found 1000001, expected at most 1000000"),
+            ("series: 2000001", "found 2000001, expected at most 2000000"),
         ] {
             let message = refusal(&format!("{GOOD}limits: {{ {limits} }}\n"));
             assert!(message.contains(expected) && message.starts_with("p/plugin.yaml:3:"), "{message}");
