@@ -66,7 +66,7 @@ pub const SUSPECTS: usize = 16;
 /// `ebhost_plugin_series` beside `ebhost_plugin_series_limit`.
 pub const DEFAULT_SERIES: usize = 10_000;
 
-/// The most that `limits.series` may ask for: some 300 MB of labels and cells.
+/// The most that `limits.series` may ask for: some 600 MB of labels and cells.
 pub const MOST_SERIES: usize = 2_000_000;
 
 /// Entries in one `decode` call, as the contract says: enough that the call itself costs nothing an entry.
