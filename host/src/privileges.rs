@@ -17,6 +17,9 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
 use tracing::{info, warn};
 
+/// A set of them.
+pub type Capabilities = CapabilitySet;
+
 /// Of threads that only compute.
 pub const NONE: CapabilitySet = CapabilitySet::empty();
 

@@ -34,7 +34,11 @@ fn findings(folder: &Path, names: &[&str]) -> (Vec<Value>, Option<i32>) {
 const MISTAKES: [(&str, &str, &str); 23] = [
     ("key-size", "error", "view 0 (`events`): found key-size 24, expected 20, as the map has it"),
     ("value-size", "error", "found value-size 4, expected 8, as the map has it"),
-    ("source", "error", "found the source `event`, expected a map of the BPF object: events, lost"),
+    (
+        "source",
+        "error",
+        "found the source `event`, expected a map of the BPF object or a source under `perf` in plugin.yaml: events, lost",
+    ),
     ("labels", "error", "series of `mistaken_total`: found 2 labels, expected 1, as the family has"),
     ("column", "error", "found column 1, expected one below the view's 1"),
     ("field", "error", "identity field 0: found bytes 0 to 24, expected 1 or more bytes within the 20 of the key"),
