@@ -51,7 +51,7 @@ fn bomb() -> Vec<u8> {
     let set = |n: usize| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000);
     let sets: String = (0..4_000).map(set).collect();
     let branches: String = (0..6_000).map(|n| format!("(br_if 0 (i64.eqz (local.get {})))", n % 4_000)).collect();
-    around(&format!("(func {locals} (loop {sets} {branches}))").repeat(10))
+    around(&format!("(func {locals} (loop {sets} {branches}))").repeat(30))
 }
 
 #[test]

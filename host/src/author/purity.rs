@@ -12,7 +12,7 @@ use crate::{
     agent::Offline,
     limits,
     package::Package,
-    plugin::{Ask, Plugin, Row},
+    plugin::{Ask, Asked, Plugin, Row},
     series::schema::View,
 };
 
@@ -127,7 +127,7 @@ fn decode(
             }
         }
         debug_assert_eq!(ask.found.len(), part.len() * view.lookups.len());
-        plugin.ask(&ask, until, &mut |first, answers| match answers {
+        let asked = plugin.ask(&ask, until, &mut |first, answers| match answers {
             Ok(answers) => {
                 for at in 0..answers.count() {
                     told[part[first + at]] = Some(match answers.row(at) {
@@ -142,6 +142,10 @@ fn decode(
             }
             Err(error) => failures.push((part[first], error.to_string())),
         });
+        // A component that fails about everything is backed off from, and no entry is blamed.
+        if let (Asked::Part, Some(failure)) = (asked, plugin.last_failure()) {
+            failures.push((part[0], failure.to_string()));
+        }
     }
     (told, failures)
 }

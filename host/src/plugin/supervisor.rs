@@ -46,6 +46,7 @@ pub struct Plugin {
     /// Entries in the first parts of a batch: fewer where halving ran out of time.
     part_entries: usize,
     round: Round,
+    last_failure: Option<AskError>,
     lines: Lines,
     tally: Tally,
 }
@@ -139,6 +140,7 @@ impl Plugin {
             control: None,
             part_entries: limits::BATCH_ENTRIES,
             round: Round::at(began, began),
+            last_failure: None,
             lines,
             tally,
         })
@@ -150,6 +152,11 @@ impl Plugin {
 
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// What its last failing call failed by.
+    pub fn last_failure(&self) -> Option<&AskError> {
+        self.last_failure.as_ref()
     }
 
     pub fn state(&self) -> State {
@@ -314,6 +321,7 @@ impl Plugin {
         if failures.is_power_of_two() {
             warn!(package = self.name, failures, "plugin {failure}");
         }
+        self.last_failure = Some(failure.clone());
     }
 
     fn announce(&self) {
