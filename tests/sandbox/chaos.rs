@@ -23,7 +23,7 @@ fn nothing_falls_and_nothing_leaks() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
     let sinner = Sinner::beside_biolatency("sin: none");
-    let disk = Disk::file_backed();
+    let disk = Disk::in_memory();
     let host = start(&sinner.folder, &[]);
     // One round first, for what is made once and kept.
     let guest = rounds(&sinner, 1);

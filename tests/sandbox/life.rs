@@ -9,7 +9,7 @@ fn labelled_series_count_on_while_the_plugin_is_quarantined() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
     let sinner = Sinner::alone("sin: none");
-    let disk = Disk::file_backed();
+    let disk = Disk::in_memory();
     let host = start(&sinner.folder, &[]);
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
     let labelled = until(&host, "counts", |served| counted(served) > 0.0);

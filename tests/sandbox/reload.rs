@@ -39,7 +39,7 @@ fn another_component_resets_nothing() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
     let sinner = Sinner::beside_biolatency("sin: none");
-    let disk = Disk::file_backed();
+    let disk = Disk::in_memory();
     let host = start(&sinner.folder, &[]);
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
     let (before, _) = disk.at_rest(|| scrape(&host));

@@ -80,7 +80,7 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
 #[test]
 fn without_the_flag_prometheus_gets_the_classic_buckets() {
     needs!(Root, Tool("fio"), Tool("prometheus"));
-    let disk = Disk::file_backed();
+    let disk = Disk::in_memory();
     let (folder, before) = (native(), disk.stat());
     let host = Ebhost::start(folder.path());
     let prometheus = Prometheus::scraping(host.address());
@@ -127,7 +127,7 @@ fn as_text(target: SocketAddr) -> SocketAddr {
 #[test]
 fn prometheus_stores_the_same_from_either_text() {
     needs!(Root, Tool("fio"), Tool("prometheus"));
-    let (disk, host) = (Disk::file_backed(), Ebhost::start(&ebhost_tests::committed()));
+    let (disk, host) = (Disk::in_memory(), Ebhost::start(&ebhost_tests::committed()));
     let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
     let done = disk.stat() - before;

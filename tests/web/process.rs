@@ -65,7 +65,7 @@ fn run_statistics_are_on_while_it_runs() {
     needs!(Root, Tool("fio"));
     let enabled = || fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").expect("a sysctl");
     let before = enabled();
-    let disk = ebhost_tests::Disk::file_backed();
+    let disk = ebhost_tests::Disk::in_memory();
     let host = Start::with(&committed()).args(&["--bpf.stats"]).listening();
     ebhost_tests::Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=100"]);
     let served = host.scrape();
