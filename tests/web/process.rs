@@ -41,7 +41,8 @@ fn systemd_hears_ready_alive_reloading_and_stopping() {
     });
     wait_until("READY", Duration::from_secs(5), || (next() == "READY=1").then_some(()));
     let reread = |line: &ebhost_tests::Line| line.field("message") == "web configuration read again";
-    assert!(host.log().lines().iter().any(reread), "{}", host.log().text());
+    // Log lines take a way of their own, and may come later.
+    wait_until("the line that says so", Duration::from_secs(5), || host.log().lines().iter().any(reread).then_some(()));
     host.terminate();
     wait_until("STOPPING", Duration::from_secs(5), || (next() == "STOPPING=1").then_some(()));
     assert!(host.wait().status.success());
