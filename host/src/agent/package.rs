@@ -16,7 +16,7 @@ use crate::{
     limits,
     lookup::{Lookups, Question},
     package::{Digest, Limits, Package, PackageError, TrustError},
-    plugin::{ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
+    plugin::{Compiled, ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
     series::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
@@ -86,13 +86,10 @@ impl Described {
     /// Compiles and describes a package: what needs no privilege is found wrong first.
     pub(super) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
         let object = package.bpf.as_ref().map(|bpf| ObjectFile::parse(&bpf.object)).transpose()?;
-        let sources = shapes(object.as_ref(), &package);
         let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
         let compile_time = started.elapsed();
-        let context = Context { sources: &sources, grants: &package.grants };
-        let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-        let plugin = Plugin::describe(&package.name, compiled, &package.config, limits, &context)?;
+        let plugin = describe(&package, object.as_ref(), compiled)?;
         Ok(Self { package, object, plugin, compile_time })
     }
 
@@ -373,7 +370,19 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
     loaded.programs.iter().filter_map(report).collect()
 }
 
-pub(super) fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
+/// Describes a compiled component, held against its package's sources and grants.
+pub(super) fn describe(
+    package: &Package,
+    object: Option<&ObjectFile>,
+    compiled: Arc<Compiled>,
+) -> Result<Plugin, PluginError> {
+    let sources = shapes(object, package);
+    let context = Context { sources: &sources, grants: &package.grants };
+    let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
+    Plugin::describe(&package.name, compiled, &package.config, limits, &context)
+}
+
+fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
     let maps = object.into_iter().flat_map(|object| &object.maps).filter(|(name, _)| !name.starts_with('.'));
     let maps = maps.map(|(name, map)| {
         let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);
@@ -410,6 +419,6 @@ fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
     (wanted, sources)
 }
 
-fn table_limits(limits: Limits) -> TableLimits {
+pub(super) fn table_limits(limits: Limits) -> TableLimits {
     TableLimits { series: limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() }
 }

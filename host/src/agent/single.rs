@@ -19,8 +19,8 @@ use crate::{
     limits,
     lookup::{Lookups, Question, Roots},
     package::Package,
-    plugin::{Compiled, ComponentError, Context, Engine, Plugin, PluginError, PluginLimits},
-    series::{Misfit, Table, TableLimits, schema::Schema},
+    plugin::{Compiled, ComponentError, Engine, Plugin, PluginError},
+    series::{Misfit, Table, schema::Schema},
     snapshot::Snapshot,
     telemetry::StageClock,
 };
@@ -106,13 +106,8 @@ impl Offline {
         object: Option<&ObjectFile>,
         compiled: Arc<Compiled>,
     ) -> Result<Self, PluginError> {
-        let sources = package::shapes(object, package);
-        let context = Context { sources: &sources, grants: &package.grants };
-        let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-        let plugin = Plugin::describe(&package.name, compiled, &package.config, limits, &context)?;
-        let limits =
-            TableLimits { series: package.limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() };
-        let table = Table::new(plugin.schema().clone(), limits);
+        let plugin = package::describe(package, object, compiled)?;
+        let table = Table::new(plugin.schema().clone(), package::table_limits(package.limits));
         Ok(Self { plugin, table })
     }
 
