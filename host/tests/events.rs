@@ -71,12 +71,8 @@ fn load(object: &Path) -> Loaded {
     let file = ObjectFile::parse(&artefact()).unwrap();
     assert!(file.maps["ring"].is_events() && file.maps["array"].is_perf_event_array());
     let own = package::GlobalValue::Unsigned(u64::from(std::process::id()));
-    let bpf = package::Bpf {
-        object: artefact(),
-        globals: BTreeMap::from([("targ_process".to_owned(), own)]),
-        max_entries: BTreeMap::new(),
-        programs: None,
-    };
+    let globals = BTreeMap::from([("targ_process".to_owned(), own)]);
+    let bpf = package::Bpf { globals, ..package::Bpf::of(artefact()) };
     let wanted = ["ring", "array"].map(|name| Wanted { name, value_sizes: vec![8, 24] });
     kernel::load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, &KernelTypes::new()).unwrap()
 }

@@ -365,6 +365,7 @@ fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
             run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
             runs: statistics.runs,
             recursion_misses: statistics.recursion_misses,
+            ..ProgramReport::default()
         })
     };
     loaded.programs.iter().filter_map(report).collect()

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    GlobalValue, Limits, MaxEntries, PackageError,
+    CgroupIdMap, FailureCost, GlobalValue, Limits, MaxEntries, PackageError,
     perf::{Perf, PerfSources},
     quantity::{Bytes, Time},
 };
@@ -64,6 +64,11 @@ pub(super) struct Bpf {
     #[serde(default)]
     pub(super) max_entries: BTreeMap<String, MaxEntries>,
     pub(super) programs: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) failure_costs: FailureCost,
+    #[serde(default)]
+    pub(super) kaddrs: Vec<String>,
+    pub(super) cgroup_id_map: Option<CgroupIdMap>,
 }
 
 #[derive(Debug, Default, Deserialize)]

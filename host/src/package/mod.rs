@@ -85,6 +85,69 @@ pub struct Bpf {
     pub max_entries: BTreeMap<String, MaxEntries>,
     /// Programs to attach; none: all of the object's.
     pub programs: Option<Vec<String>>,
+    /// What a program costs that cannot be loaded or attached.
+    pub failure_costs: FailureCost,
+    /// Kernel symbols whose addresses the globals `kaddr_SYMBOL` are set to.
+    pub kaddrs: Vec<String>,
+    pub cgroup_id_map: Option<CgroupIdMap>,
+    /// A file with the kernel's types; none: the kernel shows them itself.
+    pub btf_path: Option<PathBuf>,
+}
+
+/// What a program costs that cannot be loaded or attached, or whose section is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCost {
+    /// All of the object: what a package counts, it counts whole.
+    #[default]
+    Object,
+    /// That program alone; the log, the status page and `ebhost_program_attached` tell.
+    Program,
+}
+
+/// A map that is kept filled with the cgroups whose paths match: each has the value 1.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CgroupIdMap {
+    /// The map's name; its values are `u64`.
+    pub name: String,
+    #[serde(rename = "type", default)]
+    pub kind: CgroupIdMapKind,
+    /// Of which one has to match anywhere in the path, which begins with the cgroup mount.
+    #[serde(deserialize_with = "regexps")]
+    pub regexps: Vec<regex::Regex>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CgroupIdMapKind {
+    /// A hash with the cgroup's id, a `u64`, for a key.
+    #[default]
+    Hash,
+    /// Storage that belongs to the cgroup itself.
+    CgrpStorage,
+}
+
+impl Bpf {
+    /// An object as it is, with nothing set in it.
+    pub fn of(object: Artefact) -> Self {
+        Self {
+            object,
+            globals: BTreeMap::new(),
+            max_entries: BTreeMap::new(),
+            programs: None,
+            failure_costs: FailureCost::Object,
+            kaddrs: Vec::new(),
+            cgroup_id_map: None,
+            btf_path: None,
+        }
+    }
+}
+
+fn regexps<'de, D: serde::Deserializer<'de>>(texts: D) -> Result<Vec<regex::Regex>, D::Error> {
+    use serde::{Deserialize as _, de::Error as _};
+    let texts = Vec::<String>::deserialize(texts)?;
+    texts.iter().map(|text| regex::Regex::new(text).map_err(D::Error::custom)).collect()
 }
 
 /// A value for a `const volatile` global, before it meets the global's type.
@@ -168,8 +231,12 @@ impl Package {
 
     /// Of what the kernel is given: programs, maps and what is set in them, perf events.
     pub fn kernel_part(&self) -> Digest {
-        let part = self.bpf.as_ref().map(|bpf| (bpf.object.digest, &bpf.globals, &bpf.max_entries, &bpf.programs));
-        Digest::of(format!("{part:?} {:?}", self.perf).as_bytes())
+        let set = |bpf: &Bpf| {
+            let object = format!("{:?} {:?} {:?}", bpf.object.digest, bpf.globals, bpf.max_entries);
+            let programs = format!("{:?} {:?} {:?}", bpf.programs, bpf.failure_costs, bpf.btf_path);
+            format!("{object} {programs} {:?} {:?}", bpf.kaddrs, bpf.cgroup_id_map)
+        };
+        Digest::of(format!("{:?} {:?}", self.bpf.as_ref().map(set), self.perf).as_bytes())
     }
 
     /// Reads a `plugin.yaml` and the files that it names.
@@ -209,6 +276,10 @@ fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, PackageError> {
         globals: declared.globals,
         max_entries: declared.max_entries,
         programs: declared.programs,
+        failure_costs: declared.failure_costs,
+        kaddrs: declared.kaddrs,
+        cgroup_id_map: declared.cgroup_id_map,
+        btf_path: None,
     })
 }
 

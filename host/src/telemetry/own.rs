@@ -87,10 +87,14 @@ pub struct PackageReport {
     pub events_beyond_limit: u64,
 }
 
-/// One attached program.
+/// One program of a BPF object, attached or left out.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ProgramReport {
     pub name: String,
+    /// Why it is not attached, in one word; empty: it is.
+    pub reason: &'static str,
+    /// The same at length.
+    pub fault: String,
     /// The kernel's number of it.
     pub id: u32,
     /// The digest of its instructions, in hexadecimal digits, as bpftool shows it.
@@ -327,21 +331,30 @@ fn programs(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt:
                 .map(|program| (vec![("plugin", package.name.as_str()), ("program", program.name.as_str())], program))
         })
     };
-    let ids: Vec<_> = all().map(|(_, program)| program.id.to_string()).collect();
-    let info = all().zip(&ids).map(|((mut labels, program), id)| {
+    // What was left out before the kernel had it has no number.
+    let loaded = || all().filter(|(_, program)| program.id != 0);
+    let ids: Vec<_> = loaded().map(|(_, program)| program.id.to_string()).collect();
+    let info = loaded().zip(&ids).map(|((mut labels, program), id)| {
         labels.extend([("id", id.as_str()), ("tag", program.tag.as_str())]);
         (labels, 1u64)
     });
     let help = "The kernel's number of a program, and the digest of its instructions.";
     families.gauge("program_info", help, None, info)?;
-    families.gauge("program_attached", "1 for an attached program.", None, all().map(|(labels, _)| (labels, 1u64)))?;
+    let attached = all().map(|(mut labels, program)| {
+        if !program.reason.is_empty() {
+            labels.push(("reason", program.reason));
+        }
+        (labels, u64::from(program.reason.is_empty()))
+    });
+    let help = "1 for an attached program, 0 for one that is left out, and why.";
+    families.gauge("program_attached", help, None, attached)?;
     let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
-    let seconds = all().map(|(labels, program)| (labels, program.run_seconds));
+    let seconds = loaded().map(|(labels, program)| (labels, program.run_seconds));
     families.counter("program_run", help, Some(&Unit::Seconds), seconds)?;
     let help = "Runs of the program, while kernel.bpf_stats_enabled is on.";
-    families.counter("program_runs", help, None, all().map(|(labels, program)| (labels, program.runs)))?;
+    families.counter("program_runs", help, None, loaded().map(|(labels, program)| (labels, program.runs)))?;
     let help = "Runs that the kernel left out because the program was running on that CPU already.";
-    let misses = all().map(|(labels, program)| (labels, program.recursion_misses));
+    let misses = loaded().map(|(labels, program)| (labels, program.recursion_misses));
     families.counter("program_recursion_misses", help, None, misses)
 }
 
