@@ -1,0 +1,123 @@
+//! What the host has to say of itself at one scrape, in plain numbers.
+//!
+//! The agent fills it in; the metrics and the status page are made of it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::telemetry::{Process, Stage};
+
+/// All that the host says of itself at one scrape.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    pub version: &'static str,
+    pub packages: Vec<PackageReport>,
+    pub scrapes: u64,
+    /// CPU time since the start, in the order of `Stage::ALL`.
+    pub stages: [Duration; Stage::ALL.len()],
+    /// Of reading, labelling and counting in the last scrape.
+    pub collect_seconds: f64,
+    /// Of all of the last scrape, printing included.
+    pub scrape_seconds: f64,
+    /// Bytes of the last scrape's answer, before compression.
+    pub exposition_bytes: u64,
+    pub lookup_names: u64,
+    pub dropped_log_lines: u64,
+    pub reloads: u64,
+    pub reload_failures: u64,
+    /// Upper bounds of the buckets of `PackageReport::decode_durations`.
+    pub decode_bounds: &'static [f64],
+    /// What `PackageReport::state` can be.
+    pub states: Vec<&'static str>,
+    pub process: Process,
+}
+
+/// One package's part.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PackageReport {
+    pub name: String,
+    pub is_up: bool,
+    /// Where it stands in its life; none: it was never admitted.
+    pub state: Option<&'static str>,
+    pub version: String,
+    /// Of the component, in hexadecimal.
+    pub digest: String,
+    /// Whether its files as they are now are those that run.
+    pub is_current: bool,
+    /// Why it is left out; empty: it is not.
+    pub fault: String,
+    pub series: u64,
+    pub series_limit: u64,
+    pub folded: u64,
+    pub entries: u64,
+    pub unlabelled: u64,
+    pub trimmed: u64,
+    pub asked: u64,
+    pub guest_seconds: f64,
+    /// Calls by duration, one more than there are bounds.
+    pub decode_durations: Vec<u64>,
+    pub compile_seconds: f64,
+    pub restarts: u64,
+    pub last_success_seconds: Option<f64>,
+    pub failures: Vec<(&'static str, u64)>,
+    /// Entries that no series shows, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
+    pub dropped_lines: u64,
+    pub late_scrapes: u64,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
+    pub programs: Vec<ProgramReport>,
+    pub maps: Vec<MapReport>,
+    pub perf: Vec<PerfReport>,
+    pub events: Vec<EventsReport>,
+    /// Events that the series had no room for.
+    pub events_beyond_limit: u64,
+}
+
+/// One program of a BPF object, attached or left out.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProgramReport {
+    pub name: String,
+    /// Why it is not attached, in one word; empty: it is.
+    pub reason: &'static str,
+    /// The same at length.
+    pub fault: String,
+    /// The kernel's number of it.
+    pub id: u32,
+    /// The digest of its instructions, in hexadecimal digits, as bpftool shows it.
+    pub tag: String,
+    pub run_seconds: f64,
+    pub runs: u64,
+    pub recursion_misses: u64,
+}
+
+/// One map that is read.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct MapReport {
+    pub name: String,
+    pub entries: u64,
+    pub max_entries: u64,
+    pub read_seconds: f64,
+    pub read_errors: u64,
+}
+
+/// One perf event on one CPU.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PerfReport {
+    pub source: String,
+    pub event: String,
+    pub cpu: u32,
+    /// `absent`, `stalled`, `scaled` or `live`.
+    pub state: &'static str,
+    /// Why it is absent or stalled.
+    pub reason: Option<String>,
+}
+
+/// One buffer of events.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EventsReport {
+    pub source: String,
+    pub read: u64,
+    pub lost: u64,
+}
