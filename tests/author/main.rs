@@ -1,12 +1,17 @@
 //! What a plugin's author meets: `new`, `check`, `record`, `replay`, `run`, and the guide that goes through them.
 
+mod examples;
 mod guide;
 mod mistakes;
 mod new;
 mod promise;
 mod replays;
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use ebhost_tests::{binary, workspace};
 
@@ -25,6 +30,12 @@ fn said(command: &mut Command) -> Said {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
+}
+
+/// One npm at a time: two that fill the cache at once leave packages out, and say nothing.
+fn npm() -> MutexGuard<'static, ()> {
+    static NPM: Mutex<()> = Mutex::new(());
+    NPM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn fixture(name: &str) -> std::path::PathBuf {

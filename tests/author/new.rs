@@ -4,7 +4,7 @@ use std::{env, fs, path::Path, process::Command};
 
 use ebhost_tests::{Folder, binary, needs};
 
-use crate::{Said, ebhost, said};
+use crate::{Said, ebhost, npm, said};
 
 fn script(name: &str, package: &Path, path: &str) -> Said {
     let mut command = Command::new(package.join(name));
@@ -23,8 +23,15 @@ fn builds_and_passes(language: &str) {
 }
 
 #[test]
+fn a_c_package_builds_and_passes_its_test() {
+    needs!(Tool("clang-19"), Tool("wasm-ld-19"), File("/usr/lib/wasm32-wasi/libc.a"), Tool("rustc"));
+    builds_and_passes("c");
+}
+
+#[test]
 fn a_javascript_package_builds_and_passes_its_test() {
     needs!(Tool("clang-19"), Tool("node"), Tool("npm"));
+    let _alone = npm();
     builds_and_passes("javascript");
 }
 
@@ -39,6 +46,7 @@ fn a_missing_toolchain_is_named_with_what_to_install() {
     let folder = Folder::new();
     for (language, tool, remedy) in [
         ("rust", "found no cargo", "https://rustup.rs"),
+        ("c", "found no wasm-ld", "apt-get install lld"),
         ("javascript", "found no npm", "apt-get install nodejs npm"),
         ("python", "found no python3", "apt-get install python3-venv"),
     ] {

@@ -1,13 +1,8 @@
 //! Counts charged to who ran are the kernel's own of the same process, event for event.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process,
-    time::Duration,
-};
+use std::{path::Path, process, time::Duration};
 
-use ebhost_tests::{Ebhost, Exposition, Need, Start, needs, skip, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Need, Start, needs, skip, wait_until};
 
 use crate::{
     alone, package,
@@ -122,17 +117,14 @@ fn faults_and_switches_by_comm_are_the_kernels_own() {
 
 #[test]
 fn faults_and_switches_by_cgroup_are_the_kernels_own() {
-    needs!(Root);
+    needs!(Root, Cgroup2);
     let _alone = alone();
-    let Some(root) = cgroup2() else {
-        return skip("faults_and_switches_by_cgroup_are_the_kernels_own", Need::Tool("a cgroup2 mount"));
-    };
     let [events, names] = FAULTS_AND_SWITCHES;
     let host = Ebhost::start(package::switched("cgroup", events, names).path());
-    let group = Group::new(&root);
+    let group = Cgroup::new(&format!("ebhost-perf-{}", process::id()));
     let mut toucher = Toucher::start();
-    fs::write(group.0.join("cgroup.procs"), toucher.pid().to_string()).expect("a cgroup takes a process");
-    let series = faults_and_switches("cgroup", format!("/{}", group.name()));
+    group.take(toucher.pid());
+    let series = faults_and_switches("cgroup", group.path().to_owned());
     is_exact(&series.grow(&host, &mut toucher, "pages 300"));
 
     drop(toucher);
@@ -215,41 +207,5 @@ fn states(served: &Exposition, events: &[&str], state: &str) {
     for sample in found {
         assert!(events.contains(&sample.labels["event"].as_str()), "{sample:?}");
         assert_eq!((sample.labels["state"].as_str(), sample.value), (state, 1.0), "{sample:?}");
-    }
-}
-
-fn cgroup2() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (folder, kind) = (fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| folder.into())
-    })
-}
-
-/// A cgroup of the test's own.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(root: &Path) -> Self {
-        let group = root.join(format!("ebhost-perf-{}", process::id()));
-        fs::create_dir(&group).expect("root makes cgroups");
-        Self(group)
-    }
-
-    fn name(&self) -> String {
-        self.0.file_name().expect("it has a name").to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its last process may still be on its way out.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 }

@@ -1,12 +1,60 @@
-//! A cgroup whose reads of one disk are throttled, by version 1 or 2, whichever this machine has.
+//! Cgroups of the test's own: of version 2, and one whose reads of a disk are throttled, by version 1 or 2, whichever this
+//! machine has.
 
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{self, Command},
+    thread,
+    time::Duration,
 };
 
 use crate::disk::Disk;
+
+/// A cgroup of version 2. It goes when it is dropped, once what ran in it has ended.
+#[derive(Debug)]
+pub struct Cgroup {
+    folder: PathBuf,
+    path: String,
+}
+
+impl Cgroup {
+    /// At this path below the mount; those above it exist.
+    pub fn new(path: &str) -> Self {
+        let folder = version_2().expect("a test with cgroups says `needs!(Cgroup2)`").join(path);
+        fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        Self { folder, path: format!("/{path}") }
+    }
+
+    /// As the kernel and the lookup table call it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub fn take(&self, pid: u32) {
+        fs::write(self.folder.join("cgroup.procs"), pid.to_string()).expect("a cgroup takes a process");
+    }
+
+    /// What starts a program, the next arguments, in it.
+    pub fn starter(&self) -> Command {
+        starter(&self.folder)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Its last process may still be on its way out.
+        let is_gone = (0..100).any(|_| {
+            fs::remove_dir(&self.folder).is_ok() || {
+                thread::sleep(Duration::from_millis(20));
+                false
+            }
+        });
+        if !is_gone {
+            eprintln!("{} stays", self.folder.display());
+        }
+    }
+}
 
 /// It goes when it is dropped, which is after all that ran in it.
 #[derive(Debug)]
@@ -29,9 +77,7 @@ impl Throttled {
 
     /// What starts a program, the next arguments, in it.
     pub fn starter(&self) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.0);
-        command
+        starter(&self.0)
     }
 }
 
@@ -41,6 +87,22 @@ impl Drop for Throttled {
             eprintln!("{}: {error}", self.0.display());
         }
     }
+}
+
+fn starter(group: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(group);
+    command
+}
+
+/// Where version 2 is mounted.
+pub(crate) fn version_2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (folder, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| folder.into())
+    })
 }
 
 /// Where such a group can be made, and whether that is version 2.

@@ -21,7 +21,7 @@ mod prometheus;
 mod sample;
 mod sys;
 
-pub use cgroup::Throttled;
+pub use cgroup::{Cgroup, Throttled};
 pub use disk::{Disk, Mounted, Stat};
 pub use ebhost::{Ebhost, Ended, Start, binary};
 pub use exposition::{Exposition, Family, Format};

@@ -13,8 +13,12 @@ pub enum Need {
     Root,
     /// A program on PATH.
     Tool(&'static str),
+    /// A file that a package brings, or a folder that is mounted.
+    File(&'static str),
     /// `/dev/fuse`.
     Fuse,
+    /// A mount of version 2 of cgroups.
+    Cgroup2,
     /// A cgroup controller that throttles block I/O.
     BlkThrottle,
 }
@@ -25,7 +29,9 @@ impl Need {
             Self::Root => rustix::process::geteuid().is_root(),
             Self::Tool(name) => env::var_os("PATH")
                 .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(name).is_file())),
+            Self::File(path) => Path::new(path).exists(),
             Self::Fuse => Path::new("/dev/fuse").exists(),
+            Self::Cgroup2 => crate::cgroup::version_2().is_some(),
             Self::BlkThrottle => crate::cgroup::root().is_some(),
         }
     }
@@ -33,8 +39,9 @@ impl Need {
     fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
-            Self::Tool(name) => name,
+            Self::Tool(name) | Self::File(name) => name,
             Self::Fuse => "/dev/fuse",
+            Self::Cgroup2 => "a cgroup2 mount",
             Self::BlkThrottle => "a cgroup hierarchy with block I/O throttling",
         }
     }

@@ -58,8 +58,16 @@ impl Running {
     }
 
     pub fn terminate(&self) {
-        let pid = Pid::from_child(&self.0);
-        kill_process(pid, Signal::TERM).expect("our own child can be told to end");
+        self.tell(Signal::TERM);
+    }
+
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.tell(Signal::INT);
+    }
+
+    fn tell(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("our own child can be told to end");
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::error::Result;
 use crate::process::{find, is_root, run};
 
-/// A program that tests need.
+/// A program that tests need, or a library by its path.
 struct Tool {
     program: &'static str,
     package: &'static str,
@@ -13,11 +13,18 @@ struct Tool {
     tests: &'static str,
 }
 
-const TOOLS: [Tool; 12] = [
+const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
+
+const TOOLS: [Tool; 17] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
     Tool { program: "llvm-objcopy-19", package: "llvm-19", tests: "faulty BPF objects, built for the test" },
+    Tool { program: "wasm-ld-19", package: "lld-19", tests: "components in C" },
+    Tool { program: "/usr/lib/wasm32-wasi/libc.a", package: "wasi-libc", tests: "components in C" },
+    Tool { program: WASM_RUNTIME, package: "libclang-rt-19-dev-wasm32", tests: "components in C" },
+    Tool { program: "node", package: "nodejs", tests: "components in JavaScript" },
+    Tool { program: "npm", package: "npm", tests: "components in JavaScript" },
     Tool { program: "mkfs.ext4", package: "e2fsprogs", tests: "counts under a file system" },
     Tool { program: "curl", package: "curl", tests: "TLS, users, unix sockets" },
     Tool { program: "openssl", package: "openssl", tests: "TLS" },

@@ -3,11 +3,7 @@
 //! [`Single`] takes a package through all of them; [`Offline`] through those that need no kernel, from snapshots that
 //! somebody else read. Neither serves anything.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
     label,
@@ -111,12 +107,12 @@ impl Offline {
         Ok(Self { plugin, table })
     }
 
-    /// Counts one read: `snapshot` gives that of each source. Returns the longest guest time of a view's calls.
+    /// Counts one read: `snapshot` gives that of each source.
     pub fn count<'a>(
         &mut self,
         lookups: &mut Lookups,
         snapshot: impl Fn(&str) -> Option<&'a Snapshot>,
-    ) -> Result<Duration, Misfit> {
+    ) -> Result<(), Misfit> {
         let schema = self.table.schema().clone();
         // A replay is no scrape: nobody waits for it, and what it prints is not to depend on the machine's speed.
         let until = Instant::now() + limits::REPLAY;
@@ -126,19 +122,16 @@ impl Offline {
         for (view, snapshot) in read() {
             self.table.observe(view, snapshot)?;
         }
-        let mut slowest = Duration::ZERO;
         self.plugin.begin(Instant::now(), until);
         for (view, _) in read() {
-            let (calls, time) = (self.plugin.tally().calls, self.plugin.tally().guest_time);
+            let time = self.plugin.tally().guest_time;
             label::label(&mut self.plugin, &mut self.table, view, lookups, time + limits::REPLAY, until);
-            let calls = u32::try_from(self.plugin.tally().calls - calls).unwrap_or(u32::MAX).max(1);
-            slowest = slowest.max((self.plugin.tally().guest_time - time) / calls);
         }
         for (view, snapshot) in read() {
             self.table.settle(view, snapshot)?;
         }
         self.table.finish();
-        Ok(slowest)
+        Ok(())
     }
 }
 

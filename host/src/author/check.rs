@@ -8,7 +8,8 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use super::{
     AuthorError,
     command::{Check, Form},
-    findings::{Finding, Severity, near},
+    cost,
+    findings::{Finding, Severity},
     manifest_of, purity,
     recording::Recording,
     replay,
@@ -156,7 +157,7 @@ fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
         Ok(played) => played,
         Err(fault) => return vec![Finding::error("decode", &place, fault, "record it again")],
     };
-    let (tally, stats) = (played.offline.plugin.tally(), played.offline.table.stats());
+    let (tally, stats) = (played.plugin.tally(), played.table.stats());
     let mut findings = Vec::new();
     for (reason, count) in &tally.failures {
         let message = format!("decode failed {count} times: {reason}");
@@ -171,8 +172,8 @@ fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
             "label them, or refuse them with `skip` if that is meant",
         ));
     }
-    if let Some(line) = near("limits.series", stats.series as f64, package.limits.series as f64) {
-        findings.push(Finding::warning("limits", &place, line.trim_start_matches("warning: "), "raise limits.series"));
+    for share in cost::shares(tally, stats.series, package.limits) {
+        findings.extend(share.near().map(|near| Finding::warning("limits", &place, near, share.remedy)));
     }
     findings
 }

@@ -49,7 +49,7 @@ pub struct Record {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: PathBuf,
 
-    /// How long the programs count: `10s`, `500ms`.
+    /// How long the programs count: `10s`, `500ms`. Ctrl-C ends it before, with what was counted by then.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) time: Duration,
 
@@ -102,6 +102,7 @@ pub struct New {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     Rust,
+    C,
     Javascript,
     Python,
 }

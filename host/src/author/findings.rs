@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::limits;
-
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,12 +57,6 @@ impl Finding {
     }
 }
 
-/// A line that says that something is near its limit.
-pub(super) fn near(limit: &str, found: f64, most: f64) -> Option<String> {
-    let is_near = most > 0.0 && found >= most * limits::NEAR;
-    is_near.then(|| format!("warning: {:.0} % of {limit}: raise it in plugin.yaml, or do less", found / most * 100.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,11 +68,5 @@ mod tests {
         let finding = Finding::error("component", "p/x.wasm", "p/x.wasm: is cut short", "y");
         assert_eq!((finding.place.as_str(), finding.message.as_str()), ("p/x.wasm", "is cut short"));
         assert_eq!(finding.text(), "error[component] p/x.wasm: is cut short\n  fix: y");
-    }
-
-    #[test]
-    fn near_is_near() {
-        assert_eq!(near("limits.series", 79.0, 100.0), None);
-        assert!(near("limits.series", 80.0, 100.0).is_some_and(|line| line.contains("80 % of limits.series")));
     }
 }

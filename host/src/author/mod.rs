@@ -7,6 +7,7 @@
 
 mod check;
 mod command;
+mod cost;
 mod findings;
 mod new;
 mod purity;
@@ -15,6 +16,7 @@ mod recording;
 mod replay;
 mod show;
 mod template;
+mod wait;
 mod watch;
 
 use std::{

@@ -43,6 +43,7 @@ pub(super) fn new(asked: &New) -> Result<ExitCode, AuthorError> {
     }
     let next = match asked.lang {
         Language::Rust => "cargo and clang",
+        Language::C => "clang with its linker, wasi-libc and wasm-component-ld",
         Language::Javascript => "clang, node and npm",
         Language::Python => "clang and python3",
     };

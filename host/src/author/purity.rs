@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::findings::{Finding, near};
 use super::recording::hex;
+use super::{cost::Share, findings::Finding};
 use crate::{
     agent::Offline,
     limits,
@@ -57,13 +57,12 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
 
 fn costs(package: &Package, plugin: &Plugin) -> Vec<Finding> {
     let (tally, file) = (plugin.tally(), package.file.display().to_string());
-    let warn =
-        |line: String| Finding::warning("limits", &file, line.trim_start_matches("warning: "), "raise it in `limits`");
     // What one full batch would take, by the entries asked so far.
-    let full = tally.guest_time.as_secs_f64() / tally.asked.max(1) as f64 * limits::BATCH_ENTRIES as f64;
-    let decode = near("limits.decode in a full batch", full, package.limits.decode.as_secs_f64());
-    let memory = near("limits.memory", tally.memory_bytes as f64, package.limits.memory_bytes as f64);
-    decode.into_iter().chain(memory).map(warn).collect()
+    let full = tally.guest_time.mul_f64(limits::BATCH_ENTRIES as f64 / tally.asked.max(1) as f64);
+    let in_full = |near: String| format!("{near}, in a full batch");
+    let (decode, memory) = (Share::decode(full, package.limits), Share::memory(tally.memory_bytes, package.limits));
+    let near = [(decode, decode.near().map(in_full)), (memory, memory.near())];
+    near.into_iter().filter_map(|(share, near)| Some(Finding::warning("limits", &file, near?, share.remedy))).collect()
 }
 
 /// An identity and the names found for its lookups.

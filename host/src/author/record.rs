@@ -3,7 +3,6 @@
 use std::{
     path::Path,
     process::ExitCode,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -12,6 +11,7 @@ use super::{
     command::Record,
     read,
     recording::{Read, Recording},
+    wait::{Ended, Waiting},
 };
 use crate::{
     agent::Single,
@@ -24,10 +24,12 @@ pub(super) fn record(asked: &Record, cache: Option<&Path>) -> Result<ExitCode, A
     let package = read(&asked.package)?;
     let mut recording = Recording { package: package.name.clone(), ..Recording::default() };
     let mut single = Single::load(package, &Engine::new(cache, None)?)?;
+    println!("{} counts for {} s; Ctrl-C ends it before", recording.package, asked.time.as_secs_f64());
+    let mut waiting = Waiting::new()?;
     let started = Instant::now();
     for number in 1..=asked.reads {
         let due = asked.time.mul_f64(f64::from(number) / f64::from(asked.reads));
-        thread::sleep(due.saturating_sub(started.elapsed()));
+        let ended = waiting.wait(due.saturating_sub(started.elapsed()));
         let at = started.elapsed();
         single.collect(Instant::now() + limits::SCRAPE);
         if single.table().is_none() {
@@ -35,6 +37,9 @@ pub(super) fn record(asked: &Record, cache: Option<&Path>) -> Result<ExitCode, A
         }
         let sources = single.snapshots().map(|(name, snapshot)| (name.to_owned(), copy(snapshot))).collect();
         recording.reads.push(Read { at, sources });
+        if ended == Ended::Asked {
+            break;
+        }
     }
     recording.names = single.names();
     let path = &asked.output;

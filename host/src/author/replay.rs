@@ -8,10 +8,15 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
-use super::{AuthorError, command::Replay, findings::near, read, recording::Recording};
+use super::{
+    AuthorError,
+    command::Replay,
+    cost::{self, Share},
+    read,
+    recording::Recording,
+};
 use crate::{
     agent::Offline,
     exposition::{Created, Integers, Style, Syntax, Writer},
@@ -32,12 +37,6 @@ pub(super) enum ReplayError {
     NoSource { recording: PathBuf, source_name: String },
 }
 
-/// What a replay came to.
-pub(super) struct Replayed {
-    pub(super) offline: Offline,
-    pub(super) slowest: Duration,
-}
-
 pub(super) fn replay(asked: &Replay, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
     let package = read(&asked.package)?;
     let recording = Recording::open(&asked.recording)?;
@@ -48,7 +47,7 @@ pub(super) fn replay(asked: &Replay, cache: Option<&Path>) -> Result<ExitCode, A
         return Err(ReplayError::OtherPackage { recording: asked.recording.clone(), found, expected }.into());
     }
     let replayed = play(offline, &recording, &asked.recording)?;
-    let text = print(&replayed.offline.table, &asked.namespace);
+    let text = print(&replayed.table, &asked.namespace);
     for line in report(&replayed, package.limits, text.len()) {
         eprintln!("{line}");
     }
@@ -65,9 +64,8 @@ pub(super) fn replay(asked: &Replay, cache: Option<&Path>) -> Result<ExitCode, A
 }
 
 /// Counts every read of a recording.
-pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> Result<Replayed, AuthorError> {
+pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> Result<Offline, AuthorError> {
     let mut lookups = Lookups::recorded(recording.names.iter().cloned());
-    let mut slowest = Duration::ZERO;
     let schema = offline.table.schema().clone();
     for read in &recording.reads {
         let find = |name: &str| read.sources.iter().find(|(source, _)| source == name).map(|(_, snapshot)| snapshot);
@@ -84,10 +82,9 @@ pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> 
         if let Some(view) = schema.views.iter().position(is_other) {
             return Err(outgrown(Misfit { view }));
         }
-        let time = offline.count(&mut lookups, find).map_err(outgrown)?;
-        slowest = slowest.max(time);
+        offline.count(&mut lookups, find).map_err(outgrown)?;
     }
-    Ok(Replayed { offline, slowest })
+    Ok(offline)
 }
 
 fn print(table: &Table, namespace: &str) -> Vec<u8> {
@@ -100,20 +97,11 @@ fn print(table: &Table, namespace: &str) -> Vec<u8> {
 }
 
 /// What it cost, beside what it may cost, and a warning where that is near.
-fn report(replayed: &Replayed, limits: Limits, text_bytes: usize) -> Vec<String> {
-    let (tally, stats) = (replayed.offline.plugin.tally(), replayed.offline.table.stats());
-    let decode_ms = replayed.slowest.as_secs_f64() * 1e3;
-    let limit_ms = limits.decode.as_secs_f64() * 1e3;
-    let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let (memory, memory_limit) = (mib(tally.memory_bytes as f64), mib(limits.memory_bytes as f64));
-    let mut lines = vec![
-        format!("decode  {decode_ms:.3} ms of {limit_ms} ms, in {} calls for {} entries", tally.calls, tally.asked),
-        format!("memory  {memory:.1} MiB of {memory_limit} MiB"),
-        format!("series  {} of {}, printed as {text_bytes} bytes", stats.series, stats.series_limit),
-    ];
-    lines.extend(near("limits.decode", decode_ms, limit_ms));
-    lines.extend(near("limits.memory", memory, memory_limit));
-    lines.extend(near("limits.series", stats.series as f64, stats.series_limit as f64));
+fn report(replayed: &Offline, limits: Limits, text_bytes: usize) -> Vec<String> {
+    let (tally, stats) = (replayed.plugin.tally(), replayed.table.stats());
+    let mut lines = cost::lines(tally, stats.series, text_bytes, limits).to_vec();
+    let near = |share: &Share| share.near().map(|near| format!("warning: {near}: {}", share.remedy));
+    lines.extend(cost::shares(tally, stats.series, limits).iter().filter_map(near));
     if stats.folded > 0 {
         lines.push(format!("warning: {} label sets were folded into `other` by limits.series", stats.folded));
     }

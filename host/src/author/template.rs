@@ -62,6 +62,19 @@ const RUST: [File; 23] = [
     file!("vendor/ebhost-plugin/src/view.rs" = "plugins/sdk/src/view.rs"),
 ];
 
+const C: [File; 10] = [
+    file!("README.md", "c/README.md"),
+    file!("plugin.yaml", "c/plugin.yaml"),
+    file!("build.sh", "c/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("component.c", "c/component.c"),
+    file!("ebhost.h", "c/ebhost.h"),
+    file!("no_system.c", "c/no_system.c"),
+    file!("bindings/plugin.c", "c/bindings/plugin.c"),
+    file!("bindings/plugin.h", "c/bindings/plugin.h"),
+    file!("bindings/plugin_component_type.o", "c/bindings/plugin_component_type.o"),
+];
+
 const JAVASCRIPT: [File; 7] = [
     file!("README.md", "javascript/README.md"),
     file!("plugin.yaml", "common/plugin-interpreted.yaml"),
@@ -84,6 +97,7 @@ const PYTHON: [File; 5] = [
 pub(super) fn files(language: Language) -> Vec<File> {
     let own: &[File] = match language {
         Language::Rust => &RUST,
+        Language::C => &C,
         Language::Javascript => &JAVASCRIPT,
         Language::Python => &PYTHON,
     };

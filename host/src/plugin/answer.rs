@@ -39,6 +39,21 @@ pub struct AnswerError {
     expected: String,
 }
 
+/// Bytes that an answer had to be copied out, as the engine counts them against `limits::ANSWER_BYTES`.
+pub(super) fn copied_bytes(rows: &Rows) -> usize {
+    let texts: usize = rows.dictionary.iter().map(String::len).sum();
+    let whys = rows.refused.iter().map(|refusal| match &refusal.why {
+        Reason::Skip => 0,
+        Reason::Unknown(why) => why.len(),
+    });
+    texts
+        + whys.sum::<usize>()
+        + size_of_val(rows.dictionary.as_slice())
+        + size_of_val(rows.labels.as_slice())
+        + size_of_val(rows.buckets.as_slice())
+        + size_of_val(rows.refused.as_slice())
+}
+
 impl Answers {
     /// Checks the columns' lengths and the refusals. `bounds`: of the families that the view's buckets feed.
     pub(super) fn check(rows: Rows, view: &View, bounds: usize, count: usize) -> Result<Self, AnswerError> {

@@ -14,7 +14,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    answer::{AnswerError, Answers},
+    answer::{AnswerError, Answers, copied_bytes},
     contract::{Batch, Manifest},
     engine::Compiled,
     health::{Health, State},
@@ -279,6 +279,9 @@ impl Plugin {
         self.tally.saw_memory(memory_bytes);
         self.tally.dropped_lines += self.lines.forward(&self.name, said, now);
         self.tally.called(count, time);
+        if let Ok(rows) = &rows {
+            self.tally.answered(copied_bytes(rows));
+        }
         let view = &self.schema.views[ask.view];
         let bounds = view.feeds.first().map_or(0, |feed| match &self.schema.families[feed.family].kind {
             Kind::Histogram(bounds) => bounds.len(),

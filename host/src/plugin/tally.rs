@@ -15,6 +15,10 @@ pub struct Tally {
     pub asked: u64,
     pub calls: u64,
     pub guest_time: Duration,
+    /// The call that took longest.
+    pub longest_call: Duration,
+    /// The most bytes that one answer had, as `limits::ANSWER_BYTES` counts them.
+    pub answer_bytes: usize,
     /// Calls by duration, in the buckets of `DECODE_BOUNDS` and one above.
     pub durations: [u64; DECODE_BOUNDS.len() + 1],
     pub instances: u64,
@@ -35,6 +39,7 @@ impl Tally {
         self.calls += 1;
         self.asked += entries as u64;
         self.guest_time += time;
+        self.longest_call = self.longest_call.max(time);
         let bucket = DECODE_BOUNDS.partition_point(|bound| *bound < time.as_secs_f64());
         self.durations[bucket] += 1;
     }
@@ -46,11 +51,15 @@ impl Tally {
         *failures
     }
 
+    pub(super) fn answered(&mut self, bytes: usize) {
+        self.answer_bytes = self.answer_bytes.max(bytes);
+    }
+
     pub(super) fn saw_memory(&mut self, bytes: usize) {
         self.memory_bytes = self.memory_bytes.max(bytes);
     }
 
-    /// Counts of the version before go on in this one; the peak of its memory was its own.
+    /// Counts of the version before go on in this one; peaks (memory, longest call, largest answer) were its own.
     pub(super) fn add(&mut self, before: &Self) {
         self.asked += before.asked;
         self.calls += before.calls;
@@ -76,11 +85,12 @@ mod tests {
     #[test]
     fn calls_fall_into_the_bucket_that_their_time_is_within() {
         let mut tally = Tally::default();
-        for micros in [10, 11, 500_000, 500_001] {
+        for micros in [10, 500_001, 11, 500_000] {
             tally.called(3, Duration::from_micros(micros));
         }
         assert_eq!(tally.durations, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!((tally.calls, tally.asked), (4, 12));
+        assert_eq!(tally.longest_call, Duration::from_micros(500_001), "the longest, whichever came last");
     }
 
     #[test]

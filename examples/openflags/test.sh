@@ -1,0 +1,12 @@
+#!/bin/sh
+# The package's tests: no root, no BPF. EBHOST names another ebhost than the one on PATH.
+set -eu
+cd "$(dirname "$0")"
+EBHOST=${EBHOST:-ebhost}
+command -v "$EBHOST" >/dev/null || {
+	echo "test.sh: found no ebhost; put it on PATH, or name it: EBHOST=/path/to/ebhost ./test.sh" >&2
+	exit 1
+}
+cargo test --quiet
+"$EBHOST" check .
+"$EBHOST" replay . sample.jsonl --expect expected.prom

@@ -1,0 +1,1 @@
+../../host/src/author/templates/c/ebhost.h

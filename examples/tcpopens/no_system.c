@@ -1,0 +1,1 @@
+../../host/src/author/templates/c/no_system.c
