@@ -57,6 +57,10 @@ fn check(path: &Path, module: &str, wrong: &mut Vec<String>) {
         }
         return;
     }
+    // Beside sources there are the templates of packages, one of them an object file.
+    if path.extension().is_none_or(|extension| extension != "rs") {
+        return;
+    }
     for import in imports(&fs::read_to_string(path).unwrap()) {
         if import != module && floor(&import) >= floor(module) {
             wrong.push(format!("{} uses `{import}`", path.display()));
