@@ -1,11 +1,13 @@
 //! What a plugin's author meets: `new`, `check`, `record`, `replay`, `run`, and the guide that goes through them.
 
+mod counting;
 mod examples;
 mod guide;
 mod mistakes;
 mod new;
 mod promise;
 mod replays;
+mod terminal;
 
 use std::{
     path::Path,

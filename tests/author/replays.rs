@@ -1,17 +1,10 @@
 //! Recordings: of this machine under load, replayed elsewhere; golden files.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
-use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, Running, binary, needs, workspace};
+use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, binary, needs};
 
-use crate::{ebhost, fixture, said};
+use crate::{counting::Counting, ebhost, fixture};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("our own folder");
@@ -21,29 +14,16 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// `ebhost record` that counts already; it ends with `finish`.
-fn recording(package: &Path, file: &Path) -> Running {
-    let mut command = Command::new(binary());
-    command.args(["record", "--for", "120s", "-o"]).args([file, package]).stdout(Stdio::piped());
-    let mut record = Running::start(&mut command);
-    let mut said = String::new();
-    // It stays open: what is said later has a place to go.
-    let stdout = record.child().stdout.as_mut().expect("stdout is a pipe");
-    BufReader::new(stdout).read_line(&mut said).expect("its first line is text");
-    assert!(said.contains(" counts for 120 s; Ctrl-C ends it before"), "{said}");
-    record
-}
-
 #[test]
 fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_without_sys_and_proc() {
     needs!(Root, Tool("fio"), Tool("setpriv"), Tool("unshare"));
     let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
     let (package, file) = (folder.path().join("biolatency"), folder.path().join("disks.jsonl"));
     let before = disk.stat();
-    let mut record = recording(&package, &file);
+    let record = Counting::start(&["record".as_ref(), "-o".as_ref(), file.as_os_str(), package.as_os_str()]);
     let fio = Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=3000", "--size=64m"]);
-    record.interrupt();
-    assert!(record.wait(Duration::from_secs(60)).success());
+    let said = record.end();
+    assert!(said.contains("1 reads within "), "{said}");
     let done = disk.stat() - before;
     assert!(fio.reads.count > 1000 && (done.reads, done.writes) == (fio.reads.count, fio.writes.count), "{done:?}");
 
@@ -57,7 +37,7 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
     let hidden = || {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(&copy).args(["replay"]).args([&package, &file]);
-        let replayed = said(&mut command);
+        let replayed = crate::said(&mut command);
         assert_eq!(replayed.code, Some(0), "{}", replayed.err);
         replayed.out
     };
@@ -133,19 +113,4 @@ fn a_recording_that_cannot_be_replayed_says_why() {
         let replayed = ebhost(&["replay", package.to_str().unwrap(), "r.jsonl"], folder.path());
         assert!(replayed.code == Some(2) && replayed.err.contains(says), "{}", replayed.err);
     }
-}
-
-#[test]
-fn a_package_runs_in_the_terminal() {
-    needs!(Root);
-    let package = fixture("contract-0.1.0");
-    let shown = ebhost(&["run", ".", "--for", "1s"], &package);
-    assert_eq!(shown.code, Some(0), "{}", shown.err);
-    assert!(
-        shown.out.contains("\nforks_events_total: What processes did, by event and command name.\n  event"),
-        "{}",
-        shown.out
-    );
-    let own = shown.out.lines().find(|line| line.contains("value"));
-    assert!(own.is_some() && workspace().is_dir(), "{}", shown.out);
 }

@@ -10,15 +10,15 @@ use super::{
     command::{Check, Form},
     cost,
     findings::{Finding, Severity},
-    manifest_of, purity,
+    fixes, manifest_of, purity,
     recording::Recording,
     replay,
 };
 use crate::{
     agent::{Names, Offline, clash},
     kernel::{ObjectError, ObjectFile},
-    package::{Package, PackageError},
-    plugin::{Compiled, ComponentError, Engine, PluginError},
+    package::Package,
+    plugin::{Compiled, Engine},
 };
 
 pub(super) fn check(asked: &Check, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
@@ -66,7 +66,7 @@ fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding>
         }
         Ok(file) => match Package::read(&file) {
             Ok(package) => package,
-            Err(fault) => return vec![of_package_error(&file, &fault)],
+            Err(fault) => return vec![fixes::of_package(&file, &fault)],
         },
     };
     let mut findings = Vec::new();
@@ -74,7 +74,7 @@ fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding>
     let compiled = match engine.compile(&package.component) {
         Ok(compiled) => Some(Arc::new(compiled)),
         Err(fault) => {
-            findings.push(of_component_error(&package, &fault));
+            findings.push(fixes::of_component(&package, &fault));
             None
         }
     };
@@ -116,7 +116,7 @@ fn described(
     let place = package.component.path.display().to_string();
     let (first, second) = match describe().and_then(|first| Ok((first, describe()?))) {
         Ok(both) => both,
-        Err(fault) => return findings.push(of_plugin_error(&place, &fault)),
+        Err(fault) => return findings.push(fixes::of_plugin(&place, &fault)),
     };
     let schema = first.plugin.schema().clone();
     if schema != *second.plugin.schema() {
@@ -176,49 +176,4 @@ fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
         findings.extend(share.near().map(|near| Finding::warning("limits", &place, near, share.remedy)));
     }
     findings
-}
-
-fn of_package_error(file: &Path, fault: &PackageError) -> Finding {
-    let (place, fix) = match fault {
-        PackageError::Unreadable { path, .. } => {
-            (path, "run the package's ./build.sh, or mend the name of the file in plugin.yaml")
-        }
-        PackageError::TooLarge { path, .. } => (path, "name the right file; build without debug information"),
-        _ => (&file.to_owned(), "mend that line of plugin.yaml"),
-    };
-    Finding::error("package", &place.display().to_string(), fault, fix)
-}
-
-fn of_component_error(package: &Package, fault: &ComponentError) -> Finding {
-    let fix = match fault {
-        ComponentError::CoreModule { .. } => {
-            "link with `wasm-component-ld`, or run `wasm-tools component new`; the package's build.sh does it"
-        }
-        ComponentError::Import { .. } => {
-            "build without WASI: Rust for wasm32-unknown-unknown, C with -nostdlib or a stub, JavaScript with all features \
-             disabled, Python with --stub-wasi"
-        }
-        ComponentError::OtherContract { .. } | ComponentError::Mismatch { .. } => {
-            "rebuild it against the wit/ of this ebhost (`ebhost new` writes it)"
-        }
-        _ => "rebuild it with the package's ./build.sh",
-    };
-    Finding::error("component", &package.component.path.display().to_string(), fault, fix)
-}
-
-fn of_plugin_error(place: &str, fault: &PluginError) -> Finding {
-    let message = fault.to_string();
-    let fix = match fault {
-        PluginError::Describe { .. } if message.contains("refuses its config") => {
-            "mend `config` in plugin.yaml, or the manifest if it is that which is refused"
-        }
-        PluginError::Describe { .. } => {
-            "let describe return an error instead of trapping; raise limits.memory if it needs more"
-        }
-        _ if message.contains("size") => {
-            "make the struct in the component the one in the BPF program, member by member"
-        }
-        _ => "mend the manifest that the component's describe gives",
-    };
-    Finding::error("manifest", place, message, fix)
 }

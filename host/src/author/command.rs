@@ -91,7 +91,7 @@ pub struct Watch {
 
 #[derive(Debug, Args)]
 pub struct New {
-    /// Name of the package and of its folder: lower-case letters, digits, `_` and `-`.
+    /// Name of the package and of its folder: lower-case letters, digits and `_`.
     pub(super) name: String,
 
     /// Language of the component.

@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod cost;
 mod findings;
+mod fixes;
 mod new;
 mod purity;
 mod record;

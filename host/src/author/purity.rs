@@ -6,13 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::recording::hex;
-use super::{cost::Share, findings::Finding};
+use super::{cost::Share, findings::Finding, fixes, recording::hex};
 use crate::{
     agent::Offline,
     limits,
     package::Package,
-    plugin::{Ask, Asked, Plugin, Row},
+    plugin::{Ask, AskError, Asked, Plugin, Row},
     series::schema::View,
 };
 
@@ -33,9 +32,7 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
         let named = format!("view {index} (`{}`)", view.source);
         if let Some((entry, why)) = failures.first() {
             let message = format!("{named}: decode of identity {} {why}", hex(&entries[*entry].identity));
-            let fix =
-                "refuse what is not understood (`unknown`) instead of trapping: the host has to set such entries aside";
-            findings.push(Finding::warning("decode", &place, message, fix));
+            findings.push(Finding::warning("decode", &place, message, fixes::of_decode(why)));
         }
         let other = order.iter().find(|entry| whole[**entry] != split[**entry] || whole[**entry] != again[**entry]);
         if let Some(entry) = other {
@@ -112,7 +109,7 @@ fn decode(
     entries: &[Entry],
     order: &[usize],
     batch: usize,
-) -> (Vec<Told>, Vec<(usize, String)>) {
+) -> (Vec<Told>, Vec<(usize, AskError)>) {
     let (mut told, mut failures) = (vec![None; entries.len()], Vec::new());
     let until = Instant::now() + Duration::from_secs(60);
     plugin.begin(Instant::now(), until);
@@ -139,11 +136,11 @@ fn decode(
                     });
                 }
             }
-            Err(error) => failures.push((part[first], error.to_string())),
+            Err(error) => failures.push((part[first], error.clone())),
         });
         // A component that fails about everything is backed off from, and no entry is blamed.
         if let (Asked::Part, Some(failure)) = (asked, plugin.last_failure()) {
-            failures.push((part[0], failure.to_string()));
+            failures.push((part[0], failure.clone()));
         }
     }
     (told, failures)

@@ -1,0 +1,39 @@
+//! `ebhost run`: tables and histograms for a person, of what really happened.
+
+use ebhost_tests::{Disk, Fio, Folder, needs};
+
+use crate::{counting::Counting, ebhost, fixture};
+
+#[test]
+fn counters_are_a_table_the_greatest_first() {
+    needs!(Root);
+    let shown = ebhost(&["run", ".", "--for", "1s"], &fixture("contract-0.1.0"));
+    assert_eq!(shown.code, Some(0), "{}", shown.err);
+    let head = "\nforks_events_total: What processes did, by event and command name.\n  event";
+    assert!(shown.out.contains(head), "{}", shown.out);
+    let rows = shown.out.split_once(head).map_or("", |(_, rows)| rows);
+    let values = rows.lines().skip(1).take_while(|line| !line.is_empty());
+    let values: Vec<u64> = values.filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+    assert!(values.is_sorted_by(|one, next| one >= next), "{}", shown.out);
+}
+
+#[test]
+fn a_histogram_is_bars_that_add_up_to_what_fio_did() {
+    needs!(Root, Tool("fio"));
+    let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
+    let run = Counting::start(&["run".as_ref(), folder.path().join("biolatency").as_os_str()]);
+    let fio = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=2000", "--size=64m"]);
+    let shown = run.end();
+    let title = format!("  device = {}, operation = read: {} in all, mean ", disk.name(), fio.reads.count);
+    let (_, bars) = shown.split_once(&title).unwrap_or_else(|| panic!("`{title}` in {shown}"));
+    // `        <= 8 us : 1234       |*****     |`
+    let bars: Vec<&str> = bars.lines().skip(1).take_while(|line| line.ends_with('|')).collect();
+    let count =
+        |bar: &&str| bar.split(" : ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    assert_eq!(bars.iter().filter_map(count).sum::<u64>(), fio.reads.count, "{shown}");
+    assert!(
+        bars.iter().any(|bar| bar.contains(&"*".repeat(40))),
+        "the longest bar is as wide as there is room: {shown}"
+    );
+    assert!(bars.iter().all(|bar| bar.trim_start().starts_with("<= ") && bar.contains("s : ")), "{shown}");
+}
