@@ -7,6 +7,6 @@ command -v npm >/dev/null || {
 	echo "build.sh: found no npm, expected node 20 or newer with npm: apt-get install nodejs npm" >&2
 	exit 1
 }
-[ -d node_modules/@bytecodealliance/preview2-shim ] || npm install --silent --no-audit --no-fund
+[ -d node_modules/@bytecodealliance/preview2-shim ] || npm install --loglevel=error --no-audit --no-fund
 node build.mjs
 ls -l units.bpf.o units.wasm

@@ -20,6 +20,25 @@ fn builds_and_passes(language: &str) {
         let ended = script(name, &package, &path);
         assert_eq!(ended.code, Some(0), "{name}: {}{}", ended.out, ended.err);
     }
+    takes_its_config(&package);
+}
+
+/// Every language's component has the same one key, and refuses others by their names.
+fn takes_its_config(package: &Path) {
+    let yaml = package.join("plugin.yaml");
+    let text = fs::read_to_string(&yaml).expect("the template's");
+    let replaced = |from: &str, to: &str| {
+        assert!(text.contains(from), "{text}");
+        fs::write(&yaml, text.replacen(from, to, 1)).expect("our own file");
+    };
+    replaced("commands: []", "commands: [make, cc1]");
+    let shown = ebhost(&["replay", ".", "sample.jsonl"], package);
+    let series: Vec<_> = shown.out.lines().filter(|line| line.contains("_events_total{")).collect();
+    let of = |event, comm, count| format!("ebhost_forks_events_total{{event=\"{event}\",comm=\"{comm}\"}} {count}");
+    assert_eq!(series, [of("exec", "make", 7), of("exit", "cc1", 30)], "{}", shown.err);
+    replaced("commands: []", "comands: []");
+    let refused = ebhost(&["check", "."], package);
+    assert!(refused.code == Some(1) && refused.out.contains("`comands`"), "{}", refused.out);
 }
 
 #[test]

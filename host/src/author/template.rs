@@ -62,12 +62,13 @@ const RUST: [File; 23] = [
     file!("vendor/ebhost-plugin/src/view.rs" = "plugins/sdk/src/view.rs"),
 ];
 
-const C: [File; 10] = [
+const C: [File; 11] = [
     file!("README.md", "c/README.md"),
-    file!("plugin.yaml", "c/plugin.yaml"),
+    file!("plugin.yaml", "common/plugin.yaml"),
     file!("build.sh", "c/build.sh"),
     file!("test.sh", "common/test.sh"),
     file!("component.c", "c/component.c"),
+    file!("config.h", "c/config.h"),
     file!("ebhost.h", "c/ebhost.h"),
     file!("no_system.c", "c/no_system.c"),
     file!("bindings/plugin.c", "c/bindings/plugin.c"),

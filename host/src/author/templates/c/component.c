@@ -1,6 +1,7 @@
 /* What processes do, by event and command name: labels for the entries that __NAME__.bpf.c counts in. */
 #include <stdio.h>
 
+#include "config.h"
 #include "ebhost.h"
 
 /* As in __NAME__.bpf.c. */
@@ -16,15 +17,17 @@ enum view { VIEW_EVENTS, VIEW_LOST, VIEWS };
 enum family { FAMILY_EVENTS, FAMILY_LOST, FAMILIES };
 enum { COLUMNS = 2 };
 
+/* `config` in plugin.yaml: only these command names; empty: all. */
+static texts_t commands;
+
 bool exports_ebhost_plugin_decoder_describe(text_t *config, manifest_t *ret, text_t *err)
 {
 	static const char *const labels[] = { "event", "comm", NULL }, *const none[] = { NULL };
 
-	/* JSON; there is nothing to configure. */
-	if (config->len != 2) {
-		*err = text("config: found a key, expected none");
+	const struct key_of_config keys[] = { { "commands", &commands } };
+
+	if (!read_config(*config, keys, sizeof(keys) / sizeof(keys[0]), err))
 		return false;
-	}
 	manifest(ret, FAMILIES, VIEWS);
 	ret->families.ptr[FAMILY_EVENTS] =
 		counter("__NAME___events_total", "What processes did, by event and command name.", labels);
@@ -56,8 +59,14 @@ void exports_ebhost_plugin_decoder_decode(batch_t *batch, rows_t *ret)
 		struct key key;
 
 		memcpy(&key, &batch->identities.ptr[entry * sizeof(key)], sizeof(key));
+		text_t comm = c_string(key.comm, sizeof(key.comm));
+		if (commands.len && !contains(&commands, comm)) {
+			free(comm.ptr);
+			skip(ret, entry);
+			continue;
+		}
 		labels[0] = event(ret, key.event);
-		labels[1] = place(ret, c_string(key.comm, sizeof(key.comm)));
+		labels[1] = place(ret, comm);
 	}
 	exports_ebhost_plugin_decoder_batch_free(batch);
 }

@@ -1,0 +1,114 @@
+/*
+ * The package's `config`, which arrives as JSON: an object of lists of texts. Another shape needs another reader; what is not
+ * understood is refused by its key, so that a misspelt one is found when the package is loaded.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <ctype.h>
+#include <stdio.h>
+
+#include "ebhost.h"
+
+typedef struct {
+	text_t *ptr;
+	size_t len;
+} texts_t;
+
+/* One key that there may be. */
+struct key_of_config {
+	const char *name;
+	texts_t *texts;
+};
+
+struct config_reader {
+	const char *at, *end;
+};
+
+static inline bool config_takes(struct config_reader *reader, char wanted)
+{
+	while (reader->at < reader->end && isspace((unsigned char)*reader->at))
+		reader->at++;
+	if (reader->at == reader->end || *reader->at != wanted)
+		return false;
+	reader->at++;
+	return true;
+}
+
+/* A string. Escapes are of what a name may have: quotes and backslashes. */
+static inline bool config_text(struct config_reader *reader, text_t *text)
+{
+	char *bytes = allocate(reader->end - reader->at + 1, 1);
+	size_t length = 0;
+	bool is_text = config_takes(reader, '"');
+
+	while (is_text && reader->at < reader->end && *reader->at != '"') {
+		if (*reader->at == '\\' && ++reader->at < reader->end && !strchr("\"\\/", *reader->at))
+			break;
+		bytes[length++] = *reader->at++;
+	}
+	is_text = is_text && config_takes(reader, '"');
+	*text = is_text ? text_of(bytes, length) : (text_t){ 0 };
+	free(bytes);
+	return is_text;
+}
+
+static inline bool config_texts(struct config_reader *reader, texts_t *texts)
+{
+	texts->len = 0;
+	if (!config_takes(reader, '['))
+		return false;
+	if (config_takes(reader, ']'))
+		return true;
+	do {
+		texts->ptr = with_room(texts->ptr, texts->len, sizeof(text_t));
+		if (!config_text(reader, &texts->ptr[texts->len]))
+			return false;
+		texts->len++;
+	} while (config_takes(reader, ','));
+	return config_takes(reader, ']');
+}
+
+/* False: not such an object; `refusal` says why. */
+static inline bool read_config(text_t config, const struct key_of_config *keys, size_t count, text_t *refusal)
+{
+	struct config_reader reader = { (const char *)config.ptr, (const char *)config.ptr + config.len };
+	char why[256];
+	text_t name;
+
+	if (!config_takes(&reader, '{')) {
+		*refusal = text("config: expected an object");
+		return false;
+	}
+	if (config_takes(&reader, '}'))
+		return true;
+	do {
+		size_t key = 0;
+
+		if (!config_text(&reader, &name) || !config_takes(&reader, ':'))
+			break;
+		while (key < count && (strlen(keys[key].name) != name.len || memcmp(keys[key].name, name.ptr, name.len)))
+			key++;
+		if (key == count || !config_texts(&reader, keys[key].texts)) {
+			snprintf(why, sizeof(why), "config: found the key `%.*s`%s", (int)name.len, (char *)name.ptr,
+				 key == count ? ", expected none of that name" : " with another value than a list of texts");
+			*refusal = text(why);
+			return false;
+		}
+		free(name.ptr);
+	} while (config_takes(&reader, ','));
+	if (config_takes(&reader, '}'))
+		return true;
+	*refusal = text("config: expected an object whose keys have lists of texts");
+	return false;
+}
+
+static inline bool contains(const texts_t *texts, text_t wanted)
+{
+	for (size_t at = 0; at < texts->len; at++)
+		if (texts->ptr[at].len == wanted.len && memcmp(texts->ptr[at].ptr, wanted.ptr, wanted.len) == 0)
+			return true;
+	return false;
+}
+
+#endif
