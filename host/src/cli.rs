@@ -1,14 +1,15 @@
 //! The command line: flags as node_exporter and ebpf_exporter users know them.
 
-use std::{
-    env, io,
-    path::{Path, PathBuf},
-};
+use std::{env, io, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
-use crate::{server::Address, telemetry::build};
+use crate::{
+    package::{DropIns, FailureCost, Places},
+    server::Address,
+    telemetry::build,
+};
 
 use crate::privileges::Keep;
 
@@ -28,8 +29,32 @@ pub struct Cli {
     pub command: Option<author::Command>,
 
     /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
-    #[arg(long, value_name = "DIR", required = true)]
+    #[arg(long, value_name = "DIR", required_unless_present = "config_dir")]
     plugins: Option<PathBuf>,
+
+    /// Folder of configurations written for ebpf_exporter: NAME.yaml beside NAME.bpf.o.
+    #[arg(long = "config.dir", value_name = "DIR", requires = "config_names")]
+    config_dir: Option<PathBuf>,
+
+    /// Which of them are loaded, with commas between them.
+    #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]
+    config_names: Vec<String>,
+
+    /// End the start when a configuration, or any of its programs, cannot be loaded and attached.
+    #[arg(long = "config.strict")]
+    config_strict: bool,
+
+    /// File with the kernel's types (BTF), for kernels that do not show them.
+    #[arg(long = "btf.path", value_name = "FILE", requires = "config_dir")]
+    btf_path: Option<PathBuf>,
+
+    /// The same as `--log.level debug`.
+    #[arg(long)]
+    debug: bool,
+
+    /// Without effect: it is for command lines written for ebpf_exporter, whose cache it bounds.
+    #[arg(long = "config.skip-cache-size", value_name = "ENTRIES", hide = true)]
+    _skip_cache_size: Option<u64>,
 
     /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a socket that is
     /// passed open; may be given several times.
@@ -58,7 +83,7 @@ pub struct Cli {
 
     /// End the start when any package fails to load, instead of leaving it out.
     #[arg(long)]
-    pub strict: bool,
+    strict: bool,
 
     /// Have the kernel count and time the runs of BPF programs, until the end: `ebhost_program_runs_total` and
     /// `ebhost_program_run_seconds_total`. Needs CAP_SYS_ADMIN, and costs each run some 0.1 µs.
@@ -110,7 +135,7 @@ pub struct Cli {
 
     /// Least severe lines that are logged.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
-    pub log_level: LogLevel,
+    log_level: LogLevel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -147,10 +172,24 @@ pub enum LogLevel {
 }
 
 impl Cli {
-    /// The folder of packages.
-    pub fn plugins(&self) -> &Path {
-        // Required, but of the flags that end at once.
-        self.plugins.as_deref().unwrap_or(Path::new(""))
+    /// Where the packages are.
+    pub fn places(&self) -> Places {
+        let drop_ins = self.config_dir.as_ref().map(|folder| DropIns {
+            folder: folder.clone(),
+            names: self.config_names.clone(),
+            btf_path: self.btf_path.clone().filter(|path| !path.as_os_str().is_empty()),
+            failure_costs: if self.config_strict { FailureCost::Object } else { FailureCost::Program },
+        });
+        Places { plugins: self.plugins.clone(), drop_ins }
+    }
+
+    /// Whether a package that fails to load is to end the start. A check is of everything.
+    pub fn is_strict(&self) -> bool {
+        self.strict || self.config_strict || self.check
+    }
+
+    pub fn log_level(&self) -> LogLevel {
+        if self.debug { LogLevel::Debug } else { self.log_level }
     }
 
     /// Writes what `--completions` or `--man` ask for; false: neither is asked for.
@@ -181,6 +220,11 @@ impl Cli {
     }
 }
 
+fn config_name(text: &str) -> Result<String, String> {
+    let is_plain = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
+    if is_plain { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
+}
+
 fn telemetry_path(text: &str) -> Result<String, String> {
     let is_path = text.len() > 1 && text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
     if is_path { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected a path such as /metrics")) }
@@ -200,6 +244,8 @@ fn namespace(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -216,10 +262,26 @@ mod tests {
         };
         let documents =
             [written(&["ebhost", "--completions", "bash"]), written(&["ebhost", "--man"]).replace('\\', "")];
-        for flag in Cli::command().get_arguments().filter_map(clap::Arg::get_long) {
+        let shown = |argument: &&clap::Arg| !argument.is_hide_set();
+        for flag in Cli::command().get_arguments().filter(shown).filter_map(clap::Arg::get_long) {
             assert!(documents.iter().all(|document| document.contains(&format!("--{flag}"))), "{flag}");
         }
         assert!(Cli::try_parse_from(["ebhost"]).is_err(), "packages are needed to run");
+    }
+
+    #[test]
+    fn the_flags_of_a_drop_in() {
+        let line = "ebhost --config.dir /etc/x --config.names a,b --config.strict --debug --config.skip-cache-size 9 \
+                    --web.listen-address fd://0 --capabilities.keep none";
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let places = cli.places();
+        let drop_ins = places.drop_ins.unwrap();
+        assert_eq!(drop_ins.files(), [Path::new("/etc/x/a.yaml"), Path::new("/etc/x/b.yaml")]);
+        assert_eq!((places.plugins, drop_ins.btf_path, drop_ins.failure_costs), (None, None, FailureCost::Object));
+        assert_eq!((cli.is_strict(), cli.log_level()), (true, LogLevel::Debug));
+        for wrong in ["--config.dir /x", "--config.names a --plugins p", "--config.dir /x --config.names a,../b"] {
+            assert!(Cli::try_parse_from(format!("ebhost {wrong}").split_whitespace()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

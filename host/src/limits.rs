@@ -204,3 +204,12 @@ pub const NEAR: f64 = 0.8;
 
 /// Guest time of one read that is replayed: nobody waits for it, but a spinning guest is to end.
 pub const REPLAY: Duration = Duration::from_secs(120);
+
+/// Of pci.ids, which has 1.5 MB: what is beyond is not read.
+pub const PCI_IDS_BYTES: u64 = 16 << 20;
+
+/// Memory of the builtin component for a drop-in configuration: a batch of the longest keys, and its answer, several times.
+pub const DROP_IN_MEMORY_BYTES: u64 = 256 << 20;
+
+/// Bytes of what a component says against its configuration: some hundred mistakes.
+pub const REFUSAL_BYTES: usize = 32 << 10;

@@ -96,7 +96,13 @@ fn run(options: Options) -> Result<(), AgentError> {
 }
 
 fn confine(cli: &Cli, web_files: &[PathBuf]) -> Confined {
-    let mut readable: Vec<_> = [Some(cli.plugins()), cli.pins.as_deref()].into_iter().flatten().collect();
+    let places = cli.places();
+    let mut readable: Vec<_> = [places.plugins.as_deref(), cli.pins.as_deref()].into_iter().flatten().collect();
+    if let Some(drop_ins) = &places.drop_ins {
+        readable.extend([drop_ins.folder.as_path()].into_iter().chain(drop_ins.btf_path.as_deref()));
+        // Their probes are of programs and libraries, whose symbols are read.
+        readable.extend(privileges::PROGRAMS.map(Path::new));
+    }
     // The folders: a file that is replaced is another file.
     readable.extend(web_files.iter().map(|file| folder_of(file)));
     let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
@@ -112,7 +118,9 @@ fn folder_of(file: &Path) -> &Path {
 
 fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Options, ServerError> {
     let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+    let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     Ok(Options {
+        faults,
         cache: cli.cache_folder(),
         compiler: Some(Arc::new(compiler)),
         reload: match cli.reload {
@@ -120,15 +128,13 @@ fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Op
             ReloadWhen::Signal => Reload::Signal,
             ReloadWhen::Off => Reload::Off,
         },
-        plugins: cli.plugins().to_owned(),
+        places: cli.places(),
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),
             RequirePins::All => (file, Require::All),
         }),
         keep: cli.keep,
         namespace: cli.namespace,
-        // A check is of everything.
-        faults: if cli.strict || cli.check { OnFault::EndStart } else { OnFault::LeaveOut },
         listen_addresses,
         telemetry_path: cli.telemetry_path,
         web_config: Arc::new(web_config),
@@ -153,7 +159,7 @@ fn start_log(cli: &Cli) {
         LogFormat::Text => LogForm::Text,
         LogFormat::Json => LogForm::Json,
     };
-    let least = match cli.log_level {
+    let least = match cli.log_level() {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,

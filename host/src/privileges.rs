@@ -35,12 +35,18 @@ const RULES: ABI = ABI::V6;
 /// What of the kernel's own is read: /proc, /sys (with tracefs in it) and the devices.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
+/// Where distributions install programs and libraries.
+pub const PROGRAMS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc/ld.so.cache"];
+
+/// Where distributions install databases of names: pci.ids.
+const SHARED: [&str; 3] = ["/usr/share/misc", "/usr/share/hwdata", "/usr/share/pci.ids"];
+
 /// Capabilities that an operator wants kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep(pub CapabilitySet);
 
 /// Names as capabilities(7) has them, and a bit for each.
-const NAMES: [(&str, CapabilitySet); 12] = [
+const NAMES: [(&str, CapabilitySet); 13] = [
     ("bpf", CapabilitySet::BPF),
     ("perfmon", CapabilitySet::PERFMON),
     ("syslog", CapabilitySet::SYSLOG),
@@ -52,6 +58,7 @@ const NAMES: [(&str, CapabilitySet); 12] = [
     ("net_admin", CapabilitySet::NET_ADMIN),
     ("net_bind_service", CapabilitySet::NET_BIND_SERVICE),
     ("ipc_lock", CapabilitySet::IPC_LOCK),
+    ("none", CapabilitySet::empty()),
     ("all", CapabilitySet::all()),
 ];
 
@@ -125,7 +132,7 @@ pub fn confine(readable: &[&Path], cache: Option<&Path>, sockets: &[&Path]) -> C
         // A rule is for a folder that is there. If it cannot be made, the cache says so when it is opened.
         let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
     }
-    let mut all: Vec<PathBuf> = KERNEL.iter().map(PathBuf::from).collect();
+    let mut all: Vec<PathBuf> = KERNEL.iter().chain(&SHARED).map(PathBuf::from).collect();
     for path in readable {
         all.extend(linked(path));
         all.push(path.to_path_buf());

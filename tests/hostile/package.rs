@@ -117,7 +117,7 @@ fn a_family_that_another_package_has() {
     let errors: Vec<_> = log.lines().into_iter().filter(|line| line.level == "ERROR").collect();
     assert_eq!(errors.len(), 1, "{}", log.text());
     let parts = [
-        "/biolatency/plugin.yaml: its family `bio_latency_seconds` prints `bio_latency_seconds",
+        "/biolatency/plugin.yaml: its family `bio_latency_seconds` prints `ebhost_bio_latency_seconds",
         "package `a-copy` has already",
     ];
     says(&errors[0].text, &parts);

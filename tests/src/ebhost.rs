@@ -63,13 +63,26 @@ impl Start {
         Self::by(&[], plugins)
     }
 
-    /// The same, with the binary and its arguments put behind a command that starts it: `setpriv …`.
+    /// With these drop-in configurations of a folder, names with commas between them.
+    pub fn drop_ins(folder: &Path, names: &str) -> Self {
+        let mut start = Self::of(&[]);
+        start.command.arg("--config.dir").arg(folder).args(["--config.names", names]);
+        start
+    }
+
+    /// The same as `with`, with the binary and its arguments put behind a command that starts it: `setpriv …`.
     pub fn by(starter: &[&str], plugins: &Path) -> Self {
+        let mut start = Self::of(starter);
+        start.command.arg("--plugins").arg(plugins);
+        start
+    }
+
+    fn of(starter: &[&str]) -> Self {
         let mut words: Vec<_> = starter.iter().map(|word| OsStr::new(word).to_owned()).collect();
         words.push(binary().into_os_string());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(["--log.format", "json", "--web.listen-address", "127.0.0.1:0", "--plugins"]);
-        command.arg(plugins).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(&words[1..]).args(["--log.format", "json", "--web.listen-address", "127.0.0.1:0"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         // Not the machine's own; one for all tests, so that each component is compiled once.
         command.env("CACHE_DIRECTORY", target().join("ebhost-cache"));
         Self { command }

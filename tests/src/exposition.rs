@@ -10,6 +10,9 @@ use crate::{
     sample::{Labels, Sample, is_name, number},
 };
 
+/// Counters of drop-in configurations are named as their users like.
+const PEER: &str = "ebpf_exporter_";
+
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -112,7 +115,7 @@ impl Family {
         let Some(suffix) = sample.strip_prefix(family) else { return false };
         match (self.kind.as_str(), format) {
             ("counter", Format::OpenMetrics) => matches!(suffix, "_total" | "_created"),
-            ("counter", Format::Text) => suffix.is_empty() && family.ends_with("_total"),
+            ("counter", Format::Text) => suffix.is_empty() && (family.ends_with("_total") || family.starts_with(PEER)),
             ("histogram", _) => matches!(suffix, "_bucket" | "_sum" | "_count"),
             ("info", Format::OpenMetrics) => suffix == "_info",
             ("gauge", _) | ("unknown", Format::OpenMetrics) | ("untyped", Format::Text) => suffix.is_empty(),

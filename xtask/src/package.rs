@@ -1,4 +1,5 @@
-//! The packages of this repository: what is built for each `plugins/NAME/plugin.yaml`, and from which files.
+//! The packages of this repository: what is built for each `plugins/NAME/plugin.yaml` (and for `plugins/builtin`, which the host has
+//! within it), and from which files.
 //!
 //! By convention alone: the crate `plugins/NAME` gives `NAME.wasm`, `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack either.
 //! What only the benchmark and tests load lies in `bench/packages/`, by the same rules.
@@ -33,7 +34,7 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
     for folder in FOLDERS {
         let mut names = Vec::new();
         for package in entries(&root.join(folder))? {
-            if package.join("plugin.yaml").is_file() {
+            if package.join("plugin.yaml").is_file() || is_component(&package) {
                 names.extend(package.file_name().map(|name| name.to_string_lossy().into_owned()));
             }
         }
@@ -43,6 +44,11 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
         }
     }
     Ok(packages)
+}
+
+/// A crate that gives a component, though its folder is no package: the one that the host brings along.
+fn is_component(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("\"cdylib\""))
 }
 
 fn package(root: &Path, folder: &Path, name: &str) -> Result<Package> {

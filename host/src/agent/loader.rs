@@ -21,7 +21,7 @@ use super::{
 use crate::{
     kernel::KernelTypes,
     limits,
-    package::{Digest, FolderError, Package, Trust, discover},
+    package::{Digest, FolderError, Package, Places, Trust},
     plugin::Engine,
 };
 
@@ -47,7 +47,7 @@ struct Known {
 }
 
 pub(super) struct Loader {
-    folder: PathBuf,
+    places: Places,
     engine: Engine,
     types: Arc<KernelTypes>,
     trust: Option<Trust>,
@@ -58,22 +58,19 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(folder: &Path, engine: Engine, types: Arc<KernelTypes>, trust: Option<Trust>) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            engine,
-            types,
-            trust,
-            names: Names::default(),
-            known: BTreeMap::new(),
-            watch: Watch::default(),
-            is_readable: true,
-        }
+    pub(super) fn new(
+        places: Places,
+        names: Names,
+        engine: Engine,
+        types: Arc<KernelTypes>,
+        trust: Option<Trust>,
+    ) -> Self {
+        Self { places, engine, types, trust, names, known: BTreeMap::new(), watch: Watch::default(), is_readable: true }
     }
 
     /// Every package that runs, and the files of those that do not, with why.
     pub(super) fn start(&mut self) -> Result<(Vec<Running>, BTreeMap<PathBuf, String>), FolderError> {
-        let files = discover(&self.folder)?;
+        let files = self.places.all()?;
         self.watch.take(stamps(&files));
         let (mut running, mut left_out) = (Vec::new(), BTreeMap::new());
         for file in files {
@@ -98,7 +95,7 @@ impl Loader {
         let described = self.describe(package)?;
         let schema = described.schema().clone();
         let running = Running::start(described, &self.types)?;
-        self.names.take(file, &running.name, &schema);
+        self.names.take(file, &running.name, running.dialect, &schema);
         self.known.insert(file.to_owned(), known);
         Ok(running)
     }
@@ -129,9 +126,8 @@ impl Loader {
     }
 
     fn look(&mut self, changes: &mpsc::Sender<Change>) -> Result<(), Closed> {
-        let files = match discover(&self.folder) {
+        let files = match self.places.present() {
             Ok(files) => files,
-            Err(FolderError::Empty { .. }) => Vec::new(),
             Err(fault) => {
                 if std::mem::take(&mut self.is_readable) {
                     error!("what runs goes on: {fault}");
@@ -188,7 +184,8 @@ impl Loader {
             return Ok(Ok(Reloaded::Same));
         }
         let described = self.describe(package)?;
-        let (name, schema) = (described.package.name.clone(), described.schema().clone());
+        let (name, dialect) = (described.package.name.clone(), described.package.dialect);
+        let schema = described.schema().clone();
         let reloaded = if before.is_some_and(|before| before.kernel_part == now.kernel_part) {
             let (done, is_done) = std_mpsc::channel();
             if let Err(closed) = send(changes, Change::Exchange { described: Box::new(described), done }) {
@@ -201,13 +198,16 @@ impl Loader {
         } else {
             Reloaded::Whole(Box::new(Running::start(described, &self.types)?))
         };
-        self.names.take(file, &name, &schema);
+        self.names.take(file, &name, dialect, &schema);
         self.known.insert(file.to_owned(), now);
         Ok(Ok(reloaded))
     }
 
     fn read(&self, file: &Path) -> Result<Package, RunError> {
-        let package = Package::read(file)?;
+        let package = self.places.read(file)?;
+        if let Some(spans) = package.spans() {
+            warn!(package = package.name, "{spans}");
+        }
         if let Some(trust) = &self.trust {
             trust.check(&package)?;
         }

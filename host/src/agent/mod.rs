@@ -3,6 +3,7 @@
 //! This file names the stages in their order; each of them knows only those before it. The agent lives in one thread of
 //! its own, which owns every package and answers scrapes one after the other, so nothing here is locked.
 
+mod builtin;
 mod chunks;
 mod label;
 mod loader;
@@ -33,7 +34,7 @@ use crate::{
     kernel::{self, KernelTypes, StatisticsOn},
     limits,
     lookup::{Lookups, Roots},
-    package::{FolderError, Require, Trust, TrustError},
+    package::{Dialect, FolderError, Places, Require, Trust, TrustError},
     plugin::{Compiler, ComponentError, DECODE_BOUNDS, Engine, State},
     privileges::{self, Keep},
     series::Table,
@@ -52,7 +53,8 @@ pub use single::{Offline, OfflineError, Single, SingleError, clash};
 /// What the agent is told to do.
 #[derive(Clone)]
 pub struct Options {
-    pub plugins: PathBuf,
+    pub places: Places,
+    /// Of plugins' families.
     pub namespace: String,
     pub faults: OnFault,
     pub listen_addresses: Vec<Address>,
@@ -155,6 +157,10 @@ pub async fn run(
     let (ready, is_ready) = watching::channel(false);
     let served = server::Options {
         telemetry_path: options.telemetry_path.clone(),
+        offered: match options.places.drop_ins {
+            Some(_) => Format::WITHOUT_OPENMETRICS,
+            None => Format::ALL,
+        },
         version: telemetry::build::LINE.to_owned(),
         web_config: options.web_config.clone(),
         ready: is_ready,
@@ -239,7 +245,8 @@ impl Agent {
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelTypes::new());
-        let mut loader = Loader::new(&options.plugins, engine, types.clone(), trust);
+        let names = Names::new(&options.namespace);
+        let mut loader = Loader::new(options.places.clone(), names, engine, types.clone(), trust);
         let (running, left_out) = loader.start()?;
         if options.faults == OnFault::EndStart && !left_out.is_empty() {
             return Err(AgentError::Strict { left_out: left_out.len(), all: running.len() + left_out.len() });
@@ -435,10 +442,16 @@ impl Agent {
         chunks
     }
 
-    /// The plugins' families, then the host's own, as text.
+    /// The packages' families, then the host's own, as text.
     fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
         let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
-        self.tables().try_for_each(|table| writer.table(&self.namespace, table))?;
+        self.tables().try_for_each(|(dialect, table)| {
+            writer.set_integers(match dialect {
+                Dialect::Own => Integers::Exact,
+                Dialect::Peer => Integers::AsGoFloat,
+            });
+            writer.table(dialect.namespace(&self.namespace), table)
+        })?;
         writer.verbatim(own.as_bytes())?;
         writer.finish()
     }
@@ -446,17 +459,19 @@ impl Agent {
     /// The same as protobuf.
     fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
         let mut messages = Messages::new(out);
-        self.tables().try_for_each(|table| messages.table(&self.namespace, table))?;
+        let namespace = |dialect: Dialect| dialect.namespace(&self.namespace);
+        self.tables().try_for_each(|(dialect, table)| messages.table(namespace(dialect), table))?;
         messages.openmetrics(own)
     }
 
-    fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.running.iter().filter_map(Running::ready_table)
+    fn tables(&self) -> impl Iterator<Item = (Dialect, &Table)> {
+        self.running.iter().filter_map(|running| Some((running.dialect, running.ready_table()?)))
     }
 
     fn report(&self) -> Report {
         let left_out = self.left_out.iter().map(|(file, fault)| PackageReport {
             name: folder_name(file),
+            is_drop_in: !file.ends_with("plugin.yaml"),
             fault: fault.clone(),
             ..PackageReport::default()
         });

@@ -6,15 +6,19 @@ use std::{
 };
 
 use crate::{
-    package::Package,
+    package::{Dialect, Package},
     plugin::sample_names,
     series::schema::{Family, Schema},
     telemetry,
 };
 
 /// The names in use.
-#[derive(Debug, Default)]
-pub struct Names(BTreeMap<PathBuf, Own>);
+#[derive(Debug)]
+pub struct Names {
+    /// What plugins' families begin with.
+    namespace: String,
+    own: BTreeMap<PathBuf, Own>,
+}
 
 #[derive(Debug)]
 struct Own {
@@ -31,10 +35,27 @@ pub(super) enum NameError {
     Family { file: PathBuf, family: String, sample: String, by: String },
 }
 
+impl Default for Names {
+    fn default() -> Self {
+        Self::new("ebhost")
+    }
+}
+
 impl Names {
+    /// `namespace`: what plugins' families begin with; drop-in configurations have their own.
+    pub(super) fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), own: BTreeMap::new() }
+    }
+
+    /// As they are printed.
+    fn samples(&self, dialect: Dialect, family: &Family) -> impl Iterator<Item = String> {
+        let namespace = dialect.namespace(&self.namespace).to_owned();
+        sample_names(family).into_iter().map(move |sample| format!("{namespace}_{sample}"))
+    }
+
     /// Whether a package can have its names beside the others; it may have had other ones before.
     pub(super) fn check(&self, package: &Package, schema: &Schema) -> Result<(), NameError> {
-        let others = || self.0.iter().filter(|(file, _)| **file != package.file).map(|(_, own)| own);
+        let others = || self.own.iter().filter(|(file, _)| **file != package.file).map(|(_, own)| own);
         if others().any(|own| own.package == package.name) {
             return Err(NameError::Package { file: package.file.clone(), name: package.name.clone() });
         }
@@ -46,18 +67,17 @@ impl Names {
             };
             Err(NameError::Family { file: package.file.clone(), family: family.name.clone(), sample, by })
         };
-        schema
-            .families
-            .iter()
-            .try_for_each(|family| sample_names(family).into_iter().try_for_each(|sample| taken(family, sample)))
+        let mut families = schema.families.iter();
+        families
+            .try_for_each(|family| self.samples(package.dialect, family).try_for_each(|sample| taken(family, sample)))
     }
 
-    pub(super) fn take(&mut self, file: &Path, package: &str, schema: &Schema) {
-        let samples = schema.families.iter().flat_map(sample_names).collect();
-        self.0.insert(file.to_owned(), Own { package: package.to_owned(), samples });
+    pub(super) fn take(&mut self, file: &Path, package: &str, dialect: Dialect, schema: &Schema) {
+        let samples = schema.families.iter().flat_map(|family| self.samples(dialect, family)).collect();
+        self.own.insert(file.to_owned(), Own { package: package.to_owned(), samples });
     }
 
     pub(super) fn give_back(&mut self, file: &Path) {
-        self.0.remove(file);
+        self.own.remove(file);
     }
 }

@@ -10,13 +10,13 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{label, names::NameError};
+use super::{builtin, label, names::NameError};
 use crate::{
     kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, ObjectFile, Source, Wanted},
     limits,
     lookup::{Lookups, Question},
-    package::{Digest, Limits, Package, PackageError, TrustError},
-    plugin::{Compiled, ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
+    package::{Dialect, Digest, Limits, Package, PackageError, TrustError},
+    plugin::{CallError, Compiled, ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
     series::{
         Table, TableLimits,
         schema::{Schema, SourceShape},
@@ -30,6 +30,7 @@ pub(super) struct Running {
     /// Its `plugin.yaml`, which it is known by.
     pub(super) file: PathBuf,
     pub(super) name: String,
+    pub(super) dialect: Dialect,
     version: String,
     digest: Digest,
     plugin: Plugin,
@@ -108,6 +109,7 @@ impl Running {
         Ok(Self {
             file: package.file,
             name: package.name,
+            dialect: package.dialect,
             version: package.version,
             digest: package.component.digest,
             plugin,
@@ -278,6 +280,7 @@ impl Running {
         let failed = tally.unsound + tally.set_aside;
         PackageReport {
             name: self.name.clone(),
+            is_drop_in: self.dialect == Dialect::Peer,
             is_up: matches!(state, State::Admitted | State::Running),
             fault: String::new(),
             state: Some(state.name()),
@@ -290,6 +293,7 @@ impl Running {
             entries: stats.entries as u64,
             unlabelled: stats.unseen as u64,
             trimmed: stats.trimmed,
+            replaced: stats.replaced,
             asked: tally.asked,
             guest_seconds: tally.guest_time.as_secs_f64(),
             decode_durations: tally.durations.to_vec(),
@@ -349,8 +353,11 @@ fn events_report(source: &Source) -> Option<EventsReport> {
     Some(EventsReport { source: reader.name.clone(), read, lost })
 }
 
-/// The name of a package's folder, which stands for a package that could not be read.
+/// The name of a package's folder, or of a drop-in's file, which stands for a package that could not be read.
 pub(super) fn folder_name(file: &Path) -> String {
+    if !file.ends_with("plugin.yaml") {
+        return file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    }
     let folder = file.parent().and_then(Path::file_name);
     folder.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
@@ -378,9 +385,17 @@ pub(super) fn describe(
     compiled: Arc<Compiled>,
 ) -> Result<Plugin, PluginError> {
     let sources = shapes(object, package);
-    let context = Context { sources: &sources, grants: &package.grants };
+    let context = Context { sources: &sources, grants: &package.grants, dialect: package.dialect };
     let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-    Plugin::describe(&package.name, compiled, &package.config, limits, &context)
+    if !package.is_builtin() {
+        return Plugin::describe(&package.name, compiled, &package.config, limits, &context);
+    }
+    let config = builtin::config(package, &sources);
+    let described = Plugin::describe(&package.name, compiled, &config, limits, &context);
+    described.map_err(|error| match error {
+        PluginError::Describe { error: CallError::Refused(why), .. } => PluginError::Config(package.mistakes(&why)),
+        other => other,
+    })
 }
 
 fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {

@@ -75,14 +75,21 @@ impl Watch {
     }
 }
 
-/// How a package's files are now.
+/// How a package's files are now: all in its folder, or a drop-in configuration and its object.
 pub(super) fn stamp(file: &Path) -> Stamp {
     let mut files = Vec::new();
-    if let Some(folder) = file.parent() {
-        add(folder, DEPTH, &mut files);
+    match file.parent() {
+        Some(folder) if file.ends_with("plugin.yaml") => add(folder, DEPTH, &mut files),
+        _ => [file.to_owned(), file.with_extension("bpf.o")].into_iter().for_each(|file| add_file(file, &mut files)),
     }
     files.sort();
     Stamp(files)
+}
+
+fn add_file(path: PathBuf, files: &mut Vec<(PathBuf, u64, i64, i64, u64)>) {
+    if let Ok(metadata) = fs::metadata(&path) {
+        files.push((path, metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino()));
+    }
 }
 
 fn add(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, u64, i64, i64, u64)>) {
@@ -94,7 +101,7 @@ fn add(folder: &Path, depth: usize, files: &mut Vec<(PathBuf, u64, i64, i64, u64
                 add(&path, depth - 1, files);
             }
         } else if files.len() < FILES {
-            files.push((path, metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ino()));
+            add_file(path, files);
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn of_plugin(place: &str, fault: &PluginError) -> Finding {
         PluginError::Describe { error: CallError::Memory { .. }, .. } => "raise limits.memory in plugin.yaml",
         PluginError::Describe { .. } => "let describe return an error, which is shown, instead of trapping",
         PluginError::Manifest { error, .. } => of_rule(error.rule()),
+        PluginError::Config(_) => "mend those lines of plugin.yaml",
     };
     Finding::error("manifest", place, fault, fix)
 }

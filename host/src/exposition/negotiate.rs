@@ -22,6 +22,11 @@ pub enum Encoding {
 }
 
 impl Format {
+    pub const ALL: &[Self] = &[Self::Text004, Self::OpenMetrics100, Self::OpenMetrics001, Self::Protobuf];
+
+    /// Without OpenMetrics: an exporter that never had it has `le="1"` where OpenMetrics says `le="1.0"`, which are two series.
+    pub const WITHOUT_OPENMETRICS: &[Self] = &[Self::Text004, Self::Protobuf];
+
     /// The exact `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {

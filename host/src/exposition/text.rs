@@ -61,6 +61,11 @@ impl<'w> Writer<'w> {
         Self { style, out, text: Vec::with_capacity(CHUNK + CHUNK / 8), stem: Vec::new() }
     }
 
+    /// How whole numbers of the tables from here on print.
+    pub fn set_integers(&mut self, integers: Integers) {
+        self.style.integers = integers;
+    }
+
     /// Prints the families of a table, each name behind `namespace` and `_`; an empty one adds nothing.
     pub fn table(&mut self, namespace: &str, table: &Table) -> io::Result<()> {
         table.families().try_for_each(|series| self.family(namespace, series))
@@ -86,26 +91,25 @@ impl<'w> Writer<'w> {
         }
         let family = series.family();
         let name = if namespace.is_empty() { family.name.clone() } else { format!("{namespace}_{}", family.name) };
-        let base = match (self.style.syntax, &family.kind) {
-            (Syntax::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(&name),
-            _ => &name,
+        let total = name.strip_suffix("_total").filter(|_| self.style.syntax == Syntax::OpenMetrics);
+        let base = match &family.kind {
+            Kind::Counter => total.unwrap_or(&name),
+            Kind::Gauge(_) | Kind::Histogram(_) => &name,
         };
         self.heading(base, family);
         let scale = Scale::new(family.times, family.per);
-        self.values(&name, base, scale, series)?;
+        self.values(&name, scale, series)?;
         if (self.style.syntax, self.style.created) == (Syntax::OpenMetrics, Created::Printed)
             && !matches!(family.kind, Kind::Gauge(_))
+            && (total.is_some() || !matches!(family.kind, Kind::Counter))
         {
             self.created(base, series)?;
         }
         Ok(())
     }
 
-    fn values(&mut self, name: &str, base: &str, scale: Scale, series: FamilySeries<'_>) -> io::Result<()> {
+    fn values(&mut self, name: &str, scale: Scale, series: FamilySeries<'_>) -> io::Result<()> {
         match (series.layout(), &series.family().kind) {
-            (Layout::Single(sign), Kind::Counter) if self.style.syntax == Syntax::OpenMetrics => {
-                self.numbers(&format!("{base}_total"), *sign, scale, series)
-            }
             (Layout::Single(sign), _) => self.numbers(name, *sign, scale, series),
             (layout, Kind::Histogram(bounds)) => self.histograms(name, layout, bounds, scale, series),
             (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
@@ -126,6 +130,8 @@ impl<'w> Writer<'w> {
 
     fn heading(&mut self, name: &str, family: &Family) {
         let kind = match family.kind {
+            // OpenMetrics has no counter without `_total`; its series are to keep their name all the same.
+            Kind::Counter if self.style.syntax == Syntax::OpenMetrics && !family.name.ends_with("_total") => " unknown",
             Kind::Counter => " counter",
             Kind::Gauge(_) => " gauge",
             Kind::Histogram(_) => " histogram",

@@ -38,6 +38,12 @@ impl Cgroups {
         self.paths.get(&id).cloned()
     }
 
+    /// The cgroup's folder, which begins with the mount.
+    pub(super) fn folder(&mut self, bytes: &[u8]) -> Option<String> {
+        let path = self.path(bytes)?;
+        Some(format!("{}{}", self.root.display(), path.strip_suffix('/').unwrap_or(&path)))
+    }
+
     /// Lets the next question walk again, and forgets the cgroups that are gone.
     pub(super) fn refresh(&mut self) {
         self.is_walked = false;

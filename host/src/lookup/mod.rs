@@ -6,6 +6,7 @@
 mod cgroups;
 mod disks;
 mod interfaces;
+mod pci;
 mod symbols;
 
 use std::{
@@ -23,11 +24,13 @@ pub type Question = (LookupTable, Box<[u8]>);
 pub struct Roots {
     pub sys: PathBuf,
     pub proc: PathBuf,
+    /// Of databases that distributions install.
+    pub share: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: PathBuf::from("/sys"), proc: PathBuf::from("/proc") }
+        Self { sys: PathBuf::from("/sys"), proc: PathBuf::from("/proc"), share: PathBuf::from("/usr/share") }
     }
 }
 
@@ -39,6 +42,7 @@ pub struct Lookups {
     interfaces: interfaces::Interfaces,
     cgroups: cgroups::Cgroups,
     symbols: symbols::Symbols,
+    pci: pci::Database,
 }
 
 impl Lookups {
@@ -47,6 +51,7 @@ impl Lookups {
             interfaces: interfaces::Interfaces::new(&roots),
             cgroups: cgroups::Cgroups::new(&roots),
             symbols: symbols::Symbols::new(&roots),
+            pci: pci::Database::new(&roots),
             roots,
             names: HashMap::new(),
         }
@@ -55,7 +60,8 @@ impl Lookups {
     /// Knows these names and no others: it never looks at the machine.
     pub fn recorded(names: impl IntoIterator<Item = (Question, Option<String>)>) -> Self {
         // Nothing lies under a file, so every table is empty.
-        let nowhere = Roots { sys: PathBuf::from("/dev/null"), proc: PathBuf::from("/dev/null") };
+        let nowhere = PathBuf::from("/dev/null");
+        let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
         Self { names: names.into_iter().collect(), ..Self::new(nowhere) }
     }
 
@@ -75,6 +81,7 @@ impl Lookups {
         self.interfaces.refresh();
         self.cgroups.refresh();
         self.symbols.refresh();
+        self.pci.refresh();
         let mut names = std::mem::take(&mut self.names);
         let mut changed = HashSet::new();
         for (question, name) in &mut names {
@@ -108,14 +115,23 @@ impl Lookups {
             LookupTable::BlockDeviceUser => disks::name(&self.roots, disks::Number::user(bytes)?),
             LookupTable::NetworkInterface => self.interfaces.name(bytes),
             LookupTable::Cgroup => self.cgroups.path(bytes),
-            LookupTable::KernelSymbol => self.symbols.stack(bytes),
+            LookupTable::CgroupFolder => self.cgroups.folder(bytes),
+            LookupTable::KernelSymbol => self.symbols.places(bytes),
+            LookupTable::KernelSymbolExact => self.symbols.exactly(bytes),
+            LookupTable::KernelStack => self.symbols.functions(bytes),
+            LookupTable::PciVendor => self.pci.vendor(number(bytes)?),
+            LookupTable::PciDevice => self.pci.device(number(bytes)?),
+            LookupTable::PciClass => self.pci.class(number(bytes)?),
+            LookupTable::PciSubclass => self.pci.subclass(number(bytes)?),
         }
     }
 }
 
-/// A little-endian number of 4 or 8 bytes.
+/// A little-endian number of 1, 2, 4 or 8 bytes.
 fn number(bytes: &[u8]) -> Option<u64> {
     match bytes.len() {
+        1 => Some(u64::from(bytes[0])),
+        2 => Some(u64::from(u16::from_le_bytes(bytes.try_into().ok()?))),
         4 => Some(u64::from(u32::from_le_bytes(bytes.try_into().ok()?))),
         8 => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
         _ => None,

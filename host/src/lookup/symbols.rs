@@ -23,16 +23,30 @@ impl Symbols {
     }
 
     /// Addresses of 8 bytes each, up to the first 0, as lines of `name` or `name+0x1a`.
-    pub(super) fn stack(&mut self, bytes: &[u8]) -> Option<String> {
+    pub(super) fn places(&mut self, bytes: &[u8]) -> Option<String> {
+        let table = self.table();
+        let lines: Option<Vec<_>> = addresses(bytes).map(|address| place(table, address)).collect();
+        lines.map(|lines| lines.join("\n"))
+    }
+
+    /// The same as lines of `name`; `??` for an address below the first symbol. None: no symbol is known.
+    pub(super) fn functions(&mut self, bytes: &[u8]) -> Option<String> {
+        let table = self.table();
+        let name = |address| nearest(table, address).map_or("??", |(_, name)| name);
+        (!table.is_empty()).then(|| addresses(bytes).map(name).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The symbol that begins at the one address, 0 among them.
+    pub(super) fn exactly(&mut self, bytes: &[u8]) -> Option<String> {
+        let address = super::number(bytes)?;
+        nearest(self.table(), address).filter(|(start, _)| *start == address).map(|(_, name)| name.to_owned())
+    }
+
+    fn table(&mut self) -> &[(u64, String)] {
         if self.table.is_none() {
             self.modules_then = fs::read_to_string(&self.modules).unwrap_or_default();
-            self.table = Some(parse(&fs::read_to_string(&self.kallsyms).unwrap_or_default()));
         }
-        let table = self.table.as_deref().unwrap_or_default();
-        let addresses = bytes.chunks_exact(8).map(|address| u64::from_le_bytes(std::array::from_fn(|i| address[i])));
-        let lines: Option<Vec<_>> =
-            addresses.take_while(|address| *address != 0).map(|address| symbol(table, address)).collect();
-        lines.map(|lines| lines.join("\n"))
+        self.table.get_or_insert_with(|| parse(&fs::read_to_string(&self.kallsyms).unwrap_or_default()))
     }
 
     pub(super) fn refresh(&mut self) {
@@ -42,10 +56,21 @@ impl Symbols {
     }
 }
 
-fn symbol(table: &[(u64, String)], address: u64) -> Option<String> {
+/// Of 8 bytes each, up to the first 0.
+fn addresses(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let addresses = bytes.chunks_exact(8).map(|address| u64::from_le_bytes(std::array::from_fn(|i| address[i])));
+    addresses.take_while(|address| *address != 0)
+}
+
+fn place(table: &[(u64, String)], address: u64) -> Option<String> {
+    let (start, name) = nearest(table, address)?;
+    Some(if start == address { name.to_owned() } else { format!("{name}+{:#x}", address - start) })
+}
+
+/// The last symbol that begins at the address or before it.
+fn nearest(table: &[(u64, String)], address: u64) -> Option<(u64, &str)> {
     let after = table.partition_point(|(start, _)| *start <= address);
-    let (start, name) = table.get(after.checked_sub(1)?)?;
-    Some(if *start == address { name.clone() } else { format!("{name}+{:#x}", address - start) })
+    table.get(after.checked_sub(1)?).map(|(start, name)| (*start, name.as_str()))
 }
 
 fn parse(kallsyms: &str) -> Vec<(u64, String)> {

@@ -21,7 +21,7 @@ impl Folder {
     }
 
     fn lookups(&self) -> Lookups {
-        Lookups::new(Roots { sys: self.0.join("sys"), proc: self.0.join("proc") })
+        Lookups::new(Roots { sys: self.0.join("sys"), proc: self.0.join("proc"), share: self.0.join("share") })
     }
 
     fn disk(&self, number: &str, name: &str) {
@@ -112,4 +112,62 @@ fn addresses_become_the_nearest_symbol_before_them() {
     let stack: Vec<u8> = [0x1000u64, 0x10ba, 0, 0x1000].iter().flat_map(|address| address.to_le_bytes()).collect();
     assert_eq!(lookups.find(LookupTable::KernelSymbol, &stack), Some("first\nsecond\t[mod]+0x1a".into()));
     assert_eq!(lookups.find(LookupTable::KernelSymbol, &0xfffu64.to_le_bytes()), None, "before the first symbol");
+}
+
+#[test]
+fn a_stack_is_functions_and_a_symbol_is_where_it_begins() {
+    let folder = Folder::new("functions");
+    fs::write(folder.0.join("proc/kallsyms"), "0000000000001000 T first\n00000000000010a0 t second\t[mod]\n").unwrap();
+    let mut lookups = folder.lookups();
+    let stack: Vec<u8> = [0x10bau64, 0x1000, 0xfff, 0, 7].iter().flat_map(|address| address.to_le_bytes()).collect();
+    assert_eq!(lookups.find(LookupTable::KernelStack, &stack), Some("second\t[mod]\nfirst\n??".into()));
+    assert_eq!(lookups.find(LookupTable::KernelStack, &[0; 16]), Some(String::new()));
+    let mut exactly = |address: u64| lookups.find(LookupTable::KernelSymbolExact, &address.to_le_bytes());
+    assert_eq!((exactly(0x10a0), exactly(0x1000)), (Some("second\t[mod]".into()), Some("first".into())));
+    assert_eq!((exactly(0x1001), exactly(0), exactly(0xfff)), (None, None, None));
+}
+
+#[test]
+fn a_cgroups_folder_begins_with_the_mount() {
+    let folder = Folder::new("cgroup-folder");
+    let mount = folder.0.join("cg");
+    fs::create_dir_all(mount.join("a.slice")).unwrap();
+    fs::write(folder.0.join("proc/self/mounts"), format!("cgroup2 {} cgroup2 rw 0 0\n", mount.display())).unwrap();
+    let id = |path: &str| fs::metadata(mount.join(path)).unwrap().ino().to_le_bytes();
+    let mut lookups = folder.lookups();
+    let expected = mount.display().to_string();
+    assert_eq!(lookups.find(LookupTable::CgroupFolder, &id("a.slice")), Some(format!("{expected}/a.slice")));
+    assert_eq!(lookups.find(LookupTable::CgroupFolder, &id("")), Some(expected));
+}
+
+#[test]
+fn pci_numbers_have_names_as_soon_as_there_is_a_database() {
+    let folder = Folder::new("pci");
+    let mut lookups = folder.lookups();
+    let vendor = 0x8086u16.to_le_bytes();
+    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), None, "no database");
+    let misc = folder.0.join("share/misc");
+    fs::create_dir_all(&misc).unwrap();
+    let ids = "# comment\n0e11  Compaq\n\t0001  PCI to EISA\n8086  Intel Corporation\n\t1572  Ethernet X710\n\
+               \t\t1028 0000  a subsystem\n\n\t9999  no one's\nC 02  Network controller\n\t00  Ethernet controller\n\t\t01  x\n";
+    fs::write(misc.join("pci.ids"), ids).unwrap();
+    assert_eq!(lookups.refresh().len(), 1, "the database has come");
+    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), Some("Intel Corporation".into()));
+    for (table, number, name) in [
+        (LookupTable::PciDevice, 0x8086_1572u32, "Ethernet X710"),
+        (LookupTable::PciDevice, 0x0e11_0001, "PCI to EISA"),
+        (LookupTable::PciDevice, 0x8086_9999, ""),
+        (LookupTable::PciVendor, 0x1af4, ""),
+        (LookupTable::PciClass, 0x02, "Network controller"),
+        (LookupTable::PciSubclass, 0x0200, "Ethernet controller"),
+        (LookupTable::PciSubclass, 0x0201, ""),
+    ] {
+        assert_eq!(lookups.find(table, &number.to_le_bytes()), Some(name.into()), "{table:?} {number:#x}");
+    }
+    fs::remove_file(misc.join("pci.ids")).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, b"8086  Intel, packed\n").unwrap();
+    fs::write(misc.join("pci.ids.gz"), packed.finish().unwrap()).unwrap();
+    assert_eq!(lookups.refresh().len(), 5, "those that had names");
+    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), Some("Intel, packed".into()));
 }

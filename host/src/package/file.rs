@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     CgroupIdMap, FailureCost, GlobalValue, Limits, MaxEntries, PackageError,
+    located::Tree,
     perf::{Perf, PerfSources},
     quantity::{Bytes, Time},
 };
@@ -47,8 +48,7 @@ struct Raw {
     bpf: Option<Bpf>,
     #[serde(default)]
     perf: PerfSources,
-    #[serde(default)]
-    config: serde_json::Map<String, serde_json::Value>,
+    config: Option<Tree>,
     #[serde(default)]
     grants: Vec<String>,
     #[serde(default)]
@@ -115,6 +115,11 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
             format!("found `maps` or a `program` in `{name}`, expected a `bpf:` section with the object that has them");
         return Err(("perf", message));
     }
+    let config = match raw.config {
+        None | Some(Tree(serde_json::Value::Null)) => "{}".to_owned(),
+        Some(Tree(config @ serde_json::Value::Object(_))) => config.to_string(),
+        Some(Tree(other)) => return Err(("config", format!("found `{other}`, expected a mapping"))),
+    };
     let grants = raw.grants.iter().map(|name| grant(name)).collect::<Result<_, _>>()?;
     Ok(Declared {
         name: raw.name,
@@ -122,7 +127,7 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
         component: raw.component,
         bpf: raw.bpf,
         perf: raw.perf,
-        config: serde_json::Value::Object(raw.config).to_string(),
+        config,
         grants,
         limits: Limits {
             memory_bytes: raw.limits.memory.map_or(limits::DEFAULT_MEMORY_BYTES, |bytes| bytes.0),
@@ -183,6 +188,15 @@ impl Place {
             message.push_str(": found a tab; YAML is indented with spaces");
         }
         Self { file: file.to_owned(), message, at: Some((location.line(), location.column(), line_text)) }
+    }
+
+    /// At a line and column, from 1, if they are known.
+    pub(super) fn at(file: &Path, text: &str, at: Option<(usize, usize)>, message: String) -> Self {
+        let at = at.map(|(line, column)| {
+            let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            (line, column, line_text.to_owned())
+        });
+        Self { file: file.to_owned(), message, at }
     }
 
     fn of_key(file: &Path, text: &str, key: &str, message: String) -> Self {

@@ -4,8 +4,12 @@
 //! legal. It reads files and nothing else: it never looks into a component or a BPF object, whose bytes it hands on just
 //! as it read them, once.
 
+mod builtin;
+mod drop_in;
 mod file;
+mod located;
 pub mod perf;
+mod places;
 mod quantity;
 mod trust;
 
@@ -22,7 +26,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{limits, tables::LookupTable};
 
+pub use builtin::Mistakes;
+pub use drop_in::DropIns;
 pub use file::Place;
+pub use places::Places;
 pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.
@@ -35,15 +42,37 @@ pub struct Package {
     pub file: PathBuf,
     /// Of the bytes of `plugin.yaml`.
     pub digest: Digest,
+    pub dialect: Dialect,
     pub component: Artefact,
     pub bpf: Option<Bpf>,
     /// Groups of perf events, by the name of the source that each is.
     pub perf: perf::PerfSources,
     /// The free-form `config`, as JSON.
     pub config: String,
+    /// Of `file`, to point into.
+    pub text: String,
     /// Lookup tables that its manifest may name.
     pub grants: Vec<LookupTable>,
     pub limits: Limits,
+}
+
+/// Whose rules names and numbers follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// The contract's.
+    Own,
+    /// Those of cloudflare/ebpf_exporter: its prefix, any name for a counter, numbers as Go prints floats.
+    Peer,
+}
+
+impl Dialect {
+    /// What the families' names begin with; `own`: those of plugins.
+    pub fn namespace(self, own: &str) -> &str {
+        match self {
+            Self::Own => own,
+            Self::Peer => "ebpf_exporter",
+        }
+    }
 }
 
 /// A file of the package and its bytes, read once.
@@ -180,6 +209,8 @@ pub enum PackageError {
     Unreadable { path: PathBuf, error: io::Error, hint: &'static str },
     #[error("{0}")]
     Invalid(Place),
+    #[error("{0}")]
+    Mistakes(Mistakes),
     #[error("{path}: found {found} bytes, expected at most {most}: is this the right file?")]
     TooLarge { path: PathBuf, found: u64, most: u64 },
 }
@@ -247,22 +278,19 @@ impl Package {
             .map_err(|error| PackageError::Invalid(Place::whole(file, format!("is not UTF-8: {error}"))))?;
         let declared = file::parse(file, &text)?;
         let folder = file.parent().unwrap_or(Path::new("."));
-        let component = read_artefact(
-            folder,
-            &declared.component,
-            limits::COMPONENT_BYTES,
-            "`component` names it; build it (`cargo xtask build` for the packages of ebhost's repository) or mend the name",
-        )?;
+        let component = read_component(folder, &declared.component)?;
         let bpf = declared.bpf.map(|bpf| read_bpf(folder, bpf)).transpose()?;
         Ok(Self {
             name: declared.name,
             version: declared.version,
             file: file.to_owned(),
             digest,
+            dialect: Dialect::Own,
             component,
             bpf,
             perf: declared.perf,
             config: declared.config,
+            text,
             grants: declared.grants,
             limits: declared.limits,
         })
@@ -281,6 +309,15 @@ fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, PackageError> {
         cgroup_id_map: declared.cgroup_id_map,
         btf_path: None,
     })
+}
+
+fn read_component(folder: &Path, name: &str) -> Result<Artefact, PackageError> {
+    if builtin::is_named(name) {
+        return Ok(builtin::component());
+    }
+    let hint =
+        "`component` names it; build it (`cargo xtask build` for the packages of ebhost's repository) or mend the name";
+    read_artefact(folder, name, limits::COMPONENT_BYTES, hint)
 }
 
 fn read_artefact(folder: &Path, name: &str, most: u64, hint: &'static str) -> Result<Artefact, PackageError> {

@@ -66,7 +66,9 @@ impl Trust {
             (Require::All, _) => Some("only pinned packages may run (--trust.require all)"),
         };
         self.check_file(&package.file, package.digest, what)?;
-        self.check_file(&package.component.path, package.component.digest, what)?;
+        if !package.is_builtin() {
+            self.check_file(&package.component.path, package.component.digest, what)?;
+        }
         package.bpf.iter().try_for_each(|bpf| self.check_file(&bpf.object.path, bpf.object.digest, what))
     }
 

@@ -140,7 +140,7 @@ impl Instance {
         match described {
             Ok((plugin, Ok(manifest))) => Ok((Self { store, plugin, compiled: compiled.clone() }, manifest)),
             Ok((_, Err(mut reason))) => {
-                reason.truncate(reason.floor_char_boundary(limits::LOG_BYTES));
+                reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
                 Err(CallError::Refused(plain(reason)))
             }
             Err(error) => Err(failure(&mut store, &error, time)),

@@ -8,6 +8,7 @@ use super::contract::{self as wit, Kind as WitKind, Label, Manifest, Value as Wi
 use super::instance::plain;
 use crate::{
     limits,
+    package::Dialect,
     series::schema::{
         Bucket, Family, Feed, Field, Fold, Kind, LabelSource, Lookup, NativeSlots, Number, Part, Schema, Slots,
         SourceShape, Value, View,
@@ -62,6 +63,7 @@ impl ManifestError {
 pub struct Context<'a> {
     pub sources: &'a BTreeMap<String, SourceShape>,
     pub grants: &'a [LookupTable],
+    pub dialect: Dialect,
 }
 
 type Checked<T> = Result<T, ManifestError>;
@@ -84,7 +86,8 @@ pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema
     at_most("families", "", manifest.families.len(), limits::MANIFEST_FAMILIES)?;
     at_most("views", "", manifest.views.len(), limits::MANIFEST_VIEWS)?;
     manifest.families.iter().try_for_each(check_size)?;
-    let families = manifest.families.into_iter().map(family).collect::<Checked<Vec<_>>>()?;
+    let families = manifest.families.into_iter().map(|one| family(one, context.dialect));
+    let families = families.collect::<Checked<Vec<_>>>()?;
     check_sample_names(&families)?;
     let views = manifest
         .views
@@ -123,7 +126,7 @@ fn at_most(place: &str, what: &str, found: usize, most: usize) -> Checked<()> {
     require(found <= most, Rule::Most, place, format!("{found}{what}"), format!("at most {most}"))
 }
 
-fn family(family: wit::Family) -> Checked<Family> {
+fn family(family: wit::Family, dialect: Dialect) -> Checked<Family> {
     let place = format!("family `{}`", family.name);
     let name = &family.name;
     let name_rule = "letters, digits and `_`, not beginning with a digit or `__`";
@@ -131,7 +134,8 @@ fn family(family: wit::Family) -> Checked<Family> {
     let kind = kind(&place, family.kind)?;
     let is_counter = matches!(kind, Kind::Counter);
     let counter_rule = "a counter's name to end in `_total`, and no other's";
-    require(name.ends_with("_total") == is_counter, Rule::Name, &place, "that name", counter_rule)?;
+    let is_well_ended = dialect == Dialect::Peer || name.ends_with("_total") == is_counter;
+    require(is_well_ended, Rule::Name, &place, "that name", counter_rule)?;
     let base = name.strip_suffix("_total").unwrap_or(name);
     let unit_rule = format!("a name that ends with its unit: `…_{}`", family.unit);
     let has_unit = family.unit.is_empty() || base.ends_with(&format!("_{}", family.unit));

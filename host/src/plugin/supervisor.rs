@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     limits,
+    package::PackageError,
     series::schema::{Kind, Schema},
 };
 
@@ -75,6 +76,8 @@ pub enum PluginError {
     Describe { path: std::path::PathBuf, error: CallError },
     #[error("{path}: {error}", path = .path.display())]
     Manifest { path: std::path::PathBuf, error: ManifestError },
+    #[error(transparent)]
+    Config(PackageError),
 }
 
 /// Entries to be labelled: identities back to back, names found for their lookups.

@@ -14,6 +14,7 @@ pub(super) struct Families {
     pub(super) fed: usize,
     pub(super) folded: u64,
     pub(super) trimmed: u64,
+    pub(super) replaced: u64,
     /// The label block being rendered.
     block: Vec<u8>,
 }
@@ -21,7 +22,7 @@ pub(super) struct Families {
 impl Families {
     pub(super) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
         let tables = layouts.into_iter().map(FamilyTable::new).collect();
-        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, block: Vec::new() }
+        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Vec::new() }
     }
 
     /// One more feeder for the series of these labels, which begins if need be. A new label set for which there is no
@@ -52,7 +53,9 @@ impl Families {
         self.fed -= usize::from(self.tables[family].release(slot));
     }
 
-    pub(super) fn note_trimmed(&mut self, labels: &[&str]) {
+    /// Counts what of the labels is not as it was.
+    pub(super) fn note(&mut self, labels: &[&str]) {
         self.trimmed += labels.iter().filter(|label| label.len() > self.limits.label_bytes).count() as u64;
+        self.replaced += labels.iter().filter(|label| label.contains(char::REPLACEMENT_CHARACTER)).count() as u64;
     }
 }

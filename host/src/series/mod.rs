@@ -96,6 +96,8 @@ pub struct Stats {
     pub refused: u64,
     /// Label values cut at the limit, since the start.
     pub trimmed: u64,
+    /// Label values with U+FFFD in them, which stands for bytes that are not UTF-8, since the start.
+    pub replaced: u64,
     /// Events not counted because `event_entries` was reached, since the start.
     pub lost_events: u64,
     /// Bytes in use, estimated.

@@ -145,6 +145,7 @@ impl Table {
             folded: self.families.folded,
             refused: self.views.iter().map(|view| view.refused).sum(),
             trimmed: self.families.trimmed,
+            replaced: self.families.replaced,
             lost_events: self.views.iter().map(|view| view.lost_events).sum(),
             memory: sum(ViewTable::memory) + self.families.tables.iter().map(FamilyTable::memory).sum::<usize>(),
         }

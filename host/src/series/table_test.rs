@@ -216,11 +216,12 @@ fn wrong_answers_cost_their_own_entry_and_long_labels_are_cut() {
     let [a, b, c] = table.unseen(0).to_vec()[..] else { panic!() };
     table.answer(0, a, Answer::Series { labels: &[], bucket: None });
     table.answer(0, b, Answer::Unknown);
-    table.answer(0, c, Answer::Series { labels: &["longer"], bucket: None });
+    table.answer(0, c, Answer::Series { labels: &["longer\u{fffd}"], bucket: None });
     table.settle(0, &snapshot).unwrap();
     table.finish();
     assert_eq!(shown(&table), named(&[("long", &[1])]));
-    assert_eq!((table.stats().refused, table.stats().trimmed), (2, 1));
+    let stats = table.stats();
+    assert_eq!((stats.refused, stats.trimmed, stats.replaced), (2, 1, 1));
 }
 
 #[test]

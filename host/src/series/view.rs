@@ -111,7 +111,7 @@ impl ViewTable {
             self.release_series(id, families);
         }
         if let Some((labels, bucket)) = labels {
-            families.note_trimmed(labels);
+            families.note(labels);
             if self.plan.has_buckets {
                 self.buckets[id as usize] = bucket;
             }

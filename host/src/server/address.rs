@@ -41,7 +41,12 @@ impl FromStr for Address {
         }
         if let Some(number) = text.strip_prefix("fd://") {
             let number: RawFd = number.parse().map_err(|_| expected())?;
-            return if number > 2 { Ok(Self::Inherited(number)) } else { Err(expected()) };
+            // The first three are the process' own, so that they are counted from the first that systemd passes.
+            return match number {
+                0..=2 => Ok(Self::Inherited(number + FIRST_PASSED)),
+                3.. => Ok(Self::Inherited(number)),
+                _ => Err(expected()),
+            };
         }
         match text.strip_prefix(':') {
             // All addresses, of both families where the kernel lets one socket serve them.
@@ -62,6 +67,9 @@ impl fmt::Display for Address {
         }
     }
 }
+
+/// systemd's sockets begin here.
+const FIRST_PASSED: RawFd = 3;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -98,7 +106,7 @@ pub fn from_systemd() -> Result<Vec<Address>, ServerError> {
     let number = |name| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID").is_none_or(|pid| pid == process::id()));
     match count {
-        Some(count @ 1..=256) => Ok((3..3 + count as RawFd).map(Address::Inherited).collect()),
+        Some(count @ 1..=256) => Ok((FIRST_PASSED..FIRST_PASSED + count as RawFd).map(Address::Inherited).collect()),
         _ => Err(ServerError::NoSystemdSocket),
     }
 }
@@ -167,7 +175,8 @@ mod tests {
         assert_eq!(read("127.0.0.1:0"), Ok(Address::Tcp("127.0.0.1:0".parse().unwrap())));
         assert_eq!(read("unix:/run/x.sock"), Ok(Address::Unix("/run/x.sock".into())));
         assert_eq!(read("fd://3"), Ok(Address::Inherited(3)));
-        for wrong in ["9435", "unix:x.sock", "fd://x", "fd://1", ":99999", ""] {
+        assert_eq!(read("fd://0"), Ok(Address::Inherited(3)), "as ebpf_exporter counts them");
+        for wrong in ["9435", "unix:x.sock", "fd://x", "fd://-1", ":99999", ""] {
             let message = read(wrong).unwrap_err();
             assert!(message.starts_with(&format!("found `{wrong}`, expected an address")), "{message}");
         }

@@ -46,6 +46,8 @@ pub struct Scrape {
 #[derive(Clone)]
 pub struct Options {
     pub telemetry_path: String,
+    /// Formats that a scraper can choose from.
+    pub offered: &'static [Format],
     pub version: String,
     pub web_config: Arc<WebConfigFile>,
     /// Turns true once every package is attached or left out.

@@ -24,9 +24,6 @@ use crate::{
     telemetry::Report,
 };
 
-/// What a scraper can choose from.
-const OFFERED: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
-
 #[derive(Clone)]
 struct Context {
     asks: mpsc::Sender<Ask>,
@@ -83,7 +80,7 @@ fn too_many() -> Response {
 }
 
 async fn scrape(context: &Context, headers: &HeaderMap) -> Response {
-    let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), &OFFERED);
+    let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), context.options.offered);
     let encoding = Encoding::negotiate(header_text(headers, &header::ACCEPT_ENCODING).as_deref());
     let until = Instant::now() + patience(headers);
     let (reply, answer) = oneshot::channel();

@@ -40,20 +40,24 @@ pub fn start_log(form: LogForm, least: LevelFilter) {
     }
 }
 
-/// Whether a name without the namespace `ebhost` is one of the host's own, or kept for one.
+/// Whether a name is one of the host's own, under either prefix, or kept for one.
 pub fn is_own(name: &str) -> bool {
-    const KEPT: [&str; 11] = [
-        "build_info",
-        "ready",
-        "scrape",
-        "collect_",
-        "exposition_",
-        "lookup_",
-        "plugin_",
-        "program_",
-        "map_",
-        "perf_event_",
-        "events_",
+    const KEPT: [&str; 15] = [
+        "ebhost_build_info",
+        "ebhost_ready",
+        "ebhost_scrape",
+        "ebhost_collect_",
+        "ebhost_exposition_",
+        "ebhost_lookup_",
+        "ebhost_plugin_",
+        "ebhost_program_",
+        "ebhost_map_",
+        "ebhost_perf_event_",
+        "ebhost_events_",
+        "ebpf_exporter_build_info",
+        "ebpf_exporter_enabled_configs",
+        "ebpf_exporter_ebpf_program_",
+        "ebpf_exporter_decoder_errors",
     ];
     KEPT.iter().any(|kept| name.starts_with(kept))
 }

@@ -3,6 +3,7 @@
 //! The agent reports plain numbers once a scrape; here they get names. Labels say `plugin` for a package's name, as
 //! everywhere in the host's metrics.
 
+mod drop_ins;
 mod families;
 mod host;
 mod kernel;
@@ -35,6 +36,9 @@ impl OwnMetrics {
         let report = Arc::new(Mutex::new(Report::default()));
         let mut registry = Registry::default();
         registry.sub_registry_with_prefix("ebhost").register_collector(Box::new(Reported(report.clone())));
+        registry
+            .sub_registry_with_prefix("ebpf_exporter")
+            .register_collector(Box::new(ReportedDropIns(report.clone())));
         registry.register_collector(Box::new(ReportedProcess(report.clone())));
         Self { registry, report }
     }
@@ -69,6 +73,16 @@ impl Collector for Reported {
         kernel::maps(families, &report.packages)?;
         kernel::perf(families, &report.packages)?;
         kernel::events(families, &report.packages)
+    }
+}
+
+#[derive(Debug)]
+struct ReportedDropIns(Arc<Mutex<Report>>);
+
+impl Collector for ReportedDropIns {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop_ins::drop_ins(&mut Families(&mut encoder), &report)
     }
 }
 
@@ -133,5 +147,42 @@ mod tests {
             assert!(text.contains(line), "expected {line:?} in:\n{text}");
         }
         assert!(!text.contains("ebhost_program_"), "no program, no family");
+        assert!(!text.contains("ebpf_exporter_"), "no drop-in, no family");
+    }
+
+    #[test]
+    fn a_drop_in_is_told_of_under_the_peers_names() {
+        let program = |name: &str, reason, id| ProgramReport {
+            name: name.into(),
+            reason,
+            id,
+            tag: if id == 0 { String::new() } else { "0123456789abcdef".into() },
+            run_seconds: 0.25,
+            runs: 4,
+            ..ProgramReport::default()
+        };
+        let package = PackageReport {
+            name: "biolatency".into(),
+            is_drop_in: true,
+            dropped: vec![("unknown", 2), ("unsound", 1)],
+            programs: vec![program("issue", "", 77), program("done", "attach", 0)],
+            ..PackageReport::default()
+        };
+        let left_out = PackageReport { name: "bad".into(), is_drop_in: true, fault: "no".into(), ..Default::default() };
+        let report = Report { version: "0.1.0", packages: vec![package, left_out], ..Report::default() };
+        let text = OwnMetrics::new().openmetrics(report);
+        for line in [
+            "ebpf_exporter_build_info{version=\"0.1.0\",revision=\"",
+            "ebpf_exporter_enabled_configs{name=\"biolatency\"} 1\n",
+            "ebpf_exporter_ebpf_program_info{config=\"biolatency\",program=\"issue\",tag=\"0123456789abcdef\",id=\"77\"} 1\n",
+            "ebpf_exporter_ebpf_program_attached{id=\"77\"} 1\n",
+            "ebpf_exporter_ebpf_program_attached{id=\"biolatency/done\"} 0\n",
+            "ebpf_exporter_ebpf_program_run_time_seconds{id=\"77\"} 0.25\n",
+            "ebpf_exporter_ebpf_program_run_count_total{id=\"77\"} 4\n",
+            "ebpf_exporter_decoder_errors_total{config=\"biolatency\"} 3\n",
+        ] {
+            assert!(text.contains(line), "expected {line:?} in:\n{text}");
+        }
+        assert!(!text.contains("name=\"bad\""), "it is not loaded");
     }
 }

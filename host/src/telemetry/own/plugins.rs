@@ -64,6 +64,8 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport
         "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails.";
     families.counter("plugin_entries_dropped", help, None, dropped)?;
     families.counter("plugin_labels_cut", "Label values cut at the limit.", None, each(|p| p.trimmed))?;
+    let help = "Label values in which U+FFFD stands for bytes that are not UTF-8.";
+    families.counter("plugin_labels_replaced", help, None, each(|p| p.replaced))?;
     families.counter("plugin_decoded_entries", "Identities handed to the plugin.", None, each(|p| p.asked))?;
     families.counter("plugin_restarts", "Instances made after the first one failed.", None, each(|p| p.restarts))?;
     let failures = packages.iter().flat_map(|package| {

@@ -37,6 +37,8 @@ pub struct Report {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PackageReport {
     pub name: String,
+    /// Whether it is a drop-in configuration and not a plugin.
+    pub is_drop_in: bool,
     pub is_up: bool,
     /// Where it stands in its life; none: it was never admitted.
     pub state: Option<&'static str>,
@@ -53,6 +55,7 @@ pub struct PackageReport {
     pub entries: u64,
     pub unlabelled: u64,
     pub trimmed: u64,
+    pub replaced: u64,
     pub asked: u64,
     pub guest_seconds: f64,
     /// Calls by duration, one more than there are bounds.

@@ -1,0 +1,86 @@
+//! A configuration, checked whole: every mistake in it is found at load, none at a scrape.
+
+use serde_json::Value;
+
+use crate::label;
+use crate::machine::Machine;
+use crate::metric::{self, Metric};
+use crate::node::{Keys, Mistakes, Node};
+
+/// Labels of a span that are not attributes, and their sizes.
+const SPAN: [(&str, u32); 5] = [
+    ("trace_id", 16),
+    ("span_id", 8),
+    ("parent_span_id", 8),
+    ("span_monotonic_timestamp_ns", 8),
+    ("span_duration_ns", 8),
+];
+
+/// Reads the JSON that the host gives.
+///
+/// # Errors
+/// All mistakes, in one line.
+pub(crate) fn read(config: &str) -> Result<Vec<Metric>, String> {
+    let mut value: Value = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
+    let machine = Machine::read(&value).ok_or("config: found no `host`, expected what this version's host adds")?;
+    if let Value::Object(keys) = &mut value {
+        keys.remove("host");
+    }
+    let mistakes = Mistakes::default();
+    let root = Node::root(&value, &mistakes);
+    let known: &[_] = match machine.is_peers {
+        true => &["metrics", "tracing", "kaddrs", "cgroup_id_map"],
+        false => &["metrics"],
+    };
+    let keys = root.keys(known);
+    let metrics = keys.find("metrics").map(|node| metric::read(&node, &machine)).unwrap_or_default();
+    if machine.is_peers {
+        check_rest(&keys, &machine);
+    }
+    if metrics.is_empty() && mistakes.refusal().is_none() {
+        keys.place().wrong("no metrics", "at least one counter or histogram");
+    }
+    mistakes.refusal().map_or(Ok(metrics), Err)
+}
+
+/// What of the peer's files is the host's to heed.
+fn check_rest(keys: &Keys<'_>, machine: &Machine) {
+    for symbol in keys.list("kaddrs") {
+        symbol.text();
+    }
+    if let Some(map) = keys.find("cgroup_id_map") {
+        let keys = map.keys(&["name", "type", "regexps"]);
+        keys.text("name");
+        if let Some(kind) = keys.find("type")
+            && !kind.text().is_some_and(|text| matches!(text.as_str(), "hash" | "cgrp_storage"))
+        {
+            kind.wrong("that type", "hash or cgrp_storage");
+        }
+        for regexp in keys.list("regexps") {
+            if let Some(Err(error)) = regexp.text().map(|text| regex_lite::Regex::new(&text)) {
+                regexp.wrong("that", format!("a regular expression: {error}"));
+            }
+        }
+    }
+    if let Some(tracing) = keys.find("tracing") {
+        tracing.keys(&["spans"]).list("spans").iter().for_each(|span| check_span(span, machine));
+    }
+}
+
+/// Spans are not made; a file with them is to be right all the same.
+fn check_span(span: &Node<'_>, machine: &Machine) {
+    let keys = span.keys(&["ringbuf", "name", "service", "labels"]);
+    keys.text("ringbuf");
+    keys.text("name");
+    if let Some(service) = keys.find("service") {
+        service.text();
+    }
+    let nodes = keys.list("labels");
+    let labels = label::read(&nodes, &machine.architecture);
+    for (label, node) in labels.iter().zip(&nodes).filter(|_| labels.len() == nodes.len()) {
+        let size = SPAN.iter().find(|(name, _)| *name == label.name).map(|(_, size)| *size);
+        if let Some(size) = size.filter(|size| *size != label.size) {
+            node.wrong(format!("`{}` of {} bytes", label.name, label.size), format!("{size} bytes"));
+        }
+    }
+}

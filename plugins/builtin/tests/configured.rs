@@ -1,0 +1,303 @@
+//! What the host sees of the component, natively: manifests, rows and mistakes, by configuration.
+
+use builtin::{Builtin, contract::*};
+use serde_json::{Value as Json, json};
+
+/// Maps that the tests' metrics read: key and value sizes by kind.
+fn maps() -> Json {
+    json!({
+        "calls": {"kind": "table", "key_size": 24, "value_size": 8},
+        "by_cpu": {"kind": "per_cpu_table", "key_size": 4, "value_size": 8},
+        "all": {"kind": "table", "key_size": 4, "value_size": 8},
+        "latency": {"kind": "table", "key_size": 12, "value_size": 8},
+        "drops": {"kind": "events", "key_size": 0, "value_size": 0},
+        "wide": {"kind": "table", "key_size": 8, "value_size": 16},
+    })
+}
+
+fn described(metrics: &Json) -> Result<Manifest, String> {
+    let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
+    Builtin::describe(json!({"metrics": metrics, "host": host}).to_string())
+}
+
+fn refusal(metrics: &Json) -> String {
+    described(metrics).expect_err("a bad configuration")
+}
+
+fn label(name: &str, size: u32, decoders: &[&str]) -> Json {
+    let decoders: Vec<_> = decoders.iter().map(|name| json!({"name": name})).collect();
+    json!({"name": name, "size": size, "decoders": decoders})
+}
+
+fn batch(identities: &[&[u8]], names: &[Option<&str>]) -> Batch {
+    Batch {
+        view: 0,
+        count: identities.len() as u32,
+        identities: identities.concat(),
+        found: (0..names.len() as u32).collect(),
+        names: names.iter().map(|name| name.map(str::to_owned)).collect(),
+    }
+}
+
+/// Of each entry its label values, or why it has none.
+fn rows(manifest: &Manifest, batch: Batch) -> Vec<Result<Vec<String>, Reason>> {
+    let (columns, count) = (manifest.views[0].columns as usize, batch.count as usize);
+    let rows = Builtin::decode(batch);
+    assert_eq!(rows.labels.len(), count * columns, "the columns are whole");
+    let row = |entry: usize| {
+        if let Some(refusal) = rows.refused.iter().find(|refusal| refusal.entry as usize == entry) {
+            return Err(refusal.why.clone());
+        }
+        let places = &rows.labels[entry * columns..][..columns];
+        Ok(places.iter().map(|place| rows.dictionary[*place as usize].clone()).collect())
+    };
+    (0..count).map(row).collect()
+}
+
+fn values(values: &[&str]) -> Result<Vec<String>, Reason> {
+    Ok(values.iter().map(|value| (*value).to_owned()).collect())
+}
+
+#[test]
+fn labels_lie_one_behind_the_other_with_padding_between() {
+    let mut kind = label("kind", 1, &["uint"]);
+    kind["padding"] = json!(3);
+    let metrics = json!({"counters": [{"name": "calls", "help": "Calls.", "labels": [
+        kind, label("command", 16, &["string"]), label("flags", 4, &["hex"]),
+    ]}]});
+    let manifest = described(&metrics).expect("a good configuration");
+    let view = &manifest.views[0];
+    assert_eq!((view.source.as_str(), view.key_size, view.value_size, view.columns), ("calls", 24, 8, 3));
+    let fields: Vec<_> = view.identity.iter().map(|field| (field.offset, field.length)).collect();
+    assert_eq!(fields, [(0, 1), (4, 16), (20, 4)]);
+    assert_eq!(view.series[0].value, Value::Number(Number { offset: 0, size: 8, is_signed: false }));
+    assert_eq!(manifest.families[0].labels, ["kind", "command", "flags"]);
+
+    let key = [&[7][..], b"bad \xff byte\0\0\0\0\0\0", &[1, 2, 3, 4]].concat();
+    assert_eq!(rows(&manifest, batch(&[&key], &[])), [values(&["7", "bad \u{fffd} byte", "01020304"])]);
+}
+
+#[test]
+fn names_come_from_the_host_or_are_called_unknown() {
+    let metrics = |decoder: &str, size: u32| {
+        let decoders: &[&str] = match decoder {
+            "cgroup" | "pci_vendor" | "pci_device" | "pci_class" | "pci_subclass" => &["uint", decoder],
+            _ => &[decoder],
+        };
+        let rest = label("rest", 24 - size, &["hex"]);
+        json!({"counters": [{"name": "calls", "labels": [label("it", size, decoders), rest]}]})
+    };
+    for (decoder, size, table, bytes, unknown) in [
+        ("ksym", 8, "kernel-symbol-exact", 0xffff_ffff_8100_0010, "unknown_addr:0xffffffff81000010"),
+        ("kstack", 16, "kernel-stack", 0, "??"),
+        ("majorminor", 4, "block-device-user", 0x0010_3701, "unknown:55:257"),
+        ("ifname", 4, "network-interface", 77, "unknown:77"),
+        ("cgroup", 8, "cgroup-folder", 4242, "unknown_cgroup_id:4242"),
+        ("pci_vendor", 2, "pci-vendor", 0x8086, "missing pci.ids db"),
+        ("pci_device", 4, "pci-device", 0x8086_1572, "missing pci.ids db"),
+        ("pci_class", 1, "pci-class", 2, "missing pci.ids db"),
+        ("pci_subclass", 2, "pci-subclass", 0x0207, "missing pci.ids db"),
+    ] {
+        let manifest = described(&metrics(decoder, size)).unwrap_or_else(|why| panic!("{decoder}: {why}"));
+        let lookups = &manifest.views[0].lookups;
+        assert_eq!((lookups.len(), lookups[0].table.as_str(), lookups[0].field), (1, table, 0), "{decoder}");
+        let mut key = [0; 24];
+        key[..8].copy_from_slice(&u64::to_le_bytes(bytes));
+        for (found, expected) in [(Some("its name"), "its name"), (None, unknown)] {
+            let row = rows(&manifest, batch(&[&key], &[found])).remove(0).expect("a row");
+            assert_eq!(row[0], expected, "{decoder}");
+        }
+    }
+}
+
+#[test]
+fn a_database_that_lacks_a_number_says_which() {
+    for (decoder, size, bytes, unknown) in [
+        ("pci_vendor", 2, 0x1af4u64, "unknown pci vendor: 0x1af4"),
+        ("pci_device", 4, 0x0e11_0001, "unknown pci device: 0xe110001"),
+        ("pci_class", 1, 0x2, "unknown pci class: 0x02"),
+        ("pci_subclass", 2, 0x0207, "unknown pci subclass: 0x07 (class 0x02)"),
+    ] {
+        let labels = [label("it", size, &["uint", decoder]), label("rest", 24 - size, &["hex"])];
+        let manifest = described(&json!({"counters": [{"name": "calls", "labels": labels}]})).expect("good");
+        let key = [&bytes.to_le_bytes()[..], &[0; 16]].concat();
+        let row = rows(&manifest, batch(&[&key], &[Some("")])).remove(0).expect("a row");
+        assert_eq!(row[0], unknown);
+    }
+}
+
+#[test]
+fn what_does_not_match_is_left_out_and_costs_its_row_alone() {
+    let mut device = label("device", 8, &["string", "regexp", "static_map"]);
+    device["decoders"][1]["regexps"] = json!(["^(sd[a-z])[0-9]*$"]);
+    device["decoders"][2]["static_map"] = json!({"sda": "system", "sdb": 7});
+    let labels = [device, label("error", 8, &["uint", "errno"]), label("name", 8, &["string", "uint"])];
+    let manifest = described(&json!({"counters": [{"name": "calls", "labels": labels}]})).expect("good");
+    let key = |device: &[u8; 8], error: u64, name: &[u8; 8]| [&device[..], &error.to_le_bytes(), name].concat();
+    let keys = [
+        key(b"sda1\0\0\0\0", 2, b"a\0\0\0\0\0\0\0"),
+        key(b"vda\0\0\0\0\0", 2, b"a\0\0\0\0\0\0\0"),
+        key(b"sdb\0\0\0\0\0", 2, b"abc\0\0\0\0\0"),
+        key(b"sdc\0\0\0\0\0", 11, b"ab\0\0\0\0\0\0"),
+        key(b"sdb\0\0\0\0\0", 999, b"\x07\0\0\0\0\0\0\0"),
+    ];
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let why = "`uint` found `abc` (3 bytes), expected 1, 2, 4 or 8 bytes";
+    assert_eq!(
+        rows(&manifest, batch(&keys, &[])),
+        [
+            values(&["system", "ENOENT", "97"]),
+            Err(Reason::Skip),
+            Err(Reason::Unknown(why.into())),
+            values(&["unknown:sdc", "EAGAIN", "25185"]),
+            values(&["7", "unknown:999", "7"]),
+        ]
+    );
+}
+
+#[test]
+fn a_histogram_has_its_bucket_last() {
+    let metrics = json!({"histograms": [{
+        "name": "latency", "help": "Time.", "bucket_type": "exp2", "bucket_min": 0, "bucket_max": 3,
+        "bucket_multiplier": 0.000001, "labels": [label("operation", 8, &["uint"]), label("bucket", 4, &["uint"])],
+    }]});
+    let manifest = described(&metrics).expect("good");
+    let family = &manifest.families[0];
+    assert_eq!((&family.labels, family.times, family.per), (&vec!["operation".to_owned()], 0.000001, 1.0));
+    assert_eq!(family.kind, Kind::Histogram(vec![1e-6, 2e-6, 4e-6, 8e-6]));
+    let keys: Vec<Vec<u8>> =
+        [0u32, 3, 4, 5].map(|bucket| [&9u64.to_le_bytes()[..], &bucket.to_le_bytes()].concat()).into();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let rows = Builtin::decode(batch(&keys, &[]));
+    assert_eq!((rows.buckets, rows.dictionary), (vec![0, 3, 5, 4], vec!["9".to_owned()]));
+    assert!(rows.refused.is_empty());
+}
+
+#[test]
+fn without_labels_only_key_0_is_counted() {
+    let manifest = described(&json!({"counters": [{"name": "all"}]})).expect("good");
+    let keys: [&[u8]; 3] = [&[0; 4], &[1, 0, 0, 0], &[0, 0, 0, 1]];
+    assert_eq!(rows(&manifest, batch(&keys, &[])), [values(&[]), Err(Reason::Skip), Err(Reason::Skip)]);
+}
+
+#[test]
+fn the_last_label_cpu_tells_cpus_apart() {
+    let metrics = json!({"counters": [{"name": "by_cpu", "labels": [label("cpu", 2, &["uint"])]}]});
+    let manifest = described(&metrics).expect("good");
+    assert_eq!((&manifest.families[0].labels, manifest.views[0].columns), (&vec!["cpu".to_owned()], 0));
+    assert_eq!(manifest.views[0].series[0].labels, [Label::Cpu]);
+    let labels = [label("queue", 4, &["uint"]), label("cpu", 2, &["uint"])];
+    let manifest = described(&json!({"counters": [{"name": "by_cpu", "labels": labels}]})).expect("good");
+    assert_eq!(manifest.views[0].series[0].labels, [Label::Column(0), Label::Cpu]);
+    assert_eq!(rows(&manifest, batch(&[&[3, 0, 0, 0]], &[])), [values(&["3"])]);
+    let why = refusal(&json!({"counters": [{"name": "all", "labels": labels}]}));
+    assert!(why.contains("found 6 bytes of sizes and paddings, expected 4, as the map's key has"), "{why}");
+}
+
+#[test]
+fn events_count_one_each() {
+    let labels = [label("why", 4, &["uint"]), label("device", 4, &["ifname"])];
+    let metrics = json!({"counters": [
+        {"name": "drops", "perf_event_array": true, "flush_interval": "30s", "labels": labels}
+    ]});
+    let view = described(&metrics).expect("good").views.remove(0);
+    assert_eq!((view.key_size, view.value_size, &view.series[0].value), (0, 8, &Value::One));
+    assert!(view.identity.iter().all(|field| field.part == Part::Value));
+}
+
+/// Packages of one's own name a metric otherwise than its map.
+#[test]
+fn a_metric_of_a_package_names_its_map() {
+    let labels = [label("id", 4, &["uint"])];
+    let metrics = json!({"counters": [{"name": "calls_total", "map": "all", "labels": labels}]});
+    let config = |is_peers: bool| {
+        let host = json!({"architecture": "x86_64", "is_peers": is_peers, "maps": maps()});
+        Builtin::describe(json!({"metrics": metrics, "host": host}).to_string())
+    };
+    let manifest = config(false).expect("good");
+    assert_eq!((manifest.families[0].name.as_str(), manifest.views[0].source.as_str()), ("calls_total", "all"));
+    let why = config(true).unwrap_err();
+    assert!(why.contains("config.metrics.counters[0].map: found the key `map`, expected one of name, "), "{why}");
+}
+
+/// Every one of them is found at load, and all at once.
+#[test]
+fn mistakes_are_found_together_each_with_its_place() {
+    let metrics = json!({
+        "counters": [
+            {"name": "calls", "lables": [], "labels": [
+                label("a", 0, &["uint"]), label("b", 3, &["uint"]), label("c", 8, &["uint", "ksym"]),
+                label("d", 4, &["strnig"]), {"name": "e", "size": 1},
+            ]},
+            {"name": "nowhere", "labels": [label("le", 4, &["uint"])]},
+            {"name": "wide", "labels": [label("a", 8, &["uint"])]},
+            {"name": "drops", "labels": [label("a", 8, &["uint"])], "flush_interval": "soon"},
+        ],
+        "histograms": [{"name": "latency", "bucket_type": "exp3", "labels": [label("bucket", 12, &["hex"])]}],
+    });
+    let why = refusal(&metrics);
+    for expected in [
+        "config.metrics.counters[0].lables: found the key `lables`, expected one of name, help, perf_event_array, ",
+        "config.metrics.counters[0].labels[0].size: found `0`, expected a whole number from 1 to 4096",
+        "config.metrics.counters[0].labels[1].decoders[0]: found `uint` of 3 bytes, expected a `size` of 1, 2, 4 or 8",
+        "config.metrics.counters[0].labels[2].decoders[1]: found `ksym` after `uint`, expected `ksym` at first",
+        "config.metrics.counters[0].labels[3].decoders[0].name: found the decoder `strnig`, expected one of cgroup, ",
+        "config.metrics.counters[0].labels[4]: found no decoders, expected one or more of cgroup, ",
+        "config.metrics.counters[1].name: found no map `nowhere` in the BPF object, expected the name of one of its maps: all, by_cpu, ",
+        "config.metrics.counters[1].labels[0].name: found `le`, expected letters",
+        "config.metrics.counters[2].name: found a table with values of 16 bytes, expected a map with values of 8 bytes",
+        "config.metrics.counters[3].flush_interval: found that, expected a time such as `1h`",
+        "config.metrics.counters[3].name: found an array of perf events, expected `perf_event_array: true`",
+        "config.metrics.histograms[0].bucket_type: found `exp3`, expected exp2, exp2zero, linear or fixed",
+    ] {
+        assert!(why.contains(expected), "expected `{expected}` in:\n{}", why.replace("; ", "\n"));
+    }
+    assert_eq!(why.split("; config.").count(), 12, "{}", why.replace("; ", "\n"));
+}
+
+#[test]
+fn a_chain_that_cannot_be_asked_for_says_so() {
+    for (decoders, expected) in [
+        (&["string", "cgroup"][..], "found `cgroup` after `string`, expected `uint` and then at once `cgroup`"),
+        (&["cgroup"], "found `cgroup` at first, expected `uint` and then at once `cgroup`"),
+        (&["uint", "static_map", "pci_vendor"], "found `pci_vendor` after `uint`, `static_map`"),
+        (&["hex", "kstack"], "found `kstack` after `hex`, expected `kstack` at first"),
+        (&["errno"], "found a decoder of numbers as text at first, expected `uint` before it"),
+        (&["regexp"], "found no `regexps`, expected one"),
+    ] {
+        let mut it = label("it", 8, decoders);
+        if decoders.contains(&"static_map") {
+            it["decoders"][1]["static_map"] = json!({});
+        }
+        let why = refusal(&json!({"counters": [{"name": "calls", "labels": [it, label("rest", 16, &["hex"])]}]}));
+        assert!(why.contains(expected), "{why}");
+    }
+    let mut it = label("it", 24, &["string", "regexp"]);
+    for (pattern, expected) in [("(a", "expected a regular expression"), ("(a)(b)", "found 2 groups in `(a)(b)`")] {
+        it["decoders"][1]["regexps"] = json!([pattern]);
+        let why = refusal(&json!({"counters": [{"name": "calls", "labels": [it]}]}));
+        assert!(why.contains(expected), "{why}");
+    }
+}
+
+#[test]
+fn what_else_is_in_the_peers_files_is_checked_too() {
+    let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
+    let config = json!({
+        "metrics": {"counters": [{"name": "all"}]}, "host": host,
+        "kaddrs": ["jiffies"], "cgroup_id_map": {"name": "ids", "type": "hesh", "regexps": ["("]},
+        "tracing": {"spans": [{"ringbuf": "spans", "name": "s", "labels": [label("trace_id", 8, &["hex"])]}]},
+    });
+    let why = Builtin::describe(config.to_string()).unwrap_err();
+    for expected in [
+        "config.cgroup_id_map.type: found that type, expected hash or cgrp_storage",
+        "config.cgroup_id_map.regexps[0]: found that, expected a regular expression",
+        "config.tracing.spans[0].labels[0]: found `trace_id` of 8 bytes, expected 16 bytes",
+    ] {
+        assert!(why.contains(expected), "{why}");
+    }
+    let mut own = config;
+    own["host"]["is_peers"] = json!(false);
+    let why = Builtin::describe(own.to_string()).unwrap_err();
+    assert!(why.contains("config.tracing: found the key `tracing`, expected one of metrics"), "{why}");
+}
