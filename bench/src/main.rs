@@ -36,4 +36,7 @@ fn main() {
     if wanted("biolatency") {
         rest::biolatency();
     }
+    if wanted("llcstat") {
+        rest::switches();
+    }
 }

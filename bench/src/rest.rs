@@ -1,12 +1,13 @@
-//! What a user waits for and pays without any entry: start-up, idling, biolatency as it ships.
+//! What a user waits for and pays without any entry: start-up, idling, biolatency as it ships, llcstat's part of a switch.
 
 use std::{
     fs,
-    thread::sleep,
+    sync::mpsc,
+    thread::{self, sleep},
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Disk, Ebhost, Fio, Folder, Start};
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, Start, llcstat};
 
 use crate::{
     host::{cpu, memory},
@@ -41,6 +42,71 @@ pub(crate) fn start_up() {
     show("start-up, compiled component cached", &warm);
 }
 
+/// What a program took while something was done.
+struct Program {
+    name: String,
+    seconds: f64,
+    runs: f64,
+}
+
+/// By the kernel's own statistics; empty where it does not say.
+fn spent_in_programs(host: &Ebhost, act: impl FnOnce()) -> Vec<Program> {
+    let programs = || {
+        let served = host.scrape();
+        let all = |name: &str| {
+            let samples = served.families.get(name).map_or(&[][..], |family| &family.samples);
+            samples.iter().map(|sample| (sample.labels["program"].clone(), sample.value)).collect::<Vec<_>>()
+        };
+        (all("ebhost_program_run_seconds_total"), all("ebhost_program_runs_total"))
+    };
+    let statistics = fs::read_to_string(STATISTICS).unwrap_or_default();
+    if fs::write(STATISTICS, "1").is_err() {
+        return Vec::new();
+    }
+    let before = programs();
+    act();
+    let after = programs();
+    let _ = fs::write(STATISTICS, statistics.trim());
+    let grown = |after: f64, before: Option<&(String, f64)>| after - before.map_or(0.0, |(_, before)| *before);
+    let each = after.0.into_iter().zip(after.1).enumerate().map(|(at, ((name, seconds), (_, runs)))| Program {
+        name,
+        seconds: grown(seconds, before.0.get(at)),
+        runs: grown(runs, before.1.get(at)),
+    });
+    each.collect()
+}
+
+/// llcstat's program that charges two events at every switch: what a switch pays for it.
+pub(crate) fn switches() {
+    for by in ["pid", "comm", "cgroup"] {
+        let events = "software/page-faults, software/context-switches";
+        let folder = llcstat::switched(by, events, "page_faults, context_switches");
+        let host = Start::with(folder.path()).args(&["--strict"]).listening();
+        let spent = spent_in_programs(&host, || ping_pong(Duration::from_secs(3)));
+        if let Some(program) = spent.iter().find(|program| program.name == "sched_switch" && program.runs > 0.0) {
+            line(
+                &format!("llcstat's sched_switch by {by}, two events, ns a switch by the kernel's statistics"),
+                &format!("**{:.0}** ({} switches)", program.seconds * 1e9 / program.runs, program.runs),
+            );
+        }
+        host.stop();
+    }
+}
+
+/// Two threads that wait for each other in turns.
+fn ping_pong(time: Duration) {
+    let (ping, pinged) = mpsc::sync_channel::<()>(0);
+    let (pong, ponged) = mpsc::sync_channel::<()>(0);
+    let other = thread::spawn(move || while pinged.recv().is_ok() && pong.send(()).is_ok() {});
+    let began = Instant::now();
+    while began.elapsed() < time {
+        ping.send(()).expect("the other thread takes it");
+        ponged.recv().expect("the other thread answers");
+    }
+    drop(ping);
+    other.join().expect("the other thread ends");
+}
+
 /// biolatency, idle and under load.
 pub(crate) fn biolatency() {
     let folder = Folder::with_biolatency();
@@ -52,28 +118,14 @@ pub(crate) fn biolatency() {
     line("RSS, idle", &format!("{:.1} MB", memory(host.pid()).0));
 
     let disk = Disk::file_backed();
-    let statistics = fs::read_to_string(STATISTICS).unwrap_or_default();
-    let counted = fs::write(STATISTICS, "1").is_ok();
-    let programs = |host: &Ebhost| {
-        let served = host.scrape();
-        let all = |name: &str| {
-            let samples = served.families.get(name).map_or(&[][..], |family| &family.samples);
-            samples.iter().map(|sample| (sample.labels["program"].clone(), sample.value)).collect::<Vec<_>>()
-        };
-        (all("ebhost_program_run_seconds_total"), all("ebhost_program_runs_total"))
-    };
-    let before = programs(&host);
-    let load = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--time_based", "--runtime=4s"]);
-    let after = programs(&host);
-    let _ = fs::write(STATISTICS, statistics.trim());
-    let requests = load.reads.count as f64;
-    if counted && !after.0.is_empty() {
-        let mut sum = 0.0;
-        let each = after.0.iter().zip(&before.0).map(|((name, after), (_, before))| {
-            let ns = (after - before) * 1e9 / requests;
-            sum += ns;
-            format!("{name} {ns:.0}")
-        });
+    let mut load = None;
+    let spent = spent_in_programs(&host, || {
+        load = Some(Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--time_based", "--runtime=4s"]));
+    });
+    let requests = load.map_or(0, |load| load.reads.count) as f64;
+    if !spent.is_empty() {
+        let sum: f64 = spent.iter().map(|program| program.seconds * 1e9 / requests).sum();
+        let each = spent.iter().map(|program| format!("{} {:.0}", program.name, program.seconds * 1e9 / requests));
         let each: Vec<String> = each.collect();
         line(
             "biolatency's programs, ns a request by the kernel's statistics",

@@ -1,4 +1,4 @@
-//! A guest: a Debian kernel, an initramfs with the host and its package, and what its console says.
+//! A guest: a Debian kernel, an initramfs with what it is to run, and what its console says.
 
 use std::{
     fs,
@@ -6,67 +6,108 @@ use std::{
     process::Command,
 };
 
-use ebhost_tests::{Folder, binary, output, workspace};
+use ebhost_tests::{Exposition, Folder, Format, binary, output, target, workspace};
 
-/// Modules that the guest's disk needs, in the order of loading; one that is built in has no file.
-const MODULES: [&str; 2] = ["configfs", "null_blk"];
+use crate::kernel::Kernel;
 
 pub(crate) struct Guest {
-    kernel: PathBuf,
+    machine: Machine,
+    kernel: Kernel,
+    init: &'static str,
+    folder: Folder,
+}
+
+#[derive(Clone, Copy)]
+enum Machine {
+    X86,
+    Arm,
 }
 
 /// What the guest's console said.
 pub(crate) struct Console(String);
 
 impl Guest {
-    /// With the newest cloud kernel of a line, `5.10` or `6.1`, that Debian has.
-    pub(crate) fn new(line: &str) -> Self {
-        Self { kernel: fetch(line) }
+    /// With two CPUs and a kernel of that line; `init` is a script beside this file.
+    pub(crate) fn x86(line: &str, init: &'static str) -> Self {
+        Self::new(Machine::X86, Kernel::of(line, "amd64"), &which("busybox"), init)
+    }
+
+    /// With one CPU that has a PMU.
+    pub(crate) fn arm(line: &str, init: &'static str) -> Self {
+        let kernel = Kernel::of(line, "arm64");
+        let busybox = kernel.file("bin/busybox");
+        Self::new(Machine::Arm, kernel, &busybox, init)
+    }
+
+    fn new(machine: Machine, kernel: Kernel, busybox: &Path, init: &'static str) -> Self {
+        let guest = Self { machine, kernel, init, folder: Folder::new() };
+        guest.put(busybox, "bin/busybox");
+        for (script, to) in [("start", "start"), (init, "init")] {
+            guest.put(&workspace().join("tests/guest").join(script), to);
+        }
+        guest
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// Copies a file, or a folder of files and folders, into the guest.
+    pub(crate) fn put(&self, from: &Path, to: &str) {
+        let path = self.root().join(to);
+        fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder in our own");
+        if from.is_dir() {
+            output(Command::new("cp").arg("-r").arg(from).arg(&path));
+        } else {
+            fs::copy(from, &path).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        }
+    }
+
+    /// The host as it was built beside the tests, and its libraries.
+    pub(crate) fn put_ebhost(&self) {
+        self.put(&binary(), "bin/ebhost");
+        let listed = output(Command::new("ldd").arg(binary()));
+        for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+            self.put(Path::new(library), &library[1..]);
+        }
+    }
+
+    /// A module of the kernel, unless it is built in.
+    pub(crate) fn put_module(&self, name: &str) {
+        if let Some(file) = self.kernel.module(name) {
+            self.put(&file, &format!("modules/{name}.ko"));
+        }
+    }
+
+    /// A module of our own, built from the folder of its sources.
+    pub(crate) fn build_module(&self, sources: &Path, name: &str) {
+        let built = self.folder.path().join(name);
+        output(Command::new("cp").arg("-r").arg(sources).arg(&built));
+        self.kernel.build(&built);
+        self.put(&built.join(format!("{name}.ko")), &format!("modules/{name}.ko"));
     }
 
     pub(crate) fn boot(&self) -> Console {
-        let folder = Folder::new();
-        let root = folder.path().join("root");
-        self.fill(&root);
-        let initramfs = folder.path().join("initramfs");
-        let pack = format!("cd {} && find . | cpio -o -H newc --quiet > {}", root.display(), initramfs.display());
+        let initramfs = self.folder.path().join("initramfs");
+        let pack =
+            format!("cd {} && find . | cpio -o -H newc --quiet > {}", self.root().display(), initramfs.display());
         output(Command::new("sh").args(["-c", &pack]));
-        let kernel = find(&self.kernel.join("boot"), |name| name.starts_with("vmlinuz-")).expect("a kernel image");
+        let (qemu, console) = match self.machine {
+            Machine::X86 => ("qemu-system-x86_64 -smp 2", "ttyS0"),
+            // Instructions are counted at this setting alone, and only on one CPU.
+            Machine::Arm => ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off", "ttyAMA0"),
+        };
         // The guest ends by itself; `timeout` ends one that hangs.
-        let qemu = ["120", "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"];
-        let console = output(Command::new("timeout").args(qemu).args(["-m", "1024", "-smp", "2", "-append"]).args([
-            "console=ttyS0 panic=-1 loglevel=3",
-            "-kernel",
-            kernel.to_str().expect("a plain path"),
-            "-initrd",
-            initramfs.to_str().expect("a plain path"),
-        ]));
+        let mut command = Command::new("timeout");
+        command.arg("300").args(qemu.split(' '));
+        command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
+        command.arg(format!("console={console} panic=-1 loglevel=3")).arg("-kernel").arg(self.kernel.image());
+        let console = output(command.arg("-initrd").arg(initramfs));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
-        Console(console.replace('\r', ""))
-    }
-
-    fn fill(&self, root: &Path) {
-        for path in ["bin", "modules", "plugins/biolatency"] {
-            fs::create_dir_all(root.join(path)).expect("a folder in our own");
-        }
-        copy(&workspace().join("tests/guest/init"), &root.join("init"));
-        copy(&which("busybox"), &root.join("bin/busybox"));
-        copy(&binary(), &root.join("bin/ebhost"));
-        for file in ["plugin.yaml", "biolatency.wasm", "biolatency.bpf.o"] {
-            let package = workspace().join("plugins/biolatency");
-            copy(&package.join(file), &root.join("plugins/biolatency").join(file));
-        }
-        for library in libraries(&binary()) {
-            let to = root.join(library.strip_prefix("/").expect("ldd gives whole paths"));
-            fs::create_dir_all(to.parent().expect("it lies in a folder")).expect("a folder in our own");
-            copy(&library, &to);
-        }
-        for module in MODULES {
-            if let Some(file) = find(&self.kernel.join("lib/modules"), |name| name.starts_with(&format!("{module}.ko")))
-            {
-                copy(&file, &root.join(format!("modules/{module}.ko")));
-            }
-        }
+        let console = console.replace('\r', "");
+        // What a failed assertion was about.
+        fs::write(target().join(format!("guest-{}.console", self.init)), &console).expect("cargo's folder");
+        Console(console)
     }
 }
 
@@ -77,41 +118,18 @@ impl Console {
         let after = self.0.split_once(&start).unwrap_or_else(|| panic!("no `{name}` in:\n{}", self.0)).1;
         after.split_once("\n== ").map_or(after, |(section, _)| section).trim()
     }
-}
 
-/// Unpacks the newest kernel of the line, unless it lies in the cache already.
-fn fetch(line: &str) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-    let folder = cache.unwrap_or_else(home).join("ebhost/kernels").join(line);
-    let root = folder.join("root");
-    if !root.join("boot").is_dir() {
-        let script = workspace().join("tests/guest/fetch-kernel");
-        output(Command::new("bash").arg(script).arg(line).arg(&folder));
+    /// What was served in a section.
+    pub(crate) fn served(&self, name: &str) -> Exposition {
+        let text = format!("{}\n", self.section(name));
+        Exposition::parse(&text, Format::Text).unwrap_or_else(|fault| panic!("{name}: {fault}\n{text}"))
     }
-    root
-}
 
-fn libraries(binary: &Path) -> Vec<PathBuf> {
-    let listed = output(Command::new("ldd").arg(binary));
-    listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
+    pub(crate) fn numbers(&self, name: &str) -> Vec<f64> {
+        self.section(name).split_whitespace().map(|field| field.parse().expect("the section holds numbers")).collect()
+    }
 }
 
 fn which(tool: &str) -> PathBuf {
     PathBuf::from(output(Command::new("which").arg(tool)).trim())
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-}
-
-/// The first file below `folder` whose name fits.
-fn find(folder: &Path, fits: impl Fn(&str) -> bool + Copy) -> Option<PathBuf> {
-    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let path = entry.path();
-        if path.is_dir() && !path.is_symlink() {
-            return find(&path, fits);
-        }
-        fits(path.file_name()?.to_str()?).then_some(path)
-    })
 }

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Need, Start, committed, needs, skip};
+use ebhost_tests::{Ebhost, Exposition, Folder, Need, Start, committed, llcstat, needs, skip};
 
-use crate::{alone, package};
+use crate::alone;
 
 /// The states that there are, each once, and how often.
 fn states(served: &Exposition) -> Vec<(String, String)> {
@@ -56,7 +56,7 @@ fn without_a_pmu_llcstat_says_so_and_the_rest_is_served() {
 fn absent_and_live_sources_are_told_apart() {
     needs!(Root);
     let _alone = alone();
-    let folder = package::llcstat(
+    let folder = llcstat::alone(
         "perf:\n  llc: { events: [software/page-faults, no_such_pmu/misses] }\n  \
          other: { events: [software/cpu-clock] }\n",
     );
@@ -78,7 +78,7 @@ fn a_denied_event_says_what_is_missing() {
     if paranoid.trim().parse::<i32>().is_ok_and(|level| level < 1) {
         return skip("a_denied_event_says_what_is_missing", Need::Tool("kernel.perf_event_paranoid of at least 1"));
     }
-    let folder = package::llcstat("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
+    let folder = llcstat::alone("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
     readable(folder.path());
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
     let host = Start::by(&nobody, folder.path()).listening();

@@ -2,10 +2,10 @@
 
 use std::{path::Path, process, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Need, Start, needs, skip, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Need, Start, llcstat, needs, skip, wait_until};
 
 use crate::{
-    alone, package,
+    alone,
     toucher::{Kernel, Toucher},
 };
 
@@ -84,7 +84,7 @@ fn faults_and_switches_by_process_are_the_kernels_own() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
-    let folder = package::switched("pid", events, names);
+    let folder = llcstat::switched("pid", events, names);
     let host = Ebhost::start(folder.path());
     let mut toucher = Toucher::start();
     let series = faults_and_switches("pid", toucher.pid().to_string());
@@ -109,7 +109,7 @@ fn faults_and_switches_by_comm_are_the_kernels_own() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
-    let host = Ebhost::start(package::switched("comm", events, names).path());
+    let host = Ebhost::start(llcstat::switched("comm", events, names).path());
     let mut toucher = Toucher::start();
     is_exact(&faults_and_switches("comm", "toucher".into()).grow(&host, &mut toucher, "pages 300"));
     host.stop();
@@ -120,7 +120,7 @@ fn faults_and_switches_by_cgroup_are_the_kernels_own() {
     needs!(Root, Cgroup2);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
-    let host = Ebhost::start(package::switched("cgroup", events, names).path());
+    let host = Ebhost::start(llcstat::switched("cgroup", events, names).path());
     let group = Cgroup::new(&format!("ebhost-perf-{}", process::id()));
     let mut toucher = Toucher::start();
     group.take(toucher.pid());
@@ -141,7 +141,7 @@ fn time_on_the_cpu_is_the_schedulers() {
     needs!(Root);
     let _alone = alone();
     let host = Ebhost::start(
-        package::switched("pid", "software/cpu-clock, software/page-faults", "cpu_clock_ns, faults").path(),
+        llcstat::switched("pid", "software/cpu-clock, software/page-faults", "cpu_clock_ns, faults").path(),
     );
     let mut toucher = Toucher::start();
     let series = Series { names: ["cpu_clock_ns", "faults"], by: "pid", value: toucher.pid().to_string() };
@@ -164,7 +164,7 @@ fn a_tracepoint_is_counted_exactly() {
         return skip("a_tracepoint_is_counted_exactly", Need::Tool("tracefs with syscalls at /sys/kernel/tracing"));
     }
     let events = "tracepoint/syscalls/sys_enter_getppid, software/page-faults";
-    let host = Ebhost::start(package::switched("pid", events, "getppid_calls, faults").path());
+    let host = Ebhost::start(llcstat::switched("pid", events, "getppid_calls, faults").path());
     let mut toucher = Toucher::start();
     let series = Series { names: ["getppid_calls", "faults"], by: "pid", value: toucher.pid().to_string() };
     let grown = series.grow(&host, &mut toucher, "getppid 777");
@@ -179,7 +179,7 @@ fn beyond_the_places_counts_go_to_other() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
-    let folder = package::switched("pid", events, names);
+    let folder = llcstat::switched("pid", events, names);
     folder.amend("llcstat", "globals: { targ_by: 3 }", "globals: { targ_by: 3, targ_places: 1 }");
     folder.amend("llcstat", "1024 per cpu", "1 per cpu");
     let host = Start::with(folder.path()).listening();

@@ -2,16 +2,16 @@
 
 use std::{fs, time::Duration};
 
-use ebhost_tests::{Ebhost, Folder, compile, needs, wait_until};
+use ebhost_tests::{Ebhost, Folder, compile, llcstat, needs, wait_until};
 
-use crate::{alone, package, toucher::Toucher};
+use crate::{alone, toucher::Toucher};
 
 /// Sampled at every event, an estimate of who has become a count.
 #[test]
 fn a_sample_at_every_event_is_exact() {
     needs!(Root);
     let _alone = alone();
-    let folder = package::llcstat(
+    let folder = llcstat::alone(
         "perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n  \
          faults: { events: [software/page-faults], sample_period: 1, program: sample_references }\n\
          bpf:\n  object: llcstat.bpf.o\n  programs: [sched_process_exit]\n  globals: { targ_by: 3 }\n  \

@@ -12,6 +12,7 @@ mod fio;
 mod folder;
 mod histogram;
 mod http;
+pub mod llcstat;
 mod log;
 mod maps;
 mod needs;

@@ -15,7 +15,7 @@ struct Tool {
 
 const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
 
-const TOOLS: [Tool; 17] = [
+const TOOLS: [Tool; 21] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
@@ -32,6 +32,10 @@ const TOOLS: [Tool; 17] = [
     Tool { program: "strace", package: "strace", tests: "system calls of a scrape" },
     Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", tests: "other kernels, in a guest" },
     Tool { program: "busybox", package: "busybox-static", tests: "other kernels, in a guest" },
+    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm", tests: "a PMU, in a guest" },
+    Tool { program: "gcc-12", package: "gcc-12", tests: "a synthetic PMU, in a guest" },
+    Tool { program: "make", package: "make", tests: "a synthetic PMU, in a guest" },
+    Tool { program: "perf", package: "linux-perf", tests: "counts held against those of perf" },
     Tool { program: "cpio", package: "cpio", tests: "other kernels, in a guest" },
 ];
 

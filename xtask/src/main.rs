@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command line tool, whose output this is")]
 
+mod arm64;
 mod bench;
 mod check;
 mod clang;
@@ -29,7 +30,8 @@ cargo xtask build            rebuild the components and BPF objects in plugins/
 cargo xtask build --check    say which of them are older than their sources; needs no toolchain
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
 cargo xtask test [FILTER]    all tests, or those whose name contains FILTER
-cargo xtask bench [ROW …]    what a scrape costs, beside the kernel's own read; as root, on a quiet machine";
+cargo xtask bench [ROW …]    what a scrape costs, beside the kernel's own read; as root, on a quiet machine
+cargo xtask arm64            ebhost for arm64 on a PMU, in a guest: builds all of it, which takes ten minutes";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +53,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["run", "--", args @ ..] => run::run(root, args),
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
+        ["arm64"] => arm64::arm64(root),
         ["bench", rows @ ..] => bench::bench(root, rows),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

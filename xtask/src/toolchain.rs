@@ -40,7 +40,7 @@ impl Toolchain {
 }
 
 /// The cache folder, filled.
-fn unpacked() -> Result<PathBuf> {
+pub(crate) fn unpacked() -> Result<PathBuf> {
     let cache = cache().join("rustc-web");
     let ready = cache.join("ready");
     if !ready.exists() {
@@ -103,7 +103,7 @@ fn wrapper(cache: &Path) -> Result<()> {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(Error::file(&path))
 }
 
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| OsString::from("/root"))).join(".cache");
     std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("ebhost")
 }

@@ -172,7 +172,7 @@ pub async fn run(
     let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
         match Agent::load(&options).and_then(|(agent, loader)| Ok((agent, watch(loader, &options, reload_asked)?))) {
             Ok((agent, changes)) => {
-                privileges::keep_in_this_thread(agent.reading() | keep.0);
+                privileges::keep_in_this_thread(privileges::READING | keep.0);
                 let _ = loaded.send(Ok(()));
                 runtime.block_on(agent.answer(waiting, changes));
             }
@@ -244,7 +244,7 @@ impl Agent {
         };
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
-        let types = Arc::new(KernelTypes::new());
+        let types = Arc::new(KernelTypes::keeping(options.keep.0));
         let names = Names::new(&options.namespace);
         let mut loader = Loader::new(options.places.clone(), names, engine, types.clone(), trust);
         let (running, left_out) = loader.start()?;
@@ -271,12 +271,6 @@ impl Agent {
             exposition_bytes: 0,
         };
         Ok((agent, loader))
-    }
-
-    /// The capabilities that its reads take: perf events are opened again when a CPU comes online.
-    fn reading(&self) -> privileges::Capabilities {
-        let has_perf = self.running.iter().any(Running::has_perf);
-        if has_perf { privileges::READING | privileges::LOADING } else { privileges::READING }
     }
 
     /// Answers until nobody can ask any more, and takes changes in between.

@@ -226,11 +226,6 @@ impl Running {
         })
     }
 
-    /// Whether any of its sources is perf events.
-    pub(super) fn has_perf(&self) -> bool {
-        self.loaded.perf().next().is_some()
-    }
-
     /// What its identities are looked up for.
     pub(super) fn questions(&mut self) -> Vec<Question> {
         (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()

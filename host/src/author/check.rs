@@ -3,7 +3,7 @@
 //!
 //! It goes on after a finding as far as what follows still means something, so that one run shows several mistakes.
 
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
 
 use super::{
     AuthorError,
@@ -141,6 +141,14 @@ fn described(
     for grant in package.grants.iter().filter(|grant| !is_used(grant.name())) {
         let (file, message) = (package.file.display().to_string(), format!("the grant `{}` is not used", grant.name()));
         findings.push(Finding::warning("package", &file, message, "take it out of `grants`"));
+    }
+    let hidden = |source: &&String| object.is_some_and(|object| object.hides_drops(source));
+    let sources: BTreeSet<_> = schema.views.iter().map(|view| &view.source).filter(hidden).collect();
+    for source in sources {
+        let message =
+            format!("what finds no room in the ring buffer `{source}` is not counted, and the kernel does not tell");
+        let fix = format!("count it in a global, `u64 {source}_lost`, where reserving or writing fails");
+        findings.push(Finding::warning("object", &place, message, &fix));
     }
     findings.extend(purity::check(package, first, second));
 }

@@ -1,10 +1,12 @@
 //! Ring buffers and perf event arrays: rows without a key, each read once.
 //!
 //! A buffer is small and a scrape may be far off, so a thread of its own empties it every few milliseconds into memory, up
-//! to a limit; a read takes what is there. What the kernel or the limit dropped is counted, never guessed at.
+//! to a limit; a read takes what is there. What the kernel or the limit dropped is counted, never guessed at. What finds no room in
+//! a ring buffer the kernel tells its program alone: so that program counts it, in the global `BUFFER_lost`, and it is read here.
 
 use std::{
     fmt, io, mem,
+    os::fd::{AsFd as _, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +19,11 @@ use aya::maps::{
     perf::{PerfEvent, PerfEventArrayBuffer},
 };
 
-use super::perf::online_cpus;
+use super::{
+    object::{Counter, MapShape},
+    perf::online_cpus,
+    syscall::{self, EntrySize},
+};
 use crate::{
     limits,
     snapshot::{Keys, Snapshot},
@@ -31,8 +37,18 @@ pub struct EventReader {
     taken: Waiting,
     /// For each least length that a view asks for: the events that are as long.
     snapshots: Vec<(usize, Snapshot)>,
+    drops: Option<Drops>,
     events: u64,
     lost: u64,
+}
+
+/// A program's own count of what found no room.
+pub(super) struct Drops {
+    map: OwnedFd,
+    /// The bytes of the map's one value, and where in them the count lies.
+    value: Vec<u8>,
+    at: usize,
+    count: u64,
 }
 
 struct Shared {
@@ -112,7 +128,7 @@ impl Shared {
 
 impl EventReader {
     /// Begins to empty a buffer. `lengths`: the least lengths of its views' events.
-    pub(super) fn new(name: &str, map: Map, lengths: &[usize]) -> io::Result<Self> {
+    pub(super) fn new(name: &str, map: Map, lengths: &[usize], drops: Option<Drops>) -> io::Result<Self> {
         let buffer = Mutex::new((Feed::open(map)?, Waiting::default()));
         let shared = Arc::new(Shared { buffer, is_over: AtomicBool::new(false) });
         let drained = shared.clone();
@@ -128,6 +144,7 @@ impl EventReader {
             drain: Some(drain),
             taken: Waiting::default(),
             snapshots: Vec::new(),
+            drops,
             events: 0,
             lost: 0,
         };
@@ -156,6 +173,9 @@ impl EventReader {
         });
         self.events += self.taken.events.len() as u64;
         self.lost += self.taken.lost;
+        if let Some(drops) = &mut self.drops {
+            drops.read();
+        }
         for (length, snapshot) in &mut self.snapshots {
             snapshot.take_events(&self.taken, *length);
         }
@@ -168,7 +188,25 @@ impl EventReader {
 
     /// Events read, and events dropped by the kernel or for want of room, since the start.
     pub fn tally(&self) -> (u64, u64) {
-        (self.events, self.lost)
+        (self.events, self.lost + self.drops.as_ref().map_or(0, |drops| drops.count))
+    }
+}
+
+impl Drops {
+    /// Of a counter in a map of globals.
+    pub(super) fn new(counter: &Counter, globals: &Map, shape: MapShape) -> io::Result<Self> {
+        let Map::Array(data) = globals else { return Err(io::Error::other("expected globals in an array")) };
+        let map = data.fd().as_fd().try_clone_to_owned()?;
+        Ok(Self { map, value: vec![0; shape.value_size as usize], at: counter.at, count: 0 })
+    }
+
+    /// What cannot be read stays what it was.
+    fn read(&mut self) {
+        let size = EntrySize { key: 4, value: self.value.len() };
+        if let Ok(true) = syscall::lookup(self.map.as_fd(), size, &[0; 4], &mut self.value) {
+            let bytes = self.value.get(self.at..self.at + 8).and_then(|bytes| bytes.try_into().ok());
+            self.count = bytes.map_or(self.count, u64::from_le_bytes);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use aya::{Btf, Ebpf, EbpfError, EbpfLoader, maps::Map, programs::ProgramError};
 use super::{
     KernelTypes, ObjectError, ObjectFile,
     attach::Attach,
-    events::EventReader,
+    events::{Drops, EventReader},
     object::chain,
     perf::PerfReader,
     read::MapReader,
@@ -90,7 +90,8 @@ pub fn load(
     wanted: &[Wanted<'_>],
     types: &KernelTypes,
 ) -> Result<Loaded, LoadError> {
-    let mut perf_readers: Vec<_> = perf.iter().map(|(name, perf)| PerfReader::new(name, &perf.events)).collect();
+    let perf_reader = |(name, perf): (&String, &Perf)| PerfReader::new(name, &perf.events, types.opener());
+    let mut perf_readers: Vec<_> = perf.iter().map(perf_reader).collect();
     let Some((object, bpf)) = object else {
         perf_readers.iter_mut().for_each(open);
         let sources =
@@ -260,7 +261,7 @@ impl<'a> Loading<'a> {
                 let file =
                     program.fd().and_then(|file| file.as_fd().try_clone_to_owned().map_err(ProgramError::IOError));
                 let file = file.map_err(|error| not_attached(path, name, error))?;
-                sample(path, name, own.as_ref(), file, self.perf, perf_readers)?;
+                sample(path, name, own.as_ref(), file, (self.perf, self.types), perf_readers)?;
             }
             programs.push(name.to_owned());
         }
@@ -300,7 +301,8 @@ fn reader(
             | Map::LpmTrie(data),
         ) => MapReader::new(name, shape, data, types.cpus).map(|map| Source::Map(Box::new(map))),
         Some(map @ (Map::RingBuf(_) | Map::PerfEventArray(_))) => {
-            EventReader::new(name, map, &wanted.value_sizes).map(Source::Events)
+            let drops = drops(object, ebpf, name).map_err(|error| unreadable(bpf, name, error))?;
+            EventReader::new(name, map, &wanted.value_sizes, drops).map(Source::Events)
         }
         _ => Err(io::Error::other(
             "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \
@@ -308,6 +310,14 @@ fn reader(
         )),
     };
     source.map_err(|error| unreadable(bpf, name, error))
+}
+
+fn drops(object: &ObjectFile, ebpf: &Ebpf, buffer: &str) -> io::Result<Option<Drops>> {
+    let found = object.drops(buffer).and_then(|counter| {
+        let (globals, shape) = (ebpf.map(&counter.map)?, object.maps.get(&counter.map)?);
+        Some(Drops::new(counter, globals, *shape))
+    });
+    found.transpose()
 }
 
 fn unreadable(bpf: &package::Bpf, map: &str, error: io::Error) -> LoadError {
@@ -320,7 +330,7 @@ fn sample(
     program: &str,
     own: Option<&(Event, Rate)>,
     file: OwnedFd,
-    perf: &PerfSources,
+    (perf, types): (&PerfSources, &KernelTypes),
     readers: &mut Vec<PerfReader>,
 ) -> Result<(), LoadError> {
     let named = perf.iter().find_map(|(name, perf)| {
@@ -330,7 +340,7 @@ fn sample(
     let (at, rate) = match (named, own) {
         (Some((name, rate)), _) => (readers.iter().position(|reader| reader.name == *name), rate),
         (None, Some((event, rate))) => {
-            readers.push(PerfReader::new(program, std::slice::from_ref(event)));
+            readers.push(PerfReader::new(program, std::slice::from_ref(event), types.opener()));
             (readers.len().checked_sub(1), *rate)
         }
         (None, None) => {

@@ -16,25 +16,41 @@ mod syscall;
 
 use std::sync::OnceLock;
 
+use crate::privileges::{self, Capabilities};
 pub use load::{LoadError, Loaded, Wanted, load};
 pub use object::{MapShape, ObjectError, ObjectFile};
+use perf::Opener;
 pub use perf::{EventState, PerfReader};
 pub use read::MapReader;
 pub use source::Source;
 pub use statistics::{StatisticsOn, switch_on_statistics};
 pub use syscall::RunStatistics;
 
-/// What the running kernel says of itself, read once and when first needed.
+/// What the running kernel says of itself, read once and when first needed, and what is started for all packages together.
 #[derive(Debug)]
 pub struct KernelTypes {
     /// Possible CPUs: a per-CPU map has a value for each.
     pub cpus: usize,
     aya: OnceLock<Option<aya::Btf>>,
+    /// For threads that are started here, beside what they need.
+    keep: Capabilities,
+    opener: OnceLock<Opener>,
 }
 
 impl KernelTypes {
     pub fn new() -> Self {
-        Self { cpus: aya::util::nr_cpus().unwrap_or(1), aya: OnceLock::new() }
+        Self::keeping(privileges::NONE)
+    }
+
+    /// With threads that keep these capabilities beside what they need.
+    pub fn keeping(keep: Capabilities) -> Self {
+        let cpus = aya::util::nr_cpus().unwrap_or(1);
+        Self { cpus, aya: OnceLock::new(), keep, opener: OnceLock::new() }
+    }
+
+    /// What opens perf events; the first who asks has to be allowed to.
+    fn opener(&self) -> Opener {
+        self.opener.get_or_init(|| Opener::start(self.keep)).clone()
     }
 
     fn aya(&self) -> Option<&aya::Btf> {

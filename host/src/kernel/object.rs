@@ -30,6 +30,15 @@ pub struct ObjectFile {
     pub(super) programs: BTreeMap<String, Attach>,
     pub maps: BTreeMap<String, MapShape>,
     pub(super) globals: HashMap<String, Option<Scalar>>,
+    counters: HashMap<String, Counter>,
+}
+
+/// A global of 8 bytes that programs write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counter {
+    /// The map that it lies in, and where in that map's one value.
+    pub(super) map: String,
+    pub(super) at: usize,
 }
 
 /// A map's declaration.
@@ -100,7 +109,17 @@ impl ObjectFile {
         let malformed = |error: aya_obj::ParseError| ObjectError::Malformed { path: path.clone(), why: chain(&error) };
         let parsed = aya_obj::Object::parse(&artefact.bytes).map_err(malformed)?;
         let maps = parsed.maps.iter().map(|(name, map)| (name.clone(), MapShape::of(map))).collect();
-        Ok(Self { path: path.clone(), programs, maps, globals })
+        Ok(Self { path: path.clone(), programs, maps, globals, counters: counters(&elf) })
+    }
+
+    /// Where programs count what found no room in a ring buffer, which the kernel tells nobody: the global `BUFFER_lost`.
+    pub(super) fn drops(&self, buffer: &str) -> Option<&Counter> {
+        self.counters.get(&format!("{buffer}_lost"))
+    }
+
+    /// Whether drops of a source cannot be known: it is a ring buffer that nothing counts for.
+    pub fn hides_drops(&self, source: &str) -> bool {
+        self.maps.get(source).is_some_and(|map| map.kind == BPF_MAP_TYPE_RINGBUF) && self.drops(source).is_none()
     }
 
     /// The shape of the map that a view or plugin.yaml names.
@@ -254,6 +273,18 @@ fn programs(path: &Path, elf: &object::File<'_>) -> Result<BTreeMap<String, Atta
         }
     }
     if programs.is_empty() { Err(ObjectError::NoProgram { path: path.to_owned() }) } else { Ok(programs) }
+}
+
+fn counters(elf: &object::File<'_>) -> HashMap<String, Counter> {
+    let written = |symbol: &object::Symbol<'_, '_>| {
+        let section = elf.section_by_index(symbol.section_index()?).ok()?;
+        let map = section.name().ok().filter(|name| matches!(*name, ".bss" | ".data"))?.to_owned();
+        Some((symbol.name().ok()?.to_owned(), Counter { map, at: usize::try_from(symbol.address()).ok()? }))
+    };
+    elf.symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() == 8)
+        .filter_map(|s| written(&s))
+        .collect()
 }
 
 fn owned(globals: HashMap<&str, Option<Scalar>>) -> HashMap<String, Option<Scalar>> {

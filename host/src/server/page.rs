@@ -1,6 +1,9 @@
 //! The pages for people: plain HTML without a script, every text escaped.
 
-use std::fmt::{self, Display, Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display, Write as _},
+};
 
 use crate::telemetry::{PackageReport, Report};
 
@@ -97,6 +100,10 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
             m.read_errors.to_string(),
         ]
     })?;
+    perf(out, package)?;
+    table(out, "Event buffers", &["name", "events", "lost"], &package.events, |e| {
+        vec![e.source.clone(), e.read.to_string(), e.lost.to_string()]
+    })?;
     let failures: u64 = package.failures.iter().map(|(_, count)| count).sum();
     let dropped: u64 = package.dropped.iter().map(|(_, count)| count).sum();
     let rows = [
@@ -113,6 +120,25 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
     table(out, "Plugin", &["what", "now", "limit"], &rows, |(what, now, limit)| {
         vec![(*what).to_owned(), now.to_string(), limit.map_or_else(String::new, |limit| limit.to_string())]
     })
+}
+
+/// A row for each event and what it does, with the CPUs that it does so on.
+fn perf(out: &mut String, package: &PackageReport) -> fmt::Result {
+    let mut rows: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for event in &package.perf {
+        let why = event.reason.as_deref().unwrap_or_default();
+        rows.entry((&event.source, &event.event, event.state, why)).or_default().push(event.cpu.to_string());
+    }
+    let rows: Vec<_> = rows.into_iter().collect();
+    table(
+        out,
+        "Perf events",
+        &["source", "event", "state", "CPUs", "why"],
+        &rows,
+        |((source, event, state, why), cpus)| {
+            vec![(*source).clone(), (*event).clone(), (*state).to_owned(), cpus.join(" "), (*why).to_owned()]
+        },
+    )
 }
 
 fn table<T>(
@@ -142,6 +168,29 @@ fn table<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::{EventsReport, PerfReport};
+
+    #[test]
+    fn perf_events_that_do_the_same_share_a_row_and_say_why() {
+        let event = |cpu, state, reason: Option<&str>| PerfReport {
+            source: "llc".into(),
+            event: "hardware/cycles".into(),
+            cpu,
+            state,
+            reason: reason.map(str::to_owned),
+        };
+        let perf = vec![event(0, "live", None), event(1, "absent", Some("no <PMU>")), event(2, "live", None)];
+        let events = vec![EventsReport { source: "ring".into(), read: 7, lost: 2 }];
+        let package = PackageReport { state: Some("active"), perf, events, ..PackageReport::default() };
+        let html = status(&Report { packages: vec![package], ..Report::default() });
+        for row in [
+            "<td>hardware/cycles</td><td>live</td><td>0 2</td><td></td>",
+            "<td>hardware/cycles</td><td>absent</td><td class=\"n\">1</td><td>no &lt;PMU&gt;</td>",
+            "<td>ring</td><td class=\"n\">7</td><td class=\"n\">2</td>",
+        ] {
+            assert!(html.contains(row), "{html}");
+        }
+    }
 
     #[test]
     fn a_package_that_is_left_out_says_why_and_cannot_write_markup() {

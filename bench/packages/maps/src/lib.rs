@@ -1,7 +1,7 @@
 //! Labels for made-up keys: what a plugin does whose key is an address, a process or a connection. Each entry has a series of
 //! its own, the dearest case there is.
 
-use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, row};
+use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, one, row, value_at};
 
 layout! {
     /// `struct key` in maps.bpf.c.
@@ -12,13 +12,25 @@ layout! {
     }
 }
 
-/// Names for `Key.kind`, as an operation or a state has them.
+layout! {
+    /// `struct event` in maps.bpf.c.
+    struct Event: 16 bytes {
+        number: u64,
+        kind: u32,
+        unused: u32,
+    }
+}
+
+/// Names for `Key.kind` and `Event.kind`, as an operation or a state has them.
 pub const KINDS: [&str; 8] = ["read", "write", "open", "close", "sync", "lock", "poll", "other"];
 
 /// Maps whose keys are a [`Key`].
 const HASHES: [&str; 4] = ["hash", "crowded", "lru", "per_cpu_hash"];
 /// Maps whose keys are positions.
 const ARRAYS: [&str; 3] = ["array", "mapped_array", "per_cpu_array"];
+
+/// Buffers of an [`Event`].
+const BUFFERS: [&str; 2] = ["ring", "output"];
 
 /// The package's `config`.
 #[derive(Default, serde::Deserialize)]
@@ -39,9 +51,11 @@ impl Plugin for Maps {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, String> {
-        let known = |map: &&String| !HASHES.iter().chain(&ARRAYS).any(|known| known == map);
+        let known = |map: &&String| !HASHES.iter().chain(&ARRAYS).chain(&BUFFERS).any(|known| known == map);
         match config.read.iter().find(known) {
-            Some(map) => Err(format!("config.read: found `{map}`, expected one of {HASHES:?}, {ARRAYS:?}")),
+            Some(map) => {
+                Err(format!("config.read: found `{map}`, expected one of {HASHES:?}, {ARRAYS:?}, {BUFFERS:?}"))
+            }
             None => Ok(Self { config }),
         }
     }
@@ -49,6 +63,13 @@ impl Plugin for Maps {
     fn describe(&self) -> Manifest<Self> {
         let mut manifest = Manifest::new();
         for map in &self.config.read {
+            if BUFFERS.contains(&map.as_str()) {
+                let name = format!("{map}_events_total");
+                let family = manifest.family(Family::counter(&name).help("Events of a test.").labels(["kind"]));
+                let event = View::events::<Event>(map).identity(value_at(member!(Event.kind)));
+                manifest.view(event.feed(family, one()).rows(Self::event));
+                continue;
+            }
             let name = format!("{map}_calls_total");
             let labels: &[&str] = if HASHES.contains(&map.as_str()) { &["id", "group", "kind"] } else { &["slot"] };
             let family = manifest.family(Family::counter(&name).help("Made-up calls.").labels(labels.iter().copied()));
@@ -69,6 +90,10 @@ impl Plugin for Maps {
 impl Maps {
     fn call<'a>(&'a self, key: &'a Key, _: Names<'a, 0>) -> Answer<'a, 3> {
         row![key.id, key.group, KINDS[key.kind as usize % KINDS.len()]]
+    }
+
+    fn event<'a>(&'a self, kind: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+        row![KINDS[*kind as usize % KINDS.len()]]
     }
 
     fn slot<'a>(&'a self, slot: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {

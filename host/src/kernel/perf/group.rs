@@ -81,6 +81,11 @@ impl Totals {
     }
 }
 
+/// A number of what read(2) gave.
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.chunks_exact(8).nth(at).map_or(0, |word| u64::from_le_bytes(word.try_into().unwrap_or_default()))
+}
+
 /// An increase, for all of the time that it was wanted in; rounded to the nearest.
 fn scaled(more: u64, enabled: u64, running: u64) -> u64 {
     if enabled <= running {
@@ -141,13 +146,12 @@ impl Group {
     pub(super) fn read(&mut self, before: Standing) -> io::Result<Standing> {
         let length = rustix::io::read(&self.files[0], &mut self.buffer[..])?;
         if length < self.buffer.len() {
+            self.take_last()?;
             return Ok(Standing::Dead);
         }
-        let mut words = self.buffer.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
-        let (Some(_count), Some(enabled), Some(running)) = (words.next(), words.next(), words.next()) else {
-            return Ok(Standing::Dead);
-        };
-        let now = self.totals.add(enabled, running, words);
+        let [_count, enabled, running] = [0, 1, 2].map(|at| word(&self.buffer, at));
+        let raw = (3..3 + self.files.len()).map(|at| word(&self.buffer, at));
+        let now = self.totals.add(enabled, running, raw);
         if now == Standing::Stalled && self.totals.has_run() && self.since() < PERF_STALLED {
             return Ok(before); // it may only be waiting for its turn
         }
@@ -155,6 +159,20 @@ impl Group {
             self.standing_since = Instant::now();
         }
         Ok(now)
+    }
+
+    /// Takes what it counted until its CPU went offline: its events are no group any more, and each says its own.
+    fn take_last(&mut self) -> io::Result<()> {
+        let mut said = [0; 8 * 4];
+        let mut raw = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            if rustix::io::read(file, &mut said[..])? < said.len() {
+                return Ok(());
+            }
+            raw.push(word(&said, 3));
+        }
+        self.totals.add(word(&said, 1), word(&said, 2), raw.into_iter());
+        Ok(())
     }
 
     pub(super) fn totals(&self) -> &Totals {

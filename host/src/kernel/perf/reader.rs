@@ -3,12 +3,14 @@
 //! Before each read the list of online CPUs is looked at: a new one gets its counters, one that went offline loses its
 //! row. A CPU whose events count has a row, with the CPU's number as its key; one whose events do not has none, so that no 0 is
 //! shown that was not counted. What failed to open is tried again at every read, which costs one refused system call a CPU.
+//! Opening is the [`Opener`]'s: reading takes no privilege.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aya::maps::MapData;
@@ -16,8 +18,9 @@ use aya::maps::MapData;
 use super::{
     super::syscall,
     cpus,
-    event::{Resolved, resolve},
+    event::resolve,
     group::{Group, Standing},
+    opener::{Fault, Opener, Plan, Sampling},
     trouble,
 };
 use crate::{
@@ -55,25 +58,14 @@ pub struct EventState<'a> {
 #[derive(Debug)]
 pub struct PerfReader {
     pub name: String,
-    events: Vec<Event>,
-    resolved: Result<Vec<Resolved>, Fault>,
-    samples: Option<Sampling>,
-    /// Perf event arrays to fill, one an event.
-    maps: Vec<MapData>,
+    /// Shared with nobody before the first read.
+    plan: Arc<Plan>,
+    opener: Opener,
     online: PathBuf,
     cpus: BTreeMap<u32, Cpu>,
     snapshot: Snapshot,
     said: Said,
 }
-
-#[derive(Debug)]
-struct Sampling {
-    rate: Rate,
-    program: OwnedFd,
-}
-
-/// An event of the group, by its place, and what is wrong with it.
-type Fault = (usize, String);
 
 /// What does not count and why, with the CPUs that it is so on.
 type Said = BTreeMap<(State, Fault), Vec<u32>>;
@@ -84,6 +76,8 @@ struct Cpu {
     standing: Standing,
     fault: Option<Fault>,
 }
+
+const CLOSED: Cpu = Cpu { group: None, standing: Standing::Dead, fault: None };
 
 impl State {
     pub const fn name(self) -> &'static str {
@@ -98,19 +92,22 @@ impl State {
 
 impl PerfReader {
     /// Finds what the events mean here; nothing is opened yet.
-    pub fn new(name: &str, events: &[Event]) -> Self {
-        Self::of(name, events, Path::new(ONLINE))
+    pub(in crate::kernel) fn new(name: &str, events: &[Event], opener: Opener) -> Self {
+        Self::of(name, events, opener, Path::new(ONLINE))
     }
 
-    fn of(name: &str, events: &[Event], online: &Path) -> Self {
+    fn of(name: &str, events: &[Event], opener: Opener, online: &Path) -> Self {
         let resolved = events.iter().enumerate().map(|(place, event)| resolve(event).map_err(|why| (place, why)));
         let keys = Keys::Bytes { size: 4, bytes: Vec::new() };
         Self {
             name: name.to_owned(),
-            events: events.to_vec(),
-            resolved: resolved.collect(),
-            samples: None,
-            maps: Vec::new(),
+            plan: Arc::new(Plan {
+                events: events.to_vec(),
+                resolved: resolved.collect(),
+                samples: None,
+                maps: Vec::new(),
+            }),
+            opener,
             online: online.to_owned(),
             cpus: BTreeMap::new(),
             snapshot: Snapshot { keys, value_stride: Self::value_size(events.len()), cpus: 1, ..Snapshot::default() },
@@ -125,12 +122,16 @@ impl PerfReader {
 
     /// Has these perf event arrays filled, one an event, from the next read on.
     pub(in crate::kernel) fn fill(&mut self, maps: Vec<MapData>) {
-        self.maps = maps;
+        if let Some(plan) = Arc::get_mut(&mut self.plan) {
+            plan.maps = maps;
+        }
     }
 
     /// Has each sample of the first event run a program, from the next read on.
     pub(in crate::kernel) fn run(&mut self, rate: Rate, program: OwnedFd) {
-        self.samples = Some(Sampling { rate, program });
+        if let Some(plan) = Arc::get_mut(&mut self.plan) {
+            plan.samples = Some(Sampling { rate, program });
+        }
     }
 
     /// Opens what is not open and reads every CPU's group.
@@ -143,9 +144,10 @@ impl PerfReader {
         for cpu in self.cpus.keys().copied().filter(|cpu| !wanted.contains(cpu)).collect::<Vec<_>>() {
             self.close(cpu);
         }
-        for cpu in wanted {
-            self.read_cpu(cpu);
+        for cpu in &wanted {
+            self.cpus.entry(*cpu).or_insert(CLOSED).read();
         }
+        self.open();
         self.list();
         Ok(&self.snapshot)
     }
@@ -158,7 +160,7 @@ impl PerfReader {
     /// Every event on every CPU that it is wanted on.
     pub fn states(&self) -> impl Iterator<Item = EventState<'_>> {
         self.cpus.iter().flat_map(move |(cpu, counters)| {
-            self.events.iter().enumerate().map(move |(place, event)| EventState {
+            self.plan.events.iter().enumerate().map(move |(place, event)| EventState {
                 source: &self.name,
                 event: &event.text,
                 cpu: *cpu,
@@ -183,8 +185,8 @@ impl PerfReader {
             .iter()
             .filter(|(fault, cpus)| self.said.get(fault) != Some(cpus))
             .map(|((state, (place, why)), cpus)| {
-                let (event, source) = (&self.events[*place].text, &self.name);
-                let rest = if self.events.len() > 1 { ", and with it its group" } else { "" };
+                let (event, source) = (&self.plan.events[*place].text, &self.name);
+                let rest = if self.plan.events.len() > 1 { ", and with it its group" } else { "" };
                 format!("perf event {event} of `{source}` is {}{rest}, on {}: {why}", state.name(), list(cpus))
             })
             .collect();
@@ -197,7 +199,7 @@ impl PerfReader {
 
     /// The CPUs that every event can be counted on.
     fn wanted(&self, mut online: BTreeSet<u32>) -> BTreeSet<u32> {
-        for event in self.resolved.iter().flatten() {
+        for event in self.plan.resolved.iter().flatten() {
             if let Some(cpus) = &event.cpus {
                 online.retain(|cpu| cpus.contains(cpu));
             }
@@ -207,42 +209,29 @@ impl PerfReader {
 
     fn close(&mut self, cpu: u32) {
         self.cpus.remove(&cpu);
-        for map in &self.maps {
+        for map in &self.plan.maps {
             // The kernel refuses nothing but an index beyond the array, where nothing was put either.
             let _ = syscall::take_file(map.fd().as_fd(), cpu);
         }
     }
 
-    fn read_cpu(&mut self, cpu: u32) {
-        let mut counters = self.cpus.remove(&cpu).unwrap_or(Cpu { group: None, standing: Standing::Dead, fault: None });
-        counters.read();
-        if counters.standing == Standing::Dead {
-            match self.open(cpu, counters.group.take()) {
-                Ok(group) => {
-                    counters = Cpu { group: Some(group), standing: Standing::Stalled, fault: None };
+    /// Opens what is not open, in the places of groups that are dead.
+    fn open(&mut self) {
+        let dead = self.cpus.iter().filter(|(_, counters)| counters.standing == Standing::Dead);
+        let cpus: Vec<_> = dead.map(|(cpu, _)| *cpu).collect();
+        for (cpu, opened) in self.opener.open(&self.plan, cpus) {
+            let Some(counters) = self.cpus.get_mut(&cpu) else { continue };
+            match opened {
+                Ok(mut group) => {
+                    if let Some(before) = &counters.group {
+                        group.go_on_from(before);
+                    }
+                    *counters = Cpu { group: Some(group), standing: Standing::Stalled, fault: None };
                     counters.read();
                 }
                 Err(fault) => counters.fault = Some(fault),
             }
         }
-        self.cpus.insert(cpu, counters);
-    }
-
-    /// Opens a CPU's group in the place of one that is dead, shows it to the maps, and starts it.
-    fn open(&self, cpu: u32, before: Option<Group>) -> Result<Group, Fault> {
-        let events = self.resolved.as_ref().map_err(Clone::clone)?;
-        let samples = self.samples.as_ref().map(|samples| (samples.rate, samples.program.as_fd()));
-        let mut group = Group::open(events, samples, cpu)
-            .map_err(|(place, error)| (place, trouble::not_opened(&self.events[place], place, &error)))?;
-        if let Some(before) = before {
-            group.go_on_from(&before);
-        }
-        for (place, map) in self.maps.iter().enumerate() {
-            syscall::put_file(map.fd().as_fd(), cpu, group.file(place))
-                .map_err(|error| (place, format!("cannot be put into its perf event array: {error}")))?;
-        }
-        group.start().map_err(|error| (0, format!("cannot be started: {error}")))?;
-        Ok(group)
     }
 
     fn list(&mut self) {

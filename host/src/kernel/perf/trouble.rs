@@ -17,10 +17,7 @@ pub(super) fn not_opened(event: &Event, place: usize, error: &io::Error) -> Stri
                 "this machine's PMU has no such event: see `perf list`".to_owned()
             }
         }
-        Some(libc::EACCES | libc::EPERM) => format!(
-            "not permitted: found kernel.perf_event_paranoid = {}, expected CAP_PERFMON, or a value of at most 0",
-            setting("perf_event_paranoid")
-        ),
+        Some(libc::EACCES | libc::EPERM) => not_permitted(&setting("perf_event_paranoid")),
         Some(libc::EINVAL | libc::ENOSPC) if place > 0 => {
             format!("too many events for one group ({error}){}; split it into several sources", watchdog())
         }
@@ -29,6 +26,21 @@ pub(super) fn not_opened(event: &Event, place: usize, error: &io::Error) -> Stri
         }
         Some(libc::EBUSY) => "somebody else has the PMU for itself".to_owned(),
         _ => format!("cannot be opened: {error}"),
+    }
+}
+
+fn not_permitted(paranoid: &str) -> String {
+    // Values beyond 2 are of distributions' own patches, Debian's default among them.
+    if paranoid.parse().is_ok_and(|level: i32| level > 2) {
+        format!(
+            "not permitted: found kernel.perf_event_paranoid = {paranoid}, at which this kernel asks for CAP_SYS_ADMIN, expected \
+             a value of at most 2 beside CAP_PERFMON; sysctl kernel.perf_event_paranoid=2, or start as root with \
+             --capabilities.keep cap_sys_admin"
+        )
+    } else {
+        format!(
+            "not permitted: found kernel.perf_event_paranoid = {paranoid}, expected CAP_PERFMON, or a value of at most 0"
+        )
     }
 }
 
@@ -49,6 +61,12 @@ fn setting(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_distributions_own_level_is_told_from_the_kernels() {
+        assert!(not_permitted("2").ends_with("= 2, expected CAP_PERFMON, or a value of at most 0"));
+        assert!(not_permitted("3").contains("= 3, at which this kernel asks for CAP_SYS_ADMIN"));
+    }
 
     #[test]
     fn errors_become_reasons() {

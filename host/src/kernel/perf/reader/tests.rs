@@ -39,7 +39,7 @@ fn a_cpu_that_goes_loses_its_row_and_one_that_comes_begins_anew() {
         return;
     }
     let machine = Machine::new("hotplug", "0\n");
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 0), Event::fixed(1, 3)], &machine.0);
+    let mut reader = PerfReader::of("s", &[Event::fixed(1, 0), Event::fixed(1, 3)], Opener::here(), &machine.0);
     assert_eq!((keys(&mut reader), reader.snapshot().complete), (vec![0], true));
     let states: Vec<_> = reader.states().map(|event| (event.event.to_owned(), event.cpu, event.state)).collect();
     assert_eq!(
@@ -62,7 +62,7 @@ fn a_cpu_that_goes_loses_its_row_and_one_that_comes_begins_anew() {
 fn an_event_that_cannot_be_opened_has_a_reason_and_no_row() {
     let machine = Machine::new("absent", "0");
     // No kernel has a hardware event of this number.
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9), Event::fixed(0, 77)], &machine.0);
+    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9), Event::fixed(0, 77)], Opener::here(), &machine.0);
     assert_eq!((keys(&mut reader), reader.snapshot().complete), (vec![], true));
     let states: Vec<_> = reader.states().map(|event| event.state).collect();
     assert_eq!(states, [State::Absent, State::Absent]);
@@ -74,7 +74,7 @@ fn an_event_that_cannot_be_opened_has_a_reason_and_no_row() {
 
 #[test]
 fn an_unreadable_list_of_cpus_is_an_error_and_ends_nothing() {
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9)], Path::new("/nowhere"));
+    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9)], Opener::here(), Path::new("/nowhere"));
     assert!(reader.read().unwrap_err().to_string().contains("/nowhere cannot be read"));
     assert!(!reader.snapshot().complete);
 }

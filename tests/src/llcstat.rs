@@ -1,29 +1,39 @@
-//! llcstat as a test configures it.
+//! The package llcstat, configured as it is needed.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use ebhost_tests::{Folder, committed};
+use crate::folder::{Folder, committed};
 
 /// A folder with llcstat alone, with these sections in its `plugin.yaml`.
-pub(crate) fn llcstat(sections: &str) -> Folder {
+pub fn alone(sections: &str) -> Folder {
     let folder = Folder::new();
-    let package = folder.path().join("llcstat");
-    fs::create_dir(&package).expect("a new folder in our own");
-    for file in ["llcstat.wasm", "llcstat.bpf.o"] {
-        fs::copy(committed().join("llcstat").join(file), package.join(file)).expect("a committed file is copied");
-    }
-    let text = format!("name: llcstat\ncomponent: llcstat.wasm\ngrants: [cgroup]\n{sections}");
-    fs::write(package.join("plugin.yaml"), text).expect("our own file");
+    add(folder.path(), "llcstat", sections);
     folder
 }
 
+/// Puts llcstat into a folder under another name.
+pub fn add(folder: &Path, name: &str, sections: &str) {
+    let package = folder.join(name);
+    fs::create_dir_all(&package).expect("a new folder in our own");
+    for file in ["llcstat.wasm", "llcstat.bpf.o"] {
+        fs::copy(committed().join("llcstat").join(file), package.join(file)).expect("a committed file is copied");
+    }
+    let text = format!("name: {name}\ncomponent: llcstat.wasm\ngrants: [cgroup]\n{sections}");
+    fs::write(package.join("plugin.yaml"), text).expect("our own file");
+}
+
 /// With these two events, charged by `cgroup`, `comm` or `pid` at every switch.
-pub(crate) fn switched(by: &str, events: &str, names: &str) -> Folder {
+pub fn switched(by: &str, events: &str, names: &str) -> Folder {
+    alone(&charged(by, events, names))
+}
+
+/// The sections for that.
+pub fn charged(by: &str, events: &str, names: &str) -> String {
     let number = ["none", "cgroup", "comm", "pid"].iter().position(|known| *known == by).expect("a known by");
-    llcstat(&format!(
+    format!(
         "perf:\n  llc: {{ events: [{events}], maps: [references, misses] }}\n\
          bpf:\n  object: llcstat.bpf.o\n  programs: [sched_switch, sched_process_exit]\n  globals: {{ targ_by: {number} }}\n  \
          max_entries: {{ places: 1024 per cpu, folded: 2 per cpu }}\n\
          config: {{ by: {by}, names: [{names}] }}\n"
-    ))
+    )
 }

@@ -1,0 +1,57 @@
+//! A PMU that counts, in an arm64 guest: QEMU counts cycles and instructions there, and has no cache.
+
+use std::{env, path::Path};
+
+use ebhost_tests::{Exposition, Folder, llcstat, needs};
+
+use crate::guest::Guest;
+
+/// Runs where EBHOST_ARM64 names an ebhost for arm64, as `cargo xtask arm64` builds it: that takes a machine of two cores
+/// ten minutes, which is too dear for every run of the tests.
+#[test]
+fn cycles_and_instructions_are_live_and_cache_misses_absent() {
+    let Some(ebhost) = env::var_os("EBHOST_ARM64") else {
+        eprintln!("skipped: needs EBHOST_ARM64, an ebhost for arm64: cargo xtask arm64");
+        return;
+    };
+    needs!(Tool("qemu-system-aarch64"), Tool("cpio"), Tool("apt-get"), Tool("dpkg-deb"));
+    let guest = Guest::arm("6.1", "pmu-init");
+    guest.put(Path::new(&ebhost), "bin/ebhost");
+    let folder = Folder::new();
+    let sections = "perf:\n  llc: { events: [hardware/cycles, hardware/instructions] }\n  \
+                    cache: { events: [hardware/cache-misses] }\n  \
+                    named: { events: [armv8_pmuv3/cpu_cycles] }\nconfig: { names: [cycles, instructions] }\n";
+    llcstat::add(folder.path(), "llcstat", sections);
+    guest.put(folder.path(), "plugins/pmu");
+    let console = guest.boot();
+    let [first, last] = ["first", "last"].map(|section| console.served(section));
+    for served in [&first, &last] {
+        assert_eq!(state(served, "hardware/cycles"), "live");
+        assert_eq!(state(served, "hardware/instructions"), "live");
+        assert_eq!(state(served, "armv8_pmuv3/cpu_cycles"), "live");
+        assert_eq!(state(served, "hardware/cache-misses"), "absent");
+    }
+    // Hundredths of a second around the scrapes. QEMU has a cycle a nanosecond, asleep or not, and an instruction take two.
+    let at = |section| console.numbers(section)[0];
+    let (least, most) = (at("before the last") - at("after the first"), at("after the last") - at("before the first"));
+    let grown = |name| {
+        let value = |served: &Exposition| served.value(name, &[("cpu", "0")]).expect("a live event has a series");
+        value(&last) - value(&first)
+    };
+    let (cycles, instructions) = (grown("ebhost_cycles_total"), grown("ebhost_instructions_total"));
+    assert!(cycles >= (least - 0.02) * 1e9 && cycles <= (most + 0.02) * 1e9, "{cycles} cycles in {least} to {most} s");
+    assert!(
+        instructions > cycles * 0.4 && instructions <= cycles * 0.5 + 1e6,
+        "{instructions} instructions and {cycles} cycles of a busy CPU"
+    );
+    let log = console.section("log pmu");
+    let reason = "hardware/cache-misses of `cache` is absent, on CPU 0: this machine's PMU has no such event";
+    assert!(log.contains(reason), "{log}");
+}
+
+fn state(served: &Exposition, event: &str) -> String {
+    let is_own = |sample: &&ebhost_tests::Sample| {
+        sample.name == "ebhost_perf_event_state" && sample.labels["event"] == event && sample.value == 1.0
+    };
+    served.samples().find(is_own).map(|sample| sample.labels["state"].clone()).unwrap_or_default()
+}

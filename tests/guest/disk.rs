@@ -1,0 +1,52 @@
+//! The block layer of other kernels: the programs find their arguments and fields by BTF there too, and count what the kernel
+//! counts. The disk is made by null_blk, and every request takes 10 ms.
+
+use ebhost_tests::{committed, needs};
+
+use crate::guest::{Console, Guest};
+
+/// Boots the newest kernel of a line, does 100 reads and 50 writes, and holds the host's counts against the kernel's.
+fn counts_are_the_kernels_on(line: &str) {
+    let guest = Guest::x86(line, "disk-init");
+    guest.put_ebhost();
+    for module in ["configfs", "null_blk"] {
+        guest.put_module(module);
+    }
+    for file in ["plugin.yaml", "biolatency.wasm", "biolatency.bpf.o"] {
+        guest.put(&committed().join("biolatency").join(file), &format!("plugins/disk/biolatency/{file}"));
+    }
+    let console = guest.boot();
+    assert!(console.section("release").starts_with(line), "{}", console.section("release"));
+    let log = console.section("log disk");
+    assert!(log.contains("package runs"), "{log}");
+    let served = console.served("metrics");
+    let (before, after) = (stat(&console, "stat before"), stat(&console, "stat after"));
+    for (operation, field, done) in [("read", 0, 100), ("write", 4, 50)] {
+        // The partition table was looked for before the host was there.
+        let completed = after[field] - before[field];
+        assert!(completed >= done, "{operation}: the kernel completed {completed} of {done}");
+        let labels = [("device", "nullb0"), ("operation", operation)];
+        let histogram = served.histogram("ebhost_bio_latency_seconds", &labels).expect("the disk is served");
+        assert_eq!(histogram.count, completed, "{operation}");
+        assert_eq!(histogram.at_most(0.008192), 0, "{operation}: none took less than 10 ms");
+        assert!(histogram.mean() >= 0.01, "{operation}: 10 ms each, {} s in the mean", histogram.mean());
+    }
+    let lost = served.value("ebhost_bio_latency_lost_total", &[("reason", "no_start")]);
+    assert_eq!(lost, Some(0.0));
+}
+
+fn stat(console: &Console, section: &str) -> Vec<u64> {
+    console.numbers(section).into_iter().map(|number| number as u64).collect()
+}
+
+#[test]
+fn counts_are_the_kernels_on_5_10() {
+    needs!(Tool("qemu-system-x86_64"), Tool("busybox"), Tool("cpio"), Tool("apt-get"), Tool("dpkg-deb"));
+    counts_are_the_kernels_on("5.10");
+}
+
+#[test]
+fn counts_are_the_kernels_on_6_1() {
+    needs!(Tool("qemu-system-x86_64"), Tool("busybox"), Tool("cpio"), Tool("apt-get"), Tool("dpkg-deb"));
+    counts_are_the_kernels_on("6.1");
+}

@@ -1,0 +1,64 @@
+//! Debian's kernels, unpacked into a cache folder, and modules of our own for them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use ebhost_tests::{output, workspace};
+
+/// A kernel and what lies beside it.
+pub(crate) struct Kernel {
+    root: PathBuf,
+}
+
+impl Kernel {
+    /// The newest cloud kernel of a line that Debian has, unless one lies in the cache already.
+    pub(crate) fn of(line: &str, architecture: &str) -> Self {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+        let folder = cache.unwrap_or_else(home).join(format!("ebhost/kernels/{line}-{architecture}"));
+        let root = folder.join("root");
+        fs::create_dir_all(&folder).expect("a cache folder");
+        let script = "[ -d \"$3/root\" ] || exec bash \"$0\" \"$@\"";
+        // Tests run side by side; the first of them fetches.
+        let mut locked = Command::new("flock");
+        locked.arg(folder.with_extension("lock")).args(["bash", "-c", script]);
+        output(locked.arg(workspace().join("tests/guest/fetch-kernel")).args([line, architecture]).arg(&folder));
+        Self { root }
+    }
+
+    pub(crate) fn image(&self) -> PathBuf {
+        find(&self.root.join("boot"), |name| name.starts_with("vmlinuz-")).expect("a kernel image")
+    }
+
+    /// What lies beside it.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// One of its modules; none: it is built in.
+    pub(crate) fn module(&self, name: &str) -> Option<PathBuf> {
+        find(&self.root.join("lib/modules"), |file| file == format!("{name}.ko"))
+    }
+
+    /// Builds a module of our own, in a folder with its sources.
+    pub(crate) fn build(&self, sources: &Path) {
+        let headers = fs::read_dir(self.root.join("usr/src")).expect("headers").flatten().map(|entry| entry.path());
+        let headers = headers.into_iter().find(|path| path.to_string_lossy().ends_with("-cloud-amd64"));
+        let modules = format!("M={}", sources.display());
+        output(Command::new("make").arg("-C").arg(headers.expect("headers of the kernel")).args([&modules, "modules"]));
+    }
+}
+
+/// The first file below `folder` whose name fits.
+fn find(folder: &Path, fits: impl Fn(&str) -> bool + Copy) -> Option<PathBuf> {
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            return find(&path, fits);
+        }
+        fits(path.file_name()?.to_str()?).then_some(path)
+    })
+}

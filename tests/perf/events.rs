@@ -1,0 +1,89 @@
+//! Ring buffers and perf event arrays as sources: an entry is an event, and each that was written is counted or counted as lost.
+
+use std::{fs, time::Duration};
+
+use ebhost_tests::{Ebhost, Exposition, Folder, needs, wait_until, workspace};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{alone, toucher::Toucher};
+
+/// The package of the benchmark with both buffers: an event in each for every getppid(2) of that process.
+fn buffers(of: &Toucher, ring_bytes: u32) -> Folder {
+    let folder = Folder::new();
+    let package = folder.path().join("maps");
+    fs::create_dir(&package).expect("a new folder in our own");
+    for file in ["plugin.yaml", "maps.wasm", "maps.bpf.o"] {
+        fs::copy(workspace().join("bench/packages/maps").join(file), package.join(file)).expect("a committed file");
+    }
+    let globals = format!("globals: {{ targ_tgid: {}, targ_getppid: {} }}", of.pid(), libc::SYS_getppid);
+    folder.amend("maps", "programs: []", &format!("programs: [getppid]\n  {globals}"));
+    folder.amend("maps", "max_entries: {", &format!("max_entries: {{ ring: {ring_bytes},"));
+    folder.amend("maps", "read: [hash]", "read: [ring, output]");
+    folder
+}
+
+fn counted(served: &Exposition, buffer: &str) -> u64 {
+    let name = format!("ebhost_{buffer}_events_total");
+    served.samples().filter(|sample| sample.name == name).map(|sample| sample.value as u64).sum()
+}
+
+fn own(served: &Exposition, name: &str, buffer: &str) -> u64 {
+    served.value(name, &[("plugin", "maps"), ("source", buffer)]).expect("each buffer has it") as u64
+}
+
+fn lost(served: &Exposition, buffer: &str) -> u64 {
+    own(served, "ebhost_events_lost_total", buffer)
+}
+
+#[test]
+fn events_are_counted_each_once() {
+    needs!(Root);
+    let _alone = alone();
+    let mut toucher = Toucher::start();
+    let host = Ebhost::start(buffers(&toucher, 1 << 20).path());
+    toucher.order("getppid 777");
+    let first = host.scrape();
+    toucher.order("getppid 23");
+    let served = host.scrape();
+    for buffer in ["ring", "output"] {
+        assert_eq!([counted(&first, buffer), counted(&served, buffer)], [777, 800], "{buffer}");
+        assert_eq!(own(&served, "ebhost_events_read_total", buffer), 800);
+        assert_eq!(lost(&served, buffer), 0);
+        // Numbered from 1, by eight kinds.
+        let kinds = served.samples().filter(|sample| sample.name == format!("ebhost_{buffer}_events_total"));
+        assert!(kinds.map(|kind| kind.value).eq([100.0; 8]), "{buffer}");
+    }
+    host.stop();
+}
+
+fn signal(host: &Ebhost, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(host.pid()).expect("a pid")).expect("a pid is not 0");
+    kill_process(pid, signal).expect("our own child takes signals");
+}
+
+#[test]
+fn what_finds_no_room_is_counted_as_lost() {
+    needs!(Root);
+    let _alone = alone();
+    let mut toucher = Toucher::start();
+    let host = Ebhost::start(buffers(&toucher, 4096).path());
+    // While nobody empties them: 170 fit into the page of one, some 6 500 into the pages of the other.
+    signal(&host, Signal::STOP);
+    toucher.order("getppid 20000");
+    signal(&host, Signal::CONT);
+    // The kernel says what a perf event array of a CPU lost when it writes there again.
+    let served = wait_until("an event after those that were lost", Duration::from_secs(10), || {
+        host.scrape();
+        toucher.order("getppid 1");
+        let served = host.scrape();
+        (lost(&served, "output") > 0).then_some(served)
+    });
+    assert!(lost(&served, "ring") > 0);
+    for buffer in ["ring", "output"] {
+        let written = counted(&served, "ring") + lost(&served, "ring");
+        assert!(written > 20_000);
+        assert_eq!(counted(&served, buffer) + lost(&served, buffer), written, "{buffer}");
+        assert_eq!(counted(&served, buffer), own(&served, "ebhost_events_read_total", buffer));
+    }
+    host.stop();
+}
