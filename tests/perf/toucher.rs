@@ -27,6 +27,8 @@ pub(crate) struct Kernel {
 impl Toucher {
     pub(crate) fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toucher"));
+        // Without it the allocator keeps what it was given back, and pages of a second order are not fresh.
+        let command = command.env("MALLOC_MMAP_THRESHOLD_", "65536");
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a program that was built beside the tests");
         let orders = process.stdin.take();

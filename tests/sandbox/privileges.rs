@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use ebhost_tests::{Ebhost, Folder, needs};
+use ebhost_tests::{Ebhost, Folder, llcstat, needs};
 
 use crate::rig::{alone, start};
 
@@ -42,6 +42,19 @@ fn threads_keep_what_their_work_needs() {
     }
     assert_eq!(had["loader"], BPF | PERFMON);
     assert_eq!(had["agent"] & BPF, BPF);
+    host.stop();
+}
+
+#[test]
+fn one_thread_opens_perf_events_and_those_that_read_cannot() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = llcstat::alone("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
+    let host = start(&folder, &["--reload", "off"]);
+    let had = capabilities(&host);
+    assert_eq!(had["perf events"], BPF | PERFMON);
+    let others = had.iter().filter(|(thread, _)| *thread != "perf events");
+    assert_eq!(others.fold(0, |all, (_, one)| all | one) & PERFMON, 0, "{had:?}");
     host.stop();
 }
 

@@ -95,7 +95,8 @@ pub(super) fn events(families: &mut Families<'_, '_>, packages: &[PackageReport]
     };
     let read = all().map(|(labels, events)| (labels, events.read));
     families.counter("events_read", "Events read from a ring buffer or perf event array.", None, read)?;
-    let help = "Events dropped because a perf event array or the memory for waiting events was full.";
+    let help = "Events dropped because a buffer or the memory for waiting events was full; of a ring buffer what its programs count in the \
+                global BUFFER_lost.";
     families.counter("events_lost", help, None, all().map(|(labels, events)| (labels, events.lost)))?;
     let help = "Events read and not counted, because there were more different ones than are remembered.";
     let beyond = packages.iter().filter(|package| !package.events.is_empty());
