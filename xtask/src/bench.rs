@@ -8,7 +8,7 @@ use crate::process::{cargo, run};
 
 /// Builds ebhost and the benchmark and runs it, as root; `only` picks rows whose name contains one of them.
 pub(crate) fn bench(root: &Path, only: &[&str]) -> Result<()> {
-    run(cargo().current_dir(root).args(["build", "--release", "--package", "ebhost", "--package", "ebhost-bench"]))?;
+    run(cargo().current_dir(root).args(["build", "--release", "--workspace", "--bins"]))?;
     let built = root.join("target/release");
     run(Command::new(built.join("ebhost-bench")).current_dir(root).env("EBHOST_BIN", built.join("ebhost")).args(only))
 }

@@ -9,7 +9,7 @@
 //! It knows keys alone: no value, no label.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 
 use super::bits::Bits;
 use super::family::hash;
@@ -256,11 +256,11 @@ impl Entries {
         self.make_room(strange.len());
         for (row, hashed) in strange.drain(..) {
             let key = &keys[row as usize * self.key_size..][..self.key_size];
-            let entry = self.find_hashed(key, hashed).unwrap_or_else(|| {
-                let entry = self.bear_hashed(key, hashed);
+            let live = self.live;
+            let entry = self.find_or_bear(key, hashed);
+            if self.live > live {
                 self.born.push((row, entry));
-                entry
-            });
+            }
             self.met.insert(entry);
             self.position[entry as usize] = row;
             self.next_order[row as usize] = entry;
@@ -270,11 +270,18 @@ impl Entries {
 
     /// A new entry. Readings bear theirs themselves; events' keys come one by one.
     pub(super) fn bear(&mut self, key: &[u8]) -> u32 {
-        self.bear_hashed(key, hash(&self.hasher, key))
+        self.find_or_bear(key, hash(&self.hasher, key))
     }
 
-    fn bear_hashed(&mut self, key: &[u8], hashed: u64) -> u32 {
+    fn find_or_bear(&mut self, key: &[u8], hashed: u64) -> u32 {
+        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
+        let of = |entry: &u32| &keys[*entry as usize * size..][..size];
+        let place = match self.by_key.entry(hashed, |entry| same(of(entry), key), |entry| hash(hasher, of(entry))) {
+            hash_table::Entry::Occupied(found) => return *found.get(),
+            hash_table::Entry::Vacant(place) => place,
+        };
         let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
+        place.insert(entry);
         if entry as usize == self.identity.len() {
             self.keys.extend_from_slice(key);
             self.identity.push(NONE);
@@ -283,8 +290,6 @@ impl Entries {
             self.keys[entry as usize * self.key_size..][..key.len()].copy_from_slice(key);
             self.identity[entry as usize] = NONE;
         }
-        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        self.by_key.insert_unique(hashed, entry, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
         self.alive.insert(entry);
         self.live += 1;
         entry
@@ -295,8 +300,11 @@ impl Entries {
         let mut ending = Vec::with_capacity(missing);
         ending.extend(self.alive.without(&self.met).map(|entry| entry as u32));
         if missing > self.live / SWEEP {
-            let met = &self.met;
-            self.by_key.retain(|entry| met.contains(*entry));
+            if missing == self.live {
+                self.by_key.clear();
+            } else {
+                self.by_key.retain(|entry| self.met.contains(*entry));
+            }
             ending.into_iter().rev().for_each(|entry| self.let_go(entry));
         } else {
             ending.into_iter().rev().for_each(|entry| self.end(entry));

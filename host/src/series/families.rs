@@ -31,14 +31,12 @@ impl Families {
         let table = &mut self.tables[feed.family];
         let limit = self.limits.label_bytes;
         feed.template.render(&mut self.block, |column| cut(labels[column].as_ref(), limit), cpu);
-        let (mut found, mut hash) = table.find(&self.block);
         let has_room = self.fed < self.limits.series || !feed.template.has_columns();
-        if !has_room && found.is_none_or(|slot| !table.is_fed(slot)) {
+        if !has_room && table.find(&self.block).is_none_or(|slot| !table.is_fed(slot)) {
             self.folded += 1;
             feed.template.render(&mut self.block, |_| OTHER, cpu);
-            (found, hash) = table.find(&self.block);
         }
-        let slot = found.unwrap_or_else(|| table.create(&self.block, hash));
+        let slot = table.find_or_create(&self.block);
         self.fed += usize::from(table.hold(slot));
         slot
     }

@@ -1,7 +1,7 @@
 //! The series of one family: label blocks, cells, and how much feeds them.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 use std::hash::{BuildHasher, Hasher};
 
 use super::blocks::Blocks;
@@ -23,13 +23,28 @@ pub(super) struct FamilyTable {
     /// That of series which begin now.
     pub(super) since: f64,
     blocks: Blocks,
-    by_block: HashTable<u32>,
+    by_block: HashTable<Labelled>,
     hasher: RandomState,
     /// Identities (each CPU's, where they are apart) that feed the slot's series.
     feeders: Vec<u32>,
     free: Vec<u32>,
     /// Series that lost their last feeder in this scrape; they end with it unless something feeds them again.
     idle: Vec<u32>,
+}
+
+/// A series by its labels. Their hash is kept, so that a table that grows need not read them again.
+#[derive(Debug, Clone, Copy)]
+struct Labelled {
+    hash: u32,
+    slot: u32,
+}
+
+impl Labelled {
+    /// The hash, with its bits where the table looks for them.
+    #[inline]
+    fn spread(self) -> u64 {
+        u64::from(self.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 impl FamilyTable {
@@ -50,15 +65,24 @@ impl FamilyTable {
         }
     }
 
-    /// The series of these labels, if there is one, and their hash.
-    pub(super) fn find(&self, block: &[u8]) -> (Option<u32>, u64) {
-        let hash = hash(&self.hasher, block);
-        (self.by_block.find(hash, |&slot| self.blocks.get(slot) == block).copied(), hash)
+    /// The series of these labels, if there is one.
+    pub(super) fn find(&self, block: &[u8]) -> Option<u32> {
+        let wanted = self.labelled(block, 0);
+        let same = |found: &Labelled| found.hash == wanted.hash && self.blocks.get(found.slot) == block;
+        self.by_block.find(wanted.spread(), same).map(|found| found.slot)
     }
 
-    /// A new series, which nothing feeds yet; `hash` is that of its labels.
-    pub(super) fn create(&mut self, block: &[u8], hashed: u64) -> u32 {
-        let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
+    /// The series of these labels, which begins if there is none, fed by nothing yet.
+    pub(super) fn find_or_create(&mut self, block: &[u8]) -> u32 {
+        let new = self.labelled(block, self.free.last().copied().unwrap_or(self.feeders.len() as u32));
+        let same = |found: &Labelled| found.hash == new.hash && self.blocks.get(found.slot) == block;
+        let place = match self.by_block.entry(new.spread(), same, |labelled| labelled.spread()) {
+            Entry::Occupied(found) => return found.get().slot,
+            Entry::Vacant(place) => place,
+        };
+        place.insert(new);
+        let slot = new.slot;
+        self.free.pop();
         self.blocks.set(slot, block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
@@ -66,15 +90,12 @@ impl FamilyTable {
             self.cells.resize(self.cells.len() + self.width, 0);
         }
         self.born[slot as usize] = self.since;
-        let (blocks, hasher) = (&self.blocks, &self.hasher);
-        self.by_block.insert_unique(hashed, slot, |&slot| hash(hasher, blocks.get(slot)));
         slot
     }
 
     /// Room for so many more labels, so that a burst of them does not move the table at each doubling.
     pub(super) fn reserve(&mut self, more: usize) {
-        let (blocks, hasher) = (&self.blocks, &self.hasher);
-        self.by_block.reserve(more, |&slot| hash(hasher, blocks.get(slot)));
+        self.by_block.reserve(more, |labelled| labelled.spread());
     }
 
     /// Whether anything feeds the series.
@@ -109,11 +130,11 @@ impl FamilyTable {
         idle.retain(|&slot| !self.is_fed(slot));
         if idle.len() > self.by_block.len() / SWEEP {
             let feeders = &self.feeders;
-            self.by_block.retain(|slot| feeders[*slot as usize] > 0);
+            self.by_block.retain(|labelled| feeders[labelled.slot as usize] > 0);
         } else {
             for &slot in &idle {
-                let hash = hash(&self.hasher, self.blocks.get(slot));
-                if let Ok(found) = self.by_block.find_entry(hash, |&other| other == slot) {
+                let labelled = self.labelled(self.blocks.get(slot), slot);
+                if let Ok(found) = self.by_block.find_entry(labelled.spread(), |other| other.slot == slot) {
                     found.remove();
                 }
             }
@@ -125,6 +146,10 @@ impl FamilyTable {
             self.free.push(slot);
         }
         self.idle = idle;
+    }
+
+    fn labelled(&self, block: &[u8], slot: u32) -> Labelled {
+        Labelled { hash: hash(&self.hasher, block) as u32, slot }
     }
 
     pub(super) fn memory(&self) -> usize {

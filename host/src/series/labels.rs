@@ -69,9 +69,11 @@ pub(super) fn cut(value: &str, limit: usize) -> &str {
 }
 
 fn escape(value: &str, out: &mut Vec<u8>) {
-    let special = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
     let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(special) {
+    if is_plain(rest) {
+        return out.extend_from_slice(rest);
+    }
+    while let Some(at) = rest.iter().position(|byte| SPECIAL.contains(byte)) {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(match rest[at] {
             b'\n' => br"\n",
@@ -81,6 +83,29 @@ fn escape(value: &str, out: &mut Vec<u8>) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+}
+
+/// The bytes that a label value cannot hold as they are.
+const SPECIAL: [u8; 3] = [b'\\', b'"', b'\n'];
+
+/// Whether there is nothing to escape. Nearly always so, and asked about every value: eight bytes at a time.
+fn is_plain(value: &[u8]) -> bool {
+    let (words, rest) = value.as_chunks();
+    let last = match value.last_chunk() {
+        Some(last) => *last, // overlaps the word before it
+        None => std::array::from_fn(|at| rest.get(at).copied().unwrap_or_default()),
+    };
+    !words.iter().chain([&last]).any(|word| has_special(*word))
+}
+
+fn has_special(word: [u8; 8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    // The classic test for a zero byte, of what each special byte leaves.
+    SPECIAL.iter().any(|special| {
+        let left = word ^ (ONES * u64::from(*special));
+        left.wrapping_sub(ONES) & !left & (ONES << 7) != 0
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +140,21 @@ mod tests {
     fn backslash_quote_and_line_feed_are_escaped_and_nothing_else() {
         let sources = vec![LabelSource::Column(0), LabelSource::Fixed("\"\n\\".into())];
         assert_eq!(rendered(&["a", "b"], sources, &["\\ \" \n λ\t"], 0), r#"a="\\ \" \n λ	",b="\"\n\\""#);
+    }
+
+    #[test]
+    fn a_byte_to_escape_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            let plain = "\u{ff}\u{21}\u{23}\u{0b}]".repeat(4)[..].chars().take(length).collect::<String>();
+            assert!(is_plain(plain.as_bytes()), "{plain:?}");
+            for (at, _) in plain.char_indices() {
+                for special in SPECIAL {
+                    let mut value = plain.clone().into_bytes();
+                    value.insert(at, special);
+                    assert!(!is_plain(&value), "{special} at {at} of {length}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -18,10 +18,10 @@ impl ViewTable {
     /// Meets the rows of a table with its entries, and counts those that have labels.
     pub(super) fn observe_rows(&mut self, snapshot: &Snapshot, families: &mut Families) {
         self.cpus = snapshot.cpus;
-        self.expect_burst(families);
         if self.plan.sharing() == Sharing::OneEach {
             self.drop_orphans(families); // nobody takes one over, so the new ones can have their places
         }
+        self.expect_burst(families);
         self.identify_born(snapshot);
         if self.plan.identity_in_value {
             self.identify_changed(snapshot);

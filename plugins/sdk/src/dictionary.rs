@@ -24,12 +24,14 @@ pub(crate) struct Dictionary {
 }
 
 impl Dictionary {
-    /// Empties it for a batch with so many names.
+    /// Empties it for a batch with so many names. Batches resemble each other: it keeps the size that the last one had.
     pub(crate) fn begin(&mut self, names: usize) {
+        let expected = self.keys.len();
         self.values.clear();
+        self.values.reserve(expected);
         self.keys.clear();
         self.slots.clear();
-        self.slots.resize(LEAST, 0);
+        self.slots.resize((expected * 2).next_power_of_two().max(LEAST), 0);
         self.names.clear();
         self.names.resize(names, 0);
     }
@@ -48,8 +50,12 @@ impl Dictionary {
                 Some(index) => self.name(index as usize, name.text),
                 None => self.text(name.text.into()),
             },
-            Kind::Unsigned(number) => self.decimal(number, false),
-            Kind::Signed(number) => self.decimal(number.unsigned_abs(), number < 0),
+            // Dividing 32 bits is cheaper in the sandbox than dividing 64.
+            Kind::Unsigned(number) => match u32::try_from(number) {
+                Ok(number) => self.decimal(number),
+                Err(_) => self.decimal(number),
+            },
+            Kind::Signed(number) => self.decimal(number),
         }
     }
 
@@ -61,19 +67,8 @@ impl Dictionary {
         self.names[index] - 1
     }
 
-    fn decimal(&mut self, mut number: u64, negative: bool) -> u32 {
-        let mut digits = [b'-'; 21]; // a sign and the 20 digits of u64::MAX
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        let text = str::from_utf8(&digits[at - usize::from(negative)..]).expect("digits are ASCII");
-        self.text(text.into())
+    fn decimal(&mut self, number: impl itoa::Integer) -> u32 {
+        self.text(itoa::Buffer::new().format(number).into())
     }
 
     #[inline]
