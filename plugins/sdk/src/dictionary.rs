@@ -52,10 +52,11 @@ impl Dictionary {
             },
             // Dividing 32 bits is cheaper in the sandbox than dividing 64.
             Kind::Unsigned(number) => match u32::try_from(number) {
-                Ok(number) => self.decimal(number),
-                Err(_) => self.decimal(number),
+                Ok(small) => self.decimal(Key::of_number(number), small),
+                Err(_) => self.decimal(Key::of_number(number), number),
             },
-            Kind::Signed(number) => self.decimal(number),
+            Kind::Signed(number) if number < 0 => self.decimal(Key::of_negative(number), number),
+            Kind::Signed(number) => self.decimal(Key::of_number(number.unsigned_abs()), number),
         }
     }
 
@@ -67,27 +68,41 @@ impl Dictionary {
         self.names[index] - 1
     }
 
-    fn decimal(&mut self, number: impl itoa::Integer) -> u32 {
-        self.text(itoa::Buffer::new().format(number).into())
+    /// Numbers are found by what they are, and printed when they are new.
+    #[inline]
+    fn decimal(&mut self, key: Key, number: impl itoa::Integer) -> u32 {
+        match self.find(key, |_| true) {
+            Ok(place) => place,
+            Err(slot) => self.insert(slot, key, itoa::Buffer::new().format(number).into()),
+        }
     }
 
     #[inline]
     fn text(&mut self, text: Cow<'_, str>) -> u32 {
         let key = Key::of(text.as_bytes());
+        match self.find(key, |value| text.len() <= SHORT || value == text) {
+            Ok(place) => place,
+            Err(slot) => self.insert(slot, key, text.into_owned()),
+        }
+    }
+
+    /// The place of the value with this key that `is_it` accepts, or the slot for a new one.
+    #[inline]
+    fn find(&self, key: Key, is_it: impl Fn(&str) -> bool) -> Result<u32, usize> {
         let mut slot = key.slot(self.slots.len());
         while let Some(place) = self.slots[slot].checked_sub(1) {
-            if self.keys[place as usize] == key && (text.len() <= SHORT || self.values[place as usize] == *text) {
-                return place;
+            if self.keys[place as usize] == key && is_it(&self.values[place as usize]) {
+                return Ok(place);
             }
             slot = (slot + 1) & (self.slots.len() - 1);
         }
-        self.insert(slot, key, text)
+        Err(slot)
     }
 
     #[inline(never)]
-    fn insert(&mut self, slot: usize, key: Key, text: Cow<'_, str>) -> u32 {
+    fn insert(&mut self, slot: usize, key: Key, text: String) -> u32 {
         let place = self.values.len() as u32;
-        self.values.push(text.into_owned());
+        self.values.push(text);
         self.keys.push(key);
         self.slots[slot] = place + 1;
         if self.values.len() * 2 > self.slots.len() {
@@ -110,14 +125,29 @@ impl Dictionary {
     }
 }
 
-/// A value's length and hash. Every step of the hash can be undone, so that for short values equal keys are equal values.
+/// A value's length and hash. Every step of the hash can be undone, so that for short values and for numbers equal keys are
+/// equal values. (A number that also came as text has two places, which does no harm.)
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     hash: u64,
     length: u32,
 }
 
+/// Lengths that no text has.
+const NUMBER: u32 = u32::MAX;
+const NEGATIVE: u32 = u32::MAX - 1;
+
 impl Key {
+    #[inline]
+    fn of_number(number: u64) -> Self {
+        Self { hash: mix(0, number), length: NUMBER }
+    }
+
+    #[inline]
+    fn of_negative(number: i64) -> Self {
+        Self { hash: mix(0, number.cast_unsigned()), length: NEGATIVE }
+    }
+
     #[inline]
     fn of(bytes: &[u8]) -> Self {
         let hash = match bytes.last_chunk::<SHORT>() {
@@ -175,10 +205,13 @@ mod tests {
     fn numbers_read_as_rust_prints_them() {
         let mut dictionary = Dictionary::default();
         dictionary.begin(0);
-        for label in [0u64.into(), u64::MAX.into(), i64::MIN.into(), (-7i8).into()] {
-            dictionary.place(label);
+        let labels =
+            || -> [Label<'_>; 5] { [0u64.into(), u64::MAX.into(), i64::MIN.into(), (-7i8).into(), 7u8.into()] };
+        for _ in 0..2 {
+            assert_eq!(labels().map(|label| dictionary.place(label)), [0, 1, 2, 3, 4]);
         }
-        assert_eq!(dictionary.take(), ["0", "18446744073709551615", "-9223372036854775808", "-7"]);
+        assert_eq!(dictionary.place(7i64.into()), 4);
+        assert_eq!(dictionary.take(), ["0", "18446744073709551615", "-9223372036854775808", "-7", "7"]);
     }
 
     #[test]
