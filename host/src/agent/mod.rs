@@ -21,13 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::{
     runtime::Handle,
     select,
     sync::{mpsc, oneshot, watch as watching},
 };
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::{
     exposition::{Created, Format, Integers, Messages, Style, Syntax, Writer},
@@ -38,7 +37,7 @@ use crate::{
     plugin::{Compiler, ComponentError, DECODE_BOUNDS, Engine, State},
     privileges::{self, Keep},
     series::Table,
-    server::{self, Address, Ask, Scrape, ServerError, WebConfigFile},
+    server::{self, Address, Ask, Reply, Scrape, ServerError, WebConfigFile},
     systemd,
     telemetry::{
         self, OwnMetrics, PackageReport, Process, Report, Stage, StageClock, dropped_log_lines, text_from_openmetrics,
@@ -309,19 +308,17 @@ impl Agent {
         let started = Instant::now();
         let until = scrapes.iter().map(|scrape| scrape.until).min();
         self.collect(until.unwrap_or(started));
-        let mut printed: Vec<(Format, Vec<Bytes>)> = Vec::new();
-        for scrape in scrapes {
-            self.scrapes += 1;
-            let chunks = match printed.iter().find(|(format, _)| *format == scrape.format) {
-                Some((_, chunks)) => chunks.clone(),
-                None => {
-                    let chunks = self.print(scrape.format);
-                    self.scrape_time = started.elapsed();
-                    printed.push((scrape.format, chunks.clone()));
-                    chunks
-                }
-            };
-            let _ = scrape.reply.send(chunks);
+        let mut formats: Vec<(Format, Vec<Reply>)> = Vec::new();
+        for Scrape { format, reply, .. } in scrapes {
+            match formats.iter_mut().find(|(other, _)| *other == format) {
+                Some((_, readers)) => readers.push(reply),
+                None => formats.push((format, vec![reply])),
+            }
+        }
+        for (format, readers) in formats {
+            self.scrapes += readers.len() as u64;
+            self.print(format, readers);
+            self.scrape_time = started.elapsed();
         }
     }
 
@@ -416,9 +413,10 @@ impl Agent {
         self.kept_names = self.lookups.len();
     }
 
-    fn print(&mut self, format: Format) -> Vec<Bytes> {
+    /// Prints for all who asked for this format.
+    fn print(&mut self, format: Format, readers: Vec<Reply>) {
         self.clock.start();
-        let mut chunks = self.chunks.begin();
+        let mut chunks = self.chunks.begin(readers);
         let own = self.own.openmetrics(self.report());
         let printed = match format {
             Format::Protobuf => self.encode(&own, &mut chunks),
@@ -427,13 +425,12 @@ impl Agent {
                 self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
             }
         };
-        if let Err(fault) = printed {
-            error!("printing into memory failed: {fault}");
+        match printed {
+            Ok(()) => self.exposition_bytes = chunks.finish(),
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => debug!("nobody waits for the answer any more"),
+            Err(fault) => error!("printing into memory failed: {fault}"),
         }
         self.clock.lap(Stage::Print);
-        let chunks = chunks.finish();
-        self.exposition_bytes = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        chunks
     }
 
     /// The packages' families, then the host's own, as text.

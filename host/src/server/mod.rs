@@ -17,7 +17,7 @@ mod web_config;
 use std::{io, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{exposition::Format, telemetry::Report};
 
@@ -39,7 +39,17 @@ pub struct Scrape {
     pub format: Format,
     /// When the answer is of no use any more.
     pub until: Instant,
-    pub reply: oneshot::Sender<Vec<Bytes>>,
+    pub reply: Reply,
+}
+
+/// Where the parts of an answer go, in their order, as they are printed.
+pub type Reply = mpsc::UnboundedSender<Part>;
+
+/// A part of an answer. One that ends without a last part was given up.
+#[derive(Debug, Clone)]
+pub enum Part {
+    More(Bytes),
+    Last(Bytes),
 }
 
 /// What a server needs to know.

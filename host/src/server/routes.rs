@@ -83,25 +83,28 @@ async fn scrape(context: &Context, headers: &HeaderMap) -> Response {
     let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), context.options.offered);
     let encoding = Encoding::negotiate(header_text(headers, &header::ACCEPT_ENCODING).as_deref());
     let until = Instant::now() + patience(headers);
-    let (reply, answer) = oneshot::channel();
+    let (reply, parts) = mpsc::unbounded_channel();
     if context.asks.try_send(Ask::Scrape(Scrape { format, until, reply })).is_err() {
         return too_many();
     }
-    let Ok(chunks) = answer.await else {
+    let parts = match encoding {
+        Encoding::Identity => Some(parts),
+        Encoding::Gzip => body::gzip(parts).await,
+    };
+    let body = match parts {
+        Some(parts) => body::of_parts(parts).await,
+        None => None,
+    };
+    let Some(body) = body else {
         return (StatusCode::SERVICE_UNAVAILABLE, "ebhost is stopping\n").into_response();
     };
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
     let vary = [(header::VARY, HeaderValue::from_static("accept, accept-encoding"))];
-    match encoding {
-        Encoding::Identity => (content_type, vary, body::of_chunks(chunks)).into_response(),
-        Encoding::Gzip => match tokio::task::spawn_blocking(move || body::gzip(&chunks)).await {
-            Ok(zipped) => {
-                let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-                (content_type, vary, encoding, zipped).into_response()
-            }
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        },
+    let mut response = (content_type, vary, body).into_response();
+    if encoding == Encoding::Gzip {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    response
 }
 
 /// How long the scraper waits, less what the answer's way takes. A header that says nothing sensible is as good as none.
