@@ -90,7 +90,7 @@ impl Host {
         Spent {
             all: cpu(self.pid()),
             stages: STAGES.map(stage),
-            guest: Duration::from_secs_f64(self.own("ebhost_plugin_decode_seconds_total")),
+            guest: Duration::from_secs_f64(self.own("ebhost_plugin_decode_duration_seconds_sum")),
         }
     }
 

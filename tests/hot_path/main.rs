@@ -2,10 +2,12 @@
 //! and no series ever falls.
 //!
 //! `stream` has the real binary scraped a thousand times. `wrong` shows that this finds faults: the same checks on readers that are
-//! wrong on purpose, with the faults of real exporters. `maps` goes through the kinds of maps, and the corners of the batched read.
+//! wrong on purpose, with the faults of real exporters. `maps` goes through the kinds of maps, and the corners of the batched read. `scrapes`
+//! has many at once, and impatient ones.
 
 mod check;
 mod maps;
+mod scrapes;
 mod stream;
 mod writer;
 mod wrong;

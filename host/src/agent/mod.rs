@@ -136,6 +136,7 @@ struct Agent {
     kept_names: usize,
     own: OwnMetrics,
     scrapes: u64,
+    collections: u64,
     collect_time: Duration,
     scrape_time: Duration,
     clock: StageClock,
@@ -263,6 +264,7 @@ impl Agent {
             kept_names: 0,
             own: OwnMetrics::new(),
             scrapes: 0,
+            collections: 0,
             collect_time: Duration::ZERO,
             scrape_time: Duration::ZERO,
             clock: StageClock::default(),
@@ -382,6 +384,7 @@ impl Agent {
 
     /// Brings the series up to what the kernel counts now.
     fn collect(&mut self, until: Instant) {
+        self.collections += 1;
         self.clock.start();
         let started = Instant::now();
         let changed = self.lookups.refresh();
@@ -470,6 +473,7 @@ impl Agent {
             version: telemetry::build::VERSION,
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
             scrapes: self.scrapes,
+            collections: self.collections,
             stages: self.clock.spent(),
             collect_seconds: self.collect_time.as_secs_f64(),
             scrape_seconds: self.scrape_time.as_secs_f64(),

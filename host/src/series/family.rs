@@ -23,28 +23,15 @@ pub(super) struct FamilyTable {
     /// That of series which begin now.
     pub(super) since: f64,
     blocks: Blocks,
-    by_block: HashTable<Labelled>,
+    by_block: HashTable<u32>,
+    /// By slot the hash of its labels: a table that grows need not read them again.
+    hashes: Vec<u32>,
     hasher: RandomState,
     /// Identities (each CPU's, where they are apart) that feed the slot's series.
     feeders: Vec<u32>,
     free: Vec<u32>,
     /// Series that lost their last feeder in this scrape; they end with it unless something feeds them again.
     idle: Vec<u32>,
-}
-
-/// A series by its labels. Their hash is kept, so that a table that grows need not read them again.
-#[derive(Debug, Clone, Copy)]
-struct Labelled {
-    hash: u32,
-    slot: u32,
-}
-
-impl Labelled {
-    /// The hash, with its bits where the table looks for them.
-    #[inline]
-    fn spread(self) -> u64 {
-        u64::from(self.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-    }
 }
 
 impl FamilyTable {
@@ -58,6 +45,7 @@ impl FamilyTable {
             since: 0.0,
             blocks: Blocks::default(),
             by_block: HashTable::new(),
+            hashes: Vec::new(),
             hasher: RandomState::default(),
             feeders: Vec::new(),
             free: Vec::new(),
@@ -67,35 +55,37 @@ impl FamilyTable {
 
     /// The series of these labels, if there is one.
     pub(super) fn find(&self, block: &[u8]) -> Option<u32> {
-        let wanted = self.labelled(block, 0);
-        let same = |found: &Labelled| found.hash == wanted.hash && self.blocks.get(found.slot) == block;
-        self.by_block.find(wanted.spread(), same).map(|found| found.slot)
+        let hash = self.hash(block);
+        let same = |&slot: &u32| self.hashes[slot as usize] == hash && self.blocks.get(slot) == block;
+        self.by_block.find(spread(hash), same).copied()
     }
 
     /// The series of these labels, which begins if there is none, fed by nothing yet.
     pub(super) fn find_or_create(&mut self, block: &[u8]) -> u32 {
-        let new = self.labelled(block, self.free.last().copied().unwrap_or(self.feeders.len() as u32));
-        let same = |found: &Labelled| found.hash == new.hash && self.blocks.get(found.slot) == block;
-        let place = match self.by_block.entry(new.spread(), same, |labelled| labelled.spread()) {
-            Entry::Occupied(found) => return found.get().slot,
+        let hash = self.hash(block);
+        let (blocks, hashes) = (&self.blocks, &self.hashes);
+        let same = |&slot: &u32| hashes[slot as usize] == hash && blocks.get(slot) == block;
+        let place = match self.by_block.entry(spread(hash), same, |&slot| spread(hashes[slot as usize])) {
+            Entry::Occupied(found) => return *found.get(),
             Entry::Vacant(place) => place,
         };
-        place.insert(new);
-        let slot = new.slot;
-        self.free.pop();
+        let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
+        place.insert(slot);
         self.blocks.set(slot, block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
             self.born.push(0.0);
+            self.hashes.push(0);
             self.cells.resize(self.cells.len() + self.width, 0);
         }
         self.born[slot as usize] = self.since;
+        self.hashes[slot as usize] = hash;
         slot
     }
 
     /// Room for so many more labels, so that a burst of them does not move the table at each doubling.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.by_block.reserve(more, |labelled| labelled.spread());
+        self.by_block.reserve(more, |&slot| spread(self.hashes[slot as usize]));
     }
 
     /// Whether anything feeds the series.
@@ -130,11 +120,11 @@ impl FamilyTable {
         idle.retain(|&slot| !self.is_fed(slot));
         if idle.len() > self.by_block.len() / SWEEP {
             let feeders = &self.feeders;
-            self.by_block.retain(|labelled| feeders[labelled.slot as usize] > 0);
+            self.by_block.retain(|slot| feeders[*slot as usize] > 0);
         } else {
             for &slot in &idle {
-                let labelled = self.labelled(self.blocks.get(slot), slot);
-                if let Ok(found) = self.by_block.find_entry(labelled.spread(), |other| other.slot == slot) {
+                let hash = spread(self.hashes[slot as usize]);
+                if let Ok(found) = self.by_block.find_entry(hash, |other| *other == slot) {
                     found.remove();
                 }
             }
@@ -148,14 +138,20 @@ impl FamilyTable {
         self.idle = idle;
     }
 
-    fn labelled(&self, block: &[u8], slot: u32) -> Labelled {
-        Labelled { hash: hash(&self.hasher, block) as u32, slot }
+    fn hash(&self, block: &[u8]) -> u32 {
+        hash(&self.hasher, block) as u32
     }
 
     pub(super) fn memory(&self) -> usize {
-        let words = self.cells.len() * 2 + self.feeders.len() + self.free.len();
+        let words = self.cells.len() * 2 + self.feeders.len() + self.free.len() + self.hashes.len();
         self.blocks.memory() + words * 4 + self.by_block.allocation_size()
     }
+}
+
+/// A short hash, with its bits where a table looks for them.
+#[inline]
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The hash of a run of bytes.

@@ -155,8 +155,10 @@ mod tests {
 
     #[tokio::test]
     async fn zipped_parts_are_one_stream_and_half_of_one_has_no_end() {
-        let noise =
-            |seed: u64| (1..100_000u64).map(move |at| ((at << 8 | seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ at.pow(3)) as u8);
+        let noise = |seed: u64| {
+            (1..100_000u64)
+                .map(move |at| ((at << 8 | seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ at.pow(3)) as u8)
+        };
         let pieces: Vec<Vec<u8>> = (0..3).map(|seed| noise(seed).collect()).collect();
         for whole in [true, false] {
             let (reply, answer) = unbounded_channel();

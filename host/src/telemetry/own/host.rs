@@ -17,6 +17,8 @@ pub(super) fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Res
     families.gauge("build_info", "The running version.", None, [(build, 1u64)])?;
     families.gauge("ready", "1 once every package is attached or left out.", None, [(vec![], 1u64)])?;
     families.counter("scrapes", "Scrapes answered.", None, [(vec![], report.scrapes)])?;
+    let help = "Readings of the kernel; scrapes that wait when one begins share it.";
+    families.counter("collections", help, None, [(vec![], report.collections)])?;
     let help = "Time of the last reading, labelling and counting.";
     families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], report.collect_seconds)])?;
     let help = "Time of the last scrape, from its turn to its answer.";

@@ -125,6 +125,7 @@ mod tests {
             version: "0.1.0",
             packages: vec![package],
             scrapes: 3,
+            collections: 2,
             decode_bounds: &[0.001],
             states: vec!["running", "quarantined"],
             ..Report::default()
@@ -132,6 +133,7 @@ mod tests {
         for line in [
             "ebhost_build_info{version=\"0.1.0\",revision=\"",
             "ebhost_scrapes_total 3\n",
+            "ebhost_collections_total 2\n",
             "# TYPE ebhost_plugin_decode_duration_seconds histogram\n",
             "ebhost_plugin_decode_duration_seconds_sum{plugin=\"biolatency\"} 0.25\n",
             "ebhost_plugin_decode_duration_seconds_bucket{le=\"0.001\",plugin=\"biolatency\"} 2\n",

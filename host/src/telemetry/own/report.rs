@@ -14,6 +14,7 @@ pub struct Report {
     pub version: &'static str,
     pub packages: Vec<PackageReport>,
     pub scrapes: u64,
+    pub collections: u64,
     /// CPU time since the start, in the order of `Stage::ALL`.
     pub stages: [Duration; Stage::ALL.len()],
     /// Of reading, labelling and counting in the last scrape.
