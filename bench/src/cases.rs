@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebhost_tests::{Entries, KernelMap};
 
 use crate::{
-    host::{Host, Spent, timed},
+    host::{Host, Labeller, Spent, timed},
     load::{Filled, count_array},
     native::Pair,
     report::{Measured, Round, median, text},
@@ -14,13 +14,20 @@ use crate::{
 /// Deletes and inserts a second in the last state.
 const CHURN: u32 = 5_000;
 
+/// The row of the map `hash` whose entries the host's own component labels.
+pub(crate) const BUILTIN: &str = "hash (builtin)";
+
 /// A hash of keys that have a series each, in all states.
-pub(crate) fn hash(map: &str, entries: usize) {
-    let mut host = Host::reading(map, entries + 1024);
+pub(crate) fn hash(map: &str, entries: usize, labeller: Labeller) {
+    let mut host = Host::reading(map, entries + 1024, labeller);
     let mut filled = Filled::new(host.map(map), entries);
     let mut read = Entries::default();
-    let mut pair = (map == "hash").then(|| Pair::new(entries + entries / 5));
+    let mut pair = (map == "hash" && labeller == Labeller::Own).then(|| Pair::new(entries + entries / 5));
     let rounds = if entries >= 1_000_000 { 7 } else { 21 };
+    let row = match labeller {
+        Labeller::Own => map,
+        Labeller::Builtin => BUILTIN,
+    };
     // The first makes every series; the second settles their order.
     (0..3).for_each(|_| _ = host.scrape());
     if let Some(pair) = &mut pair {
@@ -42,7 +49,7 @@ pub(crate) fn hash(map: &str, entries: usize) {
         let rounds: Vec<Round> = measured.collect();
         let both = (!pairs.is_empty())
             .then(|| (median(pairs.iter().map(|pair| pair.0)), median(pairs.iter().map(|pair| pair.1))));
-        show(map, entries, state, rounds, both, host);
+        show(row, entries, state, rounds, both, host);
     };
     measure("steady", rounds, &mut host, &mut filled, &|filled| filled.count());
     measure("1 % new", rounds, &mut host, &mut filled, &|filled| {
@@ -62,13 +69,13 @@ pub(crate) fn hash(map: &str, entries: usize) {
     let churning = filled.churned(CHURN);
     let rounds: Vec<Round> = (0..rounds).map(|_| one(&mut host, &second, &mut read)).collect();
     churning.stop();
-    show(map, entries, "5 000 del+ins/s", rounds, None, &host);
+    show(row, entries, "5 000 del+ins/s", rounds, None, &host);
 }
 
 /// An array in shared memory.
 pub(crate) fn mapped_array(entries: usize) {
     let map = "mapped_array";
-    let mut host = Host::reading(map, entries);
+    let mut host = Host::reading(map, entries, Labeller::Own);
     let memory = host.map(map).memory();
     let mut words = Vec::new();
     (0..3).for_each(|_| _ = host.scrape());

@@ -13,6 +13,21 @@ use ebhost_tests::{Ebhost, Folder, KernelMap, Start, workspace};
 /// Stages, as `ebhost_scrape_cpu_seconds_total` names them.
 pub(crate) const STAGES: [&str; 5] = ["lookup", "read", "label", "count", "print"];
 
+/// What labels the entries of the package `maps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Labeller {
+    /// A component of its own, written with the SDK.
+    Own,
+    /// The host's, by configuration.
+    Builtin,
+}
+
+/// What `bench/packages/maps/src/lib.rs` does, as a configuration.
+const CONFIGURED: &str = "metrics: { counters: [{ name: hash_calls_total, help: Made-up calls., map: hash, labels: [\
+    { name: id, size: 8, decoders: [{ name: uint }] }, { name: group, size: 4, decoders: [{ name: uint }] }, \
+    { name: kind, size: 4, decoders: [{ name: uint }, { name: static_map, static_map: { \
+    0: read, 1: write, 2: open, 3: close, 4: sync, 5: lock, 6: poll, 7: other } }] }] }] }";
+
 /// A running ebhost.
 pub(crate) struct Host {
     ebhost: Ebhost,
@@ -32,7 +47,7 @@ pub(crate) struct Spent {
 
 impl Host {
     /// With the package `maps`, of which it reads one map, of that size.
-    pub(crate) fn reading(map: &str, entries: usize) -> Self {
+    pub(crate) fn reading(map: &str, entries: usize, labeller: Labeller) -> Self {
         let folder = Folder::new();
         let package = folder.path().join("maps");
         copy_package(&package);
@@ -43,6 +58,10 @@ impl Host {
         ];
         for (from, to) in edits {
             folder.amend("maps", &from, &to);
+        }
+        if labeller == Labeller::Builtin {
+            folder.amend("maps", "component: maps.wasm", "component: builtin");
+            folder.amend("maps", "read: [hash]", CONFIGURED);
         }
         let cache = folder.path().join("cache");
         let cache = cache.to_str().expect("a temporary folder has a plain name").to_owned();

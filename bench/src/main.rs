@@ -11,6 +11,7 @@ mod native;
 mod report;
 mod rest;
 
+use host::Labeller;
 use report::text;
 
 fn main() {
@@ -23,8 +24,11 @@ fn main() {
     report::head();
     for (map, entries) in [("hash", 10_000), ("hash", 100_000), ("hash", 1_000_000), ("per_cpu_hash", 100_000)] {
         if wanted(&format!("{map}/{entries}")) {
-            cases::hash(map, entries);
+            cases::hash(map, entries, Labeller::Own);
         }
+    }
+    if wanted("builtin/100000") {
+        cases::hash("hash", 100_000, Labeller::Builtin);
     }
     if wanted("mapped_array/100000") {
         cases::mapped_array(100_000);

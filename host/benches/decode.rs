@@ -28,7 +28,7 @@ fn main() {
     let compiled = Arc::new(engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}")));
     let sources = BTreeMap::from([("hash".to_owned(), SourceShape::Table { key_size: KEY, value_size: 8 })]);
     let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-    let context = Context { sources: &sources, grants: &[] };
+    let context = Context { sources: &sources, grants: &[], dialect: package.dialect };
     let config = r#"{"read":["hash"]}"#;
     let mut plugin =
         Plugin::describe("maps", compiled, config, limits, &context).unwrap_or_else(|error| panic!("{error}"));

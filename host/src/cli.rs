@@ -52,6 +52,10 @@ pub struct Cli {
     #[arg(long)]
     debug: bool,
 
+    /// Leave the times out of the log lines.
+    #[arg(long = "log.no-timestamps")]
+    pub no_log_times: bool,
+
     /// Without effect: it is for command lines written for ebpf_exporter, whose cache it bounds.
     #[arg(long = "config.skip-cache-size", value_name = "ENTRIES", hide = true)]
     _skip_cache_size: Option<u64>,
@@ -271,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_flags_of_a_drop_in() {
-        let line = "ebhost --config.dir /etc/x --config.names a,b --config.strict --debug --config.skip-cache-size 9 \
+        let line = "ebhost --config.dir /etc/x --config.names a,b --config.strict --debug --log.no-timestamps --config.skip-cache-size 9 \
                     --web.listen-address fd://0 --capabilities.keep none";
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let places = cli.places();

@@ -19,7 +19,7 @@ use ebhost::{
     privileges::{self, Confined},
     server::{Address, ServerError, WebConfigFile, from_systemd},
     systemd,
-    telemetry::{self, LogForm, flush_log},
+    telemetry::{self, LogForm, LogTimes, flush_log},
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -165,7 +165,8 @@ fn start_log(cli: &Cli) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    telemetry::start_log(form, least);
+    let times = if cli.no_log_times { LogTimes::LeftOut } else { LogTimes::Shown };
+    telemetry::start_log(form, times, least);
 }
 
 /// Ends when a SIGTERM or SIGINT comes.

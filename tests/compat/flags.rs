@@ -40,6 +40,7 @@ fn a_whole_command_line_is_taken_and_plugins_go_beside_it() {
     let args = [
         "--config.strict",
         "--debug",
+        "--log.no-timestamps",
         "--config.skip-cache-size=1000",
         "--web.telemetry-path",
         "/ebpf",

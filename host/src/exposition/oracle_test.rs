@@ -77,7 +77,11 @@ impl Sample {
     }
 
     fn table_since(&self, index: usize, since: f64) -> Table {
-        let mut table = Table::new(Arc::new(self.schema(index)), TableLimits::default());
+        self.table_of(self.schema(index), since)
+    }
+
+    fn table_of(&self, schema: Schema, since: f64) -> Table {
+        let mut table = Table::new(Arc::new(schema), TableLimits::default());
         let numbers =
             |(_, numbers): &(Vec<String>, Vec<u32>)| numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>();
         let snapshot = Snapshot {
@@ -267,6 +271,11 @@ fn counters_help_and_namespace() {
     );
     assert!(text.contains("# TYPE ns_family0 counter\nns_family0_total 1287408\n"), "{text}");
     assert!(text.ends_with("# TYPE up gauge\nup 1\n# EOF\n"), "{text}");
+    // A counter of a drop-in keeps its name where OpenMetrics has no such counter.
+    let mut unended = sample.schema(0);
+    unended.families[0].name = "family0".into();
+    let unended = ours(&[sample.table_of(unended, 0.0)], Syntax::OpenMetrics);
+    assert!(unended.ends_with("# TYPE family0 unknown\nfamily0 1287408\n# EOF\n"), "{unended}");
     // A family without series leaves no trace.
     let empty = Table::new(Arc::new(schema), TableLimits::default());
     assert_eq!(ours(&[empty], Syntax::Text004), "");

@@ -26,17 +26,27 @@ pub enum LogForm {
     Json,
 }
 
+/// Whether log lines have the time: who keeps them may add it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTimes {
+    Shown,
+    LeftOut,
+}
+
 /// Sends log lines to standard error, which leaves standard output to commands that print.
-pub fn start_log(form: LogForm, least: LevelFilter) {
+pub fn start_log(form: LogForm, times: LogTimes, least: LevelFilter) {
     let log = tracing_subscriber::fmt().with_max_level(least).with_target(false);
     let lines = match lines::Lines::start(io::stderr()) {
         Ok(lines) => log.with_writer(lines),
         // A host that cannot start a thread will say so itself, if it can say anything.
         Err(_) => return log.with_writer(io::stderr).init(),
     };
-    match form {
-        LogForm::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
-        LogForm::Json => lines.json().init(),
+    let is_terminal = io::stderr().is_terminal();
+    match (form, times) {
+        (LogForm::Text, LogTimes::Shown) => lines.with_ansi(is_terminal).init(),
+        (LogForm::Text, LogTimes::LeftOut) => lines.with_ansi(is_terminal).without_time().init(),
+        (LogForm::Json, LogTimes::Shown) => lines.json().init(),
+        (LogForm::Json, LogTimes::LeftOut) => lines.json().without_time().init(),
     }
 }
 
