@@ -213,3 +213,12 @@ pub const DROP_IN_MEMORY_BYTES: u64 = 256 << 20;
 
 /// Bytes of what a component says against its configuration: some hundred mistakes.
 pub const REFUSAL_BYTES: usize = 32 << 10;
+
+/// Functions that one `kprobe.multi` pattern attaches to: the kernel's own limit is a million, which stops a machine.
+pub const PROBED_FUNCTIONS: usize = 10_000;
+
+/// How often a cgroup id map is brought up to date: a walk costs some 5 µs a cgroup. Shown by `ebhost_cgroup_id_map_cgroups`.
+pub const CGROUP_WALK: Duration = Duration::from_millis(500);
+
+/// Deeper hierarchies are not walked: nobody nests so deep, and a loop of mounts would never end.
+pub const CGROUP_DEPTH: usize = 64;

@@ -14,6 +14,7 @@ use ebhost::{
     author,
     cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins},
     exposition::Created,
+    kernel,
     package::Require,
     plugin::Compiler,
     privileges::{self, Confined},
@@ -105,6 +106,8 @@ fn confine(cli: &Cli, web_files: &[PathBuf]) -> Confined {
     }
     // The folders: a file that is replaced is another file.
     readable.extend(web_files.iter().map(|file| folder_of(file)));
+    let probed = kernel::probed_files(&[cli.plugins()]);
+    readable.extend(probed.iter().map(PathBuf::as_path));
     let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
         Address::Unix(path) => Some(folder_of(path)),
         _ => None,

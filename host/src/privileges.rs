@@ -115,7 +115,9 @@ impl Confined {
     pub fn announce(&self) {
         match &self.0 {
             Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
-                info!("no files but the plugin folder, the cache and the kernel's own (Landlock)");
+                info!(
+                    "no files but the plugin folder, the cache, those that objects have probes in, the kernel's own (Landlock)"
+                );
             }
             Ok(RulesetStatus::NotEnforced) => info!("files are not ruled out: this kernel has no Landlock"),
             Err(error) => warn!("files are not ruled out: {error}"),
@@ -133,6 +135,15 @@ pub fn confine(readable: &[&Path], cache: Option<&Path>, sockets: &[&Path]) -> C
         let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
     }
     let mut all: Vec<PathBuf> = KERNEL.iter().chain(&SHARED).map(PathBuf::from).collect();
+    // What the kernel was configured with: objects may ask.
+    all.extend(
+        fs::read_dir("/boot")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("config-"))),
+    );
     for path in readable {
         all.extend(linked(path));
         all.push(path.to_path_buf());

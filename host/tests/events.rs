@@ -68,11 +68,11 @@ fn compiled() -> Option<PathBuf> {
 
 fn load(object: &Path) -> Loaded {
     let artefact = || Artefact::new(object.to_owned(), fs::read(object).unwrap());
-    let file = ObjectFile::parse(&artefact()).unwrap();
-    assert!(file.maps["ring"].is_events() && file.maps["array"].is_perf_event_array());
     let own = package::GlobalValue::Unsigned(u64::from(std::process::id()));
     let globals = BTreeMap::from([("targ_process".to_owned(), own)]);
     let bpf = package::Bpf { globals, ..package::Bpf::of(artefact()) };
+    let file = ObjectFile::parse(&bpf).unwrap();
+    assert!(file.maps["ring"].is_events() && file.maps["array"].is_perf_event_array());
     let wanted = ["ring", "array"].map(|name| Wanted { name, value_sizes: vec![8, 24] });
     kernel::load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, &KernelTypes::new()).unwrap()
 }

@@ -86,7 +86,7 @@ pub(super) enum RunError {
 impl Described {
     /// Compiles and describes a package: what needs no privilege is found wrong first.
     pub(super) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
-        let object = package.bpf.as_ref().map(|bpf| ObjectFile::parse(&bpf.object)).transpose()?;
+        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
         let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
         let compile_time = started.elapsed();
@@ -155,7 +155,8 @@ impl Running {
     /// One line for the log, and one for each perf event that does not count.
     pub(super) fn announce(&mut self, took: Duration) {
         let names = |names: Vec<&str>| names.join(" ");
-        let programs = self.loaded.programs.iter().map(String::as_str).collect();
+        let attached = self.loaded.programs.iter().filter(|program| program.left_out.is_none());
+        let programs = attached.map(|program| program.name.as_str()).collect();
         let sources = self.loaded.sources.iter().map(Source::name).collect();
         let families = self.table.schema().families.iter().map(|family| family.name.as_str()).collect();
         info!(
@@ -166,6 +167,18 @@ impl Running {
             took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "package runs"
         );
+        for program in &self.loaded.programs {
+            if let Some(left_out) = &program.left_out {
+                warn!(package = self.name, program = program.name, "program is left out: {}", left_out.fault);
+            }
+        }
+        if !self.loaded.missing_symbols.is_empty() {
+            let symbols = self.loaded.missing_symbols.join(" ");
+            warn!(
+                package = self.name,
+                symbols, "kernel symbols of `kaddrs` are not in /proc/kallsyms: their globals are 0"
+            );
+        }
         self.say_perf_news();
     }
 
@@ -234,6 +247,9 @@ impl Running {
     /// Reads every source; false: the time ran out.
     fn read(&mut self, until: Instant) -> bool {
         let mut is_ready = true;
+        for line in self.loaded.run_iterators() {
+            warn!(package = self.name, "{line}");
+        }
         for (source, read) in self.loaded.sources.iter_mut().zip(&mut self.reads) {
             let started = Instant::now();
             if let Err(error) = source.read(until) {
@@ -310,6 +326,8 @@ impl Running {
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
             events: self.loaded.sources.iter().filter_map(events_report).collect(),
             events_beyond_limit: stats.lost_events,
+            missing_symbols: self.loaded.missing_symbols.len() as u64,
+            cgroup_map: self.loaded.cgroup_map(),
         }
     }
 
@@ -358,19 +376,22 @@ pub(super) fn folder_name(file: &Path) -> String {
 }
 
 fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
-    let report = |name: &String| {
-        let statistics = loaded.run_statistics(name)?;
-        Some(ProgramReport {
-            name: name.clone(),
-            id: statistics.id,
-            tag: statistics.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
-            run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
-            runs: statistics.runs,
-            recursion_misses: statistics.recursion_misses,
-            ..ProgramReport::default()
-        })
-    };
-    loaded.programs.iter().filter_map(report).collect()
+    loaded.programs.iter().map(program_report).collect()
+}
+
+fn program_report(program: &kernel::Program) -> ProgramReport {
+    let statistics = program.statistics().unwrap_or_default();
+    let (reason, fault) = program.left_out.as_ref().map_or(("", String::new()), |out| (out.reason, out.fault.clone()));
+    ProgramReport {
+        name: program.name.clone(),
+        reason,
+        fault,
+        id: statistics.id,
+        tag: statistics.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
+        run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
+        runs: statistics.runs,
+        recursion_misses: statistics.recursion_misses,
+    }
 }
 
 /// Describes a compiled component, held against its package's sources and grants.

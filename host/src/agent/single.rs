@@ -91,7 +91,7 @@ pub enum OfflineError {
 impl Offline {
     /// Parses the object, compiles and describes the component.
     pub fn new(package: &Package, engine: &Engine) -> Result<Self, OfflineError> {
-        let object = package.bpf.as_ref().map(|bpf| ObjectFile::parse(&bpf.object)).transpose()?;
+        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
         let compiled = Arc::new(engine.compile(&package.component)?);
         Ok(Self::describe(package, object.as_ref(), compiled)?)
     }

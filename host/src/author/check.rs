@@ -90,7 +90,7 @@ fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding>
 fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<ObjectFile>> {
     let Some(bpf) = &package.bpf else { return Some(None) };
     let place = bpf.object.path.display().to_string();
-    match ObjectFile::parse(&bpf.object) {
+    match ObjectFile::parse(bpf) {
         Ok(object) => {
             let misfit =
                 |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");

@@ -5,24 +5,24 @@
 
 use std::collections::HashMap;
 
-const MAGIC: u16 = 0xeb9f;
+pub(super) const MAGIC: u16 = 0xeb9f;
 
-const KIND_INT: u32 = 1;
-const KIND_ARRAY: u32 = 3;
-const KIND_STRUCT: u32 = 4;
+pub(super) const KIND_INT: u32 = 1;
+pub(super) const KIND_ARRAY: u32 = 3;
+pub(super) const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
-const KIND_ENUM: u32 = 6;
-const KIND_TYPEDEF: u32 = 8;
-const KIND_VOLATILE: u32 = 9;
-const KIND_CONST: u32 = 10;
+pub(super) const KIND_ENUM: u32 = 6;
+pub(super) const KIND_TYPEDEF: u32 = 8;
+pub(super) const KIND_VOLATILE: u32 = 9;
+pub(super) const KIND_CONST: u32 = 10;
 const KIND_FUNC_PROTO: u32 = 13;
-const KIND_VAR: u32 = 14;
-const KIND_DATASEC: u32 = 15;
+pub(super) const KIND_VAR: u32 = 14;
+pub(super) const KIND_DATASEC: u32 = 15;
 const KIND_DECL_TAG: u32 = 17;
 const KIND_ENUM64: u32 = 19;
 
 const INT_SIGNED: u32 = 1;
-const INT_BOOL: u32 = 4;
+pub(super) const INT_BOOL: u32 = 4;
 
 /// The types of a BPF object.
 #[derive(Debug)]
@@ -124,11 +124,11 @@ impl<'a> Btf<'a> {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-fn record_len(info: u32) -> Option<usize> {
+pub(super) fn record_len(info: u32) -> Option<usize> {
     let members = (info & 0xffff) as usize;
     Some(
         12 + match (info >> 24) & 0x1f {

@@ -6,7 +6,7 @@
 
 use std::{
     fmt, io, mem,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -194,9 +194,8 @@ impl EventReader {
 
 impl Drops {
     /// Of a counter in a map of globals.
-    pub(super) fn new(counter: &Counter, globals: &Map, shape: MapShape) -> io::Result<Self> {
-        let Map::Array(data) = globals else { return Err(io::Error::other("expected globals in an array")) };
-        let map = data.fd().as_fd().try_clone_to_owned()?;
+    pub(super) fn new(counter: &Counter, globals: BorrowedFd<'_>, shape: MapShape) -> io::Result<Self> {
+        let map = globals.try_clone_to_owned()?;
         Ok(Self { map, value: vec![0; shape.value_size as usize], at: counter.at, count: 0 })
     }
 

@@ -1,87 +1,39 @@
 //! Loads a checked object into the kernel, opens its perf events, attaches its programs and prepares the reads of its sources.
 //!
-//! All or nothing: what was loaded and attached before an error is gone when the error is returned, because everything
-//! is owned by what was being built.
+//! What was loaded and attached before an error is gone when the error is returned, because everything is owned by what was
+//! being built. A program that cannot be had costs the object, or itself alone: as the package says.
 
 use std::{
+    collections::{BTreeSet, HashMap, HashSet},
     io,
-    os::fd::{AsFd as _, OwnedFd},
-    path::{Path, PathBuf},
-    thread,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    path::Path,
 };
 
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, maps::Map, programs::ProgramError};
+use aya::{Btf, maps::Map};
 
 use super::{
-    KernelTypes, ObjectError, ObjectFile,
-    attach::Attach,
-    events::{Drops, EventReader},
-    object::chain,
+    KernelTypes, LoadError, ObjectError, ObjectFile,
+    cgroup_map::CgroupMap,
+    externs::{Externs, addresses},
+    link::{self, Links, UsdtSpecs},
+    loaded::{LeftOut, Loaded, Program, Wanted, reader, unreadable},
+    maps::Maps,
+    object::{Declared, chain},
     perf::PerfReader,
-    read::MapReader,
+    prepare::{Prepared, Unfit, prepare, section_number},
+    probe, program,
+    section::Attach,
     source::Source,
-    syscall::{self, RunStatistics},
+    syscall,
 };
-use crate::{
-    limits::VERIFIER_LOG_LINES,
-    package::{
-        self, MaxEntries,
-        perf::{Event, Perf, PerfSources, Rate},
-    },
+use crate::package::{
+    self, FailureCost, GlobalValue,
+    perf::{Event, Perf, PerfSources, Rate},
 };
 
-/// A package's object and perf events in the kernel. Dropping it detaches, closes and unloads everything.
-#[derive(Debug)]
-pub struct Loaded {
-    ebpf: Option<Ebpf>,
-    pub programs: Vec<String>,
-    /// The sources that were asked for, in that order.
-    pub sources: Vec<Source>,
-    /// Perf events that no view reads: they run programs, or are read by them.
-    pub others: Vec<PerfReader>,
-    /// What an earlier version of the component asked for: a later one may ask again.
-    spare: Vec<Source>,
-}
-
-/// A source that views read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted<'a> {
-    pub name: &'a str,
-    /// The sizes of the views' values, each once.
-    pub value_sizes: Vec<usize>,
-}
-
-/// Why an object is not in the kernel.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    #[error("{path}: {why}: not permitted; {}", privileges())]
-    NotPermitted { path: PathBuf, why: String },
-    #[error("{path}: the kernel's verifier refuses program `{program}` ({error}); the end of its log:\n{log}")]
-    Verifier { path: PathBuf, program: String, error: io::Error, log: String },
-    #[error(
-        "{path}: program `{program}` cannot be attached: {why}; does this kernel ({}) have that tracepoint?",
-        kernel_release()
-    )]
-    Attach { path: PathBuf, program: String, why: String },
-    #[error("{path}: cannot be loaded: {why}")]
-    Load { path: PathBuf, why: String },
-    #[error("{path}: map `{map}` cannot be read: {error}")]
-    Map { path: PathBuf, map: String, error: io::Error },
-    #[error(
-        "{path}: program `{program}` is in section `perf_event`, which names no event: expected a source under `perf:` in \
-         plugin.yaml with `program: {program}`, or the section `perf_event/type=T,config=C,frequency=F`"
-    )]
-    NoEvent { path: PathBuf, program: String },
-    #[error("{path}: has a map `{name}`, and `perf` in plugin.yaml has a source of that name; rename the source")]
-    SameName { path: PathBuf, name: String },
-    #[error(
-        "this kernel ({}) shows no BTF at /sys/kernel/btf/vmlinux, which {path} needs: a kernel built with CONFIG_DEBUG_INFO_BTF=y",
-        kernel_release()
-    )]
-    NoKernelBtf { path: PathBuf },
-}
+/// The map that programs read USDT arguments from, as libbpf's `usdt.bpf.h` names it.
+const USDT_SPECS: &str = "__bpf_usdt_specs";
 
 /// Opens the perf events, loads and attaches the object, and prepares the reads of the `wanted` sources.
 pub fn load(
@@ -96,7 +48,7 @@ pub fn load(
         perf_readers.iter_mut().for_each(open);
         let sources =
             wanted.iter().filter_map(|wanted| take(&mut perf_readers, wanted.name)).map(Source::Perf).collect();
-        return Ok(Loaded { ebpf: None, programs: Vec::new(), sources, others: perf_readers, spare: Vec::new() });
+        return Ok(loaded(Maps::default(), sources, perf_readers));
     };
     let mut loading = Loading::begin(object, bpf, perf, types)?;
     for reader in &mut perf_readers {
@@ -105,14 +57,29 @@ pub fn load(
             open(reader);
         }
     }
-    // Buffers are open before the first program runs, so that no event is written to none.
+    // Buffers are open and cgroups known before the first program runs, so that no event is written to none.
     let is_map = |wanted: &&Wanted<'_>| !perf.contains_key(wanted.name);
+    let cgroup_map = loading.cgroup_map()?;
     let maps = wanted.iter().filter(is_map).map(|wanted| loading.reader(wanted)).collect::<Result<Vec<_>, _>>()?;
-    let programs = loading.attach(&mut perf_readers)?;
+    let programs = loading.programs(&mut perf_readers)?;
     let mut maps = maps.into_iter();
     let source = |wanted: &Wanted<'_>| take(&mut perf_readers, wanted.name).map(Source::Perf).or_else(|| maps.next());
     let sources = wanted.iter().filter_map(source).collect();
-    Ok(Loaded { ebpf: Some(loading.ebpf), programs, sources, others: perf_readers, spare: Vec::new() })
+    let Loading { maps, missing_symbols, .. } = loading;
+    Ok(Loaded { programs, missing_symbols, cgroup_map, ..loaded(maps, sources, perf_readers) })
+}
+
+fn loaded(maps: Maps, sources: Vec<Source>, others: Vec<PerfReader>) -> Loaded {
+    Loaded {
+        programs: Vec::new(),
+        sources,
+        others,
+        missing_symbols: Vec::new(),
+        spare: Vec::new(),
+        maps,
+        cgroup_map: None,
+        failed_iterators: BTreeSet::new(),
+    }
 }
 
 /// Opens what can be opened; what cannot says so in its states, and is tried again at every read.
@@ -124,75 +91,19 @@ fn take(readers: &mut Vec<PerfReader>, name: &str) -> Option<PerfReader> {
     readers.iter().position(|reader| reader.name == name).map(|at| readers.remove(at))
 }
 
-impl Loaded {
-    /// Reads these sources from now on, in this order. The programs stay attached and the maps stay what they are; after an
-    /// error everything is as it was.
-    pub fn choose(
-        &mut self,
-        object: Option<(&ObjectFile, &package::Bpf)>,
-        wanted: &[Wanted<'_>],
-        types: &KernelTypes,
-    ) -> Result<(), LoadError> {
-        for wanted in wanted {
-            let perf = self.others.iter().any(|reader| reader.name == wanted.name);
-            let is_there = perf || self.sources.iter().chain(&self.spare).any(|source| source.name() == wanted.name);
-            if let (false, Some((object, bpf)), Some(ebpf)) = (is_there, object, &mut self.ebpf) {
-                self.spare.push(reader(object, bpf, ebpf, wanted, types)?);
-            }
-        }
-        let mut all: Vec<_> = self.spare.drain(..).chain(self.sources.drain(..)).collect();
-        all.extend(self.others.drain(..).map(Source::Perf));
-        for wanted in wanted {
-            if let Some(place) = all.iter().position(|source| source.name() == wanted.name) {
-                let mut source = all.swap_remove(place);
-                if let Source::Events(events) = &mut source {
-                    events.announce(&wanted.value_sizes);
-                }
-                self.sources.push(source);
-            }
-        }
-        for source in all {
-            match source {
-                Source::Perf(reader) => self.others.push(reader),
-                source => self.spare.push(source),
-            }
-        }
-        Ok(())
-    }
-
-    /// How often and how long a program ran; none: the kernel does not say.
-    pub fn run_statistics(&self, program: &str) -> Option<RunStatistics> {
-        let fd = self.ebpf.as_ref()?.program(program)?.fd().ok()?;
-        syscall::run_statistics(fd.as_fd()).ok()
-    }
-
-    /// Every perf source.
-    pub fn perf(&self) -> impl Iterator<Item = &PerfReader> {
-        let read = self.sources.iter().filter_map(|source| match source {
-            Source::Perf(reader) => Some(reader),
-            Source::Map(_) | Source::Events(_) => None,
-        });
-        read.chain(&self.others)
-    }
-
-    /// What has become of perf events since this was last asked, a line each.
-    pub fn perf_news(&mut self) -> Vec<String> {
-        let read = self.sources.iter_mut().filter_map(|source| match source {
-            Source::Perf(reader) => Some(reader),
-            Source::Map(_) | Source::Events(_) => None,
-        });
-        read.chain(&mut self.others).flat_map(PerfReader::news).collect()
-    }
-}
-
-/// An object whose maps are in the kernel.
+/// An object whose maps are in the kernel, and whose instructions are ready to follow.
 struct Loading<'a> {
     object: &'a ObjectFile,
     bpf: &'a package::Bpf,
     perf: &'a PerfSources,
     types: &'a KernelTypes,
-    kernel_btf: &'a Btf,
-    ebpf: Ebpf,
+    parsed: aya_obj::Object,
+    object_types: Option<OwnedFd>,
+    maps: Maps,
+    /// Sections that ask of the kernel's types what these do not answer, and why.
+    misfits: HashMap<usize, String>,
+    unresolved: Vec<String>,
+    missing_symbols: Vec<String>,
 }
 
 impl<'a> Loading<'a> {
@@ -206,21 +117,26 @@ impl<'a> Loading<'a> {
         if let Some(name) = perf.keys().find(|name| object.maps.contains_key(*name)) {
             return Err(LoadError::SameName { path: path.clone(), name: name.clone() });
         }
-        let globals = globals(object, bpf)?;
-        let (mut loader, kernel_btf) = loader(types);
-        let Some(kernel_btf) = kernel_btf else {
-            return Err(LoadError::NoKernelBtf { path: path.clone() });
-        };
-        loader.btf(Some(kernel_btf)).allow_unsupported_maps();
-        for (name, bytes) in &globals {
-            loader.override_global(name, bytes.as_slice(), true);
-        }
-        for (name, entries) in &bpf.max_entries {
+        let (globals, missing_symbols) = globals(object, bpf)?;
+        for name in bpf.max_entries.keys() {
             object.map(name, "`bpf.max_entries` in plugin.yaml")?;
-            loader.map_max_entries(name, entries.on(types.cpus));
         }
-        let ebpf = loader.load(&bpf.object.bytes).map_err(|error| refused(path, &error))?;
-        Ok(Self { object, bpf, perf, types, kernel_btf, ebpf })
+        let fitted = Fitted::new(bpf, types, &globals)?;
+        let Fitted { mut parsed, misfits, unresolved, own_types } = fitted;
+        let object_types = own_types.and_then(|types| syscall::btf_load(&types).ok());
+        for (name, entries) in &bpf.max_entries {
+            if let Some(map) = parsed.maps.get_mut(name) {
+                map.set_max_entries(entries.on(types.cpus));
+            }
+        }
+        let maps = Maps::create(parsed.maps.drain(), object_types.as_ref().map(OwnedFd::as_fd), types.cpus)
+            .map_err(|(map, error)| LoadError::no_map(path, map, error))?;
+        relocate(&mut parsed, &maps).map_err(|why| LoadError::Load { path: path.clone(), why })?;
+        Ok(Self { object, bpf, perf, types, parsed, object_types, maps, misfits, unresolved, missing_symbols })
+    }
+
+    fn path(&self) -> &Path {
+        &self.bpf.object.path
     }
 
     /// Gives a perf source the arrays that plugin.yaml has it fill.
@@ -228,11 +144,11 @@ impl<'a> Loading<'a> {
         let mut maps = Vec::with_capacity(perf.maps.len());
         for name in &perf.maps {
             let shape = self.object.map(name, "`perf` in plugin.yaml")?;
-            match self.ebpf.take_map(name) {
-                Some(Map::PerfEventArray(data)) if shape.is_perf_event_array() => maps.push(data),
+            match self.maps.take(name) {
+                Ok(Map::PerfEventArray(data)) if shape.is_perf_event_array() => maps.push(data),
                 _ => {
                     let error = "expected a perf event array, named by one event alone";
-                    return Err(self.unreadable(name, io::Error::other(error)));
+                    return Err(unreadable(self.bpf, name, io::Error::other(error)));
                 }
             }
         }
@@ -240,9 +156,22 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// Attaches the programs: those that are chosen, and those that perf sources in plugin.yaml name.
-    fn attach(&mut self, perf_readers: &mut Vec<PerfReader>) -> Result<Vec<String>, LoadError> {
-        let path = &self.bpf.object.path;
+    fn reader(&mut self, wanted: &Wanted<'_>) -> Result<Source, LoadError> {
+        reader(self.object, self.bpf, &mut self.maps, wanted, self.types)
+    }
+
+    /// Fills the cgroup id map, if there is one.
+    fn cgroup_map(&self) -> Result<Option<CgroupMap>, LoadError> {
+        let Some(config) = &self.bpf.cgroup_id_map else { return Ok(None) };
+        self.object.map(&config.name, "`cgroup_id_map`")?;
+        let filled = self.maps.get(&config.name).ok_or(io::ErrorKind::NotFound.into()).and_then(|(map, file)| {
+            CgroupMap::fill(file.try_clone_to_owned()?, (map.key_size(), map.value_size()), config)
+        });
+        filled.map(Some).map_err(|error| unreadable(self.bpf, &config.name, error))
+    }
+
+    /// Loads and attaches the programs: those that are chosen, and those that perf sources in plugin.yaml name.
+    fn programs(&self, perf_readers: &mut Vec<PerfReader>) -> Result<Vec<Program>, LoadError> {
         let mut chosen = self.object.chosen(self.bpf.programs.as_deref())?;
         let sampled: Vec<_> = self.perf.values().filter_map(|perf| perf.samples.clone()).map(|s| s.program).collect();
         for named in self.object.chosen(Some(&sampled))? {
@@ -250,78 +179,143 @@ impl<'a> Loading<'a> {
                 chosen.push(named);
             }
         }
+        let specs = self.maps.get(USDT_SPECS);
+        let mut specs = specs.map(|(map, file)| UsdtSpecs::new(file, map.value_size(), map.max_entries()));
         let mut programs = Vec::with_capacity(chosen.len());
-        for (name, attach) in chosen {
-            let Some(program) = self.ebpf.program_mut(name) else {
-                let why = format!("program `{name}` is not among those that were loaded");
-                return Err(LoadError::Load { path: path.clone(), why });
-            };
-            attach.attach(program, self.kernel_btf).map_err(|error| not_attached(path, name, error))?;
-            if let Attach::PerfEvent(own) = attach {
-                let file =
-                    program.fd().and_then(|file| file.as_fd().try_clone_to_owned().map_err(ProgramError::IOError));
-                let file = file.map_err(|error| not_attached(path, name, error))?;
-                sample(path, name, own.as_ref(), file, (self.perf, self.types), perf_readers)?;
+        for (name, declared) in chosen {
+            let mut program = Program { name: name.to_owned(), left_out: None, file: None, links: Links::default() };
+            if let Err(error) = self.start(&mut program, declared, specs.as_mut(), perf_readers) {
+                if self.bpf.failure_costs == FailureCost::Object {
+                    return Err(error);
+                }
+                program.left_out = Some(LeftOut { reason: error.reason(), fault: error.to_string() });
             }
-            programs.push(name.to_owned());
+            programs.push(program);
         }
+        run_marks(&mut programs);
         Ok(programs)
     }
 
-    fn reader(&mut self, wanted: &Wanted<'_>) -> Result<Source, LoadError> {
-        reader(self.object, self.bpf, &mut self.ebpf, wanted, self.types)
-    }
-
-    fn unreadable(&self, map: &str, error: io::Error) -> LoadError {
-        unreadable(self.bpf, map, error)
-    }
-}
-
-/// What reads a map for its views.
-fn reader(
-    object: &ObjectFile,
-    bpf: &package::Bpf,
-    ebpf: &mut Ebpf,
-    wanted: &Wanted<'_>,
-    types: &KernelTypes,
-) -> Result<Source, LoadError> {
-    let name = wanted.name;
-    let mut shape = object.map(name, "the plugin's manifest")?;
-    if let Some(entries) = bpf.max_entries.get(name) {
-        shape.max_entries = entries.on(types.cpus);
-    }
-    let source = match ebpf.take_map(name) {
-        Some(
-            Map::Array(data)
-            | Map::PerCpuArray(data)
-            | Map::HashMap(data)
-            | Map::LruHashMap(data)
-            | Map::PerCpuHashMap(data)
-            | Map::PerCpuLruHashMap(data)
-            | Map::LpmTrie(data),
-        ) => MapReader::new(name, shape, data, types.cpus).map(|map| Source::Map(Box::new(map))),
-        Some(map @ (Map::RingBuf(_) | Map::PerfEventArray(_))) => {
-            let drops = drops(object, ebpf, name).map_err(|error| unreadable(bpf, name, error))?;
-            EventReader::new(name, map, &wanted.value_sizes, drops).map(Source::Events)
+    fn start(
+        &self,
+        program: &mut Program,
+        declared: &Declared,
+        specs: Option<&mut UsdtSpecs<'_>>,
+        perf_readers: &mut Vec<PerfReader>,
+    ) -> Result<(), LoadError> {
+        let (path, name) = (self.path(), program.name.as_str());
+        let section = declared.section.as_ref().map_err(|section| ObjectError::UnknownSection {
+            path: path.to_owned(),
+            program: name.to_owned(),
+            section: section.clone(),
+        })?;
+        if let Some(what) = self.misfits.get(&declared.in_section) {
+            return Err(LoadError::Lacking { path: path.to_owned(), program: name.to_owned(), what: what.clone() });
         }
-        _ => Err(io::Error::other(
-            "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \
-             array that `perf` does not name",
-        )),
-    };
-    source.map_err(|error| unreadable(bpf, name, error))
+        let parsed = self.parsed.programs.get(name);
+        let function = parsed.and_then(|program| self.parsed.functions.get(&program.function_key()));
+        let Some(function) = function else {
+            let why = format!("program `{name}` is not among those that were parsed");
+            return Err(LoadError::Load { path: path.to_owned(), why });
+        };
+        let object_types = self.object_types.as_ref().map(OwnedFd::as_fd);
+        let file = program::load(name, section, function, &self.parsed.license, object_types, self.types.aya())
+            .map_err(|refusal| LoadError::not_loaded(path, name, refusal, &self.unresolved))?;
+        let file = program.file.insert(file);
+        program.links = link::attach(file.as_fd(), &section.attach, specs)
+            .map_err(|fault| LoadError::not_attached(path, name, &fault))?;
+        if let Attach::PerfEvent(own) = &section.attach {
+            let file = file.try_clone().map_err(|error| unreadable(self.bpf, name, error))?;
+            sample(path, name, own.as_ref(), file, (self.perf, self.types), perf_readers)?;
+        }
+        Ok(())
+    }
 }
 
-fn drops(object: &ObjectFile, ebpf: &Ebpf, buffer: &str) -> io::Result<Option<Drops>> {
-    let found = object.drops(buffer).and_then(|counter| {
-        let (globals, shape) = (ebpf.map(&counter.map)?, object.maps.get(&counter.map)?);
-        Some(Drops::new(counter, globals, *shape))
-    });
-    found.transpose()
+/// Runs the programs that are to run once, now that all are attached; then they are done.
+fn run_marks(programs: &mut [Program]) {
+    if programs.iter().any(|program| program.links.is_mark) {
+        probe::run_mark();
+    }
+    programs.iter_mut().filter(|program| program.links.is_mark).for_each(|program| program.links.files.clear());
 }
 
-fn unreadable(bpf: &package::Bpf, map: &str, error: io::Error) -> LoadError {
-    LoadError::Map { path: bpf.object.path.clone(), map: map.to_owned(), error }
+/// An object that aya has parsed, fitted to the running kernel as far as it goes.
+struct Fitted {
+    parsed: aya_obj::Object,
+    /// The object's types, as this kernel takes them.
+    own_types: Option<Vec<u8>>,
+    misfits: HashMap<usize, String>,
+    unresolved: Vec<String>,
+}
+
+impl Fitted {
+    /// Begins again without a section whose questions the kernel's types do not answer: that costs its programs alone.
+    fn new(bpf: &package::Bpf, types: &KernelTypes, globals: &[(String, Vec<u8>)]) -> Result<Self, LoadError> {
+        let path = &bpf.object.path;
+        let external = external_types(bpf)?;
+        let mut externs = Externs::new(types.aya());
+        let mut misfits = HashMap::new();
+        loop {
+            let without: HashSet<_> = misfits.keys().copied().collect();
+            let prepared =
+                prepare(&bpf.object.bytes, Some(&mut externs), &without).map_err(|unfit| unfit_for(path, unfit))?;
+            let Prepared { bytes, unresolved } = prepared;
+            let mut parsed = aya_obj::Object::parse(&bytes).map_err(|error| LoadError::refused(path, &error))?;
+            let globals = globals.iter().map(|(name, bytes)| (name.as_str(), (bytes.as_slice(), true))).collect();
+            parsed.patch_map_data(globals).map_err(|error| LoadError::refused(path, &error))?;
+            let own_types = match aya::features().btf() {
+                Some(features) => parsed.fixup_and_sanitize_btf(features),
+                None => Ok(None),
+            };
+            let own_types = own_types.map_err(|error| LoadError::refused(path, &error))?.map(Btf::to_bytes);
+            if parsed.has_btf_relocations() {
+                let no_types = || LoadError::NoKernelBtf { path: path.clone() };
+                let kernel = external.as_ref().or_else(|| types.aya()).ok_or_else(no_types)?;
+                if let Err(error) = parsed.relocate_btf(kernel) {
+                    match section_number(&error.section) {
+                        Some(section) if bpf.failure_costs == FailureCost::Program => {
+                            if misfits.insert(section, chain(&error)).is_none() {
+                                continue;
+                            }
+                            return Err(LoadError::refused(path, &error));
+                        }
+                        _ => return Err(LoadError::refused(path, &error)),
+                    }
+                }
+            }
+            return Ok(Self { parsed, own_types, misfits, unresolved });
+        }
+    }
+}
+
+fn unfit_for(path: &Path, unfit: Unfit) -> LoadError {
+    let path = path.to_owned();
+    match unfit {
+        Unfit::Malformed => LoadError::Load { path, why: "its sections or types do not parse".to_owned() },
+        Unfit::NotConfigured(names) => LoadError::NotConfigured { path, names },
+    }
+}
+
+/// The kernel's types from a file, if that is asked for.
+fn external_types(bpf: &package::Bpf) -> Result<Option<Btf>, LoadError> {
+    let Some(file) = &bpf.btf_path else { return Ok(None) };
+    let parsed = Btf::parse_file(file, object::Endianness::default());
+    parsed.map(Some).map_err(|error| LoadError::NotBtf {
+        file: file.clone(),
+        path: bpf.object.path.clone(),
+        why: chain(&error),
+    })
+}
+
+/// Writes the maps' descriptors and the functions' places into the instructions.
+fn relocate(parsed: &mut aya_obj::Object, maps: &Maps) -> Result<(), String> {
+    let text_sections: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
+    let files = maps.iter().map(|(name, map, file)| (name, file.as_raw_fd(), map));
+    parsed.relocate_maps(files, &text_sections).map_err(|error| chain(&error))?;
+    parsed.relocate_calls(&text_sections).map_err(|error| chain(&error))?;
+    parsed.sanitize_functions(aya::features());
+    Ok(())
 }
 
 /// Has a program run by the samples of the source that names it, or of its section's own event.
@@ -354,80 +348,25 @@ fn sample(
     Ok(())
 }
 
-impl MaxEntries {
-    fn on(self, cpus: usize) -> u32 {
-        match self {
-            Self::Fixed(entries) => entries,
-            Self::PerCpu(entries) => entries.saturating_mul(u32::try_from(cpus).unwrap_or(u32::MAX)),
+/// Globals as the bytes of their types, and the kernel symbols among them that this kernel does not show.
+type Globals = (Vec<(String, Vec<u8>)>, Vec<String>);
+
+fn globals(object: &ObjectFile, bpf: &package::Bpf) -> Result<Globals, LoadError> {
+    let encode = |(name, value): (&String, &GlobalValue)| Ok((name.clone(), object.encode_global(name, value)?));
+    let mut globals = bpf.globals.iter().map(encode).collect::<Result<Vec<_>, ObjectError>>()?;
+    let symbols: Vec<_> = bpf.kaddrs.iter().map(String::as_str).collect();
+    let found = if symbols.is_empty() { HashMap::new() } else { addresses(&symbols) };
+    let mut missing = Vec::new();
+    for symbol in &bpf.kaddrs {
+        let name = format!("kaddr_{symbol}");
+        let address = found.get(symbol).copied();
+        globals.push((name.clone(), object.encode_global(&name, &GlobalValue::Unsigned(address.unwrap_or(0)))?));
+        if address.is_none() {
+            missing.push(symbol.clone());
         }
     }
-}
-
-/// A new loader parses the kernel's types, 25 ms of CPU, and keeps them to itself; attaching needs them too. So the first time
-/// both are parsed side by side.
-fn loader<'a>(types: &'a KernelTypes) -> (EbpfLoader<'a>, Option<&'a Btf>) {
-    thread::scope(|scope| {
-        let ours = scope.spawn(|| types.aya());
-        let loader = EbpfLoader::new();
-        (loader, ours.join().unwrap_or_default())
-    })
-}
-
-/// The globals that plugin.yaml sets, as the bytes of their types.
-fn globals(object: &ObjectFile, bpf: &package::Bpf) -> Result<Vec<(String, Vec<u8>)>, ObjectError> {
-    bpf.globals.iter().map(|(name, value)| Ok((name.clone(), object.encode_global(name, value)?))).collect()
-}
-
-fn refused(path: &Path, error: &EbpfError) -> LoadError {
-    let why = chain(error);
-    if is_permission(error) {
-        LoadError::NotPermitted { path: path.to_owned(), why: "BPF maps cannot be created".to_owned() }
-    } else {
-        LoadError::Load { path: path.to_owned(), why }
+    if bpf.failure_costs == FailureCost::Object && !missing.is_empty() {
+        return Err(LoadError::NoSymbol { path: bpf.object.path.clone(), symbols: missing });
     }
-}
-
-fn not_attached(path: &Path, program: &str, error: ProgramError) -> LoadError {
-    let (path, program) = (path.to_owned(), program.to_owned());
-    match error {
-        // Without a log the verifier never saw the program.
-        ProgramError::LoadError { io_error, verifier_log } if !verifier_log.to_string().trim().is_empty() => {
-            LoadError::Verifier { path, program, error: io_error, log: end_of(&verifier_log.to_string()) }
-        }
-        error if is_permission(&error) => {
-            LoadError::NotPermitted { path, why: format!("program `{program}` cannot be loaded") }
-        }
-        error => LoadError::Attach { path, program, why: chain(&error) },
-    }
-}
-
-fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io_error) = error.downcast_ref::<io::Error>() {
-            return io_error.kind() == io::ErrorKind::PermissionDenied;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn end_of(log: &str) -> String {
-    let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(VERIFIER_LOG_LINES)..].join("\n")
-}
-
-fn privileges() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
-    let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
-    format!(
-        "found user {user} with the effective capabilities {}, expected root, or CAP_BPF and CAP_PERFMON \
-         (`setcap cap_bpf,cap_perfmon+ep` on the binary, or AmbientCapabilities= in its unit)",
-        field("CapEff:")
-    )
-}
-
-fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned())
+    Ok((globals, missing))
 }

@@ -1,26 +1,42 @@
 //! The kernel stage: a package's BPF object and perf events in, snapshots out.
 //!
-//! It loads, attaches and reads; it never interprets a byte of a key or a value. What aya offers is used through aya; what
-//! it lacks (batched reads, mapped arrays, run statistics, the types in BTF) is beside it here, in small files.
+//! It loads, attaches and reads; it never interprets a byte of a key or a value. aya parses objects, fits them to the kernel's
+//! types and knows maps; what it lacks (sections and externs that it refuses an object for, one program's failure as that
+//! program's, links, batched reads, mapped arrays, run statistics) is beside it here, in small files: `object` reads an ELF,
+//! `prepare` makes it fit for aya, `load` takes it through `maps`, `program` and `link`, `probe` finds places in files.
 
-mod attach;
 mod btf;
+mod cgroup_map;
+mod elf;
 mod events;
+mod externs;
+mod link;
 mod load;
+mod load_error;
+mod loaded;
+mod maps;
 mod object;
 mod perf;
+mod prepare;
+mod probe;
+mod program;
 mod read;
+mod section;
 mod source;
 mod statistics;
 mod syscall;
+mod types;
 
 use std::sync::OnceLock;
 
 use crate::privileges::{self, Capabilities};
-pub use load::{LoadError, Loaded, Wanted, load};
+pub use load::load;
+pub use load_error::LoadError;
+pub use loaded::{LeftOut, Loaded, Program, Wanted};
 pub use object::{MapShape, ObjectError, ObjectFile};
 use perf::Opener;
 pub use perf::{EventState, PerfReader};
+pub use probe::probed_files;
 pub use read::MapReader;
 pub use source::Source;
 pub use statistics::{StatisticsOn, switch_on_statistics};

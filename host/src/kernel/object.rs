@@ -4,17 +4,18 @@
 //! tracepoint that this kernel lacks) is judged in `load`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind, elf};
 
 use super::{
-    attach::{Attach, SECTIONS},
     btf::{Btf, Scalar},
+    prepare::prepare,
+    section::{SECTIONS, Section},
 };
-use crate::package::{self, Artefact, GlobalValue};
+use crate::package::{self, FailureCost, GlobalValue};
 
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_PERF_EVENT_ARRAY: u32 = 4;
@@ -27,7 +28,7 @@ const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 #[derive(Debug)]
 pub struct ObjectFile {
     pub(super) path: PathBuf,
-    pub(super) programs: BTreeMap<String, Attach>,
+    pub(super) programs: BTreeMap<String, Declared>,
     pub maps: BTreeMap<String, MapShape>,
     pub(super) globals: HashMap<String, Option<Scalar>>,
     counters: HashMap<String, Counter>,
@@ -39,6 +40,15 @@ pub(super) struct Counter {
     /// The map that it lies in, and where in that map's one value.
     pub(super) map: String,
     pub(super) at: usize,
+}
+
+/// A program's declaration.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Declared {
+    /// Its section, or the name of one that is not known.
+    pub(super) section: Result<Section, String>,
+    /// The section's number.
+    pub(super) in_section: usize,
 }
 
 /// A map's declaration.
@@ -97,17 +107,24 @@ fn names(names: &[String]) -> String {
 
 impl ObjectFile {
     /// Parses and checks the bytes of an object.
-    pub fn parse(artefact: &Artefact) -> Result<Self, ObjectError> {
+    pub fn parse(bpf: &package::Bpf) -> Result<Self, ObjectError> {
+        let artefact = &bpf.object;
         let path = &artefact.path;
         let elf = object::File::parse(&*artefact.bytes)
             .map_err(|error| ObjectError::NotElf { path: path.clone(), why: error.to_string() })?;
         check_machine(path, &artefact.bytes, &elf)?;
         let programs = programs(path, &elf)?;
+        if bpf.failure_costs == FailureCost::Object {
+            all_known(path, &programs)?;
+        }
         let btf = elf.section_by_name(".BTF").and_then(|section| section.data().ok());
         let btf = btf.ok_or_else(|| ObjectError::NoBtf { path: path.clone() })?;
         let globals = Btf::parse(btf).map(|btf| owned(btf.globals())).unwrap_or_default();
         let malformed = |error: aya_obj::ParseError| ObjectError::Malformed { path: path.clone(), why: chain(&error) };
-        let parsed = aya_obj::Object::parse(&artefact.bytes).map_err(malformed)?;
+        let no_parts =
+            |_| ObjectError::Malformed { path: path.clone(), why: "its sections or types do not parse".to_owned() };
+        let prepared = prepare(&artefact.bytes, None, &HashSet::new()).map_err(no_parts)?;
+        let parsed = aya_obj::Object::parse(&prepared.bytes).map_err(malformed)?;
         let maps = parsed.maps.iter().map(|(name, map)| (name.clone(), MapShape::of(map))).collect();
         Ok(Self { path: path.clone(), programs, maps, globals, counters: counters(&elf) })
     }
@@ -141,12 +158,12 @@ impl ObjectFile {
     }
 
     /// The programs to attach: those that are chosen, or all.
-    pub(super) fn chosen(&self, chosen: Option<&[String]>) -> Result<Vec<(&str, &Attach)>, ObjectError> {
+    pub(super) fn chosen(&self, chosen: Option<&[String]>) -> Result<Vec<(&str, &Declared)>, ObjectError> {
         let Some(chosen) = chosen else {
-            return Ok(self.programs.iter().map(|(name, attach)| (name.as_str(), attach)).collect());
+            return Ok(self.programs.iter().map(|(name, declared)| (name.as_str(), declared)).collect());
         };
         let find = |name: &String| {
-            self.programs.get_key_value(name).map(|(name, attach)| (name.as_str(), attach)).ok_or_else(|| {
+            self.programs.get_key_value(name).map(|(name, declared)| (name.as_str(), declared)).ok_or_else(|| {
                 ObjectError::NoSuchProgram {
                     path: self.path.clone(),
                     name: name.clone(),
@@ -251,11 +268,23 @@ fn check_machine(path: &Path, bytes: &[u8], elf: &object::File<'_>) -> Result<()
     Err(ObjectError::OtherMachine { path: path.to_owned(), found })
 }
 
-fn programs(path: &Path, elf: &object::File<'_>) -> Result<BTreeMap<String, Attach>, ObjectError> {
+fn all_known(path: &Path, programs: &BTreeMap<String, Declared>) -> Result<(), ObjectError> {
+    let unknown = programs.iter().find_map(|(name, declared)| Some((name, declared.section.as_ref().err()?)));
+    match unknown {
+        Some((program, section)) => Err(ObjectError::UnknownSection {
+            path: path.to_owned(),
+            program: program.clone(),
+            section: section.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn programs(path: &Path, elf: &object::File<'_>) -> Result<BTreeMap<String, Declared>, ObjectError> {
     let mut programs = BTreeMap::new();
     for section in elf.sections().filter(|section| section.kind() == SectionKind::Text) {
         let section_name = section.name().unwrap_or_default();
-        if section_name == ".text" {
+        if section_name.starts_with(".text") {
             continue;
         }
         let in_section = elf
@@ -264,12 +293,8 @@ fn programs(path: &Path, elf: &object::File<'_>) -> Result<BTreeMap<String, Atta
             .filter(|symbol| symbol.section_index() == Some(section.index()));
         for symbol in in_section {
             let program = symbol.name().unwrap_or_default().to_owned();
-            let attach = Attach::of_section(section_name).ok_or_else(|| ObjectError::UnknownSection {
-                path: path.to_owned(),
-                program: program.clone(),
-                section: section_name.to_owned(),
-            })?;
-            programs.insert(program, attach);
+            let declared = Section::parse(section_name).ok_or_else(|| section_name.to_owned());
+            programs.insert(program, Declared { section: declared, in_section: section.index().0 });
         }
     }
     if programs.is_empty() { Err(ObjectError::NoProgram { path: path.to_owned() }) } else { Ok(programs) }
@@ -336,8 +361,8 @@ mod tests {
     #[test]
     fn what_is_no_object_says_what_it_is() {
         let refusal = |bytes: &[u8]| {
-            let artefact = Artefact::new(PathBuf::from("x.bpf.o"), bytes.to_vec());
-            ObjectFile::parse(&artefact).unwrap_err().to_string()
+            let artefact = package::Artefact::new(PathBuf::from("x.bpf.o"), bytes.to_vec());
+            ObjectFile::parse(&package::Bpf::of(artefact)).unwrap_err().to_string()
         };
         assert!(refusal(b"\0asm").starts_with("x.bpf.o: is not an ELF file"), "{}", refusal(b"\0asm"));
         let own = std::fs::read("/proc/self/exe").unwrap();

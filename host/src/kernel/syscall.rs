@@ -1,10 +1,12 @@
 //! bpf(2), mmap(2) and perf_event_open(2), where aya has no call for what is needed: batched reads, mapped arrays, run
 //! statistics, counting perf events.
 //!
-//! All `unsafe` of the kernel stage is in this file. Each function takes slices whose lengths it checks against what the
-//! kernel is told, so a caller cannot make the kernel write past a buffer.
+//! All `unsafe` of the kernel stage is in this file and `syscall/objects.rs`. Each function takes slices whose lengths it
+//! checks against what the kernel is told, so a caller cannot make the kernel write past a buffer.
 
 #![allow(unsafe_code, reason = "the kernel is asked through raw system calls here and nowhere else")]
+
+mod objects;
 
 use std::{
     io,
@@ -13,12 +15,23 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+pub(super) use objects::{
+    LinkExtra, MapAttr, ProgramAttr, Records, Whose, btf_load, iterator_create, link_create, map_create, map_delete,
+    map_freeze, map_update, probe_open, program_load, raw_tracepoint_open, tracepoint_open,
+};
+
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+pub(super) fn page_size() -> u32 {
+    // SAFETY: this asks for a number and touches no memory of ours.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u32::try_from(size).unwrap_or(4096)
+}
 
 /// Sizes of a map's key and of all that one lookup gives: a per-CPU value counts once a CPU.
 #[derive(Debug, Clone, Copy)]
@@ -199,19 +212,21 @@ pub(super) const PERF_FREQUENCY: u64 = 1 << 10;
 /// Opens a perf event of one CPU and of every process there, in the group of `leader` if there is one.
 pub(super) fn perf_event_open(attr: &PerfAttr, cpu: u32, leader: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
     const EVERY_PROCESS: libc::pid_t = -1;
+    perf_event_open_for(attr, (EVERY_PROCESS, cpu as libc::c_int), leader)
+}
+
+/// The same for a process (-1: every one; 0: this thread) and a CPU (-1: every one).
+fn perf_event_open_for(
+    attr: &PerfAttr,
+    (process, cpu): (libc::pid_t, libc::c_int),
+    leader: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
     let attr = PerfAttr { size: size_of::<PerfAttr>() as u32, ..attr.clone() };
     let leader = leader.map_or(-1, |leader| leader.as_raw_fd());
     // SAFETY: the kernel reads `size` bytes of the attributes and writes nothing but, if it knows fewer, their size.
     let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            std::ptr::from_ref(&attr),
-            EVERY_PROCESS,
-            cpu as libc::c_int,
-            leader,
-            PERF_FLAG_FD_CLOEXEC,
-        )
+        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(&attr), process, cpu, leader, PERF_FLAG_FD_CLOEXEC)
     };
     match RawFd::try_from(fd) {
         // SAFETY: the kernel just opened it for us, and nobody else has it.

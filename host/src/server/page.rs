@@ -78,11 +78,12 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
     table(
         out,
         "Programs",
-        &["name", "id", "tag", "runs", "run time, s", "recursion misses"],
+        &["name", "attached", "id", "tag", "runs", "run time, s", "recursion misses"],
         &package.programs,
         |p| {
             vec![
                 p.name.clone(),
+                if p.fault.is_empty() { "yes".to_owned() } else { format!("no: {}", p.fault) },
                 p.id.to_string(),
                 p.tag.clone(),
                 p.runs.to_string(),

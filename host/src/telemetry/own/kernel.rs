@@ -45,6 +45,19 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageRepor
     families.counter("program_recursion_misses", help, None, misses)
 }
 
+/// What the host tells programs of kernel symbols and cgroups.
+pub(super) fn names(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+    let all = || packages.iter().map(|package| (vec![("plugin", package.name.as_str())], package));
+    let help = "Kernel symbols of `kaddrs` that the kernel does not show.";
+    let missing = all().map(|(labels, package)| (labels, package.missing_symbols));
+    families.gauge("kernel_symbols_missing", help, None, missing)?;
+    let maps = || all().filter_map(|(labels, package)| Some((labels, package.cgroup_map?)));
+    let help = "Cgroups in the cgroup id map.";
+    families.gauge("cgroup_id_map_cgroups", help, None, maps().map(|(labels, (cgroups, _))| (labels, cgroups)))?;
+    let help = "Cgroups that the cgroup id map did not take.";
+    families.counter("cgroup_id_map_failures", help, None, maps().map(|(labels, (_, failures))| (labels, failures)))
+}
+
 pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
     let all = || {
         packages.iter().flat_map(|package| {

@@ -72,6 +72,7 @@ impl Collector for Reported {
         kernel::programs(families, &report.packages)?;
         kernel::maps(families, &report.packages)?;
         kernel::perf(families, &report.packages)?;
+        kernel::names(families, &report.packages)?;
         kernel::events(families, &report.packages)
     }
 }

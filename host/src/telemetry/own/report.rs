@@ -77,6 +77,10 @@ pub struct PackageReport {
     pub events: Vec<EventsReport>,
     /// Events that the series had no room for.
     pub events_beyond_limit: u64,
+    /// Symbols of `kaddrs` that the kernel does not show.
+    pub missing_symbols: u64,
+    /// Cgroups in the cgroup id map, and how often it did not take one.
+    pub cgroup_map: Option<(u64, u64)>,
 }
 
 /// One program of a BPF object, attached or left out.

@@ -1,0 +1,352 @@
+//! Programs attached to where their sections say.
+//!
+//! What is attached is held by descriptors: when they are closed, it is detached. What a kernel does not offer says what
+//! it would have needed.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ffi::{CStr, CString},
+    fmt, fs, io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya_obj::generated::bpf_attach_type as at;
+
+use super::{
+    externs::syscall_prefix,
+    probe::{self, MARK, OWN_FILE, SPEC_ARGUMENTS, Site},
+    section::{Attach, Direction, Hook, When},
+    syscall::{self, LinkExtra, Whose},
+};
+use crate::limits::PROBED_FUNCTIONS;
+
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// What holds a program where it is attached.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    pub(super) files: Vec<OwnedFd>,
+    /// Run when it is read.
+    pub(super) is_iterator: bool,
+    /// Run once, by the host itself; then its link is done.
+    pub(super) is_mark: bool,
+}
+
+/// Why a program is not attached.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The section names nothing to attach it to.
+    NoTarget(String),
+    /// What it names is not on this machine.
+    Absent(String),
+    Refused(String, io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTarget(why) | Self::Absent(why) => f.write_str(why),
+            Self::Refused(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+/// The map that programs read USDT arguments from, and what is in it.
+#[derive(Debug)]
+pub(super) struct UsdtSpecs<'a> {
+    map: BorrowedFd<'a>,
+    value_size: u32,
+    max_entries: u32,
+    numbers: HashMap<Vec<u8>, u32>,
+}
+
+impl<'a> UsdtSpecs<'a> {
+    pub(super) fn new(map: BorrowedFd<'a>, value_size: u32, max_entries: u32) -> Self {
+        Self { map, value_size, max_entries, numbers: HashMap::new() }
+    }
+
+    /// The number of a spec in the map: one serves all places with the same arguments.
+    fn number(&mut self, site: &Site) -> Result<u32, Fault> {
+        if let Some(number) = self.numbers.get(&site.spec) {
+            return Ok(*number);
+        }
+        let number = self.numbers.len() as u32;
+        let size = self.value_size as usize;
+        if number >= self.max_entries || site.spec.len() > size {
+            let why = format!(
+                "its map `__bpf_usdt_specs` has room for {} specs of {size} bytes, expected more of {} (of {SPEC_ARGUMENTS} arguments)",
+                self.max_entries,
+                site.spec.len()
+            );
+            return Err(Fault::Absent(why));
+        }
+        let mut value = site.spec.clone();
+        value.resize(size, 0);
+        syscall::map_update(self.map, (4, self.value_size), &number.to_le_bytes(), &value)
+            .map_err(|error| Fault::Refused("its map `__bpf_usdt_specs` cannot be written".to_owned(), error))?;
+        self.numbers.insert(site.spec.clone(), number);
+        Ok(number)
+    }
+}
+
+/// Attaches a loaded program; one for perf events is attached by the reader of its event.
+pub(super) fn attach(
+    program: BorrowedFd<'_>,
+    attach: &Attach,
+    specs: Option<&mut UsdtSpecs<'_>>,
+) -> Result<Links, Fault> {
+    match attach {
+        Attach::PerfEvent(_) => Ok(Links::default()),
+        Attach::Typed(Hook::Iterator, name) => {
+            let link = syscall::link_create(program, 0, at::BPF_TRACE_ITER as u32, LinkExtra::None);
+            let link = link.map_err(|error| Fault::Refused(format!("iterator `{name}`"), error))?;
+            Ok(Links { files: vec![link], is_iterator: true, is_mark: false })
+        }
+        Attach::Typed(hook, name) => {
+            if *hook == Hook::Lsm {
+                check_lsm()?;
+            }
+            one(syscall::raw_tracepoint_open(program, None), || format!("`{name}`"))
+        }
+        Attach::RawTracepoint(_, name) => {
+            let text = c_string(name)?;
+            let opened = syscall::raw_tracepoint_open(program, Some(&text));
+            one(opened, || format!("raw tracepoint `{name}` (does this kernel have that tracepoint?)"))
+        }
+        Attach::Tracepoint { category, name } => tracepoint(program, category, name),
+        Attach::Kprobe { symbol, offset, when } => kprobe(program, symbol, *offset, *when),
+        Attach::SystemCall { name, when } => {
+            let wrapped = kprobe(program, &format!("__{}_sys_{name}", syscall_prefix()), 0, *when);
+            wrapped.or_else(|_| kprobe(program, &format!("__se_sys_{name}"), 0, *when))
+        }
+        Attach::Kprobes { pattern, when } => kprobes(program, pattern, *when),
+        Attach::Uprobe { file, symbol, offset, when } => uprobe(program, file, symbol.as_deref(), *offset, *when),
+        Attach::Usdt { file, provider, name } => usdt(program, file, provider, name, specs),
+        Attach::Xdp { interface: None } => {
+            Err(Fault::NoTarget("its section names no interface, expected `xdp/INTERFACE`".to_owned()))
+        }
+        Attach::Tc { interface: None, .. } => Err(Fault::NoTarget(
+            "its section names no interface, expected `tcx/ingress/INTERFACE` or `tcx/egress/INTERFACE`".to_owned(),
+        )),
+        Attach::Xdp { interface: Some(interface) } => interface_link(program, interface, at::BPF_XDP as u32, ""),
+        Attach::Tc { interface: Some(interface), direction } => {
+            let attach_type = match direction {
+                Direction::Ingress => at::BPF_TCX_INGRESS,
+                Direction::Egress => at::BPF_TCX_EGRESS,
+            };
+            interface_link(program, interface, attach_type as u32, " (needs the tcx links of Linux 6.6)")
+        }
+        Attach::Cgroup { attach_type, .. } => {
+            let root = cgroup2_mount();
+            let folder = fs::File::open(&root)
+                .map_err(|error| Fault::Refused(format!("the cgroup2 mount {}", root.display()), error))?;
+            let link = syscall::link_create(program, folder.as_raw_fd() as u32, *attach_type, LinkExtra::None);
+            one(link, || format!("cgroup {}", root.display()))
+        }
+    }
+}
+
+fn one(link: io::Result<OwnedFd>, what: impl FnOnce() -> String) -> Result<Links, Fault> {
+    let link = link.map_err(|error| Fault::Refused(what(), error))?;
+    Ok(Links { files: vec![link], ..Links::default() })
+}
+
+fn c_string(text: &str) -> Result<CString, Fault> {
+    CString::new(text).map_err(|_| Fault::Absent(format!("found a zero byte in `{}`", text.escape_debug())))
+}
+
+/// Programs on LSM hooks are taken by kernels that never call them.
+fn check_lsm() -> Result<(), Fault> {
+    match fs::read_to_string("/sys/kernel/security/lsm") {
+        Ok(active) if !active.trim().split(',').any(|name| name == "bpf") => Err(Fault::Absent(format!(
+            "found the active security modules {}, expected `bpf` among them: boot with `lsm=…,bpf`",
+            active.trim()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn tracepoint(program: BorrowedFd<'_>, category: &str, name: &str) -> Result<Links, Fault> {
+    let tracefs = tracefs()?;
+    let id = fs::read_to_string(tracefs.join("events").join(category).join(name).join("id"));
+    let id = id.ok().and_then(|id| id.trim().parse().ok());
+    let Some(id) = id else {
+        return Err(Fault::Absent(format!(
+            "found no {category}/{name} below {}/events; does this kernel have that tracepoint?",
+            tracefs.display()
+        )));
+    };
+    let event =
+        syscall::tracepoint_open(id).map_err(|error| Fault::Refused(format!("tracepoint {category}/{name}"), error))?;
+    run_by(program, event, None, || format!("tracepoint {category}/{name}"))
+}
+
+fn tracefs() -> Result<&'static Path, Fault> {
+    TRACEFS.iter().map(Path::new).find(|folder| folder.join("events").is_dir()).ok_or_else(|| {
+        Fault::Absent(
+            "tracefs cannot be read: mount -t tracefs tracefs /sys/kernel/tracing, as a user who may".to_owned(),
+        )
+    })
+}
+
+/// Has a perf event run a program, with a number that it gets if there is one.
+fn run_by(
+    program: BorrowedFd<'_>,
+    event: OwnedFd,
+    cookie: Option<u64>,
+    what: impl FnOnce() -> String,
+) -> Result<Links, Fault> {
+    if aya::features().bpf_perf_link() {
+        let extra = cookie.map_or(LinkExtra::None, LinkExtra::Cookie);
+        let link = syscall::link_create(program, event.as_raw_fd() as u32, at::BPF_PERF_EVENT as u32, extra);
+        return one(link, what);
+    }
+    if cookie.is_some() {
+        return Err(Fault::Absent("arguments of USDT probes need the links of Linux 5.15".to_owned()));
+    }
+    let run = syscall::perf_event_run(event.as_fd(), program);
+    run.and_then(|()| syscall::perf_event_enable(event.as_fd())).map_err(|error| Fault::Refused(what(), error))?;
+    Ok(Links { files: vec![event], ..Links::default() })
+}
+
+/// The kernel's number of a PMU that makes probes, and the bit that asks for returns.
+fn probe_pmu(name: &str, when: When) -> Result<(u32, u64), Fault> {
+    let folder = Path::new("/sys/bus/event_source/devices").join(name);
+    let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
+    let number = read("type").and_then(|text| text.trim().parse().ok());
+    let number = number.ok_or_else(|| Fault::Absent(format!("this kernel has no {name}s ({})", folder.display())))?;
+    let bit = read("format/retprobe").and_then(|text| text.trim().strip_prefix("config:")?.parse::<u32>().ok());
+    Ok((number, if when == When::Return { 1 << bit.unwrap_or(0) } else { 0 }))
+}
+
+fn kprobe(program: BorrowedFd<'_>, symbol: &str, offset: u64, when: When) -> Result<Links, Fault> {
+    let (pmu, config) = probe_pmu("kprobe", when)?;
+    let event = syscall::probe_open(pmu, config, &c_string(symbol)?, offset, Whose::Everyone);
+    let event = event.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOENT) => Fault::Absent(format!("this kernel has no function `{symbol}` (it may be inlined)")),
+        _ => Fault::Refused(format!("function `{symbol}`"), error),
+    })?;
+    run_by(program, event, None, || format!("function `{symbol}`"))
+}
+
+fn kprobes(program: BorrowedFd<'_>, pattern: &str, when: When) -> Result<Links, Fault> {
+    let list = tracefs()?.join("available_filter_functions");
+    let text = fs::read_to_string(&list)
+        .map_err(|error| Fault::Refused(format!("the list of functions {}", list.display()), error))?;
+    let fitting = text.lines().filter_map(|line| line.split_ascii_whitespace().next());
+    let names: BTreeSet<_> = fitting.filter(|name| fits(name.as_bytes(), pattern.as_bytes())).collect();
+    if names.is_empty() {
+        return Err(Fault::Absent(format!("this kernel has no function that fits `{pattern}`")));
+    }
+    if names.len() > PROBED_FUNCTIONS {
+        let why = format!("found {} functions that fit `{pattern}`, expected at most {PROBED_FUNCTIONS}", names.len());
+        return Err(Fault::Absent(why));
+    }
+    let names = names.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
+    let extra = LinkExtra::Functions { names: &names, on_return: u32::from(when == When::Return) };
+    let link = syscall::link_create(program, 0, at::BPF_TRACE_KPROBE_MULTI as u32, extra);
+    one(link, || format!("the {} functions that fit `{pattern}` (needs Linux 5.18)", names.len()))
+}
+
+/// Whether a name fits a pattern: `*` stands for any text, `?` for one character.
+fn fits(name: &[u8], pattern: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, rest) => rest.is_none(),
+        (Some((b'*', others)), _) => (0..=name.len()).any(|from| fits(&name[from..], others)),
+        (Some((b'?', others)), Some((_, rest))) => fits(rest, others),
+        (Some((wanted, others)), Some((found, rest))) => wanted == found && fits(rest, others),
+        (Some(_), None) => false,
+    }
+}
+
+fn uprobe(program: BorrowedFd<'_>, file: &str, symbol: Option<&str>, offset: u64, when: When) -> Result<Links, Fault> {
+    let is_mark = file == OWN_FILE && symbol == Some(MARK);
+    let path = probe::find(file).map_err(Fault::Absent)?;
+    let start = match symbol {
+        Some(_) if is_mark => probe::own_mark().map_err(|error| Fault::Refused("its own file".to_owned(), error))?,
+        Some(symbol) => probe::offset_of(&path, symbol).map_err(Fault::Absent)?,
+        None => 0,
+    };
+    // Another thread or process may pass by the mark as well; it is to run once.
+    let whose = if is_mark { Whose::ThisThread } else { Whose::Everyone };
+    let mut links = probe_at(program, &path, start + offset, (0, when, whose), None)?;
+    links.is_mark = is_mark;
+    Ok(links)
+}
+
+fn usdt(
+    program: BorrowedFd<'_>,
+    file: &str,
+    provider: &str,
+    name: &str,
+    mut specs: Option<&mut UsdtSpecs<'_>>,
+) -> Result<Links, Fault> {
+    let path = probe::find(file).map_err(Fault::Absent)?;
+    let mut links = Links::default();
+    for site in probe::sites(&path, provider, name).map_err(Fault::Absent)? {
+        // A program without that map asks for no argument.
+        let cookie = specs.as_deref_mut().map(|specs| specs.number(&site)).transpose()?.map(u64::from);
+        let counted = (site.semaphore, When::Entry, Whose::Everyone);
+        links.files.extend(probe_at(program, &path, site.offset, counted, cookie)?.files);
+    }
+    Ok(links)
+}
+
+fn probe_at(
+    program: BorrowedFd<'_>,
+    path: &Path,
+    offset: u64,
+    (semaphore, when, whose): (u64, When, Whose),
+    cookie: Option<u64>,
+) -> Result<Links, Fault> {
+    const SEMAPHORE_SHIFT: u32 = 32;
+    let what = || format!("{} at {offset:#x}", path.display());
+    let (pmu, config) = probe_pmu("uprobe", when)?;
+    if semaphore >> SEMAPHORE_SHIFT != 0 {
+        return Err(Fault::Absent(format!("{}: its semaphore lies beyond 4 GiB", what())));
+    }
+    let text = c_string(&path.to_string_lossy())?;
+    let event = syscall::probe_open(pmu, config | semaphore << SEMAPHORE_SHIFT, &text, offset, whose)
+        .map_err(|error| Fault::Refused(what(), error))?;
+    run_by(program, event, cookie, what)
+}
+
+fn interface_link(program: BorrowedFd<'_>, interface: &str, attach_type: u32, needs: &str) -> Result<Links, Fault> {
+    let number = fs::read_to_string(Path::new("/sys/class/net").join(interface).join("ifindex"));
+    let number = number.ok().and_then(|number| number.trim().parse().ok());
+    let Some(number) = number else {
+        return Err(Fault::Absent(format!("this machine has no interface `{interface}`")));
+    };
+    let link = syscall::link_create(program, number, attach_type, LinkExtra::None);
+    one(link, || format!("interface `{interface}`{needs}"))
+}
+
+/// Where the cgroup hierarchy is mounted.
+pub(super) fn cgroup2_mount() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mount = mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (folder, kind) = (fields.next()?, fields.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(folder))
+    });
+    mount.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_patterns() {
+        for (name, pattern) in
+            [("tcp_sendmsg", "tcp_*"), ("tcp_sendmsg", "*msg"), ("a", "*"), ("abc", "a?c"), ("", "*")]
+        {
+            assert!(fits(name.as_bytes(), pattern.as_bytes()), "{name} {pattern}");
+        }
+        for (name, pattern) in [("tcp_sendmsg", "udp_*"), ("abc", "a?"), ("abc", "abcd"), ("", "?")] {
+            assert!(!fits(name.as_bytes(), pattern.as_bytes()), "{name} {pattern}");
+        }
+    }
+}
