@@ -88,7 +88,7 @@ fn an_unknown_section() {
 fn a_tracepoint_that_the_kernel_lacks() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!("{MAPS}SEC(\"tp_btf/no_such_event\") int issue(u64 *ctx) {{ return 0; }}"));
-    says(&message, &["program `issue` cannot be attached: ", "does this kernel (", "have that tracepoint?"]);
+    says(&message, &["program `issue` cannot be attached: this kernel's types have no tracepoint `", "(kernel "]);
 }
 
 #[test]

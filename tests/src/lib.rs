@@ -7,6 +7,7 @@
 mod cgroup;
 mod disk;
 mod ebhost;
+pub mod everything;
 mod exposition;
 mod fio;
 mod folder;

@@ -1,0 +1,117 @@
+//! Does so many of each thing that BPF programs in the tests count, and nothing else of the kind. They know it by its command
+//! name, which is 8 bytes long: one comparison.
+//!
+//! Usage: ebhostdo COUNT NAME PORT. Prints `semaphore N` and, once all is done, `done`; then it waits for the end of its
+//! standard input, so that it can be looked at.
+
+#![allow(clippy::print_stdout, reason = "what it says is read by the tests")]
+#![allow(
+    unsafe_code,
+    reason = "a USDT probe is a note that the assembler writes, and its counter is written by the kernel"
+)]
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    net::{TcpStream, UdpSocket},
+};
+
+#[cfg(target_arch = "x86_64")]
+mod probe {
+    use std::arch::{asm, global_asm};
+
+    // A function whose second instruction is at a known place.
+    global_asm!(
+        ".type ebhostdo_two_steps, @function",
+        "ebhostdo_two_steps:",
+        "nop",
+        "nop",
+        "ret",
+        ".size ebhostdo_two_steps, . - ebhostdo_two_steps",
+    );
+
+    unsafe extern "C" {
+        fn ebhostdo_two_steps();
+    }
+
+    pub(super) fn two_steps() {
+        // SAFETY: it does nothing, twice.
+        unsafe { ebhostdo_two_steps() }
+    }
+
+    /// Raised by the kernel while somebody listens to the probe.
+    #[unsafe(link_section = ".probes")]
+    static mut SEMAPHORE: u16 = 0;
+
+    pub(super) fn semaphore() -> u16 {
+        // SAFETY: the kernel may write it at any time, which a volatile read allows for.
+        unsafe { (&raw const SEMAPHORE).read_volatile() }
+    }
+
+    /// `ebhostdo:step`, with a number and a signed one of 4 bytes.
+    #[inline(never)]
+    pub(super) fn step(number: u64, less: i32) {
+        // SAFETY: one `nop`, and a note beside the code that says where it is.
+        unsafe {
+            asm!(
+                "990: nop",
+                ".pushsection .note.stapsdt,\"\",\"note\"",
+                ".balign 4",
+                ".4byte 992f-991f, 994f-993f, 3",
+                "991: .asciz \"stapsdt\"",
+                "992: .balign 4",
+                "993: .8byte 990b",
+                ".8byte _.stapsdt.base",
+                ".8byte {semaphore}",
+                ".asciz \"ebhostdo\"",
+                ".asciz \"step\"",
+                ".asciz \"8@{number} -4@{less:e} 8@$-7\"",
+                "994: .balign 4",
+                ".popsection",
+                ".ifndef _.stapsdt.base",
+                ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat",
+                ".weak _.stapsdt.base",
+                ".hidden _.stapsdt.base",
+                "_.stapsdt.base: .space 1",
+                ".size _.stapsdt.base, 1",
+                ".popsection",
+                ".endif",
+                semaphore = sym SEMAPHORE,
+                number = in(reg) number,
+                less = in(reg) less,
+                options(att_syntax, readonly, nostack),
+            );
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [count, name, port] = arguments.as_slice() else { panic!("usage: ebhostdo COUNT NAME PORT") };
+    let (count, port): (u64, u16) = (count.parse().expect("a number"), port.parse().expect("a port"));
+    fs::write("/proc/self/comm", name)?;
+    #[cfg(target_arch = "x86_64")]
+    {
+        println!("semaphore {}", probe::semaphore());
+        (0..count).for_each(|number| probe::step(number, -2));
+        (0..count).for_each(|_| probe::two_steps());
+    }
+    for _ in 0..count {
+        // SAFETY: they ask for numbers.
+        unsafe { (libc::getppid(), libc::getpgid(0)) };
+    }
+    let _receiver = UdpSocket::bind(("127.0.0.1", port))?;
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    for _ in 0..count {
+        socket.send_to(b"datagram", ("127.0.0.1", port))?;
+    }
+    for _ in 0..count {
+        // Nobody listens there: it is refused, after the programs have seen it.
+        let _ = TcpStream::connect(("127.0.0.1", port));
+    }
+    let fresh = vec![1u8; count as usize * 4096];
+    std::hint::black_box(fresh.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+    println!("done");
+    io::stdout().flush()?;
+    io::stdin().read_to_end(&mut Vec::new()).map(drop)
+}
