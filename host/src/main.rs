@@ -106,7 +106,8 @@ fn confine(cli: &Cli, web_files: &[PathBuf]) -> Confined {
     }
     // The folders: a file that is replaced is another file.
     readable.extend(web_files.iter().map(|file| folder_of(file)));
-    let probed = kernel::probed_files(&[cli.plugins()]);
+    let folders = [places.plugins.as_deref(), places.drop_ins.as_ref().map(|drop_ins| drop_ins.folder.as_path())];
+    let probed = kernel::probed_files(&folders.into_iter().flatten().collect::<Vec<_>>());
     readable.extend(probed.iter().map(PathBuf::as_path));
     let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
         Address::Unix(path) => Some(folder_of(path)),
