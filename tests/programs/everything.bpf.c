@@ -136,7 +136,7 @@ extern const void schedule KSYM;
 extern const void no_such_symbol_here KSYM WEAK;
 extern const int bpf_prog_active KSYM;
 
-const volatile u64 kaddr_schedule = 0;
+const volatile u64 kaddr_schedule = 0, kaddr_no_such_symbol_here = 0;
 
 SEC("uprobe//proc/self/exe:post_attach_mark") int on_mark(void *ctx)
 {

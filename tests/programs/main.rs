@@ -5,6 +5,7 @@
 //! counts in `guest`. Objects are compiled when the test runs.
 
 mod cgroups;
+mod drop_in;
 mod here;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

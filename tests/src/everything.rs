@@ -48,11 +48,21 @@ fn source() -> String {
     fs::read_to_string(workspace().join("tests/programs/everything.bpf.c")).expect("it lies beside the tests")
 }
 
+/// Compiles the object, which knows the doer, and where that will be when the host attaches to it.
+pub fn write_object(object: &Path, doer: &Path, marks: &Marks) {
+    let name = u64::from_le_bytes(marks.name.as_bytes().try_into().expect("a name of 8 bytes"));
+    let source = source()
+        .replace("/DOER:", &format!("/{}:", doer.display()))
+        .replace("targ_name = 0", &format!("targ_name = {name}ull"))
+        .replace("targ_port = 0", &format!("targ_port = {}", marks.port));
+    compile(&source, "bpf", object);
+}
+
 /// Writes the package into `folder`. `doer`: where the doer will be when the host attaches to it.
 pub fn write_package(folder: &Path, doer: &Path, marks: &Marks) {
     fs::create_dir_all(folder).expect("a folder in our own");
-    let source = source().replace("/DOER:", &format!("/{}:", doer.display()));
-    compile(&source, "bpf", &folder.join("everything.bpf.o"));
+    // What it knows it by is set by the package here.
+    write_object(&folder.join("everything.bpf.o"), doer, &Marks { name: "\0\0\0\0\0\0\0\0".to_owned(), port: 0 });
     let component = workspace().join("bench/packages/maps/maps.wasm");
     fs::copy(&component, folder.join("maps.wasm")).unwrap_or_else(|error| panic!("{}: {error}", component.display()));
     let name = u64::from_le_bytes(marks.name.as_bytes().try_into().expect("a name of 8 bytes"));
