@@ -72,6 +72,11 @@ impl Guest {
         }
     }
 
+    /// What the kernel was built with.
+    pub(crate) fn kernel_config(&self) -> PathBuf {
+        self.kernel.config()
+    }
+
     /// A module of the kernel, unless it is built in.
     pub(crate) fn put_module(&self, name: &str) {
         if let Some(file) = self.kernel.module(name) {
@@ -101,12 +106,13 @@ impl Guest {
         let mut command = Command::new("timeout");
         command.arg("300").args(qemu.split(' '));
         command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
-        command.arg(format!("console={console} panic=-1 loglevel=3")).arg("-kernel").arg(self.kernel.image());
+        command.arg(format!("console={console} panic=-1 loglevel=3 lsm=bpf")).arg("-kernel").arg(self.kernel.image());
         let console = output(command.arg("-initrd").arg(initramfs));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
         let console = console.replace('\r', "");
         // What a failed assertion was about.
-        fs::write(target().join(format!("guest-{}.console", self.init)), &console).expect("cargo's folder");
+        let name = format!("guest-{}-{}.console", self.init, self.kernel.line);
+        fs::write(target().join(name), &console).expect("cargo's folder");
         Console(console)
     }
 }

@@ -11,6 +11,7 @@ use ebhost_tests::{output, workspace};
 /// A kernel and what lies beside it.
 pub(crate) struct Kernel {
     root: PathBuf,
+    pub(crate) line: String,
 }
 
 impl Kernel {
@@ -26,11 +27,15 @@ impl Kernel {
         let mut locked = Command::new("flock");
         locked.arg(folder.with_extension("lock")).args(["bash", "-c", script]);
         output(locked.arg(workspace().join("tests/guest/fetch-kernel")).args([line, architecture]).arg(&folder));
-        Self { root }
+        Self { root, line: line.to_owned() }
     }
 
     pub(crate) fn image(&self) -> PathBuf {
         find(&self.root.join("boot"), |name| name.starts_with("vmlinuz-")).expect("a kernel image")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        find(&self.root.join("boot"), |name| name.starts_with("config-")).expect("a kernel's configuration")
     }
 
     /// What lies beside it.

@@ -7,3 +7,4 @@ mod counters;
 mod disk;
 mod guest;
 mod kernel;
+mod programs;

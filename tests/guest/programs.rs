@@ -1,0 +1,114 @@
+//! A program of every type on kernels that have what this machine's refuses: functions of the kernel (kprobe, fentry, LSM and
+//! the like). Each counts what a process does, or is left out because that kernel is too old for it, and for no other reason.
+
+use std::{path::Path, process::Command};
+
+use ebhost_tests::{
+    Folder,
+    everything::{HOPELESS, Marks, Slots, doer, expected_everywhere, left_out, write_package},
+    needs, output,
+};
+
+use crate::guest::{Console, Guest};
+
+/// How much of each the guest's doer does, as programs-init says.
+const COUNT: u64 = 20;
+
+/// Boots the newest kernel of a line. `absent`: programs that this kernel does not take, besides those that none takes.
+fn programs_count_on(line: &str, absent: &[&str]) {
+    let guest = Guest::x86(line, "programs-init");
+    guest.put_ebhost();
+    guest.put(&doer(), "bin/ebhostdo");
+    let listed = output(Command::new("ldd").arg(doer()));
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        guest.put(Path::new(library), &library[1..]);
+    }
+    let config = guest.kernel_config();
+    guest.put(&config, &format!("boot/{}", config.file_name().expect("a file").to_string_lossy()));
+    let folder = Folder::new();
+    let marks = Marks { name: "ebhostdo".to_owned(), port: 39_123 };
+    write_package(&folder.path().join("everything"), Path::new("/bin/ebhostdo"), &marks);
+    guest.put(folder.path(), "plugins/programs");
+    let console = guest.boot();
+    assert!(console.section("release").starts_with(line), "{}", console.section("release"));
+    counts(&console, absent);
+}
+
+fn counts(console: &Console, absent: &[&str]) {
+    let served = console.served("metrics");
+    let log = console.section("log programs");
+    let mut expected: Vec<_> = HOPELESS.iter().map(|(program, _)| *program).chain(absent.iter().copied()).collect();
+    expected.sort_unstable();
+    let out = left_out(&served);
+    assert_eq!(out.iter().map(|(program, _)| program.as_str()).collect::<Vec<_>>(), expected, "{log}");
+
+    let slots = Slots::of(&served);
+    let has = |program: &str| !absent.contains(&program);
+    let everywhere = expected_everywhere(COUNT).into_iter();
+    slots.assert(&everywhere.filter(|(slot, _)| has("on_usdt") || !slot.starts_with("USDT")).collect::<Vec<_>>());
+    let functions = [
+        ("on_kprobe", "KPROBE"),
+        ("on_kretprobe", "KRETPROBE"),
+        ("on_system_call", "KSYSCALL"),
+        ("on_kprobes", "KPROBES"),
+        ("on_kretprobes", "KRETPROBES"),
+        ("on_entry", "FENTRY"),
+        ("on_exit", "FEXIT"),
+        ("on_return", "FMOD_RET"),
+        ("on_lsm", "LSM"),
+        ("on_lsm_sleepable", "LSM_SLEEPABLE"),
+        ("on_ingress", "TC_INGRESS"),
+        ("on_egress", "TC_EGRESS"),
+        ("calls_the_kernel", "KERNEL_FUNCTION"),
+    ];
+    slots.assert(&functions.map(|(program, slot)| (slot, if has(program) { COUNT } else { 0 })));
+    assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, has("reads_a_typed_symbol"));
+    assert!(slots.get("SAMPLES") >= COUNT, "{}", slots.get("SAMPLES"));
+    assert_eq!(slots.get("ITERATOR"), 1, "one scrape, one process of that name");
+    assert_eq!(slots.get("SYMBOL"), slots.get("KADDR"));
+    assert_ne!(slots.get("SYMBOL"), 0);
+    assert_eq!(slots.get("TIMER_FREQUENCY"), 250);
+    let semaphore = format!("semaphore {}\n", u8::from(has("on_usdt")));
+    assert!(console.section("doer").starts_with(&semaphore), "{}", console.section("doer"));
+}
+
+#[test]
+fn programs_count_on_5_10() {
+    needs!(
+        Tool("qemu-system-x86_64"),
+        Tool("busybox"),
+        Tool("cpio"),
+        Tool("apt-get"),
+        Tool("dpkg-deb"),
+        Tool("clang-19")
+    );
+    let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes", "on_usdt"];
+    programs_count_on("5.10", &[&later[..], &["on_lsm_sleepable", "reads_a_typed_symbol"]].concat());
+}
+
+#[test]
+fn programs_count_on_6_1() {
+    needs!(
+        Tool("qemu-system-x86_64"),
+        Tool("busybox"),
+        Tool("cpio"),
+        Tool("apt-get"),
+        Tool("dpkg-deb"),
+        Tool("clang-19")
+    );
+    // The first two came with 6.6, the third with 6.2; Debian built the last two into later kernels only.
+    programs_count_on("6.1", &["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes"]);
+}
+
+#[test]
+fn programs_count_on_6_12() {
+    needs!(
+        Tool("qemu-system-x86_64"),
+        Tool("busybox"),
+        Tool("cpio"),
+        Tool("apt-get"),
+        Tool("dpkg-deb"),
+        Tool("clang-19")
+    );
+    programs_count_on("6.12", &[]);
+}
