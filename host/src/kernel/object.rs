@@ -350,8 +350,8 @@ mod tests {
     #[test]
     fn a_ring_buffer_hides_its_drops_unless_a_global_of_its_name_counts_them() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/packages/maps/maps.bpf.o");
-        let artefact = Artefact::new(PathBuf::from(path), std::fs::read(path).unwrap());
-        let mut object = ObjectFile::parse(&artefact).unwrap();
+        let artefact = package::Artefact::new(PathBuf::from(path), std::fs::read(path).unwrap());
+        let mut object = ObjectFile::parse(&package::Bpf::of(artefact)).unwrap();
         assert_eq!(object.drops("ring").map(|counter| counter.map.as_str()), Some(".bss"));
         assert!(!object.hides_drops("ring"));
         object.counters.clear();
