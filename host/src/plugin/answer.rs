@@ -28,6 +28,8 @@ pub struct Answers {
     most_bucket: u32,
     /// For each entry: 0, or 1 + the index of its refusal.
     refused: Vec<u32>,
+    /// Whether every number is in range, as is usual: then no row need be looked at for that.
+    is_sound: bool,
 }
 
 /// Why an answer as a whole is of no use.
@@ -77,12 +79,17 @@ impl Answers {
                 None => return wrong("refused", format!("entry {}", refusal.entry), format!("one below {count}")),
             }
         }
-        let has_buckets = view.has_buckets();
-        Ok(Self { rows, count, columns: view.columns, has_buckets, most_bucket: bounds as u32 + 1, refused })
+        let (has_buckets, most_bucket) = (view.has_buckets(), bounds as u32 + 1);
+        let is_sound = rows.labels.iter().all(|index| (*index as usize) < rows.dictionary.len())
+            && rows.buckets.iter().all(|bucket| *bucket <= most_bucket);
+        Ok(Self { rows, count, columns: view.columns, has_buckets, most_bucket, refused, is_sound })
     }
 
     /// Rows that are not sound.
     pub fn unsound(&self) -> usize {
+        if self.is_sound {
+            return 0;
+        }
         (0..self.count).filter(|entry| matches!(self.row(*entry), Row::Unsound { .. })).count()
     }
 
@@ -102,10 +109,13 @@ impl Answers {
             };
         }
         let columns = &self.rows.labels[entry * self.columns..(entry + 1) * self.columns];
+        let bucket = self.has_buckets.then(|| self.rows.buckets[entry]);
+        if self.is_sound {
+            return Row::Labels { columns, bucket };
+        }
         if columns.iter().any(|index| *index as usize >= self.rows.dictionary.len()) {
             return Row::Unsound { why: "a label index beyond the dictionary" };
         }
-        let bucket = self.has_buckets.then(|| self.rows.buckets[entry]);
         if bucket.is_some_and(|bucket| bucket > self.most_bucket) {
             return Row::Unsound { why: "a bucket number beyond the sum's" };
         }
