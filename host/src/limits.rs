@@ -1,5 +1,7 @@
 //! Every limit of the host in one place: its value, its reason, and the metric that shows it near.
 //!
+//! How near a plugin has come to each of its own is `ebhost_plugin_limit_used_ratio{limit}`, from 0 to 1.
+//!
 //! What an operator may change for a package is a default here and a key under `limits:` in `plugin.yaml`; the rest is
 //! fixed, because a host that can be talked out of its own bounds has none.
 
@@ -81,8 +83,13 @@ pub const ANSWER_BYTES: usize = 64 << 20;
 /// A label value is cut here, as the contract says.
 pub const LABEL_BYTES: usize = 1 << 10;
 
-/// Native stack of a guest: the engine's own default, said here so that a new engine cannot move it.
+/// Native stack of a guest: the engine's own default, said here so that a new engine cannot move it. Shown by
+/// `ebhost_plugin_limit_used_ratio`.
 pub const GUEST_STACK_BYTES: usize = 512 << 10;
+
+/// Calls and rounds of loops, at the beginning of an instance's first calls, at which its stack is measured one by one: a tenth of a
+/// millisecond of them. After that it is measured every 5 ms.
+pub const CLOSE_LOOKS: u32 = 4_096;
 
 /// Tables and core instances of one component: toolchains that embed an interpreter use a dozen.
 pub const GUEST_INSTANCES: usize = 64;
@@ -162,6 +169,10 @@ pub const HEADER_TIME: Duration = Duration::from_secs(30);
 
 /// A client that takes nothing of its answer for so long is cut off, for the answer lies in memory.
 pub const CLIENT_STALL: Duration = Duration::from_secs(30);
+
+/// For how long, and how much, is read of what a client goes on sending after its last answer, so that it can read that answer.
+pub const LINGER: Duration = Duration::from_secs(2);
+pub const LINGER_BYTES: usize = 4 << 20;
 
 /// Pause after a connection could not be accepted.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! Arbitrary and damaged input, a fixed number of cases of each: no panic, and an error where there is one says something.
 //!
-//! `host/fuzz` has the same four targets for libFuzzer, which runs them for as long as one likes.
+//! `host/fuzz` has the same four targets for libFuzzer, which finds its cases by coverage: `cargo xtask fuzz`.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -98,6 +98,13 @@ proptest! {
         let refused = refusal(bytes).expect("it exports nothing that the contract asks for");
         prop_assert!(refused.starts_with("x.wasm: "), "{refused}");
     }
+}
+
+/// What libFuzzer begins with.
+#[test]
+fn the_seed_is_the_small_component() {
+    let seed = include_bytes!("../fuzz/seeds/components/small.wasm");
+    assert_eq!(seed.as_slice(), wat::parse_str(SMALL).unwrap());
 }
 
 #[test]

@@ -1,10 +1,18 @@
 //! SIGTERM: what was asked is answered, and nothing of the host is left.
 
-use std::{collections::BTreeSet, fs, io, net::TcpStream, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use ebhost_tests::{Ebhost, Exposition, Folder, Format, Response, Start, committed, needs, program_exists, wait_until};
 
 /// The host's answers leave a second late (strace holds up the calls that send them), so one is in flight when the signal comes.
+/// It is sent whole; then nothing is left, and a second host starts at once where the first one was.
 #[test]
 fn sigterm_lets_a_scrape_in_flight_finish() {
     needs!(Root, Tool("strace"));
@@ -22,6 +30,8 @@ fn sigterm_lets_a_scrape_in_flight_finish() {
         late,
     ];
     let host = Start::by(&strace, &committed()).listening();
+    let programs = programs(host.pid());
+    assert!(programs.len() >= 3, "issue, completion and requeue: {programs:?}");
     let mut scrape = host.begin("/metrics");
     thread::sleep(Duration::from_millis(400));
     scrape.set_nonblocking(true).expect("a socket takes it");
@@ -38,6 +48,22 @@ fn sigterm_lets_a_scrape_in_flight_finish() {
     assert!(served.families.contains_key("ebhost_bio_latency_lost_total"), "{}", answer.text());
     let ended = host.wait();
     assert!(ended.status.success(), "{}; the log:\n{}", ended.status, ended.log.text());
+    starts_again(&committed(), address);
+    gone(&programs);
+}
+
+/// A second host finds the port free.
+fn starts_again(plugins: &Path, address: SocketAddr) {
+    let again = Start::with(plugins).args(&["--web.listen-address", &address.to_string()]).listening();
+    let ready = ebhost_tests::get(address, "/-/ready", &[]).expect("it listens there too");
+    assert_eq!(ready.status, 200);
+    again.stop();
+}
+
+/// The kernel frees programs a moment after they are closed.
+fn gone(programs: &BTreeSet<u32>) {
+    let gone = || (!programs.iter().any(|id| program_exists(*id))).then_some(());
+    wait_until("the programs to be gone", Duration::from_secs(5), gone);
 }
 
 /// A client that never ends its request does not keep the host from ending.
@@ -61,14 +87,8 @@ fn after_the_end_programs_are_gone_and_the_port_is_free() {
     assert!(programs.iter().all(|id| program_exists(*id)), "{programs:?}");
     let log = host.stop();
     assert!(log.lines().iter().all(|line| line.level == "INFO"), "{}", log.text());
-    // The kernel frees programs a moment after they are closed.
-    let gone = || (!programs.iter().any(|id| program_exists(*id))).then_some(());
-    wait_until("the programs to be gone", Duration::from_secs(5), gone);
-
-    let again = Start::with(folder.path()).args(&["--web.listen-address", &address.to_string()]).listening();
-    let ready = ebhost_tests::get(address, "/-/ready", &[]).expect("it listens there too");
-    assert_eq!(ready.status, 200);
-    again.stop();
+    gone(&programs);
+    starts_again(folder.path(), address);
 }
 
 /// Numbers of the BPF programs that a process holds, by itself or by links.

@@ -1,12 +1,11 @@
 //! Debian's Prometheus, as it is installed: it scrapes, stores, and answers the question that the histogram is there for.
 
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
-use ebhost_tests::{Disk, Ebhost, Fio, Prometheus, committed, needs, output, wait_until, workspace};
+use ebhost_tests::{
+    Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Start, committed, key, needs, output, promtool, wait_until,
+    workspace,
+};
 
 #[test]
 fn prometheus_scrapes_and_answers_with_a_quantile() {
@@ -43,23 +42,51 @@ fn prometheus_scrapes_and_answers_with_a_quantile() {
     host.stop();
 }
 
+/// Of everything: histograms, counters, gauges, perf events, events read and lost, a package that is left out, one that fails, and
+/// what the host says of itself.
 #[test]
 fn promtool_finds_nothing_to_say() {
     needs!(Root, Tool("fio"), Tool("promtool"));
-    let disk = Disk::in_memory();
-    let host = Ebhost::start(&committed());
+    let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
+    // Clashes with the first, and is left out.
+    folder.add("broken");
+    for package in ["plugins/llcstat", "bench/packages/maps"] {
+        copy(&workspace().join(package), &folder.path().join(Path::new(package).file_name().expect("a name")));
+    }
+    copy(&workspace().join("tests/sandbox/sinner"), &folder.path().join("sinner"));
+    fs::copy(committed().join("biolatency/biolatency.bpf.o"), folder.path().join("sinner/biolatency.bpf.o"))
+        .expect("our own folder");
+    let yaml = "name: sinner\nversion: \"1\"\ncomponent: sinner.wasm\nconfig: { sin: trap-one }\nbpf:\n  object: biolatency.bpf.o\n  \
+                programs: []\n  globals: { targ_banks: 128 }\n  max_entries: { banks: 128 per cpu }\n";
+    fs::write(folder.path().join("sinner/plugin.yaml"), yaml).expect("our own folder");
+    let host = Start::with(folder.path()).args(&["--exposition.created", "--bpf.stats"]).listening();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=100"]);
+    let map = KernelMap::of(host.pid(), "hash");
+    assert!(map.update(&key(1), &7u64.to_le_bytes()));
+    host.get("/metrics", &[]);
     let served = host.get("/metrics", &[]);
-    assert!(served.text().contains(&format!("device=\"{}\"", disk.name())), "{}", served.text());
+    for part in [
+        format!("device=\"{}\"", disk.name()).as_str(),
+        "\nebhost_hash_calls_total{",
+        "\nebhost_perf_event_state{",
+        "\nebhost_plugin_up{plugin=\"broken\"} 0\n",
+        "\nebhost_plugin_failures_total{plugin=\"sinner\",reason=\"trap\"} ",
+        "\nebhost_plugin_limit_used_ratio{plugin=\"sinner\",limit=\"stack\"} ",
+        "\nebhost_program_run_seconds_total{",
+    ] {
+        assert!(served.text().contains(part), "{part} in:\n{}\nthe log:\n{}", served.text(), host.log().text());
+    }
+    assert_eq!(promtool(served.text()), (Some(0), String::new()), "{}", served.text());
+    host.terminate();
+    assert!(host.wait().status.success());
+}
 
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut checking = promtool.spawn().expect("promtool starts");
-    checking.stdin.take().expect("stdin is a pipe").write_all(&served.body).expect("promtool reads");
-    let checked = checking.wait_with_output().expect("promtool ends");
-    let said = [checked.stdout, checked.stderr].concat();
-    assert_eq!((checked.status.code(), String::from_utf8_lossy(&said).as_ref()), (Some(0), ""), "{}", served.text());
-    host.stop();
+/// The files of a package, without what it was made from.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder in our own");
+    for entry in fs::read_dir(from).expect("a package").flatten().filter(|entry| entry.path().is_file()) {
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("our own folder");
+    }
 }
 
 #[test]

@@ -18,7 +18,8 @@ use crate::{
     process::{Running, wait_until},
 };
 
-const START: Duration = Duration::from_secs(30);
+/// Machines that do other work are slow, and some packages take the compiler all the time that it may have.
+const START: Duration = Duration::from_secs(120);
 /// Longer than the host lets scrapes in flight take.
 const STOP: Duration = Duration::from_secs(20);
 

@@ -36,6 +36,6 @@ pub use maps::{Counting, Entries, KernelMap, Memory, group, key};
 pub use needs::{Need, missing, skip};
 pub use objects::compile;
 pub use process::{Running, output, wait_until};
-pub use prometheus::Prometheus;
+pub use prometheus::{Prometheus, promtool};
 pub use sample::{Labels, Sample};
 pub use sys::program_exists;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Command, Stdio},
     time::Duration,
@@ -67,6 +68,17 @@ impl Prometheus {
         assert_eq!(json["status"], "success", "{path}: {json}");
         json["data"].take()
     }
+}
+
+/// How `promtool check metrics` ends, and all that it says; of text 0.0.4, for it reads no other.
+pub fn promtool(text: &str) -> (Option<i32>, String) {
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut checking = promtool.spawn().expect("promtool starts");
+    checking.stdin.take().expect("stdin is a pipe").write_all(text.as_bytes()).expect("promtool reads");
+    let checked = checking.wait_with_output().expect("promtool ends");
+    let said = [checked.stdout, checked.stderr].concat();
+    (checked.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
 /// Somebody else may take it before we do; then Prometheus ends, and the test with it.

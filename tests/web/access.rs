@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
-use ebhost_tests::{Folder, Start, committed, needs, output};
+use ebhost_tests::{Ebhost, Folder, Start, committed, needs, output, wait_until};
 
 use crate::{curl, status};
 
@@ -66,6 +66,79 @@ fn tls_with_client_certificates() {
     host.stop();
 }
 
+/// Of those that the CA has signed, who has one of the names; by each kind of name that a certificate can have.
+#[test]
+fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
+    needs!(Root, Tool("curl"), Tool("openssl"));
+    let folder = certificates();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let sans = "DNS:scraper.example,email:ops@example.org,IP:10.1.2.3,IP:fd00::7,URI:spiffe://example/scraper";
+    fs::write(folder.path().join("ext"), format!("basicConstraints=CA:FALSE\nsubjectAltName={sans}\n")).expect("ours");
+    let request = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(folder.path(), &format!("{request} -subj /CN=10.9.9.9 -keyout many.key -out many.csr"));
+    let sign = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext";
+    openssl(folder.path(), &format!("{sign} -in many.csr -out many.pem"));
+    fs::write(folder.path().join("ext"), "basicConstraints=CA:FALSE\n").expect("our own folder");
+    openssl(folder.path(), &format!("{sign} -in many.csr -out none.pem"));
+
+    let config = |names: &str, kind: &str| {
+        format!(
+            "tls_server_config: {{ cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem, \
+             client_auth_type: {kind}, client_allowed_sans: [{names}] }}\n"
+        )
+    };
+    let file = write(&folder, &config("scraper.example", "RequireAndVerifyClientCert"));
+    let host = Start::with(&committed()).args(&["--web.config.file", &file]).listening();
+    let url = format!("https://{}/-/healthy", host.address());
+    let by = |certificate: &str, key: &str| {
+        status(&["--cacert", &at("ca.pem"), "--cert", &at(certificate), "--key", &at(key), &url])
+    };
+    for (names, expected) in [
+        ("scraper.example", 200),
+        ("other.example", 0),
+        ("Scraper.example", 0),
+        ("'*.example'", 0),
+        ("ops@example.org", 200),
+        ("'other.example', 10.1.2.3", 200),
+        ("10.1.2.4", 0),
+        ("'fd00::7'", 200),
+        ("'spiffe://example/scraper'", 200),
+        // A subject is not an alternative name.
+        ("10.9.9.9", 0),
+    ] {
+        write(&folder, &config(names, "RequireAndVerifyClientCert"));
+        hang_up(&host);
+        assert_eq!(by("many.pem", "many.key"), expected, "{names}");
+    }
+    write(&folder, &config("scraper.example, 127.0.0.1", "RequireAndVerifyClientCert"));
+    hang_up(&host);
+    for version in ["1.2", "1.3"] {
+        let client = ["--cacert", &at("ca.pem"), "--cert", &at("many.pem"), "--key", &at("many.key"), &url];
+        assert_eq!(status(&[&["--tls-max", version][..], &client].concat()), 200, "TLS {version}");
+    }
+    assert_eq!(by("client.pem", "client.key"), 200, "the other name of the list");
+    assert_eq!(by("none.pem", "many.key"), 0, "no names");
+    assert_eq!(by("stranger.pem", "stranger.key"), 0, "not of the CA");
+    assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 0, "no certificate");
+    write(&folder, &config("scraper.example", "VerifyClientCertIfGiven"));
+    hang_up(&host);
+    assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 200, "none given, none asked for");
+    assert_eq!(by("client.pem", "client.key"), 0, "given, and of another name");
+    assert_eq!(by("many.pem", "many.key"), 200);
+    host.stop();
+}
+
+/// SIGHUP, and a moment for it to be taken.
+fn hang_up(host: &Ebhost) {
+    let read_again = |host: &Ebhost| {
+        host.log().lines().iter().filter(|line| line.text.contains("web configuration read again")).count()
+    };
+    let before = read_again(host);
+    let pid = rustix::process::Pid::from_raw(host.pid() as i32).expect("a process has an id");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our own child takes signals");
+    wait_until("the file to be read again", Duration::from_secs(10), || (read_again(host) > before).then_some(()));
+}
+
 #[test]
 fn users_have_passwords_and_every_answer_has_the_headers() {
     needs!(Root, Tool("curl"));
@@ -104,11 +177,16 @@ fn users_have_passwords_and_every_answer_has_the_headers() {
 
 #[test]
 fn a_bad_file_ends_the_start() {
-    let folder = Folder::new();
+    needs!(Root, Tool("openssl"));
+    let folder = certificates();
     let missing = folder.path().join("none.yml").display().to_string();
     for (text, expected) in [
         (None, "cannot be read: No such file"),
         (Some("tls_server_config: { cert_file: none.pem, key_file: none.key }"), "none.pem: cannot be read"),
+        (
+            Some("tls_server_config: { cert_file: ca.pem, key_file: ca.key, client_allowed_sans: [a.example] }"),
+            "found `client_allowed_sans` without a client CA",
+        ),
         (Some("basic_auth_users: { ada: secret }"), "basic_auth_users.ada: found no bcrypt hash"),
         (Some("basic_auth: {}"), "unknown field `basic_auth`"),
     ] {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ebhost_tests::{Disk, Ebhost, Fio, Folder, Prometheus, get, needs, wait_until};
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, get, needs, promtool, wait_until};
 use serde_json::Value;
 
 const FAMILY: &str = "ebhost_bio_latency_seconds";
@@ -74,6 +74,57 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
     let median = prometheus.query(&quantile).expect("a quantile");
     let (lower, upper) = ((-67f64 / 8.0).exp2(), (-65f64 / 8.0).exp2());
     assert!(median > lower && median <= upper, "half of reads that take 3.05 ms within {median} s; {buckets:?}");
+    host.stop();
+}
+
+/// What took more than 1 024 s is in the bucket that ends at +Inf, in Prometheus as it was counted. Nothing here takes as long, so the
+/// counts are put into the bank of a device that is nobody's, as the programs would.
+#[test]
+fn what_is_beyond_the_last_bound_is_in_the_bucket_without_end() {
+    needs!(Root, Tool("fio"), Tool("prometheus"), Tool("promtool"));
+    const SLOTS: usize = 242;
+    let disk = Disk::in_memory();
+    let folder = native();
+    let host = Ebhost::start(folder.path());
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=20"]);
+    let map = KernelMap::of(host.pid(), "native_banks");
+    let mut bank = vec![0; 8 + 8 + SLOTS * 8 + 8];
+    let identity = |bank: &[u8]| u64::from_le_bytes(bank[..8].try_into().expect("8 bytes"));
+    let numbers: Vec<u32> = disk.number().split(':').map(|number| number.parse().expect("a number")).collect();
+    let device = u64::from(numbers[0] << 20 | numbers[1]);
+    let index = (0..map.max_entries()).find(|index| {
+        assert!(map.lookup(&index.to_le_bytes(), &mut bank), "an array has all its entries");
+        identity(&bank) & 0xffff_ffff == device
+    });
+    let index = index.expect("the reads are in a bank");
+    let read = |bank: &[u8], at: usize| u64::from_le_bytes(bank[at..at + 8].try_into().expect("8 bytes"));
+    let before: u64 = (0..SLOTS).map(|slot| read(&bank, 16 + slot * 8)).sum();
+    // 5 of 2 000 s, 3 of 1 024 s and a little less, which is the last bucket with an end.
+    for (slot, count, ns) in [(SLOTS - 1, 5u64, 2_000_000_000_000u64), (SLOTS - 2, 3, 1_023_000_000_000)] {
+        let at = 16 + slot * 8;
+        let (counted, sum) = (read(&bank, at) + count, read(&bank, 8) + count * ns);
+        bank[at..at + 8].copy_from_slice(&counted.to_le_bytes());
+        bank[8..16].copy_from_slice(&sum.to_le_bytes());
+    }
+    assert!(map.update(&index.to_le_bytes(), &bank));
+    let prometheus = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);
+    let (count, sum, buckets) = wait_until("the counts in Prometheus", Duration::from_secs(30), || {
+        stored(&prometheus, &disk).filter(|(count, ..)| *count >= (before + 8) as f64)
+    });
+    assert!(sum > 13_000.0, "{sum}");
+    let last = buckets.last().expect("buckets");
+    assert_eq!((last.1, last.2), (f64::INFINITY, 5.0), "{buckets:?}");
+    let last_with_end = buckets[buckets.len() - 2];
+    assert!(last_with_end.2 == 3.0 && (last_with_end.1 / 1024.0 - 1.0).abs() < 1e-14, "{buckets:?}");
+    assert_eq!(buckets.iter().map(|(.., count)| count).sum::<f64>(), count, "{buckets:?}");
+    // As text the same lie between the last bound and +Inf.
+    let (served, _) = disk.at_rest(|| host.scrape());
+    let classic = served.histogram(FAMILY, &labels(&disk)).expect("a histogram");
+    let finite: Vec<_> = classic.buckets.iter().filter(|(bound, _)| bound.is_finite()).collect();
+    assert_eq!(finite.last().map(|(bound, _)| *bound), Some(128.0));
+    assert_eq!(classic.count - finite.last().expect("bounds").1, 8, "{classic:?}");
+    let text = host.get("/metrics", &[]);
+    assert_eq!(promtool(text.text()), (Some(0), String::new()), "in native mode: {}", text.text());
     host.stop();
 }
 

@@ -26,6 +26,8 @@ pub(crate) enum Error {
     Import { component: PathBuf, found: String },
     /// Artefacts are older than their sources.
     Stale { count: usize },
+    /// No target of that name.
+    FuzzTarget { found: String, expected: String },
 }
 
 impl Error {
@@ -52,6 +54,7 @@ impl fmt::Display for Error {
                 component.display(),
                 crate::component::LOG
             ),
+            Self::FuzzTarget { found, expected } => write!(f, "found the target `{found}`, expected one of {expected}"),
             Self::Stale { count } => write!(f, "{count} of the committed artefacts are stale: try `cargo xtask build`"),
         }
     }

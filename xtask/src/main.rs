@@ -13,6 +13,7 @@ mod component;
 mod debian;
 mod digest;
 mod error;
+mod fuzz;
 mod package;
 mod process;
 mod run;
@@ -30,10 +31,14 @@ cargo xtask build            rebuild the components and BPF objects in plugins/
 cargo xtask build --check    say which of them are older than their sources; needs no toolchain
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
 cargo xtask test [FILTER]    all tests, or those whose name contains FILTER
+cargo xtask fuzz [TARGET]    every target of host/fuzz for a fixed number of cases, or one until it is stopped
 cargo xtask bench [ROW …]    what a scrape costs, beside the kernel's own read; as root, on a quiet machine
 cargo xtask arm64            ebhost for arm64 on a PMU, in a guest: builds all of it, which takes ten minutes";
 
 fn main() -> ExitCode {
+    if fuzz::wrap() {
+        return ExitCode::FAILURE;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match command(&root(), &args) {
@@ -54,6 +59,8 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
         ["arm64"] => arm64::arm64(root),
+        ["fuzz"] => fuzz::fuzz(root, None),
+        ["fuzz", target] => fuzz::fuzz(root, Some(target)),
         ["bench", rows @ ..] => bench::bench(root, rows),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -2,7 +2,8 @@
 //! within it), and from which files.
 //!
 //! By convention alone: the crate `plugins/NAME` gives `NAME.wasm`, `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack either.
-//! What only the benchmark and tests load lies in `bench/packages/`, by the same rules.
+//! What only the benchmark and tests load lies in `bench/packages/`, by the same rules; components that tests put into packages of
+//! their own lie beside those tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,9 @@ pub(crate) struct Artefact {
 /// Folders of packages.
 const FOLDERS: [&str; 2] = ["plugins", "bench/packages"];
 
+/// Crates of components without a package.
+const COMPONENTS: [&str; 2] = ["tests/fixtures/mistaken", "tests/sandbox/sinner"];
+
 /// All packages, by folder and name.
 pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
@@ -43,6 +47,10 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
             packages.push(package(root, Path::new(folder), &name)?);
         }
     }
+    for folder in COMPONENTS.map(Path::new) {
+        let name = folder.file_name().expect("a folder has a name").to_string_lossy();
+        packages.push(Package { component: Some(component(root, folder, &name)?), object: None });
+    }
     Ok(packages)
 }
 
@@ -54,22 +62,33 @@ fn is_component(folder: &Path) -> bool {
 fn package(root: &Path, folder: &Path, name: &str) -> Result<Package> {
     let folder = folder.join(name);
     let program = PathBuf::from(format!("bpf/{name}.bpf.c"));
-    let artefact = |file: String, sources| Artefact { name: name.into(), path: folder.join(file), sources };
     let component = match root.join(&folder).join("Cargo.toml").is_file() {
-        true => Some(artefact(format!("{name}.wasm"), component_sources(root, &folder)?)),
+        true => Some(component(root, &folder, name)?),
         false => None,
     };
     let object = match root.join(&program).is_file() {
-        true => Some(artefact(format!("{name}.bpf.o"), object_sources(root, program)?)),
+        true => Some(Artefact {
+            name: name.into(),
+            path: folder.join(format!("{name}.bpf.o")),
+            sources: object_sources(root, program)?,
+        }),
         false => None,
     };
     Ok(Package { component, object })
 }
 
-/// The crate, the SDK and the contract.
+fn component(root: &Path, folder: &Path, name: &str) -> Result<Artefact> {
+    let sources = component_sources(root, folder)?;
+    Ok(Artefact { name: name.into(), path: folder.join(format!("{name}.wasm")), sources })
+}
+
+/// The crate, the contract, and the SDK if the crate is built on it.
 fn component_sources(root: &Path, folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let crate_file = root.join(folder).join("Cargo.toml");
+    let crate_text = fs::read_to_string(&crate_file).map_err(Error::file(&crate_file))?;
+    let sdk = crate_text.contains("ebhost-plugin").then_some(Path::new("plugins/sdk"));
     let mut sources = BTreeSet::new();
-    for source in [folder, Path::new("plugins/sdk")] {
+    for source in [folder].into_iter().chain(sdk) {
         sources.insert(source.join("Cargo.toml"));
         walk(root, &source.join("src"), &mut sources)?;
     }

@@ -7,5 +7,7 @@ use ebhost::{package::Artefact, plugin::Engine};
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(None, None).expect("this machine has an engine"));
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = ENGINE.compile(&Artefact::new("x.wasm".into(), bytes.to_vec()));
+    if let Err(error) = ENGINE.compile(&Artefact::new("x.wasm".into(), bytes.to_vec())) {
+        assert!(error.to_string().starts_with("x.wasm: "), "{error}");
+    }
 });

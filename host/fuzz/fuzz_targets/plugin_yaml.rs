@@ -1,5 +1,9 @@
 #![no_main]
 
+use std::path::Path;
+
 libfuzzer_sys::fuzz_target!(|text: &str| {
-    let _ = ebhost::package::check_text(std::path::Path::new("plugin.yaml"), text);
+    if let Err(error) = ebhost::package::check_text(Path::new("p/plugin.yaml"), text) {
+        assert!(error.to_string().starts_with("p/plugin.yaml"), "{error}");
+    }
 });

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -117,17 +117,22 @@ impl Body for Answer {
 }
 
 /// A stream that gives up when its peer takes nothing for a while: a reader that has stopped holds an answer in memory.
+///
+/// When it is closed, what the peer is still sending is read for a moment and thrown away. Otherwise the kernel would end the connection
+/// by a reset, and take the answer from a peer that has not read it yet: the one that says why no more is wanted.
 pub(super) struct Patient<S> {
     stream: S,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
     is_waiting: bool,
+    /// Bytes that may still be thrown away; none: it is not closed yet.
+    lingers: Option<usize>,
 }
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S) -> Self {
         let patience = limits::CLIENT_STALL;
-        Self { stream, patience, deadline: Box::pin(sleep(patience)), is_waiting: false }
+        Self { stream, patience, deadline: Box::pin(sleep(patience)), is_waiting: false, lingers: None }
     }
 
     /// Passes a write's outcome on, or the end of the patience.
@@ -147,6 +152,24 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Reads until the peer has closed its side too, or has sent too much or for too long.
+    fn linger(&mut self, mut room: usize, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 8 << 10];
+        while room > 0 && self.deadline.as_mut().poll(context).is_pending() {
+            let mut read = ReadBuf::new(&mut bytes);
+            let outcome = Pin::new(&mut self.stream).poll_read(context, &mut read);
+            self.lingers = Some(room);
+            match outcome {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => room = room.saturating_sub(read.filled().len()),
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -157,7 +180,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(outcome, context)
@@ -182,7 +205,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(outcome, context)
+        let room = match self.lingers {
+            Some(room) => room,
+            None => {
+                let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+                ready!(self.watch(outcome, context))?;
+                self.deadline.as_mut().reset(Instant::now() + limits::LINGER);
+                limits::LINGER_BYTES
+            }
+        };
+        self.linger(room, context)
     }
 }

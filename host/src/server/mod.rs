@@ -6,6 +6,7 @@
 
 mod address;
 mod body;
+mod client_names;
 mod connections;
 mod page;
 mod password;

@@ -159,3 +159,37 @@ async fn report(context: &Context) -> Option<Report> {
 fn unavailable() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or stopping; try again\n").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, http::Request};
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::server::WebConfigFile;
+
+    async fn status(router: &TowerToHyperService<Router>, path: &str) -> StatusCode {
+        router.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    /// As when its thread has ended by a panic.
+    #[tokio::test]
+    async fn without_an_agent_it_is_not_healthy() {
+        let (asks, agent) = mpsc::channel(1);
+        let (is_ready, ready) = watch::channel(false);
+        let web_config = Arc::new(WebConfigFile::open(None).unwrap());
+        let options = Options { telemetry_path: "/metrics".into(), version: "0".into(), web_config, ready };
+        let router = TowerToHyperService::new(router(asks, options));
+        assert_eq!(status(&router, "/-/healthy").await, StatusCode::OK);
+        assert_eq!(status(&router, "/-/ready").await, StatusCode::SERVICE_UNAVAILABLE);
+        is_ready.send(true).unwrap();
+        assert_eq!(status(&router, "/-/ready").await, StatusCode::OK);
+        drop(agent);
+        for path in ["/-/healthy", "/metrics", "/status", "/status.json"] {
+            assert_eq!(status(&router, path).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        }
+        assert_eq!(status(&router, "/").await, StatusCode::OK);
+    }
+}

@@ -21,6 +21,8 @@ use rustls::{
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
+use super::client_names::Named;
+
 /// `tls_server_config` as it stands in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -196,10 +198,6 @@ fn provider(raw: &Raw) -> Taken<CryptoProvider> {
 
 /// What is asked of clients' certificates.
 fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Taken<Option<Arc<dyn ClientCertVerifier>>> {
-    if !raw.client_allowed_sans.is_empty() {
-        let found = "`client_allowed_sans`, which ebhost does not have".to_owned();
-        return Err(TlsError::Value { found, expected: "a `client_ca` that signs only who may come in".to_owned() });
-    }
     let ca = source("client_ca", raw.client_ca_file.as_deref(), raw.client_ca.as_deref());
     let kind = raw.client_auth_type.as_deref().unwrap_or("NoClientCert");
     if ca.is_some() && !matches!(kind, "VerifyClientCertIfGiven" | "RequireAndVerifyClientCert") {
@@ -209,6 +207,11 @@ fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Taken<Op
             expected: "RequireAndVerifyClientCert or VerifyClientCertIfGiven".to_owned(),
         });
     }
+    if ca.is_none() && !raw.client_allowed_sans.is_empty() {
+        let found =
+            "`client_allowed_sans` without a client CA, so that anybody could have written the names".to_owned();
+        return Err(TlsError::Value { found, expected: "a `client_ca_file` with it".to_owned() });
+    }
     let unverified = |is_mandatory| -> Arc<dyn ClientCertVerifier> {
         Arc::new(Unverified { provider: provider.clone(), is_mandatory })
     };
@@ -216,14 +219,22 @@ fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Taken<Op
         "" | "NoClientCert" => Ok(None),
         "RequestClientCert" => Ok(Some(unverified(false))),
         "RequireAnyClientCert" => Ok(Some(unverified(true))),
-        "VerifyClientCertIfGiven" => verified(ca, folder, provider, true).map(Some),
-        "RequireAndVerifyClientCert" => verified(ca, folder, provider, false).map(Some),
+        "VerifyClientCertIfGiven" => verified(ca, folder, provider, true).map(|all| Some(named(raw, all))),
+        "RequireAndVerifyClientCert" => verified(ca, folder, provider, false).map(|all| Some(named(raw, all))),
         other => Err(TlsError::Value {
             found: format!("`client_auth_type: {other}`"),
             expected: "NoClientCert, RequestClientCert, RequireAnyClientCert, VerifyClientCertIfGiven or \
                        RequireAndVerifyClientCert"
                 .to_owned(),
         }),
+    }
+}
+
+/// Those of them that have one of the names, where the file has a list of names.
+fn named(raw: &Raw, verifier: Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier> {
+    match raw.client_allowed_sans.clone() {
+        empty if empty.is_empty() => verifier,
+        allowed => Arc::new(Named { verifier, allowed }),
     }
 }
 

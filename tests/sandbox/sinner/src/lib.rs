@@ -3,7 +3,7 @@
 //! It reads `banks` of biolatency's object, an array, with the key as the identity: as many identities as the map has
 //! entries. Without a sin it is a plugin in order, with the label `bank` of the index.
 
-#![allow(clippy::all, reason = "what it does is wrong on purpose")]
+#![allow(clippy::all, unconditional_recursion, reason = "what it does is wrong on purpose")]
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
@@ -11,8 +11,8 @@ use std::cell::{Cell, RefCell};
 
 use ebhost::plugin::log::{Level, write};
 use exports::ebhost::plugin::decoder::{
-    Batch, Family, Field, Fold, Guest, Kind, Label, Lookup, Manifest, Number, Part, Reason, Refusal, Rows, Series, Value,
-    View,
+    Batch, Family, Field, Fold, Guest, Kind, Label, Lookup, Manifest, Number, Part, Reason, Refusal, Rows, Series,
+    Value, View,
 };
 
 thread_local! {
@@ -113,6 +113,8 @@ fn answer(sin: &str, batch: &Batch, calls: u32) -> Rows {
         "spin" => spin(),
         "spin-one" if one.is_some() => spin(),
         "recursion" => drop(recurse(1)),
+        "deep" => drop(sink(u32::MAX)),
+        "half-deep" => drop(sink(2_000)),
         "grow" => grow(),
         "grow-one" if one.is_some() => grow(),
         "oob" => read_beyond(),
@@ -171,10 +173,16 @@ fn recurse(n: u64) -> u64 {
     recurse(core::hint::black_box(n + 1)) + frame[(n % 64) as usize]
 }
 
+/// Uses the engine's stack and hardly any of its own, which lies in linear memory.
+#[inline(never)]
+fn sink(depth: u32) -> u32 {
+    if core::hint::black_box(depth) == 0 { 0 } else { sink(depth - 1).wrapping_mul(3) ^ depth }
+}
+
 fn read_beyond() {
     let beyond = core::hint::black_box(usize::MAX - 64) as *const u8;
     // SAFETY: there is none, which is the sin.
-    drop(core::hint::black_box(unsafe { beyond.read_volatile() }));
+    let _ = core::hint::black_box(unsafe { beyond.read_volatile() });
 }
 
 fn family(name: &str) -> Family {

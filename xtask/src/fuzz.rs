@@ -1,0 +1,137 @@
+//! Fuzzing by libFuzzer: the targets of `host/fuzz`, built in the workspace's own profile.
+//!
+//! cargo-fuzz would compile everything anew with coverage, wasmtime above all: a quarter of an hour. What is under test is ours, so
+//! only our crate is compiled so: cargo starts the compiler for crates of the workspace through a wrapper, which is this program, and
+//! whatever else was built for the tests is used as it is.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::process::{cargo, run};
+
+/// Says that this program was started as the compiler's wrapper.
+const WRAPPER: &str = "EBHOST_XTASK_IS_WRAPPER";
+
+/// What is compiled with coverage, and with the checks that releases leave out.
+const COVERED: [&str; 2] = ["ebhost", "ebhost_fuzz"];
+const FLAGS: [&str; 7] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cdebug-assertions=on",
+    "-Coverflow-checks=on",
+];
+
+/// A target, how many cases of it CI runs, and how long a case may be.
+struct Target {
+    name: &'static str,
+    cases: u32,
+    most_bytes: u32,
+}
+
+const TARGETS: [Target; 4] = [
+    Target { name: "plugin_yaml", cases: 200_000, most_bytes: 2_048 },
+    Target { name: "answers", cases: 2_000_000, most_bytes: 512 },
+    Target { name: "accept_header", cases: 2_000_000, most_bytes: 512 },
+    // Each is compiled as far as it is one.
+    Target { name: "components", cases: 30_000, most_bytes: 512 },
+];
+
+/// All targets for their number of cases; or one, until it is stopped.
+pub(crate) fn fuzz(root: &Path, name: Option<&str>) -> Result<()> {
+    let chosen = |target: &&Target| name.is_none_or(|name| name == target.name);
+    let targets: Vec<_> = TARGETS.iter().filter(chosen).collect();
+    if targets.is_empty() {
+        let names = TARGETS.map(|target| target.name).join(", ");
+        return Err(Error::FuzzTarget { found: name.unwrap_or_default().into(), expected: names });
+    }
+    build(root)?;
+    for target in targets {
+        run_target(root, target, name.is_none())?;
+    }
+    Ok(())
+}
+
+fn build(root: &Path) -> Result<()> {
+    let wrapper = std::env::current_exe().map_err(Error::file(root))?;
+    let mut build = cargo();
+    // The whole workspace decides the features, so that they are those of the tests.
+    build.current_dir(root).args([
+        "build",
+        "--locked",
+        "--release",
+        "--workspace",
+        "--features",
+        "ebhost-fuzz/libfuzzer",
+    ]);
+    build.args(TARGETS.iter().flat_map(|target| ["--bin", target.name]));
+    run(build.env("RUSTC_WORKSPACE_WRAPPER", wrapper).env(WRAPPER, "1"))
+}
+
+fn run_target(root: &Path, target: &Target, is_bounded: bool) -> Result<()> {
+    let fuzz = root.join("target/fuzz");
+    let (corpus, seeds) = (fuzz.join(target.name), root.join("host/fuzz/seeds").join(target.name));
+    fs::create_dir_all(&corpus).map_err(Error::file(&corpus))?;
+    let mut command = Command::new(root.join("target/release").join(target.name));
+    command.current_dir(&fuzz).arg(&corpus).args(seeds.is_dir().then_some(&seeds));
+    command.arg(format!("-max_len={}", target.most_bytes)).args(["-timeout=20", "-rss_limit_mb=2048"]);
+    if is_bounded {
+        command.args([format!("-runs={}", target.cases), "-verbosity=0".into(), "-print_final_stats=1".into()]);
+    }
+    println!("fuzzing {}", target.name);
+    run(&mut command)
+}
+
+/// Whether this program was started as the wrapper; then it becomes the compiler, and does not come back.
+pub(crate) fn wrap() -> bool {
+    if std::env::var_os(WRAPPER).is_none() {
+        return false;
+    }
+    let mut args = std::env::args_os().skip(1);
+    let compiler = args.next().unwrap_or_else(|| "rustc".into());
+    let args: Vec<OsString> = args.collect();
+    let mut compile = Command::new(compiler);
+    if is_covered(&args) {
+        compile.args(FLAGS);
+    }
+    eprintln!("xtask: the compiler cannot be started: {}", compile.args(args).env_remove(WRAPPER).exec());
+    true
+}
+
+fn is_covered(args: &[OsString]) -> bool {
+    let name = args.windows(2).find(|pair| pair[0] == "--crate-name").map(|pair| &pair[1]);
+    let is_build_script = args.iter().any(|arg| arg == "build.rs" || arg.to_string_lossy().ends_with("/build.rs"));
+    let names = COVERED.into_iter().chain(TARGETS.iter().map(|target| target.name));
+    !is_build_script && name.is_some_and(|name| names.into_iter().any(|covered| name == covered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_crate_and_the_targets_are_covered() {
+        let args = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(is_covered(&args("--crate-name ebhost --edition=2024 host/src/lib.rs")));
+        assert!(is_covered(&args("--crate-name plugin_yaml fuzz_targets/plugin_yaml.rs")));
+        assert!(!is_covered(&args("--crate-name ebhost_plugin plugins/sdk/src/lib.rs")));
+        assert!(!is_covered(&args("--crate-name build_script_build host/build.rs")));
+        assert!(!is_covered(&args("-vV")));
+    }
+
+    #[test]
+    fn each_target_is_one() {
+        let folder = crate::root().join("host/fuzz/fuzz_targets");
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        let mut names = TARGETS.map(|target| OsString::from(format!("{}.rs", target.name)));
+        names.sort();
+        assert_eq!(files, names);
+    }
+}
