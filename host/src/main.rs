@@ -35,14 +35,14 @@ fn main() -> ExitCode {
         Ok(true) => return ExitCode::SUCCESS,
         Err(_) => return ExitCode::FAILURE, // the reader went away
     }
+    // In this order: the compiler forks, so there may be no thread yet; and threads inherit how they are confined.
+    let compiler = Compiler::start();
     if let Some(command) = &cli.command {
         start_log(&cli);
-        let ended = author::run(command, cli.cache_folder().as_deref());
+        let ended = author::run(command, cli.cache_folder().as_deref(), compiler);
         flush_log();
         return ended;
     }
-    // In this order: the compiler forks, so there may be no thread yet; and threads inherit how they are confined.
-    let compiler = Compiler::start();
     let web_config = WebConfigFile::open(cli.web_config.clone());
     let files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
     let confined = (cli.landlock == Landlock::Auto).then(|| confine(&cli, &files));

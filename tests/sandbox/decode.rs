@@ -1,10 +1,8 @@
 //! Sins of `decode`: while the plugin is asked.
 
-use std::path::Path;
+use ebhost_tests::{Disk, Ebhost, Exposition, Folder, needs};
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, needs};
-
-use crate::rig::{Sinner, alone, by, counted, of, resident, scrape, start, state, until};
+use crate::rig::{Sinner, Witness, alone, by, counted, of, resident, scrape, start, state, until};
 
 /// What comes of a sin.
 enum Comes {
@@ -16,8 +14,10 @@ enum Comes {
     Dropped(&'static str, f64),
     /// Nothing: it is within its bounds. So many series.
     Runs(f64),
+    /// All label sets beyond so many series are counted as one.
+    Folded(f64),
 }
-use Comes::{Down, Dropped, Runs, SetAside};
+use Comes::{Down, Dropped, Folded, Runs, SetAside};
 
 /// Banks of this machine's map, which are the sinner's entries.
 fn entries() -> f64 {
@@ -35,6 +35,8 @@ fn sins() -> Vec<(&'static str, &'static str, Comes)> {
         ("spin", "", Down("deadline")),
         ("spin-one", "", SetAside("deadline")),
         ("recursion", "", Down("trap")),
+        ("deep", "", Down("stack")),
+        ("half-deep", "", Runs(all)),
         ("grow", "", Down("memory")),
         ("grow-one", "", SetAside("memory")),
         ("oob", "", Down("trap")),
@@ -57,6 +59,7 @@ fn sins() -> Vec<(&'static str, &'static str, Comes)> {
         ("label-long", "", Runs(all)),
         ("label-quotes", "", Runs(all)),
         ("label-same", "", Runs(1.0)),
+        ("none", "series: 10", Folded(10.0)),
         ("log-flood", "decode: 500ms", Runs(all)),
         ("log-long", "memory: 64MiB", Runs(all)),
         ("log-lines", "", Runs(all)),
@@ -76,51 +79,73 @@ fn each_sin_alone() {
     host.stop();
 }
 
-/// Under load, with biolatency's counts held against the kernel's over all of it.
+/// Under load, with biolatency's counts held against the kernel's during each.
 #[test]
 fn each_sin_beside_biolatency() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
     let sinner = Sinner::beside_biolatency("sin: none");
-    // In memory: this machine's kernel hides completions that interrupt its process 1, and a disk of interrupts has some.
     let disk = Disk::in_memory();
     let host = start(&sinner.folder, &[]);
-    let (first, kernel_first) = disk.at_rest(|| scrape(&host));
+    let witness = Witness { host: &host, disk: &disk };
     for (sin, limits, comes) in sins() {
-        std::thread::scope(|scope| {
-            let device = disk.device();
-            let load = scope.spawn(move || run_load(&device));
+        witness.beside(sin, || {
             commit(&sinner, &host, sin, limits, &comes);
-            load.join().expect("fio ends well");
+            mend(&sinner, &host, sin);
         });
-        mend(&sinner, &host, sin);
-        assert_eq!(scrape(&host).value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0), "{sin}");
     }
-    let (last, kernel_last) = disk.at_rest(|| scrape(&host));
-    let kernel = kernel_last - kernel_first;
-    let (counted, completed) = (reads(&last, &disk) - reads(&first, &disk), kernel.reads as f64);
-    assert!(
-        (completed * 0.999..=completed).contains(&counted),
-        "biolatency counted {counted}, the kernel {completed}: none too many, and at most those that it hides missing"
-    );
-    assert!(kernel.reads >= 30 * 300, "there was load: {kernel:?}");
-    let failures = |served: &Exposition| {
-        let of_it = |sample: &&ebhost_tests::Sample| {
-            sample.name == "ebhost_plugin_failures_total" && sample.labels["plugin"] == "biolatency"
-        };
-        served.samples().filter(of_it).map(|sample| sample.value).sum::<f64>()
-    };
-    assert_eq!(failures(&last), 0.0, "of biolatency");
     host.stop();
 }
 
-fn run_load(device: &Path) {
-    Fio::run(device, &["--rw=randread", "--bs=4k", "--number_ios=300"]);
-}
+/// `ebhost_plugin_limit_used_ratio` of each limit that is the guest's own to use.
+#[test]
+fn how_near_each_limit_is_shows() {
+    needs!(Root);
+    let _alone = alone();
+    let (sinner, cache) = (Sinner::alone("sin: none"), Folder::new());
+    // A cache of its own: what is found in one is not compiled.
+    let host = start(&sinner.folder, &["--cache.dir", &cache.path().join("cache").display().to_string()]);
+    let whole = until(&host, "labels", |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
+    let used = |served: &Exposition, limit: &str| by(served, "ebhost_plugin_limit_used_ratio", "limit", limit);
+    let component = std::fs::metadata(sinner.package().join("sinner.wasm")).expect("our own file").len();
+    for (limit, expected) in [
+        ("component", component as f64 / f64::from(64 << 20)),
+        ("entries", entries().min(4_096.0) / 4_096.0),
+        ("series", entries() / 10_000.0),
+        ("label", 3.0 / 1_024.0),
+        ("log", 0.0),
+    ] {
+        assert_eq!(used(&whole, limit), expected, "{limit}");
+    }
+    for limit in ["describe", "memory", "stack", "decode", "answer", "compile_time", "compile_memory"] {
+        let used = used(&whole, limit);
+        assert!(used > 0.0 && used < 1.0, "{limit}: {used}");
+    }
+    let memory = of(&whole, "ebhost_plugin_memory_bytes").zip(of(&whole, "ebhost_plugin_memory_limit_bytes"));
+    assert_eq!(Some(used(&whole, "memory")), memory.map(|(used, limit)| used / limit));
 
-fn reads(served: &Exposition, disk: &Disk) -> f64 {
-    let labels = [("device", disk.name()), ("operation", "read")];
-    served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or(0.0)
+    // Each at its limit, or near it; and all others far from theirs.
+    for (sin, limits, limit, least, most) in [
+        ("half-deep", "", "stack", 0.1, 0.9),
+        ("deep", "", "stack", 1.0, 1.0),
+        ("many-strings", "memory: 64MiB, decode: 500ms", "answer", 0.2, 0.9),
+        ("label-long", "", "label", 1.0, 1.0),
+        ("log-flood", "decode: 500ms", "log", 1.0, 1.0),
+        ("log-lines", "", "log", 0.1, 0.1),
+        ("spin", "", "decode", 1.0, 1.0),
+        ("none", "memory: 2MiB", "memory", 0.5, 1.0),
+    ] {
+        let asked = |served: &Exposition| of(served, "ebhost_plugin_decode_duration_seconds_count");
+        let before = scrape(&host);
+        sinner.sin(&host, &format!("sin: {sin}"), limits);
+        let served = until(&host, sin, |served| asked(served) > asked(&before) && used(served, limit) >= least);
+        assert!(used(&served, limit) <= most, "{sin}: {limit}: {}", used(&served, limit));
+        let others = ["stack", "answer", "label", "log"].into_iter().filter(|other| *other != limit);
+        for other in others {
+            assert!(used(&served, other) <= used(&whole, other).max(0.1), "{sin}: {other}: {}", used(&served, other));
+        }
+    }
+    host.stop();
 }
 
 /// Has the sin committed, and sees that what comes of it is what should.
@@ -161,6 +186,19 @@ fn commit(sinner: &Sinner, host: &Ebhost, sin: &str, limits: &str, comes: &Comes
             let served = until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
             assert_eq!(state(&served), "running", "{sin}");
             assert_eq!(of(&served, "ebhost_plugin_series"), Some(*series), "{sin}");
+        }
+        Folded(limit) => {
+            let served = until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
+            assert_eq!(state(&served), "running", "{sin}");
+            assert_eq!(of(&served, "ebhost_plugin_series_limit"), Some(*limit), "{sin}");
+            let series = of(&served, "ebhost_plugin_series").expect("its number of series");
+            assert!(series >= *limit && series <= limit + 1.0, "{sin}: {series} series");
+            assert!(of(&served, "ebhost_plugin_series_folded_total") >= Some(entries() - limit - 1.0), "{sin}");
+            let sample = |sample: &&ebhost_tests::Sample| sample.name == "ebhost_sinner_total";
+            assert_eq!(served.samples().filter(sample).count() as f64, series, "{sin}");
+            assert!(served.value("ebhost_sinner_total", &[("bank", "other")]).is_some(), "{sin}");
+            // Each number that was shown by itself is in one of them, and what the map has counted since.
+            assert!(counted(&served) >= counted(&before), "{sin}: nothing is lost by folding");
         }
     }
     let lines = host.log().lines().split_off(logged);

@@ -94,7 +94,7 @@ fn a_file_that_is_being_copied_is_not_read_in_its_middle() {
     let sinner = Sinner::alone("sin: none");
     let host = start(&sinner.folder, &[]);
     let before = scrape(&host);
-    let mut bytes = fs::read(workspace().join("tests/sandbox/sinner.wasm")).expect("it is committed");
+    let mut bytes = fs::read(workspace().join("tests/sandbox/sinner/sinner.wasm")).expect("it is committed");
     bytes.extend_from_slice(&[0, 3, 1, b'y', 7]);
     let mut file = fs::File::create(sinner.package().join("sinner.wasm")).expect("our own file");
     for chunk in bytes.chunks(bytes.len().div_ceil(12)) {

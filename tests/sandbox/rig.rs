@@ -3,17 +3,21 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Format, Start, committed, wait_until, workspace};
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Format, Start, committed, wait_until, workspace};
 
 /// How long a scraper waits, by the header that Prometheus sends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a change in the plugin folder may take to be seen; loaded machines are slow.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// Tests that hold counts against the kernel's are alone with it.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
@@ -44,7 +48,7 @@ impl Sinner {
     pub(crate) fn add(&self, name: &str, config: &str) -> PathBuf {
         let package = self.folder.path().join(name);
         fs::create_dir(&package).expect("a new folder in our own");
-        copy(&workspace().join("tests/sandbox/sinner.wasm"), &package.join("sinner.wasm"));
+        copy(&workspace().join("tests/sandbox/sinner/sinner.wasm"), &package.join("sinner.wasm"));
         copy(&committed().join("biolatency/biolatency.bpf.o"), &package.join("biolatency.bpf.o"));
         write_config(&package, config, "");
         package
@@ -143,6 +147,75 @@ pub(crate) fn until(host: &Ebhost, what: &str, mut holds: impl FnMut(&Exposition
             .collect();
         panic!("never: {what}; last served:\n{}\nthe log:\n{}", shown.join("\n"), host.log().text())
     })
+}
+
+/// Holds what biolatency counts on a disk against the kernel's own count, while something else happens.
+pub(crate) struct Witness<'a> {
+    pub(crate) host: &'a Ebhost,
+    pub(crate) disk: &'a Disk,
+}
+
+impl Witness<'_> {
+    /// Has `act` done while the disk is read without a pause. Of these reads biolatency must have counted each once, and failed in
+    /// nothing.
+    ///
+    /// What the kernel shows to no program cannot be counted (see tests/kernel/counts.rs): a run with such a read is repeated. In
+    /// none may there be a read too many, or more than a few too few.
+    #[track_caller]
+    pub(crate) fn beside(&self, what: &str, mut act: impl FnMut()) {
+        const RUNS: usize = 5;
+        let exact = (0..RUNS).any(|_| {
+            let ((first, _), kernel_first) = self.disk.at_rest(|| self.counts());
+            under_load(&self.disk.device(), &mut act);
+            let ((last, failures), kernel_last) = self.disk.at_rest(|| self.counts());
+            assert_eq!(failures, 0.0, "{what}: of biolatency");
+            let (counted, completed) = (last - first, (kernel_last - kernel_first).reads);
+            assert!(completed >= 200, "{what}: {completed} reads are no load");
+            assert!(counted <= completed, "{what}: {counted} counted, {completed} completed");
+            assert!((completed - counted) * 100 <= completed, "{what}: {counted} counted, {completed} completed");
+            if counted < completed {
+                eprintln!("{what}: {counted} counted, {completed} completed: to be repeated");
+            }
+            counted == completed
+        });
+        assert!(exact, "{what}: in {RUNS} runs never all that the kernel counted");
+    }
+
+    /// Reads of the disk, and failures of biolatency.
+    fn counts(&self) -> (u64, f64) {
+        let served = scrape(self.host);
+        assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
+        let labels = [("device", self.disk.name()), ("operation", "read")];
+        let reads = served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or(0.0) as u64;
+        let of_it = |sample: &&ebhost_tests::Sample| {
+            sample.name == "ebhost_plugin_failures_total" && sample.labels["plugin"] == "biolatency"
+        };
+        (reads, served.samples().filter(of_it).map(|sample| sample.value).sum())
+    }
+}
+
+/// Reads a disk until `act` is done, whichever way it ends.
+fn under_load(device: &Path, act: impl FnOnce()) {
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let is_loaded = &is_over;
+        scope.spawn(move || {
+            loop {
+                Fio::run(device, &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+                if is_loaded.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        });
+        let _over = Over(&is_over);
+        act();
+    });
 }
 
 /// All that the sinner's banks have counted.

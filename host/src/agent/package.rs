@@ -289,6 +289,8 @@ impl Running {
         let state = self.plugin.state();
         let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
         let failed = tally.unsound + tally.set_aside;
+        let mut limits_used = self.plugin.limits_used();
+        limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
         PackageReport {
             name: self.name.clone(),
             is_drop_in: self.dialect == Dialect::Peer,
@@ -321,6 +323,7 @@ impl Running {
             late_scrapes: self.late_scrapes,
             memory_bytes: tally.memory_bytes as u64,
             memory_limit_bytes: self.limits.memory_bytes,
+            limits_used,
             programs: programs(&self.loaded),
             maps: self.maps(),
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),

@@ -21,14 +21,13 @@ use crate::{
     plugin::{Compiled, Engine},
 };
 
-pub(super) fn check(asked: &Check, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
-    let engine = Engine::new(cache, None)?;
+pub(super) fn check(asked: &Check, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let mut taken = Names::default();
     let mut is_sound = true;
     for package in &asked.packages {
         let mut findings = of_package(package, &engine, &mut taken);
         if let Some(recording) = asked.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
-            findings.extend(of_recording(package, recording, &engine));
+            findings.extend(of_recording(package, recording, engine));
         }
         is_sound &= findings.iter().all(is_warning);
         match asked.format {

@@ -21,8 +21,10 @@ mod wait;
 mod watch;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 pub use command::Command;
@@ -30,7 +32,7 @@ pub use command::Command;
 use crate::{
     agent::{OfflineError, SingleError},
     package::{Package, PackageError},
-    plugin::ComponentError,
+    plugin::{Compiler, ComponentError, Engine},
     series::Misfit,
 };
 
@@ -43,6 +45,8 @@ enum AuthorError {
     NoPackage { path: PathBuf },
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error("the compiler's process cannot be started: {0}")]
+    Compiler(io::Error),
     #[error(transparent)]
     Engine(#[from] ComponentError),
     #[error(transparent)]
@@ -60,22 +64,28 @@ enum AuthorError {
     )]
     Outgrown { recording: PathBuf, misfit: Misfit },
     #[error("{path}: cannot be written: {error}")]
-    Unwritable { path: PathBuf, error: std::io::Error },
+    Unwritable { path: PathBuf, error: io::Error },
     #[error("the maps could not be read in time; try again, or with a longer --for")]
     Late,
     #[error("signals cannot be waited for: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     #[error("standard output: {0}")]
-    Output(std::io::Error),
+    Output(io::Error),
 }
 
 /// Runs one command. The exit status is 0, 1 where it found something wrong, 2 where it could not do its work.
-pub fn run(command: &Command, cache: Option<&Path>) -> ExitCode {
+///
+/// A component is compiled by the process that bounds it: authors check what others wrote, too.
+pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compiler>) -> ExitCode {
+    let engine = || {
+        let compiler = compiler.map_err(AuthorError::Compiler)?;
+        Ok(Engine::new(cache, Some(Arc::new(compiler)))?)
+    };
     let done = match command {
-        Command::Check(asked) => check::check(asked, cache),
-        Command::Record(asked) => record::record(asked, cache),
-        Command::Replay(asked) => replay::replay(asked, cache),
-        Command::Run(asked) => watch::watch(asked, cache),
+        Command::Check(asked) => engine().and_then(|engine| check::check(asked, &engine)),
+        Command::Record(asked) => engine().and_then(|engine| record::record(asked, &engine)),
+        Command::Replay(asked) => engine().and_then(|engine| replay::replay(asked, &engine)),
+        Command::Run(asked) => engine().and_then(|engine| watch::watch(asked, &engine)),
         Command::New(asked) => new::new(asked),
     };
     done.unwrap_or_else(|fault| {

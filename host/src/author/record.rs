@@ -20,10 +20,10 @@ use crate::{
     snapshot::{Keys, Snapshot},
 };
 
-pub(super) fn record(asked: &Record, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
+pub(super) fn record(asked: &Record, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let package = read(&asked.package)?;
     let mut recording = Recording { package: package.name.clone(), ..Recording::default() };
-    let mut single = Single::load(package, &Engine::new(cache, None)?)?;
+    let mut single = Single::load(package, engine)?;
     println!("{} counts for {} s; Ctrl-C ends it before", recording.package, asked.time.as_secs_f64());
     let mut waiting = Waiting::new()?;
     let started = Instant::now();

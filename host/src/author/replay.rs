@@ -37,11 +37,10 @@ pub(super) enum ReplayError {
     NoSource { recording: PathBuf, source_name: String },
 }
 
-pub(super) fn replay(asked: &Replay, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
+pub(super) fn replay(asked: &Replay, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let package = read(&asked.package)?;
     let recording = Recording::open(&asked.recording)?;
-    let engine = Engine::new(cache, None)?;
-    let offline = Offline::new(&package, &engine)?;
+    let offline = Offline::new(&package, engine)?;
     if recording.package != package.name {
         let (found, expected) = (recording.package, package.name);
         return Err(ReplayError::OtherPackage { recording: asked.recording.clone(), found, expected }.into());

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write as _},
-    path::Path,
     process::ExitCode,
     time::Instant,
 };
@@ -10,10 +9,10 @@ use std::{
 use super::{AuthorError, command::Watch, read, show, wait::Waiting};
 use crate::{agent::Single, limits, plugin::Engine};
 
-pub(super) fn watch(asked: &Watch, cache: Option<&Path>) -> Result<ExitCode, AuthorError> {
+pub(super) fn watch(asked: &Watch, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let package = read(&asked.package)?;
     let name = package.name.clone();
-    let mut single = Single::load(package, &Engine::new(cache, None)?)?;
+    let mut single = Single::load(package, engine)?;
     println!("{name} counts for {} s; Ctrl-C ends it before", asked.time.as_secs_f64());
     let mut waiting = Waiting::new()?;
     let started = Instant::now();

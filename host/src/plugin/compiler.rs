@@ -26,6 +26,15 @@ pub struct Compiler {
     socket: Mutex<UnixStream>,
 }
 
+/// What compiling a component took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CompileCost {
+    pub(super) cpu: Duration,
+    pub(super) cpu_limit: Duration,
+    /// At the most.
+    pub(super) memory_bytes: usize,
+}
+
 /// Why a component has no compiled form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CompileFault {
@@ -48,6 +57,9 @@ const TIME: u8 = 2;
 const MEMORY: u8 = 3;
 const FAILED: u8 = 4;
 
+/// Where the compiled form begins: after the mark, CPU time in microseconds and memory in bytes.
+const COST_END: usize = 1 + 8 + 8;
+
 impl Compiler {
     /// Forks. To be called before any thread is started: a copy of a process has one thread alone, and what the others held it
     /// would hold forever.
@@ -65,14 +77,19 @@ impl Compiler {
         }
     }
 
-    /// The compiled form, as `Component::serialize` gives it.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileFault> {
+    /// The compiled form, as `Component::serialize` gives it, and what it took.
+    pub(super) fn compile(&self, component: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = write_frame(&mut *socket, component).and_then(|()| read_frame(&mut *socket));
         let mut answer = answer.map_err(|error| CompileFault::Process(error.to_string()))?;
         let text = |answer: &[u8]| String::from_utf8_lossy(&answer[1..]).into_owned();
         match answer.first() {
-            Some(&COMPILED) => Ok(answer.split_off(1)),
+            Some(&COMPILED) if answer.len() >= COST_END => {
+                let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| answer[at + byte]));
+                let (cpu, cpu_limit) = (Duration::from_micros(number(1)), time_for(component.len()));
+                let cost = CompileCost { cpu, cpu_limit, memory_bytes: number(1 + 8) as usize };
+                Ok((answer.split_off(COST_END), cost))
+            }
             Some(&INVALID) => Err(CompileFault::Invalid(text(&answer))),
             Some(&TIME) => Err(CompileFault::Time(time_for(component.len()))),
             Some(&MEMORY) => Err(CompileFault::Memory),
@@ -146,12 +163,29 @@ fn compile(component: &[u8], mut out: io::PipeWriter) {
     let answer = match limited {
         Err(error) => tagged(FAILED, error.to_string().as_bytes()),
         Ok(()) => match engine::precompile(component) {
-            Ok(compiled) => tagged(COMPILED, &compiled),
+            Ok(compiled) => {
+                let (cpu, memory_bytes) = cost();
+                let micros = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+                [&[COMPILED], &micros.to_le_bytes()[..], &memory_bytes.to_le_bytes(), &compiled].concat()
+            }
             Err(error) => tagged(INVALID, format!("{error:#}").as_bytes()),
         },
     };
     // If it cannot be written the parent is gone.
     let _ = out.write_all(&answer);
+}
+
+/// CPU time and memory, at its most, of this process.
+fn cost() -> (Duration, u64) {
+    // SAFETY: all numbers of the struct may be zero, and the kernel fills it in or leaves it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let time =
+        |time: libc::timeval| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64);
+    (time(usage.ru_utime) + time(usage.ru_stime), (usage.ru_maxrss as u64) << 10)
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {

@@ -22,7 +22,7 @@ use wasmtime::{
 
 use super::{
     cache::{self, Cache},
-    compiler::{CompileFault, Compiler},
+    compiler::{CompileCost, CompileFault, Compiler},
     contract::{self, PluginPre},
     instance::Guest,
 };
@@ -46,6 +46,10 @@ pub struct Compiled {
     pub(super) pre: PluginPre<Guest>,
     pub(super) engine: Engine,
     pub path: PathBuf,
+    /// Size of the component.
+    pub(super) bytes: usize,
+    /// None: it was in the cache, or this process compiled it.
+    pub(super) cost: Option<CompileCost>,
 }
 
 /// Why a file is not a component of this contract.
@@ -96,7 +100,7 @@ impl Engine {
     pub fn compile(&self, artefact: &Artefact) -> Result<Compiled, ComponentError> {
         let path = &artefact.path;
         check_header(path, &artefact.bytes)?;
-        let component = self.component(&artefact.bytes).map_err(|fault| match fault {
+        let (component, cost) = self.component(&artefact.bytes).map_err(|fault| match fault {
             CompileFault::Invalid(why) => ComponentError::Invalid { path: path.clone(), why },
             fault => ComponentError::Compile { path: path.clone(), fault: fault.to_string() },
         })?;
@@ -105,13 +109,14 @@ impl Engine {
             |error: wasmtime::Error| ComponentError::Mismatch { path: path.clone(), why: format!("{error:#}") };
         let pre = self.linker.instantiate_pre(&component).map_err(mismatch)?;
         let pre = PluginPre::new(pre).map_err(mismatch)?;
-        Ok(Compiled { pre, engine: self.clone(), path: path.clone() })
+        Ok(Compiled { pre, engine: self.clone(), path: path.clone(), bytes: artefact.bytes.len(), cost })
     }
 
     pub(super) fn store(&self, guest: Guest) -> wasmtime::Store<Guest> {
         let mut store = wasmtime::Store::new(&self.engine, guest);
         store.limiter(|guest| guest);
         store.set_hostcall_fuel(limits::ANSWER_BYTES);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().watch.look()));
         store
     }
 
@@ -122,26 +127,30 @@ impl Engine {
         time: Duration,
         call: impl FnOnce(&mut wasmtime::Store<Guest>) -> T,
     ) -> T {
-        // One tick more: the first may come at once.
-        store.set_epoch_deadline(time.as_millis().div_ceil(TICK.as_millis()) as u64 + 1);
+        let watch = &mut store.data_mut().watch;
+        watch.begin(time);
+        let next = watch.next_look();
+        store.set_epoch_deadline(next);
         let _running = self.ticker.run();
         call(store)
     }
 
-    fn component(&self, bytes: &[u8]) -> Result<Component, CompileFault> {
+    fn component(&self, bytes: &[u8]) -> Result<(Component, Option<CompileCost>), CompileFault> {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
-            return Ok(component);
+            return Ok((component, None));
         }
-        let compiled = match &self.compiler {
-            Some(compiler) => compiler.compile(bytes)?,
+        let (compiled, cost) = match &self.compiler {
+            Some(compiler) => compiler.compile(bytes).map(|(compiled, cost)| (compiled, Some(cost)))?,
             None => {
-                self.engine.precompile_component(bytes).map_err(|error| CompileFault::Invalid(format!("{error:#}")))?
+                let compiled = self.engine.precompile_component(bytes);
+                (compiled.map_err(|error| CompileFault::Invalid(format!("{error:#}")))?, None)
             }
         };
         if let Some(cache) = &self.cache {
             cache.keep(&self.engine, bytes, &compiled);
         }
-        cache::load(&self.engine, &compiled).map_err(|error| CompileFault::Process(format!("{error:#}")))
+        let component = cache::load(&self.engine, &compiled);
+        Ok((component.map_err(|error| CompileFault::Process(format!("{error:#}")))?, cost))
     }
 
     fn check_names(&self, path: &Path, component: &Component) -> Result<(), ComponentError> {

@@ -9,6 +9,7 @@ use wasmtime::{ResourceLimiter, Store};
 use super::{
     contract::{Batch, Manifest, Plugin, Rows, log},
     engine::Compiled,
+    watch::Watch,
 };
 use crate::limits;
 
@@ -21,6 +22,7 @@ pub(super) struct Guest {
     refused_growth: Option<usize>,
     lines: Vec<(log::Level, String)>,
     dropped_lines: u64,
+    pub(super) watch: Watch,
 }
 
 /// Lines that a guest logged, and how many more it lost.
@@ -42,6 +44,8 @@ pub enum CallError {
     Deadline { limit_ms: u128, last: Option<String> },
     #[error("wanted {wanted} bytes of memory, limits.memory is {limit}")]
     Memory { wanted: usize, limit: usize },
+    #[error("called itself too deep: it ran over the end of its {limit} bytes of stack ({})", last_line(.last))]
+    Stack { limit: usize, last: Option<String> },
     #[error("trapped: {why} ({})", last_line(.last))]
     Trap { why: String, last: Option<String> },
     #[error("refuses its config: {0}")]
@@ -63,6 +67,7 @@ impl Guest {
             refused_growth: None,
             lines: Vec::new(),
             dropped_lines: 0,
+            watch: Watch::new(),
         }
     }
 }
@@ -132,13 +137,18 @@ impl Instance {
         time: Duration,
     ) -> Result<(Self, Manifest), CallError> {
         let mut store = compiled.engine.store(Guest::new(memory_limit));
+        store.data_mut().watch.look_closely();
         let described = compiled.engine.timed(&mut store, time, |store| {
             let plugin = compiled.pre.instantiate(&mut *store)?;
             let manifest = plugin.ebhost_plugin_decoder().call_describe(&mut *store, config)?;
             Ok((plugin, manifest))
         });
         match described {
-            Ok((plugin, Ok(manifest))) => Ok((Self { store, plugin, compiled: compiled.clone() }, manifest)),
+            Ok((plugin, Ok(manifest))) => {
+                // At its first batch, too.
+                store.data_mut().watch.look_closely();
+                Ok((Self { store, plugin, compiled: compiled.clone() }, manifest))
+            }
             Ok((_, Err(mut reason))) => {
                 reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
                 Err(CallError::Refused(plain(reason)))
@@ -164,6 +174,11 @@ impl Instance {
         self.store.data().memory
     }
 
+    /// The deepest that its native stack was seen.
+    pub(super) fn stack_bytes(&self) -> usize {
+        self.store.data().watch.stack_bytes()
+    }
+
     /// Lines it logged since the last time, and how many it lost.
     pub(super) fn take_lines(&mut self) -> Said {
         let guest = self.store.data_mut();
@@ -172,10 +187,14 @@ impl Instance {
 }
 
 fn failure(store: &mut Store<Guest>, error: &wasmtime::Error, limit: Duration) -> CallError {
-    let guest = store.data();
+    let guest = store.data_mut();
     let last = guest.lines.last().map(|(_, line)| line.clone());
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => CallError::Deadline { limit_ms: limit.as_millis(), last },
+        Some(wasmtime::Trap::StackOverflow) => {
+            guest.watch.overran_stack();
+            CallError::Stack { limit: limits::GUEST_STACK_BYTES, last }
+        }
         _ if reason(error).contains("fuel allocated for hostcalls") => {
             CallError::Copied { limit: limits::ANSWER_BYTES }
         }

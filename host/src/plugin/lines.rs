@@ -12,6 +12,8 @@ use crate::limits;
 pub(super) struct Lines {
     since: Option<Instant>,
     written: u32,
+    /// In the fullest second so far, those included that had no room.
+    most: u32,
 }
 
 impl Lines {
@@ -33,12 +35,18 @@ impl Lines {
         dropped
     }
 
+    /// Lines of the fullest second so far.
+    pub(super) fn most(&self) -> u32 {
+        self.most
+    }
+
     fn has_room(&mut self, now: Instant) -> bool {
         let is_new = self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1));
         if is_new {
-            *self = Self { since: Some(now), written: 0 };
+            (self.since, self.written) = (Some(now), 0);
         }
         self.written += 1;
+        self.most = self.most.max(self.written);
         self.written <= limits::LOG_LINES_PER_SECOND
     }
 }

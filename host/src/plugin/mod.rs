@@ -16,6 +16,7 @@ mod lines;
 mod manifest;
 mod supervisor;
 mod tally;
+mod watch;
 
 pub use answer::{AnswerError, Answers, Row};
 pub use compiler::Compiler;

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::{answer::copied_bytes, contract::Rows};
+
 /// Upper bounds of `ebhost_plugin_decode_duration_seconds`: from a call that finds little to do to the longest deadline.
 pub const DECODE_BOUNDS: [f64; 10] = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5];
 
@@ -19,6 +21,12 @@ pub struct Tally {
     pub longest_call: Duration,
     /// The most bytes that one answer had, as `limits::ANSWER_BYTES` counts them.
     pub answer_bytes: usize,
+    /// The longest label, before it was cut.
+    pub label_bytes: usize,
+    /// The most entries that one call was asked about.
+    pub most_entries: usize,
+    /// The deepest that an instance's native stack was seen.
+    pub stack_bytes: usize,
     /// Calls by duration, in the buckets of `DECODE_BOUNDS` and one above.
     pub durations: [u64; DECODE_BOUNDS.len() + 1],
     pub instances: u64,
@@ -40,6 +48,7 @@ impl Tally {
         self.asked += entries as u64;
         self.guest_time += time;
         self.longest_call = self.longest_call.max(time);
+        self.most_entries = self.most_entries.max(entries);
         let bucket = DECODE_BOUNDS.partition_point(|bound| *bound < time.as_secs_f64());
         self.durations[bucket] += 1;
     }
@@ -51,15 +60,18 @@ impl Tally {
         *failures
     }
 
-    pub(super) fn answered(&mut self, bytes: usize) {
-        self.answer_bytes = self.answer_bytes.max(bytes);
+    pub(super) fn answered(&mut self, rows: &Rows) {
+        self.answer_bytes = self.answer_bytes.max(copied_bytes(rows));
+        let longest = rows.dictionary.iter().map(String::len).max();
+        self.label_bytes = self.label_bytes.max(longest.unwrap_or(0));
     }
 
-    pub(super) fn saw_memory(&mut self, bytes: usize) {
-        self.memory_bytes = self.memory_bytes.max(bytes);
+    pub(super) fn saw(&mut self, memory_bytes: usize, stack_bytes: usize) {
+        self.memory_bytes = self.memory_bytes.max(memory_bytes);
+        self.stack_bytes = self.stack_bytes.max(stack_bytes);
     }
 
-    /// Counts of the version before go on in this one; peaks (memory, longest call, largest answer) were its own.
+    /// Counts of the version before go on in this one; peaks (memory, stack, longest call, largest answer) were its own.
     pub(super) fn add(&mut self, before: &Self) {
         self.asked += before.asked;
         self.calls += before.calls;

@@ -79,5 +79,11 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport
     let help = "The most linear memory that an instance had.";
     families.gauge("plugin_memory", help, Some(&Unit::Bytes), each(|p| p.memory_bytes))?;
     let help = "Linear memory that an instance may have.";
-    families.gauge("plugin_memory_limit", help, Some(&Unit::Bytes), each(|p| p.memory_limit_bytes))
+    families.gauge("plugin_memory_limit", help, Some(&Unit::Bytes), each(|p| p.memory_limit_bytes))?;
+    let used = packages.iter().flat_map(|package| {
+        let labels = |limit| vec![("plugin", package.name.as_str()), ("limit", limit)];
+        package.limits_used.iter().map(move |(limit, part)| (labels(*limit), *part))
+    });
+    let help = "The largest part of each limit that the component has used, from 0 to 1.";
+    families.gauge("plugin_limit_used", help, Some(&Unit::Other("ratio".to_owned())), used)
 }

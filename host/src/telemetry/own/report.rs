@@ -71,6 +71,8 @@ pub struct PackageReport {
     pub late_scrapes: u64,
     pub memory_bytes: u64,
     pub memory_limit_bytes: u64,
+    /// The largest part of each limit that was used, from 0 to 1.
+    pub limits_used: Vec<(&'static str, f64)>,
     pub programs: Vec<ProgramReport>,
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,

@@ -5,8 +5,10 @@
 //! not, the batch is halved until the culprit is alone, and the culprit set aside. All of it happens within a budget of guest
 //! time a scrape: what is not answered by then is asked in the next one, and loses nothing by waiting.
 
+mod ask;
+mod used;
+
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -14,7 +16,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    answer::{AnswerError, Answers, copied_bytes},
+    answer::Answers,
     contract::{Batch, Manifest},
     engine::Compiled,
     health::{Health, State},
@@ -28,6 +30,8 @@ use crate::{
     package::PackageError,
     series::schema::{Kind, Schema},
 };
+use ask::parts;
+pub use ask::{Ask, AskError, Asked};
 
 /// A described component and, while it is healthy, an instance of it.
 pub struct Plugin {
@@ -80,36 +84,6 @@ pub enum PluginError {
     Config(PackageError),
 }
 
-/// Entries to be labelled: identities back to back, names found for their lookups.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    pub view: usize,
-    pub count: usize,
-    pub identities: Vec<u8>,
-    pub found: Vec<u32>,
-    pub names: Vec<Option<String>>,
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// All of it was asked about.
-    Whole,
-    /// Time ran out, or the plugin backs off; the rest waits.
-    Part,
-}
-
-/// Why a batch has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AskError {
-    #[error("cannot be started again: {0}")]
-    Start(CallError),
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-}
-
 impl Plugin {
     /// Describes a component and checks what it says.
     pub fn describe(
@@ -127,7 +101,7 @@ impl Plugin {
         let schema = manifest::check(manifest.clone(), context)
             .map_err(|error| PluginError::Manifest { path: compiled.path.clone(), error })?;
         let mut tally = Tally { instances: 1, ..Tally::default() };
-        tally.saw_memory(instance.memory_bytes());
+        tally.saw(instance.memory_bytes(), instance.stack_bytes());
         let mut lines = Lines::default();
         tally.dropped_lines += lines.forward(name, instance.take_lines(), began);
         Ok(Self {
@@ -278,18 +252,19 @@ impl Plugin {
         let now = self.round.now;
         let instance = self.instance().map_err(AskError::Start)?;
         let (rows, time) = instance.decode(&batch, limit);
-        let (memory_bytes, said) = (instance.memory_bytes(), instance.take_lines());
-        self.tally.saw_memory(memory_bytes);
+        let (memory_bytes, stack_bytes, said) =
+            (instance.memory_bytes(), instance.stack_bytes(), instance.take_lines());
+        self.tally.saw(memory_bytes, stack_bytes);
         self.tally.dropped_lines += self.lines.forward(&self.name, said, now);
         self.tally.called(count, time);
-        if let Ok(rows) = &rows {
-            self.tally.answered(copied_bytes(rows));
-        }
         let view = &self.schema.views[ask.view];
         let bounds = view.feeds.first().map_or(0, |feed| match &self.schema.families[feed.family].kind {
             Kind::Histogram(bounds) => bounds.len(),
             Kind::Counter | Kind::Gauge(_) => 0,
         });
+        if let Ok(rows) = &rows {
+            self.tally.answered(rows);
+        }
         let answers = rows.map_err(AskError::from).and_then(|rows| Ok(Answers::check(rows, view, bounds, count)?));
         match &answers {
             Ok(answers) => self.tally.unsound += answers.unsound() as u64,
@@ -350,58 +325,6 @@ impl Round {
     fn at(now: Instant, restart_until: Instant) -> Self {
         Self { now, restart_until, is_proven: false, failures: 0, smallest_failed: usize::MAX }
     }
-}
-
-impl AskError {
-    /// As `ebhost_plugin_failures_total` names it.
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Call(CallError::Trap { .. }) => "trap",
-            Self::Call(CallError::Deadline { .. }) => "deadline",
-            Self::Call(CallError::Memory { .. }) => "memory",
-            Self::Call(CallError::Copied { .. }) => "copied",
-            Self::Call(CallError::Refused(_) | CallError::Fickle) | Self::Start(_) => "start",
-            Self::Answer(_) => "answer",
-        }
-    }
-}
-
-impl Ask {
-    /// Some of its entries, with those names alone that they need.
-    fn part(&self, schema: &Schema, first: usize, count: usize) -> Self {
-        let view = &schema.views[self.view];
-        let (identity, lookups) = (view.identity_size(), view.lookups.len());
-        let mut places = BTreeMap::new();
-        let mut names = Vec::new();
-        let mut place = |name: &u32| {
-            *places.entry(*name).or_insert_with(|| {
-                names.push(self.names[*name as usize].clone());
-                names.len() as u32 - 1
-            })
-        };
-        let found = self.found[first * lookups..(first + count) * lookups].iter().map(&mut place).collect();
-        let identities = self.identities[first * identity..(first + count) * identity].to_vec();
-        Self { view: self.view, count, identities, found, names }
-    }
-}
-
-impl From<Ask> for Batch {
-    fn from(ask: Ask) -> Self {
-        Self {
-            view: ask.view as u32,
-            count: ask.count as u32,
-            identities: ask.identities,
-            found: ask.found,
-            names: ask.names,
-        }
-    }
-}
-
-/// A batch in parts of so many entries, the first on top.
-fn parts(count: usize, most: usize) -> Vec<(usize, usize)> {
-    let mut parts: Vec<_> = (0..count).step_by(most).map(|first| (first, most.min(count - first))).collect();
-    parts.reverse();
-    parts
 }
 
 /// The generated types have no equality; their debug form names every field and is only made for new instances.
