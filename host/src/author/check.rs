@@ -25,7 +25,7 @@ pub(super) fn check(asked: &Check, engine: &Engine) -> Result<ExitCode, AuthorEr
     let mut taken = Names::default();
     let mut is_sound = true;
     for package in &asked.packages {
-        let mut findings = of_package(package, &engine, &mut taken);
+        let mut findings = of_package(package, engine, &mut taken);
         if let Some(recording) = asked.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
             findings.extend(of_recording(package, recording, engine));
         }
