@@ -180,7 +180,13 @@ mod tests {
         let (asks, agent) = mpsc::channel(1);
         let (is_ready, ready) = watch::channel(false);
         let web_config = Arc::new(WebConfigFile::open(None).unwrap());
-        let options = Options { telemetry_path: "/metrics".into(), version: "0".into(), web_config, ready };
+        let options = Options {
+            telemetry_path: "/metrics".into(),
+            version: "0".into(),
+            web_config,
+            ready,
+            offered: &[Format::Text004],
+        };
         let router = TowerToHyperService::new(router(asks, options));
         assert_eq!(status(&router, "/-/healthy").await, StatusCode::OK);
         assert_eq!(status(&router, "/-/ready").await, StatusCode::SERVICE_UNAVAILABLE);
