@@ -235,7 +235,7 @@ fn clients_that_stop_reading_are_cut_off() {
         (sockets() <= free).then_some(())
     });
     assert!(started.elapsed() > Duration::from_secs(20), "they had half a minute: {:?}", started.elapsed());
-    let bound = ((CLIENTS + 3) * whole >> 20) as u64 + 32;
+    let bound = (((CLIENTS + 3) * whole) >> 20) as u64 + 32;
     assert!(most < bound, "{most} MiB for {CLIENTS} answers of {whole} bytes");
     for client in &mut clients {
         client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket takes it");
