@@ -30,7 +30,7 @@ pub(crate) struct Artefact {
 const FOLDERS: [&str; 2] = ["plugins", "bench/packages"];
 
 /// Crates of components without a package.
-const COMPONENTS: [&str; 1] = ["tests/sandbox/sinner"];
+const COMPONENTS: [&str; 2] = ["tests/fixtures/mistaken", "tests/sandbox/sinner"];
 
 /// All packages, by folder and name.
 pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
