@@ -145,6 +145,52 @@ fn every_kind_of_map_is_served() {
     host.stop();
 }
 
+/// The kernel wants a plain number for an array's key: with an `enum` it takes the map, but not the map's types.
+#[test]
+fn a_map_whose_types_the_kernel_refuses_is_made_without_them() {
+    needs!(Root, Tool("clang-19"));
+    let (number, process) = (libc::SYS_getpgid, std::process::id());
+    let source = format!(
+        "
+enum slot {{ CALLS = 2 }};
+MAP(plain_total, u32, u64);
+MAP(named_total, enum slot, u64);
+static void *(*lookup)(void *map, const void *key) = (void *)1;
+static u64 (*pid_tgid)(void) = (void *)14;
+SEC(\"raw_tp/sys_enter\") int on_enter(u64 *context)
+{{
+    enum slot slot = CALLS;
+    if (context[1] != {number} || pid_tgid() >> 32 != {process})
+        return 0;
+    u64 *plain = lookup(&plain_total, &slot), *named = lookup(&named_total, &slot);
+    if (plain && named) {{
+        __sync_fetch_and_add(plain, 1);
+        __sync_fetch_and_add(named, 1);
+    }}
+    return 0;
+}}
+"
+    );
+    let yaml = "
+metrics:
+  counters:
+    - { name: plain_total, help: H., labels: [{ name: slot, size: 4, decoders: [{ name: uint }] }] }
+    - { name: named_total, help: H., labels: [{ name: slot, size: 4, decoders: [{ name: uint }] }] }
+";
+    let folder = DropIns::with("types", &source, yaml);
+    let host = folder.listening("types");
+    for (map, has_types) in [("plain_total", true), ("named_total", false)] {
+        assert_eq!(KernelMap::of(host.pid(), map).has_types(), has_types, "{map}");
+    }
+    (0..300).for_each(|_| _ = rustix::process::getpgid(None));
+    let served = host.scrape();
+    for family in ["ebpf_exporter_plain_total", "ebpf_exporter_named_total"] {
+        let slots = ["0", "1", "2", "3"].map(|slot| served.value(family, &[("slot", slot)]));
+        assert_eq!(slots, [0.0, 0.0, 300.0, 0.0].map(Some), "{family}");
+    }
+    host.stop();
+}
+
 /// The hot path is the same for this component: what it was asked about once it is not asked about again.
 #[test]
 fn a_steady_scrape_does_not_enter_the_component() {

@@ -22,14 +22,14 @@ fn counters(counters: &[String]) -> String {
     format!("metrics:\n  counters:\n{}", counters.concat())
 }
 
-fn samples(host: &Ebhost, name: &str) -> Vec<String> {
+pub(crate) fn samples(host: &Ebhost, name: &str) -> Vec<String> {
     let mut lines = family(host, &format!("ebpf_exporter_{name}")).split_off(2);
     lines.sort();
     lines
 }
 
 /// One sample of the host's own.
-fn own(host: &Ebhost, line: &str) -> String {
+pub(crate) fn own(host: &Ebhost, line: &str) -> String {
     let answer = host.get("/metrics", &[]);
     let found = answer.text().lines().find_map(|found| found.strip_prefix(line)).map(|value| value.trim().to_owned());
     found.unwrap_or_else(|| panic!("no `{line}` in:\n{}", answer.text()))

@@ -1,12 +1,12 @@
 //! What is served, held against files: every decoder and every kind of buckets, to the last digit.
 //!
-//! The maps are filled from outside, so that each number is known; what a machine gives names for is asked of the machine.
+//! The maps are filled from outside, so that each number is known; what only a machine has names for is in `names`.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::fs;
 
-use ebhost_tests::{Ebhost, needs, workspace};
+use ebhost_tests::{Ebhost, Start, needs, workspace};
 
-use crate::drop_in::{DropIns, family, put, served};
+use crate::drop_in::{DropIns, put, served};
 
 /// All of it, samples of a family in the order of their text.
 fn sorted(host: &Ebhost) -> String {
@@ -22,7 +22,7 @@ fn sorted(host: &Ebhost) -> String {
     lines.join("\n") + "\n"
 }
 
-fn assert_golden(host: &Ebhost, file: &str) {
+pub(crate) fn assert_golden(host: &Ebhost, file: &str) {
     let path = workspace().join("tests/compat/golden").join(file);
     let found = sorted(host);
     if std::env::var_os("EBHOST_BLESS").is_some() {
@@ -56,14 +56,15 @@ const DECODERS: &[(&str, usize, &str)] = &[
     ("pci_subclass", 2, "[{ name: uint }, { name: pci_subclass }]"),
 ];
 
-fn host_of_decoders() -> (Ebhost, DropIns) {
+pub(crate) fn host_of_decoders(starter: &[&str]) -> (Ebhost, DropIns) {
     let maps = DECODERS.iter().map(|(name, size, _)| format!("TABLE({name}, HASH, {size}, 64);\n"));
     let counters = DECODERS.iter().map(|(name, size, decoders)| {
         format!("    - name: {name}\n      help: By {name}.\n      labels: [{{ name: it, size: {size}, decoders: {decoders} }}]\n")
     });
     let yaml = format!("metrics:\n  counters:\n{}", counters.collect::<String>());
     let folder = DropIns::with("decoders", &maps.collect::<String>(), &yaml);
-    (folder.listening("decoders"), folder)
+    let host = Start::drop_ins_by(starter, folder.path(), "decoders").args(&["--config.strict"]).listening();
+    (host, folder)
 }
 
 fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
@@ -73,7 +74,7 @@ fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
 #[test]
 fn every_decoder_reads_as_the_peers_does() {
     needs!(Root, Tool("clang-19"));
-    let (host, _folder) = host_of_decoders();
+    let (host, _folder) = host_of_decoders(&[]);
     let four = |map, number: u32, value| put(&host, map, &number.to_le_bytes(), value);
     let eight = |map, number: u64, value| put(&host, map, &number.to_le_bytes(), value);
     four("uint", 0, 1);
@@ -106,43 +107,6 @@ fn every_decoder_reads_as_the_peers_does() {
     eight("ksym", 1, 1);
     put(&host, "kstack", &[[1, 0, 0, 0, 0, 0, 0, 0], [0; 8], [9; 8]].concat(), 1);
     assert_golden(&host, "decoders.txt");
-    host.stop();
-}
-
-/// Names that only this machine knows: of its kernel's symbols and of its cgroups; and of PCI, of which it may have no database.
-#[test]
-fn names_are_this_machines() {
-    needs!(Root, Tool("clang-19"));
-    let (host, _folder) = host_of_decoders();
-    let symbols = fs::read_to_string("/proc/kallsyms").expect("root reads it");
-    let address = |name: &str| {
-        let line = symbols.lines().find(|line| line.split(' ').nth(2) == Some(name)).expect("every kernel has it");
-        u64::from_str_radix(&line[..16], 16).expect("an address")
-    };
-    let (one, other) = (address("schedule"), address("do_exit"));
-    put(&host, "ksym", &one.to_le_bytes(), 1);
-    put(&host, "ksym", &(one + 1).to_le_bytes(), 2);
-    let stack = [(one + 4).to_le_bytes(), other.to_le_bytes(), [0; 8]].concat();
-    put(&host, "kstack", &stack, 3);
-    let of = |name: &str| family(&host, &format!("ebpf_exporter_{name}"))[2..].to_vec();
-    let mut ksym = of("ksym");
-    ksym.sort();
-    let unknown = format!("ebpf_exporter_ksym{{it=\"unknown_addr:{:#x}\"}} 2", one + 1);
-    assert_eq!(ksym, ["ebpf_exporter_ksym{it=\"schedule\"} 1".to_owned(), unknown]);
-    assert_eq!(of("kstack"), [r#"ebpf_exporter_kstack{it="schedule\ndo_exit"} 3"#]);
-
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("every process has it");
-    let mount = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
-    if let Some(mount) = mount.and_then(|line| line.split(' ').nth(1)) {
-        let id = fs::metadata(mount).expect("a mount").ino();
-        put(&host, "cgroup", &id.to_le_bytes(), 5);
-        assert_eq!(of("cgroup"), [format!("ebpf_exporter_cgroup{{it=\"{mount}\"}} 5")]);
-    }
-
-    let has_ids = ["misc/pci.ids", "hwdata/pci.ids"].iter().any(|file| Path::new("/usr/share").join(file).is_file());
-    put(&host, "pci_vendor", &0x8086u16.to_le_bytes(), 1);
-    let vendor = if has_ids { "Intel Corporation" } else { "missing pci.ids db" };
-    assert_eq!(of("pci_vendor"), [format!("ebpf_exporter_pci_vendor{{it=\"{vendor}\"}} 1")]);
     host.stop();
 }
 

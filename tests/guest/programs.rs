@@ -68,8 +68,8 @@ fn counts(console: &Console, absent: &[&str]) {
     assert_eq!(slots.get("SYMBOL"), slots.get("KADDR"));
     assert_ne!(slots.get("SYMBOL"), 0);
     assert_eq!(slots.get("TIMER_FREQUENCY"), 250);
-    let semaphore = format!("semaphore {}\n", u8::from(has("on_usdt")));
-    assert!(console.section("doer").starts_with(&semaphore), "{}", console.section("doer"));
+    let said = format!("semaphore {}\nrefused {COUNT}\n", u8::from(has("on_usdt")));
+    assert!(console.section("doer").starts_with(&said), "{}", console.section("doer"));
 }
 
 #[test]

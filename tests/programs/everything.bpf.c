@@ -9,7 +9,7 @@ enum slot {
 	USDT_CONSTANT, MARK, SAMPLES, XDP, TC_INGRESS, TC_EGRESS, CGROUP_INGRESS, CGROUP_EGRESS, CGROUP_CONNECT,
 	CGROUP_SOCKET, ITERATOR, KPROBE, KRETPROBE, KSYSCALL, KPROBES, KRETPROBES, FENTRY, FEXIT, FMOD_RET, LSM,
 	LSM_SLEEPABLE, KERNEL_VERSION, TIMER_FREQUENCY, HAS_BPF, NOT_CONFIGURED, SYMBOL, KADDR, WEAK_SYMBOL,
-	TYPED_SYMBOL, KERNEL_FUNCTION, MARK_AGAIN, CONFIG_TEXT, SLOTS = 48,
+	TYPED_SYMBOL, KERNEL_FUNCTION, MARK_AGAIN, CONFIG_TEXT, WRITABLE, SLOTS = 48,
 };
 
 #define TYPE(number) int (*type)[number]
@@ -227,7 +227,16 @@ SEC("fexit/__x64_sys_getpgid") int on_exit(void *ctx) { return COUNT_DOER(FEXIT)
 SEC("fmod_ret/security_socket_connect") int on_return(void *ctx) { return COUNT_DOER(FMOD_RET); }
 SEC("lsm/socket_connect") int on_lsm(void *ctx) { return COUNT_DOER(LSM); }
 SEC("lsm.s/socket_connect") int on_lsm_sleepable(void *ctx) { return COUNT_DOER(LSM_SLEEPABLE); }
-SEC("raw_tp.w/bpf_test_finish") int on_writable(void *ctx) { return 0; }
+
+/* Passed when bpf(2) has run a program for a test; what is written there is what the call answers: EDOM. */
+SEC("raw_tp.w/bpf_test_finish") int on_writable(int **ctx)
+{
+	if (is_doer()) {
+		add(WRITABLE, 1);
+		*ctx[0] = -33;
+	}
+	return 0;
+}
 
 /* What no kernel takes. */
 SEC("nonsense/x") int in_an_unknown_section(void *ctx) { return 0; }

@@ -37,6 +37,7 @@ fn every_type_of_program_counts() {
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, !is_out("reads_a_typed_symbol"), "{out:?}");
     assert!(slots.get("SAMPLES") >= COUNT, "so many pages were touched: {}", slots.get("SAMPLES"));
     assert_eq!(doing.semaphore, 1, "the probe's counter says that somebody listens");
+    assert_eq!(doing.refused, COUNT, "what the program writes is what the system call answers");
 
     assert_eq!(slots.get("KERNEL_VERSION"), version_code());
     let (first, second) = (slots.get("SYMBOL"), slots.get("KADDR"));

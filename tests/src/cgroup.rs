@@ -31,6 +31,10 @@ impl Cgroup {
         &self.path
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub fn take(&self, pid: u32) {
         fs::write(self.folder.join("cgroup.procs"), pid.to_string()).expect("a cgroup takes a process");
     }

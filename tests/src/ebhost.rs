@@ -66,12 +66,17 @@ impl Start {
 
     /// With these drop-in configurations of a folder, names with commas between them.
     pub fn drop_ins(folder: &Path, names: &str) -> Self {
-        let mut start = Self::of(&[]);
+        Self::drop_ins_by(&[], folder, names)
+    }
+
+    /// The same, with the binary and its arguments put behind a command that starts it.
+    pub fn drop_ins_by(starter: &[&str], folder: &Path, names: &str) -> Self {
+        let mut start = Self::of(starter);
         start.command.arg("--config.dir").arg(folder).args(["--config.names", names]);
         start
     }
 
-    /// The same as `with`, with the binary and its arguments put behind a command that starts it: `setpriv …`.
+    /// The same as `with`, behind such a command: `setpriv …`.
     pub fn by(starter: &[&str], plugins: &Path) -> Self {
         let mut start = Self::of(starter);
         start.command.arg("--plugins").arg(plugins);

@@ -131,6 +131,7 @@ pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
         "CGROUP_INGRESS",
         "CGROUP_EGRESS",
         "CGROUP_CONNECT",
+        "WRITABLE",
     ];
     let others = [
         // One socket a connection, and two for datagrams.
@@ -154,6 +155,8 @@ pub struct Doer {
     input: Option<ChildStdin>,
     /// What its USDT probe's counter was when it began.
     pub semaphore: u16,
+    /// Of its test runs of a program, those that were refused because a program on a tracepoint wrote so.
+    pub refused: u64,
 }
 
 impl Doer {
@@ -168,9 +171,14 @@ impl Doer {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("a pipe"));
         let mut lines = BufReader::new(output).lines().map(|line| line.expect("it prints text"));
-        let semaphore = lines.next().and_then(|line| line.strip_prefix("semaphore ")?.parse().ok());
+        let mut number = |name: &str| -> u64 {
+            let line = lines.next().unwrap_or_default();
+            let number = line.strip_prefix(name).and_then(|number| number.trim().parse().ok());
+            number.unwrap_or_else(|| panic!("found `{line}`, expected {name} and a number"))
+        };
+        let (semaphore, refused) = (number("semaphore") as u16, number("refused"));
         assert_eq!(lines.next().as_deref(), Some("done"));
-        Self { child, input, semaphore: semaphore.expect("it says what its semaphore is") }
+        Self { child, input, semaphore, refused }
     }
 }
 

@@ -38,6 +38,7 @@ pub struct KernelMap {
     value: usize,
     cpus: usize,
     max_entries: u32,
+    has_types: bool,
 }
 
 /// Entries as a read gave them. Kept from read to read, it allocates nothing.
@@ -59,6 +60,13 @@ struct MapInfo {
     max_entries: u32,
     flags: u32,
     name: [u8; 16],
+    interface: u32,
+    kernel_value_type: u32,
+    network: [u64; 2],
+    types: u32,
+    key_type: u32,
+    value_type: u32,
+    rest: u32,
 }
 
 #[repr(C)]
@@ -123,7 +131,8 @@ impl KernelMap {
         }
         let cpus = if PER_CPU_TYPES.contains(&info.kind) { possible_cpus() } else { 1 };
         let one = if cpus > 1 { info.value_size.next_multiple_of(8) } else { info.value_size } as usize;
-        Ok(Some(Self { fd, key: info.key_size as usize, value: one * cpus, cpus, max_entries: info.max_entries }))
+        let (key, max_entries, has_types) = (info.key_size as usize, info.max_entries, info.types != 0);
+        Ok(Some(Self { fd, key, value: one * cpus, cpus, max_entries, has_types }))
     }
 
     /// Values an entry: 1, or the machine's possible CPUs.
@@ -133,6 +142,11 @@ impl KernelMap {
 
     pub fn max_entries(&self) -> u32 {
         self.max_entries
+    }
+
+    /// Whether the kernel knows the types of its keys and values.
+    pub fn has_types(&self) -> bool {
+        self.has_types
     }
 
     /// Puts an entry in, replacing one that is there. False: the map is full, or memory for it was not to be had at once.

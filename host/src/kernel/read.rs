@@ -4,8 +4,11 @@
 //! read in batches; one key at a time is left for the types that have no batch. A batched walk goes bucket by bucket
 //! under the bucket's lock: an entry that exists all the while is seen once, one that is deleted or inserted
 //! meanwhile is seen once or not at all. It never retries into the same snapshot, so nothing is seen twice.
+//! Tries, and maps read key by key, go on behind a key and begin again where that was deleted: there `met` knows the keys.
 
-use std::{collections::HashSet, io, os::fd::AsFd, time::Instant};
+mod met;
+
+use std::{io, os::fd::AsFd, time::Instant};
 
 use aya::maps::MapData;
 
@@ -18,7 +21,10 @@ use crate::{
     snapshot::{Keys, Snapshot},
 };
 
+use met::Met;
+
 const BPF_F_MMAPABLE: u32 = 1 << 10;
+const BPF_MAP_TYPE_LPM_TRIE: u32 = 11;
 /// What a map type without batch operations answers; libc has no name for it.
 const ENOTSUPP: i32 = 524;
 
@@ -88,6 +94,7 @@ impl MapReader {
     }
 
     fn read_batches(&mut self, until: Instant) -> io::Result<()> {
+        let mut met = (self.shape.kind == BPF_MAP_TYPE_LPM_TRIE).then(|| Met::in_map_of(self.shape.max_entries));
         let Way::Batches { cursor, room, keys: scratch } = &mut self.way else { return Ok(()) };
         let size = self.size;
         cursor.rewind();
@@ -99,27 +106,25 @@ impl MapReader {
                 Keys::Bytes { bytes, .. } => (bytes, len * size.key),
                 Keys::Index | Keys::Events { .. } => (&mut *scratch, 0),
             };
-            let keys = room_for(keys, keys_at + *room * size.key);
-            let batch = syscall::lookup_batch(
-                self.map.fd().as_fd(),
-                size,
-                cursor,
-                &mut keys[keys_at..],
-                &mut values[len * size.value..],
-            );
-            match batch {
-                Ok(Batch::More(count)) => {
-                    len += count;
-                    if Instant::now() >= until {
-                        break Err(io::ErrorKind::TimedOut.into());
-                    }
-                }
-                Ok(Batch::Last(count)) => {
-                    len += count;
-                    break Ok(());
-                }
-                Ok(Batch::TooSmall) => *room *= 2,
+            let keys = &mut room_for(keys, keys_at + *room * size.key)[keys_at..];
+            let values = &mut values[len * size.value..];
+            let batch = match syscall::lookup_batch(self.map.fd().as_fd(), size, cursor, keys, values) {
+                Ok(batch) => batch,
                 Err(error) => break Err(error),
+            };
+            let kept = match &mut met {
+                Some(met) => met.keep_new(batch.count(), (keys, size.key), (values, size.value)),
+                None => Ok(batch.count()),
+            };
+            match kept {
+                Ok(kept) => len += kept,
+                Err(error) => break Err(error),
+            }
+            match batch {
+                Batch::More(_) if Instant::now() >= until => break Err(io::ErrorKind::TimedOut.into()),
+                Batch::More(_) => {}
+                Batch::Last(_) => break Ok(()),
+                Batch::TooSmall => *room *= 2,
             }
         };
         self.snapshot.finish(len, result.is_ok());
@@ -127,31 +132,32 @@ impl MapReader {
     }
 
     fn read_one_by_one(&mut self, until: Instant) -> io::Result<()> {
+        let mut len = 0;
+        let result = self.walk(until, &mut len);
+        self.snapshot.finish(len, result.is_ok());
+        result
+    }
+
+    fn walk(&mut self, until: Instant, len: &mut usize) -> io::Result<()> {
         let map = self.map.fd().as_fd();
         let size = self.size;
-        let mut seen = HashSet::new();
+        let mut met = Met::in_map_of(self.shape.max_entries);
         let (mut key, mut value) = (vec![0; size.key], vec![0; size.value]);
         let mut after: Option<Vec<u8>> = None;
-        let (mut len, mut is_whole) = (0, true);
-        // A key that is deleted under the walk sends it back to the first: known keys are passed over, and a walk that
-        // is sent back again and again is given up as not complete.
-        let mut steps_left = (self.shape.max_entries as usize).saturating_mul(4).saturating_add(16);
         while syscall::next_key(map, after.as_deref(), &mut key)? {
-            steps_left -= 1;
-            if steps_left == 0 || Instant::now() >= until {
-                is_whole = false;
-                break;
+            if Instant::now() >= until {
+                return Err(io::ErrorKind::TimedOut.into());
             }
-            if seen.insert(key.clone()) && syscall::lookup(map, size, &key, &mut value)? {
+            if met.is_new(&key)? && syscall::lookup(map, size, &key, &mut value)? {
                 if let Keys::Bytes { bytes, .. } = &mut self.snapshot.keys {
-                    room_for(bytes, (len + 1) * size.key)[len * size.key..].copy_from_slice(&key);
+                    room_for(bytes, (*len + 1) * size.key)[*len * size.key..].copy_from_slice(&key);
                 }
-                room_for(&mut self.snapshot.values, (len + 1) * size.value)[len * size.value..].copy_from_slice(&value);
-                len += 1;
+                room_for(&mut self.snapshot.values, (*len + 1) * size.value)[*len * size.value..]
+                    .copy_from_slice(&value);
+                *len += 1;
             }
             after = Some(key.clone());
         }
-        self.snapshot.finish(len, is_whole);
         Ok(())
     }
 }

@@ -51,6 +51,15 @@ pub(super) enum Batch {
     TooSmall,
 }
 
+impl Batch {
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::More(count) | Self::Last(count) => count,
+            Self::TooSmall => 0,
+        }
+    }
+}
+
 /// Where a batched read goes on. The kernel keeps a bucket's number or a key in it.
 #[derive(Debug)]
 pub(super) struct Cursor {
@@ -125,6 +134,11 @@ pub(super) fn lookup_batch(
         }
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT) => Ok(Batch::Last(count)),
+            // Keys of a trie went while they were read, and older kernels stop there; what came before is whole.
+            Some(libc::EINTR) => {
+                cursor.is_started |= count > 0;
+                Ok(Batch::More(count))
+            }
             Some(libc::ENOSPC) => Ok(Batch::TooSmall),
             _ => Err(error),
         },

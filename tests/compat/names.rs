@@ -1,0 +1,155 @@
+//! Names that a machine has: of its kernel's symbols, its cgroups, its PCI devices. Whole families are held against what is worked
+//! out here from the same files, by none of the host's code; PCI devices against a file, with a database of the test's own.
+
+use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _};
+
+use ebhost_tests::{Cgroup, Ebhost, Folder, needs};
+
+use crate::{
+    drop_in::{family, put},
+    golden::{assert_golden, host_of_decoders},
+};
+
+/// Holds a family of `golden`'s decoders against the samples that it is to have, to the last character.
+fn assert_family(host: &Ebhost, decoder: &str, samples: &[(String, u64)]) {
+    let name = format!("ebpf_exporter_{decoder}");
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let line = |(it, value): &(String, u64)| format!("{name}{{it=\"{}\"}} {value}", escaped(it));
+    let mut expected = vec![format!("# HELP {name} By {decoder}."), format!("# TYPE {name} counter")];
+    expected.extend(samples.iter().map(line));
+    let mut found = family(host, &name);
+    found[2..].sort();
+    expected[2..].sort();
+    assert_eq!(found, expected);
+}
+
+/// The kernel's symbols as it lists them.
+struct Symbols(Vec<(u64, String)>);
+
+impl Symbols {
+    fn read() -> Self {
+        let text = fs::read_to_string("/proc/kallsyms").expect("root reads it");
+        let symbol = |line: &str| {
+            let mut parts = line.splitn(3, ' ');
+            let address = u64::from_str_radix(parts.next()?, 16).ok()?;
+            Some((address, parts.nth(1)?.to_owned()))
+        };
+        Self(text.lines().map(|line| symbol(line).expect("an address, a letter and a name")).collect())
+    }
+
+    /// Some that have their addresses for themselves and more than one byte, from all over the list; and one that is not of
+    /// the kernel's own image, for whose it is stands behind its name.
+    fn some(&self) -> Vec<(u64, String)> {
+        let mut at: HashMap<u64, usize> = HashMap::new();
+        self.0.iter().for_each(|(address, _)| *at.entry(*address).or_default() += 1);
+        let is_lone = |(address, _): &&(u64, String)| {
+            *address > 0 && at[address] == 1 && (1..16).all(|more| !at.contains_key(&(address + more)))
+        };
+        let from_each = self.0.chunks(self.0.len() / 20).filter_map(|part| part.iter().find(is_lone));
+        let foreign = self.0.iter().filter(is_lone).find(|(_, name)| name.contains('\t'));
+        from_each.chain(foreign).cloned().collect()
+    }
+
+    /// The last that begins at an address or before it.
+    fn before(&self, address: u64) -> Option<&str> {
+        let before = self.0.iter().filter(|(at, _)| (1..=address).contains(at));
+        before.max_by_key(|(at, _)| *at).map(|(_, name)| name.as_str())
+    }
+}
+
+#[test]
+fn symbols_are_found_by_where_they_begin() {
+    needs!(Root, Tool("clang-19"));
+    let (host, _folder) = host_of_decoders(&[]);
+    let symbols = Symbols::read().some();
+    assert!(symbols.len() > 15 && symbols.iter().any(|(_, name)| name.contains("\t[")), "{symbols:?}");
+    let mut samples = Vec::new();
+    for ((address, name), value) in symbols.into_iter().zip(1..) {
+        put(&host, "ksym", &address.to_le_bytes(), value);
+        put(&host, "ksym", &(address + 1).to_le_bytes(), value + 100);
+        samples.push((name, value));
+        samples.push((format!("unknown_addr:{:#x}", address + 1), value + 100));
+    }
+    put(&host, "ksym", &[0; 8], 7);
+    samples.push(("unknown_addr:0x0".to_owned(), 7));
+    assert_family(&host, "ksym", &samples);
+    host.stop();
+}
+
+#[test]
+fn stacks_are_symbols_line_by_line() {
+    needs!(Root, Tool("clang-19"));
+    let (host, _folder) = host_of_decoders(&[]);
+    let symbols = Symbols::read();
+    let some = symbols.some();
+    let mut stacks: Vec<[u64; 3]> =
+        some.windows(3).map(|three| [three[0].0, three[1].0 + 1, three[2].0 + 15]).collect();
+    let [one, other] = [some[0].0, some[1].0];
+    // What follows a 0 is left from another stack; below the first symbol there is none.
+    stacks.extend([[one + 2, 0, other], [other + 3, 1, one], [0, one, one]]);
+    let mut samples: Vec<(String, u64)> = Vec::new();
+    for (stack, value) in stacks.into_iter().zip(1..) {
+        put(&host, "kstack", &stack.map(u64::to_le_bytes).concat(), value);
+        let frames = stack.iter().take_while(|address| **address != 0);
+        let names: Vec<_> = frames.map(|address| symbols.before(*address).unwrap_or("??")).collect();
+        samples.push((names.join("\n"), value));
+    }
+    assert!(samples.len() > 15 && samples.iter().any(|(it, _)| it.contains("\n??\n")), "{samples:?}");
+    assert_family(&host, "kstack", &samples);
+    host.stop();
+}
+
+#[test]
+fn cgroups_are_folders() {
+    needs!(Root, Tool("clang-19"), Cgroup2);
+    let (host, _folder) = host_of_decoders(&[]);
+    let outer = Cgroup::new(&format!("ebhost-names-{}", std::process::id()));
+    let inner = Cgroup::new(&format!("{}/with a \"name\"", &outer.path()[1..]));
+    let mut samples = vec![("unknown_cgroup_id:1234567890123".to_owned(), 40)];
+    put(&host, "cgroup", &1_234_567_890_123u64.to_le_bytes(), 40);
+    let root = inner.folder().ancestors().nth(2).expect("the mount");
+    for (folder, value) in [inner.folder(), outer.folder(), root].into_iter().zip(1..) {
+        let id = fs::metadata(folder).expect("it was made").ino();
+        put(&host, "cgroup", &id.to_le_bytes(), value);
+        samples.push((folder.display().to_string(), value));
+    }
+    assert_family(&host, "cgroup", &samples);
+    host.stop();
+}
+
+const PCI_IDS: &str = "\
+# A comment, and numbers that are in no real database.
+f001  First \"Vendor\", Inc.
+\t0001  A device
+\t\tf001 0001  A subsystem
+\tabcd  Another \\ device
+f002  Second Vendor
+C f3  A class
+\t01  A subclass
+\t\t02  An interface
+";
+
+#[test]
+fn pci_numbers_are_names_of_the_database() {
+    needs!(Root, Tool("clang-19"), Tool("unshare"), Tool("mount"), File("/usr/share/misc"));
+    let folder = Folder::new();
+    fs::write(folder.path().join("pci.ids"), PCI_IDS).expect("our own folder");
+    // Seen by the host alone.
+    let mounted = format!("mount --bind {} /usr/share/misc && exec \"$@\"", folder.path().display());
+    let (host, _configuration) = host_of_decoders(&["unshare", "--mount", "sh", "-c", &mounted, "sh"]);
+    let two = |map, number: u16, value| put(&host, map, &number.to_le_bytes(), value);
+    for (value, number) in (1..).zip([0xf001, 0xf002, 0x00f3]) {
+        two("pci_vendor", number, value);
+    }
+    for (value, number) in (1..).zip([0xf001_0001u32, 0xf001_abcd, 0xf002_0001, 0x00f3_0001]) {
+        put(&host, "pci_device", &number.to_le_bytes(), value);
+    }
+    for (value, number) in (1..).zip([0xf3u8, 0x01]) {
+        put(&host, "pci_class", &[number], value);
+    }
+    for (value, number) in (1..).zip([0xf301, 0xf302, 0x0101]) {
+        two("pci_subclass", number, value);
+    }
+    assert_golden(&host, "pci.txt");
+    host.stop();
+}
