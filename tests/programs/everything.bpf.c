@@ -9,7 +9,8 @@ enum slot {
 	USDT_CONSTANT, MARK, SAMPLES, XDP, TC_INGRESS, TC_EGRESS, CGROUP_INGRESS, CGROUP_EGRESS, CGROUP_CONNECT,
 	CGROUP_SOCKET, ITERATOR, KPROBE, KRETPROBE, KSYSCALL, KPROBES, KRETPROBES, FENTRY, FEXIT, FMOD_RET, LSM,
 	LSM_SLEEPABLE, KERNEL_VERSION, TIMER_FREQUENCY, HAS_BPF, NOT_CONFIGURED, SYMBOL, KADDR, WEAK_SYMBOL,
-	TYPED_SYMBOL, KERNEL_FUNCTION, MARK_AGAIN, CONFIG_TEXT, WRITABLE, SLOTS = 48,
+	TYPED_SYMBOL, KERNEL_FUNCTION, MARK_AGAIN, CONFIG_TEXT, WRITABLE,
+	USDT_INDEXED, USDT_INDEXED_SIGNED, UPROBES, URETPROBES, SLOTS = 48,
 };
 
 #define TYPE(number) int (*type)[number]
@@ -27,7 +28,12 @@ TABLE(per_cpu_hash, 5, struct key);
 struct { TYPE(2); ENTRIES(SLOTS); u32 *key; u64 *value; int (*map_flags)[1024]; } mapped_array SEC(".maps");
 
 /* As libbpf's usdt.bpf.h has them: where an argument is, and the arguments of a place. */
-struct argument { u64 offset; u32 kind; short reg; unsigned char is_signed; unsigned char shift; };
+struct argument {
+	u64 offset;
+	u32 kind : 8, index : 12, scale : 4, unused : 8;
+	short reg;
+	unsigned char is_signed, shift;
+};
 struct spec { struct argument arguments[12]; u64 cookie; short count; };
 struct { TYPE(2); ENTRIES(256); u32 *key; struct spec *value; } __bpf_usdt_specs SEC(".maps");
 
@@ -35,6 +41,7 @@ static void *(*const lookup)(void *map, const void *key) = (void *)1;
 static long (*const update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*const get_comm)(void *to, u32 size) = (void *)16;
 static long (*const load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
+static long (*const read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*const read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static void *(*const per_cpu)(const void *variable, u32 cpu) = (void *)153;
 static u64 (*const attach_cookie)(void *ctx) = (void *)174;
@@ -95,16 +102,21 @@ SEC("tp_btf/sys_enter") int on_typed_tracepoint(u64 *ctx)
 SEC("uprobe/libc.so.6:getppid") int on_uprobe(void *ctx) { return COUNT_DOER(UPROBE); }
 SEC("uprobe/DOER:ebhostdo_two_steps+0x1") int on_uprobe_inside(void *ctx) { return COUNT_DOER(UPROBE_INSIDE); }
 SEC("uretprobe/libc.so.6:getppid") int on_uretprobe(void *ctx) { return COUNT_DOER(URETPROBE); }
+SEC("uprobe.multi/DOER:ebhostdo_*_steps") int on_uprobes(void *ctx) { return COUNT_DOER(UPROBES); }
+SEC("uretprobe.multi/DOER:ebhostdo_t?????s?e?s") int on_uretprobes(void *ctx) { return COUNT_DOER(URETPROBES); }
 
-always u64 argument(void *ctx, struct spec *spec, u32 index)
+always u64 argument(void *ctx, struct spec *spec, u32 number)
 {
-	struct argument *argument = &spec->arguments[index];
-	u64 value = 0;
+	struct argument *argument = &spec->arguments[number];
+	u64 value = 0, index = 0;
 
 	if (argument->kind == 0)
 		return argument->offset;
-	if (argument->kind == 1)
-		read_kernel(&value, sizeof(value), ctx + argument->reg);
+	read_kernel(&value, sizeof(value), ctx + argument->reg);
+	if (argument->kind == 3)
+		read_kernel(&index, sizeof(index), ctx + argument->index);
+	if (argument->kind >= 2)
+		read_user(&value, sizeof(value), (void *)(value + (index << argument->scale) + argument->offset));
 	value <<= argument->shift & 63;
 	return argument->is_signed ? (u64)((long long)value >> (argument->shift & 63)) : value >> (argument->shift & 63);
 }
@@ -114,12 +126,14 @@ SEC("usdt/DOER:ebhostdo:step") int on_usdt(void *ctx)
 	u32 number = attach_cookie(ctx);
 	struct spec *spec = lookup(&__bpf_usdt_specs, &number);
 
-	if (!spec || spec->count != 3)
+	if (!spec || spec->count != 5)
 		return 0;
 	add(USDT, 1);
 	add(USDT_FIRST, argument(ctx, spec, 0));
 	add(USDT_SECOND, -argument(ctx, spec, 1));
 	add(USDT_CONSTANT, -argument(ctx, spec, 2));
+	add(USDT_INDEXED, argument(ctx, spec, 3));
+	add(USDT_INDEXED_SIGNED, -argument(ctx, spec, 4));
 	return 0;
 }
 

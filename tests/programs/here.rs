@@ -37,6 +37,8 @@ fn every_type_of_program_counts() {
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, !is_out("reads_a_typed_symbol"), "{out:?}");
     assert!(slots.get("SAMPLES") >= COUNT, "so many pages were touched: {}", slots.get("SAMPLES"));
     assert_eq!(doing.semaphore, 1, "the probe's counter says that somebody listens");
+    // Two programs with a pattern for functions: of new kernels each has one link for all its places.
+    assert_eq!(links(host.pid(), &["uprobe_multi", "uretprobe_multi"]), if release() >= (6, 6) { 2 } else { 0 });
     assert_eq!(doing.refused, COUNT, "what the program writes is what the system call answers");
 
     assert_eq!(slots.get("KERNEL_VERSION"), version_code());
@@ -99,6 +101,14 @@ fn every_type_of_program_counts() {
     let warned =
         log.lines().iter().filter(|line| line.field("message").to_string().contains("program is left out")).count();
     assert_eq!(warned, out.len(), "{}", log.text());
+}
+
+/// Links of these types that a process holds.
+fn links(pid: u32, types: &[&str]) -> usize {
+    let files = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs").flatten();
+    let infos = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    let is_one = |line: &str| line.strip_prefix("link_type:").is_some_and(|found| types.contains(&found.trim()));
+    infos.filter(|info| info.lines().any(is_one)).count()
 }
 
 fn release() -> (u64, u64) {

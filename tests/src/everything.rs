@@ -117,7 +117,7 @@ pub fn left_out(served: &Exposition) -> Vec<(String, String)> {
     out
 }
 
-/// What `ebhostdo COUNT` makes the programs of every kernel count.
+/// What `ebhostdo COUNT` makes the programs of every kernel count; a count that 4 divides.
 pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
     let each = [
         "TRACEPOINT",
@@ -139,6 +139,11 @@ pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
         ("USDT_FIRST", count * (count - 1) / 2),
         ("USDT_SECOND", 2 * count),
         ("USDT_CONSTANT", 7 * count),
+        ("USDT_INDEXED", count / 4 * 43_210),
+        ("USDT_INDEXED_SIGNED", count / 4 * 4_321),
+        // At two functions and, by one of them, at one.
+        ("UPROBES", 2 * count),
+        ("URETPROBES", count),
         ("MARK", 1),
         ("HAS_BPF", 1),
         ("NOT_CONFIGURED", 1),

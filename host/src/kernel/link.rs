@@ -3,8 +3,10 @@
 //! What is attached is held by descriptors: when they are closed, it is detached. What a kernel does not offer says what
 //! it would have needed.
 
+mod file;
+
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     ffi::{CStr, CString},
     fmt, fs, io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
@@ -15,11 +17,11 @@ use aya_obj::generated::bpf_attach_type as at;
 
 use super::{
     externs::syscall_prefix,
-    probe::{self, MARK, OWN_FILE, SPEC_ARGUMENTS, Site},
     section::{Attach, Direction, Hook, When},
     syscall::{self, LinkExtra, Whose},
 };
 use crate::limits::PROBED_FUNCTIONS;
+pub(super) use file::UsdtSpecs;
 
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
@@ -49,44 +51,6 @@ impl fmt::Display for Fault {
             Self::NoTarget(why) | Self::Absent(why) => f.write_str(why),
             Self::Refused(what, error) => write!(f, "{what}: {error}"),
         }
-    }
-}
-
-/// The map that programs read USDT arguments from, and what is in it.
-#[derive(Debug)]
-pub(super) struct UsdtSpecs<'a> {
-    map: BorrowedFd<'a>,
-    value_size: u32,
-    max_entries: u32,
-    numbers: HashMap<Vec<u8>, u32>,
-}
-
-impl<'a> UsdtSpecs<'a> {
-    pub(super) fn new(map: BorrowedFd<'a>, value_size: u32, max_entries: u32) -> Self {
-        Self { map, value_size, max_entries, numbers: HashMap::new() }
-    }
-
-    /// The number of a spec in the map: one serves all places with the same arguments.
-    fn number(&mut self, site: &Site) -> Result<u32, Fault> {
-        if let Some(number) = self.numbers.get(&site.spec) {
-            return Ok(*number);
-        }
-        let number = self.numbers.len() as u32;
-        let size = self.value_size as usize;
-        if number >= self.max_entries || site.spec.len() > size {
-            let why = format!(
-                "its map `__bpf_usdt_specs` has room for {} specs of {size} bytes, expected more of {} (of {SPEC_ARGUMENTS} arguments)",
-                self.max_entries,
-                site.spec.len()
-            );
-            return Err(Fault::Absent(why));
-        }
-        let mut value = site.spec.clone();
-        value.resize(size, 0);
-        syscall::map_update(self.map, (4, self.value_size), &number.to_le_bytes(), &value)
-            .map_err(|error| Fault::Refused("its map `__bpf_usdt_specs` cannot be written".to_owned(), error))?;
-        self.numbers.insert(site.spec.clone(), number);
-        Ok(number)
     }
 }
 
@@ -121,8 +85,9 @@ pub(super) fn attach(
             wrapped.or_else(|_| kprobe(program, &format!("__se_sys_{name}"), 0, *when))
         }
         Attach::Kprobes { pattern, when } => kprobes(program, pattern, *when),
-        Attach::Uprobe { file, symbol, offset, when } => uprobe(program, file, symbol.as_deref(), *offset, *when),
-        Attach::Usdt { file, provider, name } => usdt(program, file, provider, name, specs),
+        Attach::Uprobe { file, symbol, offset, when } => file::uprobe(program, file, symbol.as_deref(), *offset, *when),
+        Attach::Uprobes { file, pattern, when } => file::uprobes(program, file, pattern, *when),
+        Attach::Usdt { file, provider, name } => file::usdt(program, file, provider, name, specs),
         Attach::Xdp { interface: None } => {
             Err(Fault::NoTarget("its section names no interface, expected `xdp/INTERFACE`".to_owned()))
         }
@@ -259,58 +224,6 @@ fn fits(name: &[u8], pattern: &[u8]) -> bool {
         (Some((wanted, others)), Some((found, rest))) => wanted == found && fits(rest, others),
         (Some(_), None) => false,
     }
-}
-
-fn uprobe(program: BorrowedFd<'_>, file: &str, symbol: Option<&str>, offset: u64, when: When) -> Result<Links, Fault> {
-    let is_mark = file == OWN_FILE && symbol == Some(MARK);
-    let path = probe::find(file).map_err(Fault::Absent)?;
-    let start = match symbol {
-        Some(_) if is_mark => probe::own_mark().map_err(|error| Fault::Refused("its own file".to_owned(), error))?,
-        Some(symbol) => probe::offset_of(&path, symbol).map_err(Fault::Absent)?,
-        None => 0,
-    };
-    // Another thread or process may pass by the mark as well; it is to run once.
-    let whose = if is_mark { Whose::ThisThread } else { Whose::Everyone };
-    let mut links = probe_at(program, &path, start + offset, (0, when, whose), None)?;
-    links.is_mark = is_mark;
-    Ok(links)
-}
-
-fn usdt(
-    program: BorrowedFd<'_>,
-    file: &str,
-    provider: &str,
-    name: &str,
-    mut specs: Option<&mut UsdtSpecs<'_>>,
-) -> Result<Links, Fault> {
-    let path = probe::find(file).map_err(Fault::Absent)?;
-    let mut links = Links::default();
-    for site in probe::sites(&path, provider, name).map_err(Fault::Absent)? {
-        // A program without that map asks for no argument.
-        let cookie = specs.as_deref_mut().map(|specs| specs.number(&site)).transpose()?.map(u64::from);
-        let counted = (site.semaphore, When::Entry, Whose::Everyone);
-        links.files.extend(probe_at(program, &path, site.offset, counted, cookie)?.files);
-    }
-    Ok(links)
-}
-
-fn probe_at(
-    program: BorrowedFd<'_>,
-    path: &Path,
-    offset: u64,
-    (semaphore, when, whose): (u64, When, Whose),
-    cookie: Option<u64>,
-) -> Result<Links, Fault> {
-    const SEMAPHORE_SHIFT: u32 = 32;
-    let what = || format!("{} at {offset:#x}", path.display());
-    let (pmu, config) = probe_pmu("uprobe", when)?;
-    if semaphore >> SEMAPHORE_SHIFT != 0 {
-        return Err(Fault::Absent(format!("{}: its semaphore lies beyond 4 GiB", what())));
-    }
-    let text = c_string(&path.to_string_lossy())?;
-    let event = syscall::probe_open(pmu, config | semaphore << SEMAPHORE_SHIFT, &text, offset, whose)
-        .map_err(|error| Fault::Refused(what(), error))?;
-    run_by(program, event, cookie, what)
 }
 
 fn interface_link(program: BorrowedFd<'_>, interface: &str, attach_type: u32, needs: &str) -> Result<Links, Fault> {

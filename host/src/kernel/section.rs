@@ -7,7 +7,7 @@ use aya_obj::generated::{bpf_attach_type as at, bpf_prog_type as kind};
 use crate::package::perf::{Event, Rate, number};
 
 /// The section names that are known, as messages list them.
-pub(super) const SECTIONS: [&str; 20] = [
+pub(super) const SECTIONS: [&str; 21] = [
     "tp_btf/NAME",
     "raw_tp/NAME",
     "raw_tp.w/NAME",
@@ -24,6 +24,7 @@ pub(super) const SECTIONS: [&str; 20] = [
     "lsm/HOOK",
     "iter/KIND",
     "uprobe/FILE:SYMBOL+OFFSET",
+    "uprobe.multi/FILE:PATTERN",
     "usdt/FILE:PROVIDER:NAME",
     "perf_event/type=T,config=C,frequency=F",
     "xdp/INTERFACE, tcx/ingress/INTERFACE",
@@ -70,6 +71,12 @@ pub(super) enum Attach {
         file: String,
         symbol: Option<String>,
         offset: u64,
+        when: When,
+    },
+    /// Every function of a file whose name fits such a pattern.
+    Uprobes {
+        file: String,
+        pattern: String,
         when: When,
     },
     Usdt {
@@ -150,7 +157,7 @@ impl Section {
         let attach = attach(kind, target)?;
         let takes = match attach {
             Attach::Typed(Hook::Tracepoint, _) => 0,
-            Attach::Typed(..) | Attach::Uprobe { .. } | Attach::Usdt { .. } => SLEEPABLE,
+            Attach::Typed(..) | Attach::Uprobe { .. } | Attach::Uprobes { .. } | Attach::Usdt { .. } => SLEEPABLE,
             Attach::Xdp { .. } => XDP_FRAGMENTS,
             _ => 0,
         };
@@ -186,6 +193,8 @@ fn attach(kind: &str, target: &str) -> Option<Attach> {
         "kretsyscall" => Attach::SystemCall { name, when: ret },
         "uprobe" => uprobe(target, entry)?,
         "uretprobe" => uprobe(target, ret)?,
+        "uprobe.multi" => uprobes(target, entry)?,
+        "uretprobe.multi" => uprobes(target, ret)?,
         "usdt" => {
             let (rest, name) = target.rsplit_once(':')?;
             let (file, provider) = rest.rsplit_once(':')?;
@@ -206,6 +215,12 @@ fn uprobe(target: &str, when: When) -> Option<Attach> {
     }
     let (symbol, offset) = with_offset(place)?;
     Some(Attach::Uprobe { file, symbol: Some(symbol), offset, when })
+}
+
+fn uprobes(target: &str, when: When) -> Option<Attach> {
+    let (file, pattern) = target.rsplit_once(':')?;
+    let is_whole = !file.is_empty() && !pattern.is_empty();
+    is_whole.then(|| Attach::Uprobes { file: file.to_owned(), pattern: pattern.to_owned(), when })
 }
 
 fn with_offset(target: &str) -> Option<(String, u64)> {
@@ -286,6 +301,8 @@ impl Attach {
             Self::Typed(Hook::Iterator, _) => (kind::BPF_PROG_TYPE_TRACING, at::BPF_TRACE_ITER),
             Self::Typed(Hook::Lsm, _) => (kind::BPF_PROG_TYPE_LSM, at::BPF_LSM_MAC),
             Self::Kprobes { .. } => (kind::BPF_PROG_TYPE_KPROBE, at::BPF_TRACE_KPROBE_MULTI),
+            // Kernels before 6.6 do not look at this.
+            Self::Uprobes { .. } => (kind::BPF_PROG_TYPE_KPROBE, at::BPF_TRACE_UPROBE_MULTI),
             Self::Xdp { .. } => (kind::BPF_PROG_TYPE_XDP, at::BPF_XDP),
             Self::RawTracepoint(Writes::Nothing, _) => return (kind::BPF_PROG_TYPE_RAW_TRACEPOINT as u32, 0),
             Self::RawTracepoint(Writes::Arguments, _) => {
@@ -347,6 +364,11 @@ mod tests {
         assert_eq!(read("uretprobe//bin/bash:readline"), uprobe("/bin/bash", Some("readline"), 0, When::Return));
         assert_eq!(read("uprobe//bin/x:main+0x8"), uprobe("/bin/x", Some("main"), 8, When::Entry));
         assert_eq!(read("uprobe//bin/x:0x1234"), uprobe("/bin/x", None, 0x1234, When::Entry));
+        let uprobes = |file: &str, pattern: &str, when| {
+            Some(Attach::Uprobes { file: file.into(), pattern: pattern.into(), when })
+        };
+        assert_eq!(read("uprobe.multi/libc.so.6:str*"), uprobes("libc.so.6", "str*", When::Entry));
+        assert_eq!(read("uretprobe.multi.s//bin/x:?"), uprobes("/bin/x", "?", When::Return));
         assert_eq!(
             read("usdt/python3:python:function__entry"),
             Some(Attach::Usdt { file: "python3".into(), provider: "python".into(), name: "function__entry".into() })
@@ -384,6 +406,9 @@ mod tests {
             "kprobbe/x",
             "usdt/x",
             "uprobe/libc",
+            "uprobe.multi/libc",
+            "uprobe.multi/libc:",
+            "uprobe.session/libc:x",
             "kprobe/+4",
             "xdp/",
             "tcx/ingress/",

@@ -20,7 +20,7 @@ use std::{
 mod probe {
     use std::arch::{asm, global_asm};
 
-    // A function whose second instruction is at a known place.
+    // A function whose second instruction is at a known place, and another whose name is like its.
     global_asm!(
         ".type ebhostdo_two_steps, @function",
         "ebhostdo_two_steps:",
@@ -28,15 +28,28 @@ mod probe {
         "nop",
         "ret",
         ".size ebhostdo_two_steps, . - ebhostdo_two_steps",
+        ".type ebhostdo_three_steps, @function",
+        "ebhostdo_three_steps:",
+        "nop",
+        "nop",
+        "nop",
+        "ret",
+        ".size ebhostdo_three_steps, . - ebhostdo_three_steps",
     );
 
     unsafe extern "C" {
         fn ebhostdo_two_steps();
+        fn ebhostdo_three_steps();
     }
 
     pub(super) fn two_steps() {
         // SAFETY: it does nothing, twice.
         unsafe { ebhostdo_two_steps() }
+    }
+
+    pub(super) fn three_steps() {
+        // SAFETY: it does nothing, three times.
+        unsafe { ebhostdo_three_steps() }
     }
 
     /// Raised by the kernel while somebody listens to the probe.
@@ -48,7 +61,10 @@ mod probe {
         unsafe { (&raw const SEMAPHORE).read_volatile() }
     }
 
-    /// `ebhostdo:step`, with a number and a signed one of 4 bytes.
+    /// Pairs of a number and a negative one, 8 bytes each.
+    static TABLE: [(u32, i32); 4] = [(10, -1), (200, -20), (3_000, -300), (40_000, -4_000)];
+
+    /// `ebhostdo:step`, with a number, a signed one of 4 bytes, and both numbers of a pair in the table.
     #[inline(never)]
     pub(super) fn step(number: u64, less: i32) {
         // SAFETY: one `nop`, and a note beside the code that says where it is.
@@ -65,7 +81,7 @@ mod probe {
                 ".8byte {semaphore}",
                 ".asciz \"ebhostdo\"",
                 ".asciz \"step\"",
-                ".asciz \"8@{number} -4@{less:e} 8@$-7\"",
+                ".asciz \"8@{number} -4@{less:e} 8@$-7 4@({table},{at},8) -4@4({table},{at},8)\"",
                 "994: .balign 4",
                 ".popsection",
                 ".ifndef _.stapsdt.base",
@@ -79,6 +95,8 @@ mod probe {
                 semaphore = sym SEMAPHORE,
                 number = in(reg) number,
                 less = in(reg) less,
+                table = in(reg) TABLE.as_ptr(),
+                at = in(reg) number % 4,
                 options(att_syntax, readonly, nostack),
             );
         }
@@ -169,6 +187,7 @@ fn main() -> io::Result<()> {
         println!("semaphore {}", probe::semaphore());
         (0..count).for_each(|number| probe::step(number, -2));
         (0..count).for_each(|_| probe::two_steps());
+        (0..count).for_each(|_| probe::three_steps());
     }
     for _ in 0..count {
         // SAFETY: they ask for numbers.

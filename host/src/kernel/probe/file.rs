@@ -1,29 +1,44 @@
 //! Symbols of an ELF file as places in the file, which is what the kernel puts probes at.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
-use object::{Object as _, ObjectSegment as _, ObjectSymbol as _, ReadCache, elf};
+use object::{ObjectSegment as _, ObjectSymbol as _, ReadCache, elf};
 
 /// Where a symbol's code begins in the file.
 pub(crate) fn offset_of(path: &Path, symbol: &str) -> Result<u64, String> {
     let shown = path.display();
-    let file = open(path)?;
-    let cache = ReadCache::new(file);
+    let cache = ReadCache::new(open(path)?);
     let elf = object::File::parse(&cache).map_err(|error| format!("{shown}: is not an ELF file: {error}"))?;
     // A version that is asked for with `@` chooses among symbols of one name; the plain name is the default one.
     let name = symbol.split('@').next().unwrap_or(symbol);
-    let is_code = |flags: object::SymbolFlags<object::SectionIndex, object::SymbolIndex>| match flags {
-        object::SymbolFlags::Elf { st_info, .. } => matches!(st_info & 0xf, elf::STT_FUNC | elf::STT_GNU_IFUNC),
-        _ => false,
-    };
-    let address = elf
-        .dynamic_symbols()
-        .chain(elf.symbols())
-        .filter(|found| found.is_definition() || found.address() != 0)
-        .find(|found| found.name() == Ok(name) && is_code(found.flags()))
-        .map(|found| found.address());
+    let address = functions(&elf).into_iter().find(|(found, _)| *found == name).map(|(_, address)| address);
     let address = address.ok_or_else(|| format!("{shown}: has no function `{name}` among its symbols"))?;
     in_file(&elf, address).ok_or_else(|| format!("{shown}: `{name}` lies in no segment of the file"))
+}
+
+/// Where the code of those functions begins in the file whose names fit: each place once, whatever names it has.
+pub(crate) fn offsets_of(path: &Path, fits: impl Fn(&str) -> bool) -> Result<BTreeSet<u64>, String> {
+    let cache = ReadCache::new(open(path)?);
+    let elf =
+        object::File::parse(&cache).map_err(|error| format!("{}: is not an ELF file: {error}", path.display()))?;
+    let fitting = functions(&elf).into_iter().filter(|(name, _)| fits(name));
+    Ok(fitting.filter_map(|(_, address)| in_file(&elf, address)).collect())
+}
+
+/// Names and addresses of the functions that a file has symbols of.
+fn functions<'data, T: object::Object<'data>>(elf: &T) -> Vec<(&'data str, u64)> {
+    let symbols = elf.dynamic_symbols().chain(elf.symbols());
+    let functions = symbols
+        .filter(|symbol| is_code(&symbol.flags()) && (symbol.is_definition() || symbol.address() != 0))
+        .filter_map(|symbol| Some((symbol.name().ok()?, symbol.address())));
+    functions.collect()
+}
+
+fn is_code<S, T>(flags: &object::SymbolFlags<S, T>) -> bool {
+    match flags {
+        object::SymbolFlags::Elf { st_info, .. } => matches!(st_info & 0xf, elf::STT_FUNC | elf::STT_GNU_IFUNC),
+        _ => false,
+    }
 }
 
 /// Opens a file that a probe is to be put into.
@@ -89,6 +104,17 @@ mod tests {
         let address = libc::getppid as *const () as u64;
         assert_eq!(offset_of(Path::new(path), "getppid"), Ok(address - start + mapped_at));
         assert_eq!(offset_of(Path::new(path), "getppid@GLIBC_2.2.5"), Ok(address - start + mapped_at));
+    }
+
+    #[test]
+    fn functions_that_fit_are_each_found_once() {
+        let libc = super::super::find("libc.so.6").unwrap();
+        let offset = |symbol| offset_of(&libc, symbol).unwrap();
+        // Two names of one function, and another.
+        let found = offsets_of(&libc, |name| ["open", "open64", "getppid"].contains(&name)).unwrap();
+        assert_eq!(found, BTreeSet::from([offset("open"), offset("getppid")]));
+        assert_eq!(offset("open"), offset("open64"));
+        assert!(offsets_of(&libc, |_| false).unwrap().is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod named;
 mod shared;
 mod usdt;
 
-pub(super) use file::{offset_of, own_mark, run_mark};
+pub(super) use file::{offset_of, offsets_of, own_mark, run_mark};
 pub use named::probed_files;
 pub(super) use shared::find;
 pub(super) use usdt::{SPEC_ARGUMENTS, Site, sites};

@@ -53,7 +53,9 @@ fn named(file: &Path) -> Vec<PathBuf> {
     let sections = elf.sections().filter_map(|section| Section::parse(section.name().ok()?));
     sections
         .filter_map(|section| match section.attach {
-            Attach::Uprobe { file, .. } | Attach::Usdt { file, .. } => Some(PathBuf::from(file)),
+            Attach::Uprobe { file, .. } | Attach::Uprobes { file, .. } | Attach::Usdt { file, .. } => {
+                Some(PathBuf::from(file))
+            }
             _ => None,
         })
         .collect()

@@ -117,25 +117,43 @@ enum Place {
         register: i16,
         offset: i64,
     },
+    /// Memory, so far from the sum of a register's address and another register, which is shifted.
+    Indexed {
+        register: i16,
+        index: i16,
+        shift: u32,
+        offset: i64,
+    },
+}
+
+impl Place {
+    /// A number, the kind with what an index needs, and a register, as `struct __bpf_usdt_arg_spec` has them. Programs that were built
+    /// with a `usdt.bpf.h` from before 1.7 do not know the last kind, and get an error for that argument.
+    fn fields(self) -> (i64, u32, i16) {
+        match self {
+            Self::Constant(value) => (value, 0, 0),
+            Self::Register(register) => (0, 1, register),
+            Self::Memory { register, offset } => (offset, 2, register),
+            Self::Indexed { register, index, shift, offset } => {
+                (offset, 3 | u32::from(index.cast_unsigned()) << 8 | shift << 20, register)
+            }
+        }
+    }
 }
 
 /// Arguments such as `-4@%eax 8@16(%rbp) 8@$5`, as programs read them: an array of arguments, a number of the attacher's,
 /// how many there are.
 fn spec(arguments: &str) -> Result<Vec<u8>, String> {
-    let arguments: Vec<_> = arguments.split_ascii_whitespace().collect();
+    let arguments = split(arguments);
     if arguments.len() > SPEC_ARGUMENTS {
         return Err(format!("found {} arguments, expected at most {SPEC_ARGUMENTS}", arguments.len()));
     }
     let mut spec = Vec::with_capacity(SPEC_ARGUMENTS * ARGUMENT_BYTES + 16);
     for text in &arguments {
         let (size, place) = argument(text).ok_or_else(|| {
-            format!("found the argument `{text}`, expected a size of 1, 2, 4 or 8, `@`, and a constant, a register or an offset from one")
+            format!("found the argument `{text}`, expected a size of 1, 2, 4 or 8, `@`, and a constant, a register or a place in memory by registers")
         })?;
-        let (value, kind, register) = match place {
-            Place::Constant(value) => (value, 0u32, 0),
-            Place::Register(register) => (0, 1, register),
-            Place::Memory { register, offset } => (offset, 2, register),
-        };
+        let (value, kind, register) = place.fields();
         spec.extend(value.to_le_bytes());
         spec.extend(kind.to_le_bytes());
         spec.extend(register.to_le_bytes());
@@ -145,6 +163,16 @@ fn spec(arguments: &str) -> Result<Vec<u8>, String> {
     spec.resize(SPEC_ARGUMENTS * ARGUMENT_BYTES + 8, 0);
     spec.extend((arguments.len() as u16).to_le_bytes());
     Ok(spec)
+}
+
+/// The arguments, with blanks between them; brackets may hold some too, as in `8@[sp, 8]`.
+fn split(arguments: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parts = arguments.split(|c: char| {
+        depth += i32::from(matches!(c, '[' | '(')) - i32::from(matches!(c, ']' | ')'));
+        depth == 0 && c.is_ascii_whitespace()
+    });
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 /// Size in bytes, negative for signed numbers, and place.
@@ -163,9 +191,21 @@ fn place(operand: &str) -> Option<Place> {
         return Some(Place::Register(register_offset(register)?));
     }
     let (offset, rest) = operand.split_once('(')?;
-    let register = register_offset(rest.strip_suffix(')')?.strip_prefix('%')?)?;
     let offset = if offset.is_empty() { 0 } else { integer(offset)? };
-    Some(Place::Memory { register, offset })
+    let parts: Vec<_> = rest.strip_suffix(')')?.split(',').map(str::trim).collect();
+    let register = |text: &str| register_offset(text.strip_prefix('%')?);
+    match parts[..] {
+        [base] => Some(Place::Memory { register: register(base)?, offset }),
+        [base, index] => indexed(register(base)?, register(index)?, "1", offset),
+        [base, index, scale] => indexed(register(base)?, register(index)?, scale, offset),
+        _ => None,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn indexed(register: i16, index: i16, scale: &str, offset: i64) -> Option<Place> {
+    let shift = ["1", "2", "4", "8"].iter().position(|known| *known == scale)? as u32;
+    Some(Place::Indexed { register, index, shift, offset })
 }
 
 /// Where `struct pt_regs` has a register, under any of its names.
@@ -240,19 +280,33 @@ mod tests {
         assert_eq!(argument("8@16(%rbp)"), Some((8, Place::Memory { register: 32, offset: 16 })));
         assert_eq!(argument("-4@-20(%rsp)"), Some((-4, Place::Memory { register: 152, offset: -20 })));
         assert_eq!(argument("8@$-5"), Some((8, Place::Constant(-5))));
-        for unknown in ["3@%eax", "8@%xmm0", "8@foo(%rip)", "8@(%rax,%rbx,8)", "%eax", ""] {
+        let indexed = |index, shift, offset| Some(Place::Indexed { register: 80, index, shift, offset });
+        assert_eq!(argument("8@(%rax,%rbx,8)"), Some(8).zip(indexed(40, 3, 0)));
+        assert_eq!(argument("-4@8(%rax,%rbp,4)"), Some(-4).zip(indexed(32, 2, 8)));
+        assert_eq!(argument("1@-0x10(%rax,%r15)"), Some(1).zip(indexed(0, 0, -16)));
+        for unknown in ["3@%eax", "8@%xmm0", "8@foo(%rip)", "8@(%rax,%rbx,3)", "8@(,%rbx,8)", "8@(%rax,8)", "%eax", ""]
+        {
             assert_eq!(argument(unknown), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn arguments_have_blanks_between_them_and_within_brackets() {
+        assert_eq!(split("8@x0 -4@[sp, 8]  8@5"), ["8@x0", "-4@[sp, 8]", "8@5"]);
+        assert_eq!(split("8@(%rax, %rbx, 8)"), ["8@(%rax, %rbx, 8)"]);
+        assert!(split(" ").is_empty());
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn a_spec_has_the_layout_that_programs_read() {
-        let spec = spec("-4@%eax 8@16(%rbp)").unwrap();
+        let spec = spec("-4@%eax 8@16(%rbp) 2@-1(%rdi,%rsi,4)").unwrap();
         assert_eq!(spec.len(), 202);
         assert_eq!(spec[..16], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 80, 0, 1, 32]);
         assert_eq!(spec[16..32], [16, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 32, 0, 0, 0]);
-        assert_eq!(spec[200..], [2, 0]);
+        // 104 is 0x068: the index takes 12 bits, its shift 4.
+        assert_eq!(spec[32..48], [255, 255, 255, 255, 255, 255, 255, 255, 3, 0x68, 0x20, 0, 112, 0, 0, 48]);
+        assert_eq!(spec[200..], [3, 0]);
     }
 
     #[test]

@@ -245,6 +245,12 @@ pub(in crate::kernel) enum LinkExtra<'a> {
         names: &'a [&'a CStr],
         on_return: u32,
     },
+    /// Places in a file, and the same.
+    Places {
+        path: &'a CStr,
+        offsets: &'a [u64],
+        on_return: u32,
+    },
 }
 
 #[repr(C)]
@@ -253,7 +259,7 @@ struct LinkAttr {
     target: u32,
     attach_type: u32,
     flags: u32,
-    extra: [u64; 4],
+    extra: [u64; 6],
 }
 
 /// Attaches a program to a file (`target` is its descriptor) or to an interface (its number).
@@ -265,17 +271,22 @@ pub(in crate::kernel) fn link_create(
 ) -> io::Result<OwnedFd> {
     let names: Vec<u64> = match extra {
         LinkExtra::Functions { names, .. } => names.iter().map(|name| name.as_ptr() as u64).collect(),
-        LinkExtra::None | LinkExtra::Cookie(_) => Vec::new(),
+        LinkExtra::None | LinkExtra::Cookie(_) | LinkExtra::Places { .. } => Vec::new(),
     };
     let extra = match extra {
-        LinkExtra::None => [0; 4],
-        LinkExtra::Cookie(cookie) => [cookie, 0, 0, 0],
+        LinkExtra::None => [0; 6],
+        LinkExtra::Cookie(cookie) => [cookie, 0, 0, 0, 0, 0],
         LinkExtra::Functions { on_return, .. } => {
-            [u64::from(on_return) | (names.len() as u64) << 32, names.as_ptr() as u64, 0, 0]
+            [u64::from(on_return) | (names.len() as u64) << 32, names.as_ptr() as u64, 0, 0, 0, 0]
+        }
+        LinkExtra::Places { path, offsets, on_return } => {
+            let count = offsets.len() as u64;
+            [path.as_ptr() as u64, offsets.as_ptr() as u64, 0, 0, count | u64::from(on_return) << 32, 0]
         }
     };
     let mut attr = LinkAttr { prog_fd: program.as_raw_fd() as u32, target, attach_type, flags: 0, extra };
-    // SAFETY: there are as many names as is said, each ends in a zero byte, and all outlive the call, which only reads them.
+    // SAFETY: there are as many names or offsets as is said, names and paths end in a zero byte, and all outlive the call, which
+    // only reads them.
     unsafe { new_file(BPF_LINK_CREATE, &mut attr) }
 }
 
