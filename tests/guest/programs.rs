@@ -14,6 +14,9 @@ use crate::guest::{Console, Guest};
 /// How much of each the guest's doer does, as programs-init says.
 const COUNT: u64 = 20;
 
+/// Programs at the entry and the return of functions, of 6.10 and 6.13.
+const SESSIONS: [&str; 2] = ["on_kprobe_session", "on_uprobe_session"];
+
 /// Boots the newest kernel of a line. `absent`: programs that this kernel does not take, besides those that none takes.
 fn programs_count_on(line: &str, absent: &[&str]) {
     let guest = Guest::x86(line, "programs-init");
@@ -62,6 +65,9 @@ fn counts(console: &Console, absent: &[&str]) {
         ("calls_the_kernel", "KERNEL_FUNCTION"),
     ];
     slots.assert(&functions.map(|(program, slot)| (slot, if has(program) { COUNT } else { 0 })));
+    // At the entry and at the return.
+    let sessions = [("on_kprobe_session", "KPROBE_SESSION"), ("on_uprobe_session", "UPROBE_SESSION")];
+    slots.assert(&sessions.map(|(program, slot)| (slot, if has(program) { 2 * COUNT } else { 0 })));
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, has("reads_a_typed_symbol"));
     assert!(slots.get("SAMPLES") >= COUNT, "{}", slots.get("SAMPLES"));
     assert_eq!(slots.get("ITERATOR"), 1, "one scrape, one process of that name");
@@ -83,7 +89,7 @@ fn programs_count_on_5_10() {
         Tool("clang-19")
     );
     let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes", "on_usdt"];
-    programs_count_on("5.10", &[&later[..], &["on_lsm_sleepable", "reads_a_typed_symbol"]].concat());
+    programs_count_on("5.10", &[&later[..], &SESSIONS, &["on_lsm_sleepable", "reads_a_typed_symbol"]].concat());
 }
 
 #[test]
@@ -97,7 +103,8 @@ fn programs_count_on_6_1() {
         Tool("clang-19")
     );
     // The first two came with 6.6, the third with 6.2; Debian built the last two into later kernels only.
-    programs_count_on("6.1", &["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes"]);
+    let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes"];
+    programs_count_on("6.1", &[&later[..], &SESSIONS].concat());
 }
 
 #[test]
@@ -110,5 +117,6 @@ fn programs_count_on_6_12() {
         Tool("dpkg-deb"),
         Tool("clang-19")
     );
-    programs_count_on("6.12", &[]);
+    // It came with 6.13.
+    programs_count_on("6.12", &["on_uprobe_session"]);
 }

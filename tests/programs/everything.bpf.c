@@ -10,7 +10,7 @@ enum slot {
 	CGROUP_SOCKET, ITERATOR, KPROBE, KRETPROBE, KSYSCALL, KPROBES, KRETPROBES, FENTRY, FEXIT, FMOD_RET, LSM,
 	LSM_SLEEPABLE, KERNEL_VERSION, TIMER_FREQUENCY, HAS_BPF, NOT_CONFIGURED, SYMBOL, KADDR, WEAK_SYMBOL,
 	TYPED_SYMBOL, KERNEL_FUNCTION, MARK_AGAIN, CONFIG_TEXT, WRITABLE,
-	USDT_INDEXED, USDT_INDEXED_SIGNED, UPROBES, URETPROBES, SLOTS = 48,
+	USDT_INDEXED, USDT_INDEXED_SIGNED, UPROBES, URETPROBES, UPROBE_SESSION, KPROBE_SESSION, SLOTS = 48,
 };
 
 #define TYPE(number) int (*type)[number]
@@ -103,7 +103,15 @@ SEC("uprobe/libc.so.6:getppid") int on_uprobe(void *ctx) { return COUNT_DOER(UPR
 SEC("uprobe/DOER:ebhostdo_two_steps+0x1") int on_uprobe_inside(void *ctx) { return COUNT_DOER(UPROBE_INSIDE); }
 SEC("uretprobe/libc.so.6:getppid") int on_uretprobe(void *ctx) { return COUNT_DOER(URETPROBE); }
 SEC("uprobe.multi/DOER:ebhostdo_*_steps") int on_uprobes(void *ctx) { return COUNT_DOER(UPROBES); }
-SEC("uretprobe.multi/DOER:ebhostdo_t?????s?e?s") int on_uretprobes(void *ctx) { return COUNT_DOER(URETPROBES); }
+SEC("uretprobe.multi/DOER:ebhostdo_t??_*s") int on_uretprobes(u64 *ctx)
+{
+	/* What it returns, in rax. */
+	if (is_doer())
+		add(URETPROBES, ctx[10]);
+	return 0;
+}
+
+SEC("uprobe.session/DOER:ebhostdo_two_*") int on_uprobe_session(void *ctx) { return COUNT_DOER(UPROBE_SESSION); }
 
 always u64 argument(void *ctx, struct spec *spec, u32 number)
 {
@@ -236,6 +244,7 @@ SEC("kretprobe/__x64_sys_getpgid") int on_kretprobe(void *ctx) { return COUNT_DO
 SEC("ksyscall/getpgid") int on_system_call(void *ctx) { return COUNT_DOER(KSYSCALL); }
 SEC("kprobe.multi/__x64_sys_getpgi*") int on_kprobes(void *ctx) { return COUNT_DOER(KPROBES); }
 SEC("kretprobe.multi/__x64_sys_getpgi?") int on_kretprobes(void *ctx) { return COUNT_DOER(KRETPROBES); }
+SEC("kprobe.session/__x64_sys_getpgi?") int on_kprobe_session(void *ctx) { return COUNT_DOER(KPROBE_SESSION); }
 SEC("fentry/__x64_sys_getpgid") int on_entry(void *ctx) { return COUNT_DOER(FENTRY); }
 SEC("fexit/__x64_sys_getpgid") int on_exit(void *ctx) { return COUNT_DOER(FEXIT); }
 SEC("fmod_ret/security_socket_connect") int on_return(void *ctx) { return COUNT_DOER(FMOD_RET); }

@@ -33,12 +33,16 @@ fn every_type_of_program_counts() {
         assert!(!is_out(program) || release() < (6, 6), "{program} is left out: {out:?}");
         slots.assert(&[(slot, if is_out(program) { 0 } else { COUNT })]);
     }
+    // 6.13 brought it. It runs at the entry and at the return.
+    assert!(!is_out("on_uprobe_session") || release() < (6, 13), "{out:?}");
+    slots.assert(&[("UPROBE_SESSION", if is_out("on_uprobe_session") { 0 } else { 2 * COUNT })]);
     // A variable of each CPU, which kernels without symbols of data do not show.
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, !is_out("reads_a_typed_symbol"), "{out:?}");
     assert!(slots.get("SAMPLES") >= COUNT, "so many pages were touched: {}", slots.get("SAMPLES"));
     assert_eq!(doing.semaphore, 1, "the probe's counter says that somebody listens");
-    // Two programs with a pattern for functions: of new kernels each has one link for all its places.
-    assert_eq!(links(host.pid(), &["uprobe_multi", "uretprobe_multi"]), if release() >= (6, 6) { 2 } else { 0 });
+    // Programs with a pattern for functions: of new kernels each has one link for all its places.
+    let many = if release() >= (6, 6) { 3 - usize::from(is_out("on_uprobe_session")) } else { 0 };
+    assert_eq!(links(host.pid(), &["uprobe_multi", "uretprobe_multi"]), many);
     assert_eq!(doing.refused, COUNT, "what the program writes is what the system call answers");
 
     assert_eq!(slots.get("KERNEL_VERSION"), version_code());
@@ -73,6 +77,7 @@ fn every_type_of_program_counts() {
         "on_entry",
         "on_exit",
         "on_kprobe",
+        "on_kprobe_session",
         "on_kprobes",
         "on_kretprobe",
         "on_kretprobes",
@@ -84,6 +89,7 @@ fn every_type_of_program_counts() {
         "on_ingress",
         "on_egress",
         "calls_the_kernel",
+        "on_uprobe_session",
     ];
     let hopeless = |name: &str| HOPELESS.iter().any(|(program, _)| *program == name);
     let unexpected: Vec<_> =

@@ -141,9 +141,9 @@ pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
         ("USDT_CONSTANT", 7 * count),
         ("USDT_INDEXED", count / 4 * 43_210),
         ("USDT_INDEXED_SIGNED", count / 4 * 4_321),
-        // At two functions and, by one of them, at one.
+        // At two functions; and of one the numbers that it returned.
         ("UPROBES", 2 * count),
-        ("URETPROBES", count),
+        ("URETPROBES", count * (count - 1) / 2 + 1000 * count),
         ("MARK", 1),
         ("HAS_BPF", 1),
         ("NOT_CONFIGURED", 1),

@@ -84,9 +84,9 @@ pub(super) fn attach(
             let wrapped = kprobe(program, &format!("__{}_sys_{name}", syscall_prefix()), 0, *when);
             wrapped.or_else(|_| kprobe(program, &format!("__se_sys_{name}"), 0, *when))
         }
-        Attach::Kprobes { pattern, when } => kprobes(program, pattern, *when),
+        Attach::Kprobes { pattern, when } => kprobes(program, pattern, *when, attach.kind().1),
         Attach::Uprobe { file, symbol, offset, when } => file::uprobe(program, file, symbol.as_deref(), *offset, *when),
-        Attach::Uprobes { file, pattern, when } => file::uprobes(program, file, pattern, *when),
+        Attach::Uprobes { file, pattern, when } => file::uprobes(program, file, pattern, *when, attach.kind().1),
         Attach::Usdt { file, provider, name } => file::usdt(program, file, provider, name, specs),
         Attach::Xdp { interface: None } => {
             Err(Fault::NoTarget("its section names no interface, expected `xdp/INTERFACE`".to_owned()))
@@ -195,7 +195,7 @@ fn kprobe(program: BorrowedFd<'_>, symbol: &str, offset: u64, when: When) -> Res
     run_by(program, event, None, || format!("function `{symbol}`"))
 }
 
-fn kprobes(program: BorrowedFd<'_>, pattern: &str, when: When) -> Result<Links, Fault> {
+fn kprobes(program: BorrowedFd<'_>, pattern: &str, when: When, attach_type: u32) -> Result<Links, Fault> {
     let list = tracefs()?.join("available_filter_functions");
     let text = fs::read_to_string(&list)
         .map_err(|error| Fault::Refused(format!("the list of functions {}", list.display()), error))?;
@@ -211,8 +211,9 @@ fn kprobes(program: BorrowedFd<'_>, pattern: &str, when: When) -> Result<Links, 
     let names = names.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<&CStr> = names.iter().map(CString::as_c_str).collect();
     let extra = LinkExtra::Functions { names: &names, on_return: u32::from(when == When::Return) };
-    let link = syscall::link_create(program, 0, at::BPF_TRACE_KPROBE_MULTI as u32, extra);
-    one(link, || format!("the {} functions that fit `{pattern}` (needs Linux 5.18)", names.len()))
+    let link = syscall::link_create(program, 0, attach_type, extra);
+    let needs = if when == When::Both { "6.10" } else { "5.18" };
+    one(link, || format!("the {} functions that fit `{pattern}` (needs Linux {needs})", names.len()))
 }
 
 /// Whether a name fits a pattern: `*` stands for any text, `?` for one character.

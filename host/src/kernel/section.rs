@@ -7,7 +7,7 @@ use aya_obj::generated::{bpf_attach_type as at, bpf_prog_type as kind};
 use crate::package::perf::{Event, Rate, number};
 
 /// The section names that are known, as messages list them.
-pub(super) const SECTIONS: [&str; 21] = [
+pub(super) const SECTIONS: [&str; 23] = [
     "tp_btf/NAME",
     "raw_tp/NAME",
     "raw_tp.w/NAME",
@@ -16,6 +16,7 @@ pub(super) const SECTIONS: [&str; 21] = [
     "kretprobe/SYMBOL",
     "kprobe.multi/PATTERN",
     "kretprobe.multi/PATTERN",
+    "kprobe.session/PATTERN",
     "ksyscall/NAME",
     "kretsyscall/NAME",
     "fentry/SYMBOL",
@@ -25,11 +26,16 @@ pub(super) const SECTIONS: [&str; 21] = [
     "iter/KIND",
     "uprobe/FILE:SYMBOL+OFFSET",
     "uprobe.multi/FILE:PATTERN",
+    "uprobe.session/FILE:PATTERN",
     "usdt/FILE:PROVIDER:NAME",
     "perf_event/type=T,config=C,frequency=F",
     "xdp/INTERFACE, tcx/ingress/INTERFACE",
     "cgroup_skb/ingress, cgroup/connect4 and the like",
 ];
+
+/// `BPF_TRACE_KPROBE_SESSION` and `BPF_TRACE_UPROBE_SESSION`, for which aya has no names.
+pub(super) const KPROBE_SESSION: u32 = 56;
+pub(super) const UPROBE_SESSION: u32 = 57;
 
 const SLEEPABLE: u32 = 1 << 4;
 const XDP_FRAGMENTS: u32 = 1 << 5;
@@ -117,6 +123,8 @@ pub(super) enum Hook {
 pub(super) enum When {
     Entry,
     Return,
+    /// At both, as one program knows it: where a pattern names the functions.
+    Both,
 }
 
 /// Whether a raw tracepoint lets the program write to its arguments.
@@ -195,6 +203,8 @@ fn attach(kind: &str, target: &str) -> Option<Attach> {
         "uretprobe" => uprobe(target, ret)?,
         "uprobe.multi" => uprobes(target, entry)?,
         "uretprobe.multi" => uprobes(target, ret)?,
+        "kprobe.session" => Attach::Kprobes { pattern: name, when: When::Both },
+        "uprobe.session" => uprobes(target, When::Both)?,
         "usdt" => {
             let (rest, name) = target.rsplit_once(':')?;
             let (file, provider) = rest.rsplit_once(':')?;
@@ -300,6 +310,8 @@ impl Attach {
             Self::Typed(Hook::Return, _) => (kind::BPF_PROG_TYPE_TRACING, at::BPF_MODIFY_RETURN),
             Self::Typed(Hook::Iterator, _) => (kind::BPF_PROG_TYPE_TRACING, at::BPF_TRACE_ITER),
             Self::Typed(Hook::Lsm, _) => (kind::BPF_PROG_TYPE_LSM, at::BPF_LSM_MAC),
+            Self::Kprobes { when: When::Both, .. } => return (kind::BPF_PROG_TYPE_KPROBE as u32, KPROBE_SESSION),
+            Self::Uprobes { when: When::Both, .. } => return (kind::BPF_PROG_TYPE_KPROBE as u32, UPROBE_SESSION),
             Self::Kprobes { .. } => (kind::BPF_PROG_TYPE_KPROBE, at::BPF_TRACE_KPROBE_MULTI),
             // Kernels before 6.6 do not look at this.
             Self::Uprobes { .. } => (kind::BPF_PROG_TYPE_KPROBE, at::BPF_TRACE_UPROBE_MULTI),
@@ -368,6 +380,7 @@ mod tests {
             Some(Attach::Uprobes { file: file.into(), pattern: pattern.into(), when })
         };
         assert_eq!(read("uprobe.multi/libc.so.6:str*"), uprobes("libc.so.6", "str*", When::Entry));
+        assert_eq!(read("uprobe.session//bin/x:a*"), uprobes("/bin/x", "a*", When::Both));
         assert_eq!(read("uretprobe.multi.s//bin/x:?"), uprobes("/bin/x", "?", When::Return));
         assert_eq!(
             read("usdt/python3:python:function__entry"),
@@ -408,7 +421,8 @@ mod tests {
             "uprobe/libc",
             "uprobe.multi/libc",
             "uprobe.multi/libc:",
-            "uprobe.session/libc:x",
+            "uprobe.session/libc",
+            "fentry.session/x",
             "kprobe/+4",
             "xdp/",
             "tcx/ingress/",

@@ -20,12 +20,12 @@ use std::{
 mod probe {
     use std::arch::{asm, global_asm};
 
-    // A function whose second instruction is at a known place, and another whose name is like its.
+    // A function whose second instruction is at a known place, which adds 1000; and another whose name is like its.
     global_asm!(
         ".type ebhostdo_two_steps, @function",
         "ebhostdo_two_steps:",
         "nop",
-        "nop",
+        "lea rax, [rdi + 1000]",
         "ret",
         ".size ebhostdo_two_steps, . - ebhostdo_two_steps",
         ".type ebhostdo_three_steps, @function",
@@ -38,13 +38,13 @@ mod probe {
     );
 
     unsafe extern "C" {
-        fn ebhostdo_two_steps();
+        fn ebhostdo_two_steps(number: u64) -> u64;
         fn ebhostdo_three_steps();
     }
 
-    pub(super) fn two_steps() {
-        // SAFETY: it does nothing, twice.
-        unsafe { ebhostdo_two_steps() }
+    pub(super) fn two_steps(number: u64) -> u64 {
+        // SAFETY: it touches no memory.
+        unsafe { ebhostdo_two_steps(number) }
     }
 
     pub(super) fn three_steps() {
@@ -186,7 +186,7 @@ fn main() -> io::Result<()> {
     {
         println!("semaphore {}", probe::semaphore());
         (0..count).for_each(|number| probe::step(number, -2));
-        (0..count).for_each(|_| probe::two_steps());
+        (0..count).for_each(|number| assert_eq!(probe::two_steps(number), number + 1000));
         (0..count).for_each(|_| probe::three_steps());
     }
     for _ in 0..count {

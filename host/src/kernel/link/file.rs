@@ -2,15 +2,13 @@
 
 use std::{collections::HashMap, os::fd::BorrowedFd, path::Path};
 
-use aya_obj::generated::bpf_attach_type as at;
-
 use super::{
     super::{
         probe::{self, MARK, OWN_FILE, SPEC_ARGUMENTS, Site},
         section::When,
         syscall::{self, LinkExtra, Whose},
     },
-    Fault, Links, c_string, fits, probe_pmu, run_by,
+    Fault, Links, c_string, fits, one, probe_pmu, run_by,
 };
 use crate::limits::PROBED_FUNCTIONS;
 
@@ -74,7 +72,13 @@ pub(super) fn uprobe(
 }
 
 /// One link for all places; kernels before 6.6 have one for each.
-pub(super) fn uprobes(program: BorrowedFd<'_>, file: &str, pattern: &str, when: When) -> Result<Links, Fault> {
+pub(super) fn uprobes(
+    program: BorrowedFd<'_>,
+    file: &str,
+    pattern: &str,
+    when: When,
+    attach_type: u32,
+) -> Result<Links, Fault> {
     let path = probe::find(file).map_err(Fault::Absent)?;
     let offsets = probe::offsets_of(&path, |name| fits(name.as_bytes(), pattern.as_bytes())).map_err(Fault::Absent)?;
     let (shown, count) = (path.display(), offsets.len());
@@ -88,8 +92,9 @@ pub(super) fn uprobes(program: BorrowedFd<'_>, file: &str, pattern: &str, when: 
     let offsets: Vec<u64> = offsets.into_iter().collect();
     let text = c_string(&path.to_string_lossy())?;
     let places = LinkExtra::Places { path: &text, offsets: &offsets, on_return: u32::from(when == When::Return) };
-    if let Ok(link) = syscall::link_create(program, 0, at::BPF_TRACE_UPROBE_MULTI as u32, places) {
-        return Ok(Links { files: vec![link], ..Links::default() });
+    let link = syscall::link_create(program, 0, attach_type, places);
+    if link.is_ok() || when == When::Both {
+        return one(link, || format!("{shown}: the {count} functions that fit `{pattern}` (needs Linux 6.13)"));
     }
     let mut links = Links::default();
     for offset in offsets {
