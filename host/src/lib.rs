@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod author;
+pub mod cgroups;
 pub mod cli;
 pub mod exposition;
 pub mod kernel;

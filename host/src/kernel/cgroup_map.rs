@@ -7,10 +7,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::{
-        fd::{AsFd as _, AsRawFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -19,9 +16,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{link::cgroup2_mount, syscall};
+use super::syscall;
 use crate::{
-    limits::{CGROUP_DEPTH, CGROUP_WALK},
+    cgroups,
+    limits::CGROUP_WALK,
     package::{CgroupIdMap, CgroupIdMapKind},
     privileges,
 };
@@ -77,7 +75,7 @@ impl CgroupMap {
             map,
             kind: config.kind,
             regexps: config.regexps.clone(),
-            root: cgroup2_mount(),
+            root: cgroups::mount(),
             known: HashMap::new(),
             shared: shared.clone(),
         };
@@ -111,9 +109,15 @@ impl Drop for CgroupMap {
 
 impl Walker {
     fn walk(&mut self) {
-        let before = std::mem::take(&mut self.known);
-        let root = self.root.clone();
-        self.visit(&root, 0, &before);
+        let mut known = HashMap::new();
+        cgroups::walk(&self.root, |id, folder| {
+            let of_this = match self.known.get(&id) {
+                Some(known @ (Known::Matches | Known::Other)) => *known,
+                Some(Known::Refused) | None => self.admit(folder, id),
+            };
+            known.insert(id, of_this);
+        });
+        let before = std::mem::replace(&mut self.known, known);
         for (id, known) in before {
             if known == Known::Matches && self.kind == CgroupIdMapKind::Hash && !self.known.contains_key(&id) {
                 let deleted = syscall::map_delete(self.map.as_fd(), 8, &id.to_le_bytes());
@@ -122,21 +126,6 @@ impl Walker {
         }
         let matching = self.known.values().filter(|known| **known == Known::Matches).count();
         self.shared.cgroups.store(matching as u64, Ordering::Relaxed);
-    }
-
-    fn visit(&mut self, folder: &Path, depth: usize, before: &HashMap<u64, Known>) {
-        let Ok(metadata) = fs::metadata(folder) else { return };
-        let known = match before.get(&metadata.ino()) {
-            Some(known @ (Known::Matches | Known::Other)) => *known,
-            Some(Known::Refused) | None => self.admit(folder, metadata.ino()),
-        };
-        self.known.insert(metadata.ino(), known);
-        let Ok(entries) = fs::read_dir(folder) else { return };
-        if depth < CGROUP_DEPTH {
-            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-                self.visit(&entry.path(), depth + 1, before);
-            }
-        }
     }
 
     fn admit(&self, folder: &Path, id: u64) -> Known {

@@ -10,7 +10,7 @@ use std::{
     ffi::{CStr, CString},
     fmt, fs, io,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use aya_obj::generated::bpf_attach_type as at;
@@ -20,7 +20,7 @@ use super::{
     section::{Attach, Direction, Hook, When},
     syscall::{self, LinkExtra, Whose},
 };
-use crate::limits::PROBED_FUNCTIONS;
+use crate::{cgroups, limits::PROBED_FUNCTIONS};
 pub(super) use file::UsdtSpecs;
 
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -103,7 +103,7 @@ pub(super) fn attach(
             interface_link(program, interface, attach_type as u32, " (needs the tcx links of Linux 6.6)")
         }
         Attach::Cgroup { attach_type, .. } => {
-            let root = cgroup2_mount();
+            let root = cgroups::mount();
             let folder = fs::File::open(&root)
                 .map_err(|error| Fault::Refused(format!("the cgroup2 mount {}", root.display()), error))?;
             let link = syscall::link_create(program, folder.as_raw_fd() as u32, *attach_type, LinkExtra::None);
@@ -235,17 +235,6 @@ fn interface_link(program: BorrowedFd<'_>, interface: &str, attach_type: u32, ne
     };
     let link = syscall::link_create(program, number, attach_type, LinkExtra::None);
     one(link, || format!("interface `{interface}`{needs}"))
-}
-
-/// Where the cgroup hierarchy is mounted.
-pub(super) fn cgroup2_mount() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mount = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (folder, kind) = (fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(folder))
-    });
-    mount.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"))
 }
 
 #[cfg(test)]
