@@ -20,7 +20,7 @@ fn cycles_and_instructions_are_live_and_cache_misses_absent() {
         let _ = writeln!(io::stderr(), "skipped: {test} needs EBHOST_ARM64, an ebhost for arm64: cargo xtask arm64");
         return;
     };
-    needs!(Tool("qemu-system-aarch64"), Tool("cpio"), Tool("apt-get"), Tool("dpkg-deb"));
+    needs!(ArmGuest);
     let guest = Guest::arm("6.1", "pmu-init");
     guest.put(Path::new(&ebhost), "bin/ebhost");
     let folder = Folder::new();

@@ -11,8 +11,7 @@ const NAMES: &str = "llc_references, llc_misses";
 
 #[test]
 fn a_pmus_counts_arrive_whole_while_cpus_go_and_come() {
-    needs!(Tool("qemu-system-x86_64"), Tool("busybox"), Tool("cpio"), Tool("apt-get"), Tool("dpkg-deb"));
-    needs!(Tool("make"), Tool("gcc-12"));
+    needs!(Guest, Tool("make"), Tool("gcc-12"));
     let console = booted();
     counts_by_cpu_and_process_are_exact(&console);
     a_cpu_that_is_offline_has_no_series(&console);

@@ -80,28 +80,14 @@ fn counts(console: &Console, absent: &[&str]) {
 
 #[test]
 fn programs_count_on_5_10() {
-    needs!(
-        Tool("qemu-system-x86_64"),
-        Tool("busybox"),
-        Tool("cpio"),
-        Tool("apt-get"),
-        Tool("dpkg-deb"),
-        Tool("clang-19")
-    );
+    needs!(Guest, Tool("clang-19"));
     let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes", "on_usdt"];
     programs_count_on("5.10", &[&later[..], &SESSIONS, &["on_lsm_sleepable", "reads_a_typed_symbol"]].concat());
 }
 
 #[test]
 fn programs_count_on_6_1() {
-    needs!(
-        Tool("qemu-system-x86_64"),
-        Tool("busybox"),
-        Tool("cpio"),
-        Tool("apt-get"),
-        Tool("dpkg-deb"),
-        Tool("clang-19")
-    );
+    needs!(Guest, Tool("clang-19"));
     // The first two came with 6.6, the third with 6.2; Debian built the last two into later kernels only.
     let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes"];
     programs_count_on("6.1", &[&later[..], &SESSIONS].concat());
@@ -109,14 +95,7 @@ fn programs_count_on_6_1() {
 
 #[test]
 fn programs_count_on_6_12() {
-    needs!(
-        Tool("qemu-system-x86_64"),
-        Tool("busybox"),
-        Tool("cpio"),
-        Tool("apt-get"),
-        Tool("dpkg-deb"),
-        Tool("clang-19")
-    );
+    needs!(Guest, Tool("clang-19"));
     // It came with 6.13.
     programs_count_on("6.12", &["on_uprobe_session"]);
 }

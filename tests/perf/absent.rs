@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Need, Start, committed, llcstat, needs, skip};
+use ebhost_tests::{Ebhost, Exposition, Folder, Start, committed, llcstat, needs, skip};
 
 use crate::alone;
 
@@ -33,7 +33,7 @@ fn without_a_pmu_llcstat_says_so_and_the_rest_is_served() {
     needs!(Root);
     let _alone = alone();
     if has_pmu() {
-        return skip("without_a_pmu_llcstat_says_so_and_the_rest_is_served", Need::Tool("a machine without a PMU"));
+        return skip("without_a_pmu_llcstat_says_so_and_the_rest_is_served", "a machine without a PMU");
     }
     let host = Start::with(&committed()).args(&["--strict"]).listening();
     let served = host.scrape();
@@ -76,7 +76,7 @@ fn a_denied_event_says_what_is_missing() {
     let _alone = alone();
     let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
     if paranoid.trim().parse::<i32>().is_ok_and(|level| level < 1) {
-        return skip("a_denied_event_says_what_is_missing", Need::Tool("kernel.perf_event_paranoid of at least 1"));
+        return skip("a_denied_event_says_what_is_missing", "kernel.perf_event_paranoid of at least 1");
     }
     let folder = llcstat::alone("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
     readable(folder.path());

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Need, Start, llcstat, needs, skip, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Start, llcstat, needs, skip, wait_until};
 
 use crate::{
     alone,
@@ -161,7 +161,7 @@ fn a_tracepoint_is_counted_exactly() {
     needs!(Root);
     let _alone = alone();
     if !Path::new("/sys/kernel/tracing/events/syscalls/sys_enter_getppid").is_dir() {
-        return skip("a_tracepoint_is_counted_exactly", Need::Tool("tracefs with syscalls at /sys/kernel/tracing"));
+        return skip("a_tracepoint_is_counted_exactly", "tracefs with syscalls at /sys/kernel/tracing");
     }
     let events = "tracepoint/syscalls/sys_enter_getppid, software/page-faults";
     let host = Ebhost::start(llcstat::switched("pid", events, "getppid_calls, faults").path());

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Need, Running, llcstat, needs, output, skip, wait_until};
+use ebhost_tests::{Ebhost, Exposition, Folder, Running, llcstat, needs, output, skip, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{alone, toucher::Toucher};
@@ -107,7 +107,7 @@ fn a_tracepoint_is_that_of_perf() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     if !fs::exists("/sys/kernel/tracing/events/syscalls/sys_enter_getppid").unwrap_or_default() {
-        return skip("a_tracepoint_is_that_of_perf", Need::Tool("tracefs with syscalls at /sys/kernel/tracing"));
+        return skip("a_tracepoint_is_that_of_perf", "tracefs with syscalls at /sys/kernel/tracing");
     }
     let events = "tracepoint/syscalls/sys_enter_getppid, software/page-faults";
     let perf = ["syscalls:sys_enter_getppid", "page-faults"];
@@ -122,7 +122,7 @@ fn a_pmu_by_name_counts_as_perf_has_it() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     if !fs::exists("/sys/bus/event_source/devices/msr/events/tsc").unwrap_or_default() {
-        return skip("a_pmu_by_name_counts_as_perf_has_it", Need::Tool("the PMU `msr` with its event `tsc`"));
+        return skip("a_pmu_by_name_counts_as_perf_has_it", "the PMU `msr` with its event `tsc`");
     }
     let folder = llcstat::alone(
         "perf:\n  llc: { events: [msr/tsc, software/page-faults] }\nconfig: { names: [tsc, page_faults] }\n",

@@ -91,7 +91,7 @@ fn other_files_cannot_be_read() {
     needs!(Root);
     let _alone = alone();
     if !fs::read_to_string("/proc/kallsyms").is_ok_and(|symbols| symbols.contains(" landlock_")) {
-        return ebhost_tests::skip("other_files_cannot_be_read", ebhost_tests::Need::Tool("Landlock"));
+        return ebhost_tests::skip("other_files_cannot_be_read", "Landlock");
     }
     let folder = Folder::with_biolatency();
     let elsewhere = Folder::with_biolatency();
