@@ -1,7 +1,10 @@
 //! Each rule of the contract broken once: the refusal names the place, what was found and what was expected.
 
 use super::*;
-use crate::plugin::contract::{self as wit, Kind as K, Label, Value as V};
+use crate::{
+    plugin::contract::{self as wit, Kind as K, Label, Value as V},
+    series::schema::{Kind, LabelSource},
+};
 
 fn number(offset: u32, size: u32) -> wit::Number {
     wit::Number { offset, size, is_signed: false }
