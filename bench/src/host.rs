@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::Path,
     time::Duration,
 };
 
@@ -49,8 +48,7 @@ impl Host {
     /// With the package `maps`, of which it reads one map, of that size.
     pub(crate) fn reading(map: &str, entries: usize, labeller: Labeller) -> Self {
         let folder = Folder::new();
-        let package = folder.path().join("maps");
-        copy_package(&package);
+        folder.copy(&workspace().join("bench/packages/maps"));
         let edits = [
             (format!(" {map}: 1"), format!(" {map}: {entries}")),
             ("read: [hash]".to_owned(), format!("read: [{map}]")),
@@ -151,12 +149,4 @@ pub(crate) fn timed(act: impl FnOnce()) -> Duration {
     let began = own_cpu();
     act();
     own_cpu() - began
-}
-
-fn copy_package(to: &Path) {
-    fs::create_dir(to).expect("a new folder in our own");
-    for file in ["plugin.yaml", "maps.wasm", "maps.bpf.o"] {
-        let from = workspace().join("bench/packages/maps").join(file);
-        fs::copy(&from, to.join(file)).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-    }
 }

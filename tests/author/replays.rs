@@ -1,18 +1,10 @@
 //! Recordings: of this machine under load, replayed elsewhere; golden files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, binary, needs};
 
 use crate::{counting::Counting, ebhost, fixture};
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("our own folder");
-    for entry in fs::read_dir(from).expect("a fixture") {
-        let entry = entry.expect("a fixture");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("our own folder");
-    }
-}
 
 #[test]
 fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_without_sys_and_proc() {
@@ -59,8 +51,7 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
 #[test]
 fn a_golden_file_is_compared_blessed_and_its_first_difference_shown() {
     let folder = Folder::new();
-    let package = folder.path().join("p");
-    copy(&fixture("contract-0.1.0"), &package);
+    let package = folder.copy(&fixture("contract-0.1.0"));
     let replay = |more: &[&str]| {
         ebhost(&[&["replay", ".", "sample.jsonl", "--expect", "expected.prom"], more].concat(), &package)
     };
@@ -83,8 +74,7 @@ fn a_golden_file_is_compared_blessed_and_its_first_difference_shown() {
 #[test]
 fn what_is_near_a_limit_is_warned_of() {
     let folder = Folder::new();
-    let package = folder.path().join("p");
-    copy(&fixture("contract-0.1.0"), &package);
+    let package = folder.copy(&fixture("contract-0.1.0"));
     let yaml = package.join("plugin.yaml");
     let text = fs::read_to_string(&yaml).expect("the fixture's");
     fs::write(&yaml, text.replace("series: 5000", "series: 8")).expect("our own file");

@@ -12,15 +12,12 @@ mod stream;
 mod writer;
 mod wrong;
 
-use std::{fs, path::Path};
-
 use ebhost_tests::{Ebhost, Folder, Start, workspace};
 
 /// A host with the package `maps`, reading these, each of that size.
 fn host(maps: &[(&str, u32)]) -> (Ebhost, Folder) {
     let folder = Folder::new();
-    let package = folder.path().join("maps");
-    copy(&workspace().join("bench/packages/maps"), &package);
+    folder.copy(&workspace().join("bench/packages/maps"));
     let names: Vec<&str> = maps.iter().map(|(map, _)| *map).collect();
     folder.amend("maps", "read: [hash]", &format!("read: [{}]", names.join(", ")));
     folder.amend("maps", "series: 1000", "series: 200000");
@@ -28,11 +25,4 @@ fn host(maps: &[(&str, u32)]) -> (Ebhost, Folder) {
         folder.amend("maps", &format!(" {map}: 1"), &format!(" {map}: {entries}"));
     }
     (Start::with(folder.path()).args(&["--strict"]).listening(), folder)
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a new folder in our own");
-    for file in ["plugin.yaml", "maps.wasm", "maps.bpf.o"] {
-        fs::copy(from.join(file), to.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    }
 }

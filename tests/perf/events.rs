@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use ebhost_tests::{Ebhost, Exposition, Folder, needs, wait_until, workspace};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::{alone, toucher::Toucher};
 
@@ -56,11 +56,6 @@ fn events_are_counted_each_once() {
     host.stop();
 }
 
-fn signal(host: &Ebhost, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(host.pid()).expect("a pid")).expect("a pid is not 0");
-    kill_process(pid, signal).expect("our own child takes signals");
-}
-
 #[test]
 fn what_finds_no_room_is_counted_as_lost() {
     needs!(Root);
@@ -68,9 +63,9 @@ fn what_finds_no_room_is_counted_as_lost() {
     let mut toucher = Toucher::start();
     let host = Ebhost::start(buffers(&toucher, 4096).path());
     // While nobody empties them: 170 fit into the page of one, some 6 500 into the pages of the other.
-    signal(&host, Signal::STOP);
+    host.tell(Signal::STOP);
     toucher.order("getppid 20000");
-    signal(&host, Signal::CONT);
+    host.tell(Signal::CONT);
     // The kernel says what a perf event array of a CPU lost when it writes there again.
     let served = wait_until("an event after those that were lost", Duration::from_secs(10), || {
         host.scrape();

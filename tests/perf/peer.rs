@@ -7,7 +7,6 @@ use std::{
 };
 
 use ebhost_tests::{Ebhost, Exposition, Folder, Running, llcstat, needs, output, skip, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{alone, toucher::Toucher};
 
@@ -35,8 +34,7 @@ impl Stat {
 
     /// What it counted, in the order of the events.
     fn counts(mut self) -> Vec<f64> {
-        let pid = Pid::from_raw(i32::try_from(self.process.pid()).expect("a pid")).expect("a pid is not 0");
-        kill_process(pid, Signal::INT).expect("our own child can be told to end");
+        self.process.interrupt();
         self.process.wait(Duration::from_secs(10));
         counts(&fs::read_to_string(self.folder.path().join("stat")).expect("perf wrote it"))
     }

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, binary, needs, workspace};
 
-use crate::rig::{Sinner, Witness, alone, hang_up, of, replace, resident, scrape, start, until};
+use crate::rig::{Sinner, Witness, alone, of, replace, resident, scrape, start, until};
 
 /// Runs a host on biolatency and packages of these components; gives what is said of each.
 fn refusals(components: &[(&str, Vec<u8>)]) -> Vec<String> {
@@ -126,7 +126,7 @@ fn each_beside_biolatency() {
             let before = scrape(&host);
             let failures = |served: &Exposition| served.value("ebhost_reload_failures_total", &[]);
             replace(&wasm, &bytes);
-            hang_up(&host);
+            host.hang_up();
             let served = until(&host, sin, |served| failures(served) > failures(&before));
             let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("it is said");
             assert!(line.text.contains("the version before goes on: "), "{sin}: {}", line.text);
@@ -135,7 +135,7 @@ fn each_beside_biolatency() {
             assert_eq!(of(&served, "ebhost_plugin_series"), whole, "{sin}");
             assert!(resident(&host) < 512 << 20, "{sin}: {} bytes resident", resident(&host));
             replace(&wasm, &committed_sinner());
-            hang_up(&host);
+            host.hang_up();
             until(&host, &format!("mended after {sin}"), |served| of(served, "ebhost_plugin_current") == Some(1.0));
         });
     }

@@ -61,14 +61,8 @@ impl Sinner {
     /// Another config, and the signal that has it taken at once.
     pub(crate) fn sin(&self, host: &Ebhost, config: &str, limits: &str) {
         write_config(&self.package(), config, limits);
-        hang_up(host);
+        host.hang_up();
     }
-}
-
-/// SIGHUP.
-pub(crate) fn hang_up(host: &Ebhost) {
-    let pid = rustix::process::Pid::from_raw(host.pid() as i32).expect("a process has an id");
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our own child takes signals");
 }
 
 /// A `plugin.yaml` as editors write one: beside, and then in its place.

@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use ebhost_tests::{Folder, Start, needs, output};
 
-use crate::rig::{Sinner, alone, hang_up, scrape, start, until};
+use crate::rig::{Sinner, alone, scrape, start, until};
 
 fn pins(folder: &Folder) -> String {
     let list = "sha256sum */plugin.yaml */*.wasm */*.bpf.o";
@@ -33,7 +33,7 @@ fn only_pinned_packages_bring_bpf() {
     }
 
     fs::write(&file, pins(&sinner.folder)).expect("our own file");
-    hang_up(&host);
+    host.hang_up();
     until(&host, "the pin is taken", |served| up(served, "sinner") == Some(1.0));
 
     sinner.sin(&host, "sin: trap", "");

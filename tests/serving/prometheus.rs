@@ -1,6 +1,6 @@
 //! Debian's Prometheus, as it is installed: it scrapes, stores, and answers the question that the histogram is there for.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use ebhost_tests::{
     Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Start, committed, key, needs, output, promtool, wait_until,
@@ -50,10 +50,9 @@ fn promtool_finds_nothing_to_say() {
     let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
     // Clashes with the first, and is left out.
     folder.add("broken");
-    for package in ["plugins/llcstat", "bench/packages/maps"] {
-        copy(&workspace().join(package), &folder.path().join(Path::new(package).file_name().expect("a name")));
+    for package in ["plugins/llcstat", "bench/packages/maps", "tests/sandbox/sinner"] {
+        folder.copy(&workspace().join(package));
     }
-    copy(&workspace().join("tests/sandbox/sinner"), &folder.path().join("sinner"));
     fs::copy(committed().join("biolatency/biolatency.bpf.o"), folder.path().join("sinner/biolatency.bpf.o"))
         .expect("our own folder");
     let yaml = "name: sinner\nversion: \"1\"\ncomponent: sinner.wasm\nconfig: { sin: trap-one }\nbpf:\n  object: biolatency.bpf.o\n  \
@@ -79,14 +78,6 @@ fn promtool_finds_nothing_to_say() {
     assert_eq!(promtool(served.text()), (Some(0), String::new()), "{}", served.text());
     host.terminate();
     assert!(host.wait().status.success());
-}
-
-/// The files of a package, without what it was made from.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("a new folder in our own");
-    for entry in fs::read_dir(from).expect("a package").flatten().filter(|entry| entry.path().is_file()) {
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("our own folder");
-    }
 }
 
 #[test]

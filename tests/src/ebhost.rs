@@ -10,6 +10,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::process::Signal;
+
 use crate::{
     exposition::{Exposition, Format},
     folder::{built, target},
@@ -175,6 +177,15 @@ impl Ebhost {
     /// Tells it to end.
     pub fn terminate(&self) {
         self.process.terminate();
+    }
+
+    /// SIGHUP: to read again what it was started with.
+    pub fn hang_up(&self) {
+        self.tell(Signal::HUP);
+    }
+
+    pub fn tell(&self, signal: Signal) {
+        self.process.tell(signal);
     }
 
     /// Waits for its end.

@@ -76,6 +76,18 @@ impl Folder {
         package
     }
 
+    /// Copies a package into it, without the folders of what it was made from, and gives its folder.
+    pub fn copy(&self, from: &Path) -> PathBuf {
+        let package = self.0.join(from.file_name().expect("a package has a name"));
+        fs::create_dir(&package).expect("a new folder in our own");
+        let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+        for file in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let to = package.join(file.file_name().expect("a file has a name"));
+            fs::copy(&file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        package
+    }
+
     /// Replaces a passage of a package's `plugin.yaml`, which must be there.
     pub fn amend(&self, package: &str, from: &str, to: &str) {
         edit(&self.0.join(package).join("plugin.yaml"), |text| {

@@ -66,8 +66,8 @@ impl Running {
         self.tell(Signal::INT);
     }
 
-    fn tell(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).expect("our own child can be told to end");
+    pub fn tell(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("our own child takes signals");
     }
 }
 

@@ -107,11 +107,11 @@ fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
         ("10.9.9.9", 0),
     ] {
         write(&folder, &config(names, "RequireAndVerifyClientCert"));
-        hang_up(&host);
+        read_again(&host);
         assert_eq!(by("many.pem", "many.key"), expected, "{names}");
     }
     write(&folder, &config("scraper.example, 127.0.0.1", "RequireAndVerifyClientCert"));
-    hang_up(&host);
+    read_again(&host);
     for version in ["1.2", "1.3"] {
         let client = ["--cacert", &at("ca.pem"), "--cert", &at("many.pem"), "--key", &at("many.key"), &url];
         assert_eq!(status(&[&["--tls-max", version][..], &client].concat()), 200, "TLS {version}");
@@ -121,7 +121,7 @@ fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
     assert_eq!(by("stranger.pem", "stranger.key"), 0, "not of the CA");
     assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 0, "no certificate");
     write(&folder, &config("scraper.example", "VerifyClientCertIfGiven"));
-    hang_up(&host);
+    read_again(&host);
     assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 200, "none given, none asked for");
     assert_eq!(by("client.pem", "client.key"), 0, "given, and of another name");
     assert_eq!(by("many.pem", "many.key"), 200);
@@ -129,14 +129,11 @@ fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
 }
 
 /// SIGHUP, and a moment for it to be taken.
-fn hang_up(host: &Ebhost) {
-    let read_again = |host: &Ebhost| {
-        host.log().lines().iter().filter(|line| line.text.contains("web configuration read again")).count()
-    };
-    let before = read_again(host);
-    let pid = rustix::process::Pid::from_raw(host.pid() as i32).expect("a process has an id");
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("our own child takes signals");
-    wait_until("the file to be read again", Duration::from_secs(10), || (read_again(host) > before).then_some(()));
+fn read_again(host: &Ebhost) {
+    let times = || host.log().lines().iter().filter(|line| line.text.contains("web configuration read again")).count();
+    let before = times();
+    host.hang_up();
+    wait_until("the file to be read again", Duration::from_secs(10), || (times() > before).then_some(()));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::{
 };
 
 use ebhost_tests::{Folder, Start, binary, committed, needs, output, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn systemd_hears_ready_alive_reloading_and_stopping() {
@@ -34,8 +33,7 @@ fn systemd_hears_ready_alive_reloading_and_stopping() {
     heard.dedup();
     assert_eq!(heard, ["READY=1", "WATCHDOG=1"]);
 
-    let pid = Pid::from_raw(host.pid() as i32).expect("a pid");
-    kill_process(pid, Signal::HUP).expect("our own child");
+    host.hang_up();
     wait_until("RELOADING", Duration::from_secs(5), || {
         next().starts_with("RELOADING=1\nMONOTONIC_USEC=").then_some(())
     });

@@ -15,11 +15,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest as _, Sha256};
 use tracing::{debug, warn};
 use wasmtime::{Engine, component::Component};
 
-use crate::limits;
+use crate::{limits, package::Digest};
 
 /// A digest's bytes, which a cached file begins with.
 const DIGEST_BYTES: usize = 32;
@@ -58,7 +57,7 @@ impl Cache {
     pub(super) fn find(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
         let bytes = fs::read(self.file(engine, component)).ok()?;
         let (digest, compiled) = bytes.split_at_checked(DIGEST_BYTES)?;
-        if *digest != *Sha256::digest(compiled) {
+        if *digest != Digest::of(compiled).0 {
             return None;
         }
         // The file lies in a folder that only this user can write (checked in `open`) and is as it was written: what
@@ -68,7 +67,7 @@ impl Cache {
 
     /// Keeps a compiled component. A failure is logged and otherwise without effect.
     pub(super) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
-        let mut bytes = Sha256::digest(compiled).to_vec();
+        let mut bytes = Digest::of(compiled).0.to_vec();
         bytes.extend_from_slice(compiled);
         let kept = self.write(&self.file(engine, component), &bytes);
         if let Err(error) = kept.and_then(|()| self.shrink()) {
@@ -79,7 +78,7 @@ impl Cache {
     fn file(&self, engine: &Engine, component: &[u8]) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        let content: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = Digest::of(component);
         self.folder.join(format!("{content}-{:016x}", hasher.finish()))
     }
 
