@@ -57,15 +57,7 @@ impl Type<'_> {
 impl<'a> Btf<'a> {
     /// Indexes the records; none when the bytes are no little-endian BTF.
     pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
-        if u16::from_le_bytes(data.get(..2)?.try_into().ok()?) != MAGIC {
-            return None;
-        }
-        let header_len = word(data, 4)? as usize;
-        let section = |offset: usize, length: usize| {
-            let start = header_len.checked_add(word(data, offset)? as usize)?;
-            data.get(start..start.checked_add(word(data, length)? as usize)?)
-        };
-        let (types, strings) = (section(8, 12)?, section(16, 20)?);
+        let (types, strings) = parts(data)?;
         let mut offsets = Vec::new();
         let mut at = 0;
         while at < types.len() {
@@ -122,6 +114,19 @@ impl<'a> Btf<'a> {
         let end = bytes.iter().position(|byte| *byte == 0)?;
         std::str::from_utf8(&bytes[..end]).ok()
     }
+}
+
+/// The records of little-endian BTF, and the strings that they name.
+pub(super) fn parts(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    if u16::from_le_bytes(data.get(..2)?.try_into().ok()?) != MAGIC {
+        return None;
+    }
+    let header_len = word(data, 4)? as usize;
+    let section = |offset: usize, length: usize| {
+        let start = header_len.checked_add(word(data, offset)? as usize)?;
+        data.get(start..start.checked_add(word(data, length)? as usize)?)
+    };
+    Some((section(8, 12)?, section(16, 20)?))
 }
 
 pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -19,11 +19,10 @@ use super::{
     externs::syscall_prefix,
     section::{Attach, Direction, Hook, When},
     syscall::{self, LinkExtra, Whose},
+    tracefs,
 };
 use crate::{cgroups, limits::PROBED_FUNCTIONS};
 pub(super) use file::UsdtSpecs;
-
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// What holds a program where it is attached.
 #[derive(Debug, Default)]
@@ -133,10 +132,8 @@ fn check_lsm() -> Result<(), Fault> {
 }
 
 fn tracepoint(program: BorrowedFd<'_>, category: &str, name: &str) -> Result<Links, Fault> {
-    let tracefs = tracefs()?;
-    let id = fs::read_to_string(tracefs.join("events").join(category).join(name).join("id"));
-    let id = id.ok().and_then(|id| id.trim().parse().ok());
-    let Some(id) = id else {
+    let tracefs = tracefs::mount().map_err(Fault::Absent)?;
+    let Some(id) = tracefs::tracepoint(tracefs, category, name) else {
         return Err(Fault::Absent(format!(
             "found no {category}/{name} below {}/events; does this kernel have that tracepoint?",
             tracefs.display()
@@ -145,14 +142,6 @@ fn tracepoint(program: BorrowedFd<'_>, category: &str, name: &str) -> Result<Lin
     let event =
         syscall::tracepoint_open(id).map_err(|error| Fault::Refused(format!("tracepoint {category}/{name}"), error))?;
     run_by(program, event, None, || format!("tracepoint {category}/{name}"))
-}
-
-fn tracefs() -> Result<&'static Path, Fault> {
-    TRACEFS.iter().map(Path::new).find(|folder| folder.join("events").is_dir()).ok_or_else(|| {
-        Fault::Absent(
-            "tracefs cannot be read: mount -t tracefs tracefs /sys/kernel/tracing, as a user who may".to_owned(),
-        )
-    })
 }
 
 /// Has a perf event run a program, with a number that it gets if there is one.
@@ -196,7 +185,7 @@ fn kprobe(program: BorrowedFd<'_>, symbol: &str, offset: u64, when: When) -> Res
 }
 
 fn kprobes(program: BorrowedFd<'_>, pattern: &str, when: When, attach_type: u32) -> Result<Links, Fault> {
-    let list = tracefs()?.join("available_filter_functions");
+    let list = tracefs::mount().map_err(Fault::Absent)?.join("available_filter_functions");
     let text = fs::read_to_string(&list)
         .map_err(|error| Fault::Refused(format!("the list of functions {}", list.display()), error))?;
     let fitting = text.lines().filter_map(|line| line.split_ascii_whitespace().next());

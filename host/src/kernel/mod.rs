@@ -25,6 +25,7 @@ mod section;
 mod source;
 mod statistics;
 mod syscall;
+mod tracefs;
 mod types;
 
 use std::sync::OnceLock;

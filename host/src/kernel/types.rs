@@ -5,7 +5,7 @@
 
 use super::btf::{
     INT_BOOL, KIND_ARRAY, KIND_CONST, KIND_DATASEC, KIND_ENUM, KIND_INT, KIND_STRUCT, KIND_TYPEDEF, KIND_VAR,
-    KIND_VOLATILE, MAGIC, record_len, word,
+    KIND_VOLATILE, MAGIC, parts, record_len, word,
 };
 
 const KIND_FUNC: u32 = 12;
@@ -63,21 +63,13 @@ impl Shape {
 
 impl Types {
     pub(super) fn parse(data: &[u8]) -> Option<Self> {
-        if u16::from_le_bytes(data.get(..2)?.try_into().ok()?) != MAGIC {
-            return None;
-        }
-        let header_len = word(data, 4)? as usize;
-        let section = |offset: usize, length: usize| {
-            let start = header_len.checked_add(word(data, offset)? as usize)?;
-            Some(data.get(start..start.checked_add(word(data, length)? as usize)?)?.to_vec())
-        };
-        let (types, strings) = (section(8, 12)?, section(16, 20)?);
+        let (types, strings) = parts(data)?;
         let (mut offsets, mut at) = (Vec::new(), 0);
         while at < types.len() {
             offsets.push(at);
-            at = at.checked_add(record_len(word(&types, at + 4)?)?)?;
+            at = at.checked_add(record_len(word(types, at + 4)?)?)?;
         }
-        (at == types.len()).then_some(Self { types, strings, offsets })
+        (at == types.len()).then(|| Self { types: types.to_vec(), strings: strings.to_vec(), offsets })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

@@ -8,10 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{super::syscall::PerfAttr, cpus};
+use super::{
+    super::{syscall::PerfAttr, tracefs},
+    cpus,
+};
 use crate::package::perf::{Event, EventKind, PERF_TYPE_TRACEPOINT, number};
 
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 const PMUS: &str = "/sys/bus/event_source/devices";
 
 /// An event that this machine knows.
@@ -36,16 +38,9 @@ fn numbers(kind: u32, config: u64) -> Resolved {
 }
 
 fn tracepoint(category: &str, name: &str) -> Result<Resolved, String> {
-    let Some(tracefs) = TRACEFS.iter().map(Path::new).find(|folder| folder.join("events").is_dir()) else {
-        return Err(
-            "tracefs cannot be read: mount -t tracefs tracefs /sys/kernel/tracing, as a user who may".to_owned()
-        );
-    };
-    let id = fs::read_to_string(tracefs.join("events").join(category).join(name).join("id"));
-    match id.ok().and_then(|id| id.trim().parse().ok()) {
-        Some(id) => Ok(numbers(PERF_TYPE_TRACEPOINT, id)),
-        None => Err(format!("this kernel has no tracepoint {category}/{name}")),
-    }
+    let id = tracefs::tracepoint(tracefs::mount()?, category, name);
+    let id = id.ok_or_else(|| format!("this kernel has no tracepoint {category}/{name}"))?;
+    Ok(numbers(PERF_TYPE_TRACEPOINT, id))
 }
 
 fn of_pmu(folder: &Path, pmu: &str, config: &str) -> Result<Resolved, String> {
