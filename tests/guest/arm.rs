@@ -10,8 +10,11 @@ use ebhost_tests::{Exposition, Folder, llcstat, needs};
 
 use crate::guest::Guest;
 
-/// Runs where EBHOST_ARM64 names an ebhost for arm64, as `cargo xtask arm64` builds it: that takes a machine of two cores
-/// ten minutes, which is too dear for every run of the tests.
+/// Runs where EBHOST_ARM64 names an ebhost for arm64, linked statically. `cargo xtask arm64` builds it and runs this with it; that takes
+/// a quarter of an hour of CPU time, which is too dear for every run of the tests. What it built serves again:
+///
+///     EBHOST_ARM64=$PWD/target/arm64/aarch64-unknown-linux-gnu/release/ebhost \
+///         cargo test --release --workspace --test guest -- arm::
 #[test]
 fn cycles_and_instructions_are_live_and_cache_misses_absent() {
     let Some(ebhost) = env::var_os("EBHOST_ARM64") else {
