@@ -1,6 +1,6 @@
 //! What the kernel counts, by programs and in maps of every kind that configurations read.
 
-use ebhost_tests::{KernelMap, Labels, needs, wait_until};
+use ebhost_tests::{KernelMap, Labels, alone, needs, wait_until};
 use std::time::Duration;
 
 use crate::drop_in::{DropIns, family, put};
@@ -54,6 +54,7 @@ metrics:
 #[test]
 fn a_program_counts_and_tells_of_events() {
     needs!(Root, Tool("clang-19"));
+    let _alone = alone();
     let folder = DropIns::with("calls", &program(), YAML);
     let host = folder.listening("calls");
     let own = std::process::id().to_string();
@@ -149,6 +150,7 @@ fn every_kind_of_map_is_served() {
 #[test]
 fn a_map_whose_types_the_kernel_refuses_is_made_without_them() {
     needs!(Root, Tool("clang-19"));
+    let _alone = alone();
     let (number, process) = (libc::SYS_getpgid, std::process::id());
     let source = format!(
         "

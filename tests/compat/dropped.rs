@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ebhost_tests::{Ebhost, needs, wait_until};
+use ebhost_tests::{Ebhost, alone, needs, wait_until};
 use rustix::{
-    process::{Pid, Signal, getpgid, kill_process},
+    process::{Signal, getpgid},
     thread::{CpuSet, sched_setaffinity},
 };
 
@@ -45,11 +45,6 @@ metrics:
       labels: [{ name: process, size: 4, decoders: [{ name: uint }] }]
 ";
 
-fn signal(host: &Ebhost, signal: Signal) {
-    let pid = Pid::from_raw(host.pid().cast_signed()).expect("a pid is not 0");
-    kill_process(pid, signal).expect("our own child takes signals");
-}
-
 /// Written, seen, and lost.
 fn events(host: &Ebhost) -> [u64; 3] {
     let served = host.scrape();
@@ -66,6 +61,7 @@ fn events(host: &Ebhost) -> [u64; 3] {
 #[test]
 fn events_that_find_no_room_are_counted_each() {
     needs!(Root, Tool("clang-19"));
+    let _alone = alone();
     let folder = DropIns::with("events", &program(), YAML);
     let host = folder.listening("events");
     // All of them into the buffer of one CPU.
@@ -83,9 +79,9 @@ fn events_that_find_no_room_are_counted_each() {
     call(100);
     assert_eq!(whole("all events"), [100, 100, 0]);
     // Nobody empties the buffer, which has room for some ten thousand.
-    signal(&host, Signal::STOP);
+    host.tell(Signal::STOP);
     call(40_000);
-    signal(&host, Signal::CONT);
+    host.tell(Signal::CONT);
     // What was in it comes; of what was lost the kernel tells with the next event.
     wait_until("what the buffer held", Duration::from_secs(10), || (events(&host)[1] > 100).then_some(()));
     call(1);

@@ -10,9 +10,9 @@
 
 use std::{fs, path::Path, process::Command};
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Stat, committed, needs, output};
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Stat, alone, committed, needs, output};
 
-use crate::{alone, from_insertion};
+use crate::from_insertion;
 
 const RUNS: usize = 10;
 

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, committed, needs};
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, alone, committed, needs};
 
-use crate::{alone, from_insertion};
+use crate::from_insertion;
 
 /// A delay in the middle of a bucket, and the bucket's bounds in seconds.
 struct Known {

@@ -6,15 +6,7 @@
 mod counts;
 mod latencies;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use ebhost_tests::Folder;
-
-/// Held by each test while it runs.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// biolatency, timing from insertion into the scheduler and not from issue to the driver.
 fn from_insertion() -> Folder {

@@ -2,9 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Start, committed, llcstat, needs, skip};
-
-use crate::alone;
+use ebhost_tests::{Ebhost, Exposition, Folder, Start, alone, committed, llcstat, needs, skip};
 
 /// The states that there are, each once, and how often.
 fn states(served: &Exposition) -> Vec<(String, String)> {

@@ -2,12 +2,9 @@
 
 use std::{path::Path, process, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Start, llcstat, needs, skip, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Start, alone, llcstat, needs, skip, wait_until};
 
-use crate::{
-    alone,
-    toucher::{Kernel, Toucher},
-};
+use crate::toucher::{Kernel, Toucher};
 
 const FAULTS_AND_SWITCHES: [&str; 2] =
     ["software/page-faults, software/context-switches", "page_faults, context_switches"];

@@ -2,10 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use ebhost_tests::{Ebhost, Exposition, Folder, needs, wait_until, workspace};
+use ebhost_tests::{Ebhost, Exposition, Folder, alone, needs, wait_until, workspace};
 use rustix::process::Signal;
 
-use crate::{alone, toucher::Toucher};
+use crate::toucher::Toucher;
 
 /// The package of the benchmark with both buffers: an event in each for every getppid(2) of that process.
 fn buffers(of: &Toucher, ring_bytes: u32) -> Folder {

@@ -12,11 +12,3 @@ mod events;
 mod peer;
 mod sampled;
 mod toucher;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Held by each test while it runs.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Exposition, Folder, Running, llcstat, needs, output, skip, wait_until};
+use ebhost_tests::{Ebhost, Exposition, Folder, Running, alone, llcstat, needs, output, skip, wait_until};
 
-use crate::{alone, toucher::Toucher};
+use crate::toucher::Toucher;
 
 /// perf(1) counting events of one process, from its start until it is asked.
 struct Stat {

@@ -2,9 +2,9 @@
 
 use std::{fs, time::Duration};
 
-use ebhost_tests::{Ebhost, Folder, compile, llcstat, needs, wait_until};
+use ebhost_tests::{Ebhost, Folder, alone, compile, llcstat, needs, wait_until};
 
-use crate::{alone, toucher::Toucher};
+use crate::toucher::Toucher;
 
 /// Sampled at every event, an estimate of who has become a count.
 #[test]

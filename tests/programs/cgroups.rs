@@ -3,12 +3,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use ebhost_tests::{
-    Cgroup, Ebhost, Folder, compile,
+    Cgroup, Ebhost, Folder, alone, compile,
     everything::{Marks, doer},
     needs, output, wait_until, workspace,
 };
-
-use crate::alone;
 
 const COUNT: u64 = 15;
 const FOUND: Duration = Duration::from_secs(10);

@@ -4,12 +4,10 @@
 use std::fs;
 
 use ebhost_tests::{
-    Folder, Start,
+    Folder, Start, alone,
     everything::{Doer, HOPELESS, Marks, doer, write_object},
     needs,
 };
-
-use crate::alone;
 
 const COUNT: u64 = 12;
 const CONFIGURATION: &str = "

@@ -3,12 +3,10 @@
 use std::fs;
 
 use ebhost_tests::{
-    Ebhost, Folder,
+    Ebhost, Folder, alone,
     everything::{Doer, HOPELESS, Marks, Slots, doer, expected_everywhere, left_out, write_package},
     needs,
 };
-
-use crate::alone;
 
 const COUNT: u64 = 20;
 

@@ -7,11 +7,3 @@
 mod cgroups;
 mod drop_in;
 mod here;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Held by each test while it runs: they share names and an interface.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Format, Sample, get, needs};
+use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Format, Sample, alone, get, needs};
 
-use crate::rig::{Sinner, alone, replace, scrape, start, state, until, write_config};
+use crate::rig::{Sinner, replace, scrape, start, state, until, write_config};
 
 /// A minute where EBHOST_CHAOS_SECONDS says so; by default enough for every change to happen more than once.
 fn duration() -> Duration {

@@ -1,8 +1,8 @@
 //! Sins of `decode`: while the plugin is asked.
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Folder, needs};
+use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, needs};
 
-use crate::rig::{Sinner, Witness, alone, by, counted, of, resident, scrape, start, state, until};
+use crate::rig::{Sinner, Witness, by, counted, of, resident, scrape, start, state, until};
 
 /// What comes of a sin.
 enum Comes {

@@ -1,8 +1,8 @@
 //! Sins of `describe`: at load. Each leaves its package out, with a reason; as a new version of one that runs, it leaves that running.
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Folder, needs};
+use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, needs};
 
-use crate::rig::{Sinner, Witness, alone, counted, of, resident, scrape, start, until};
+use crate::rig::{Sinner, Witness, counted, of, resident, scrape, start, until};
 
 /// Sin, and what is said of it.
 const SINS: [(&str, &str); 24] = [

@@ -1,8 +1,8 @@
 //! The life of a plugin that fails: it backs off, is quarantined, and is mended; what it labelled goes on all the while.
 
-use ebhost_tests::{Disk, Fio, needs};
+use ebhost_tests::{Disk, Fio, alone, needs};
 
-use crate::rig::{Sinner, alone, by, counted, of, scrape, start, state, until};
+use crate::rig::{Sinner, by, counted, of, scrape, start, state, until};
 
 #[test]
 fn labelled_series_count_on_while_the_plugin_is_quarantined() {

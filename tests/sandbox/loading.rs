@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path, process::Command};
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Folder, binary, needs, workspace};
+use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, binary, needs, workspace};
 
-use crate::rig::{Sinner, Witness, alone, of, replace, resident, scrape, start, until};
+use crate::rig::{Sinner, Witness, of, replace, resident, scrape, start, until};
 
 /// Runs a host on biolatency and packages of these components; gives what is said of each.
 fn refusals(components: &[(&str, Vec<u8>)]) -> Vec<String> {

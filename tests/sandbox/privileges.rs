@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs};
 
-use ebhost_tests::{Ebhost, Folder, llcstat, needs};
+use ebhost_tests::{Ebhost, Folder, alone, llcstat, needs};
 
-use crate::rig::{alone, start};
+use crate::rig::start;
 
 const BPF: u64 = 1 << 39;
 const PERFMON: u64 = 1 << 38;

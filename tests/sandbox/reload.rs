@@ -2,9 +2,9 @@
 
 use std::{fs, io::Write, time::Duration};
 
-use ebhost_tests::{Disk, Exposition, Fio, committed, needs, workspace};
+use ebhost_tests::{Disk, Exposition, Fio, alone, committed, needs, workspace};
 
-use crate::rig::{Sinner, alone, copy, counted, of, replace, scrape, start, state, until};
+use crate::rig::{Sinner, copy, counted, of, replace, scrape, start, state, until};
 
 fn up(served: &Exposition, plugin: &str) -> Option<f64> {
     served.value("ebhost_plugin_up", &[("plugin", plugin)])

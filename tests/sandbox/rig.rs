@@ -3,10 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -18,12 +15,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a change in the plugin folder may take to be seen; loaded machines are slow.
 pub(crate) const SOON: Duration = Duration::from_secs(120);
-
-/// Tests that hold counts against the kernel's are alone with it.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A folder with the package `sinner`, and perhaps others.
 pub(crate) struct Sinner {

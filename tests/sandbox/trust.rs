@@ -2,9 +2,9 @@
 
 use std::{fs, process::Command};
 
-use ebhost_tests::{Folder, Start, needs, output};
+use ebhost_tests::{Folder, Start, alone, needs, output};
 
-use crate::rig::{Sinner, alone, scrape, start, until};
+use crate::rig::{Sinner, scrape, start, until};
 
 fn pins(folder: &Folder) -> String {
     let list = "sha256sum */plugin.yaml */*.wasm */*.bpf.o";

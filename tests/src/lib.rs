@@ -35,7 +35,7 @@ pub use log::{Line, Log};
 pub use maps::{Counting, Entries, KernelMap, Memory, group, key};
 pub use needs::{Need, missing, skip};
 pub use objects::compile;
-pub use process::{Running, output, wait_until};
+pub use process::{Running, alone, output, wait_until};
 pub use prometheus::{Prometheus, promtool};
 pub use sample::{Labels, Sample};
 pub use sys::program_exists;

@@ -2,6 +2,7 @@
 
 use std::{
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -9,6 +10,12 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sys::die_with_us;
+
+/// Held while they run by tests of one program that would count, or slow, what the others do.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Waits until `found` gives something, and panics with `what` if it does not in time.
 pub fn wait_until<T>(what: &str, time: Duration, mut found: impl FnMut() -> Option<T>) -> T {
