@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use ebhost_tests::{Ebhost, KernelMap, needs, output, wait_until};
+use ebhost_tests::{Ebhost, KernelMap, Plugged, needs, output, wait_until};
 
 use crate::drop_in::{DropIns, family, put};
 
@@ -213,6 +213,28 @@ fn labels_follow_the_machine() {
     let found = samples(&host, "links_total");
     assert!(found.iter().any(|line| line.contains(&format!("it=\"{}\"", link.0))), "{found:?}");
     assert!(!found.iter().any(|line| line.contains("it=\"eba")), "{found:?}");
+    host.stop();
+}
+
+/// The disk's name stays for ever.
+#[test]
+fn an_unplugged_disk_has_no_name() {
+    needs!(Root, Tool("clang-19"), File("/dev/loop-control"));
+    let yaml = counters(&[counter("disks_total", 4, "[{ name: majorminor }]")]);
+    let folder = DropIns::with("disks", "TABLE(disks_total, HASH, 4, 16);", &yaml);
+    let host = folder.listening("disks");
+    let disk = Plugged::plug_in();
+    let ((major, minor), name) = (disk.number(), disk.name());
+    let key = (minor & 0xff | major << 8 | (minor & !0xff) << 12).to_le_bytes();
+    put(&host, "disks_total", &key, 2);
+    let one = |name: &str, value: u64| [format!("ebpf_exporter_disks_total{{it=\"{name}\"}} {value}")];
+    assert_eq!(samples(&host, "disks_total"), one(&name, 2));
+    drop(disk);
+    // What was counted under the name is not counted again: the new series begins with what comes from then on.
+    let unknown = format!("unknown:{major}:{minor}");
+    assert_eq!(samples(&host, "disks_total"), one(&unknown, 0));
+    put(&host, "disks_total", &key, 5);
+    assert_eq!(samples(&host, "disks_total"), one(&unknown, 3));
     host.stop();
 }
 

@@ -56,13 +56,15 @@ const DECODERS: &[(&str, usize, &str)] = &[
     ("pci_subclass", 2, "[{ name: uint }, { name: pci_subclass }]"),
 ];
 
-pub(crate) fn host_of_decoders(starter: &[&str]) -> (Ebhost, DropIns) {
+/// Behind a command that starts it, and with a program of that name.
+pub(crate) fn host_of_decoders(starter: &[&str], program: &str) -> (Ebhost, DropIns) {
     let maps = DECODERS.iter().map(|(name, size, _)| format!("TABLE({name}, HASH, {size}, 64);\n"));
     let counters = DECODERS.iter().map(|(name, size, decoders)| {
         format!("    - name: {name}\n      help: By {name}.\n      labels: [{{ name: it, size: {size}, decoders: {decoders} }}]\n")
     });
     let yaml = format!("metrics:\n  counters:\n{}", counters.collect::<String>());
-    let folder = DropIns::with("decoders", &maps.collect::<String>(), &yaml);
+    let program = format!("SEC(\"raw_tp/sched_process_exec\") int {program}(void *context) {{ return 0; }}");
+    let folder = DropIns::with("decoders", &(maps.collect::<String>() + &program), &yaml);
     let host = Start::drop_ins_by(starter, folder.path(), "decoders").args(&["--config.strict"]).listening();
     (host, folder)
 }
@@ -74,7 +76,7 @@ fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
 #[test]
 fn every_decoder_reads_as_the_peers_does() {
     needs!(Root, Tool("clang-19"));
-    let (host, _folder) = host_of_decoders(&[]);
+    let (host, _folder) = host_of_decoders(&[], "idle");
     let four = |map, number: u32, value| put(&host, map, &number.to_le_bytes(), value);
     let eight = |map, number: u64, value| put(&host, map, &number.to_le_bytes(), value);
     four("uint", 0, 1);

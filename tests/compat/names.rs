@@ -37,17 +37,23 @@ impl Symbols {
         Self(text.lines().map(|line| symbol(line).expect("an address, a letter and a name")).collect())
     }
 
-    /// Some that have their addresses for themselves and more than one byte, from all over the list; and one that is not of
-    /// the kernel's own image, for whose it is stands behind its name.
+    /// Some of the kernel's own image that have their addresses for themselves and more than one byte, from all over the list:
+    /// programs and what else is compiled while it runs may be gone in the next moment.
     fn some(&self) -> Vec<(u64, String)> {
         let mut at: HashMap<u64, usize> = HashMap::new();
         self.0.iter().for_each(|(address, _)| *at.entry(*address).or_default() += 1);
         let is_lone = |(address, _): &&(u64, String)| {
             *address > 0 && at[address] == 1 && (1..16).all(|more| !at.contains_key(&(address + more)))
         };
-        let from_each = self.0.chunks(self.0.len() / 20).filter_map(|part| part.iter().find(is_lone));
-        let foreign = self.0.iter().filter(is_lone).find(|(_, name)| name.contains('\t'));
-        from_each.chain(foreign).cloned().collect()
+        let is_own = |(_, name): &&(u64, String)| !name.contains('\t');
+        let from_each = self.0.chunks(self.0.len() / 20);
+        from_each.filter_map(|part| part.iter().filter(is_own).find(is_lone)).cloned().collect()
+    }
+
+    /// A program of the test's own; whose it is stands behind its name.
+    fn program(&self, name: &str) -> &(u64, String) {
+        let end = format!("_{name}\t[bpf]");
+        self.0.iter().find(|(_, name)| name.ends_with(&end)).expect("the kernel lists compiled programs")
     }
 
     /// The last that begins at an address or before it.
@@ -60,9 +66,12 @@ impl Symbols {
 #[test]
 fn symbols_are_found_by_where_they_begin() {
     needs!(Root, Tool("clang-19"));
-    let (host, _folder) = host_of_decoders(&[]);
-    let symbols = Symbols::read().some();
-    assert!(symbols.len() > 15 && symbols.iter().any(|(_, name)| name.contains("\t[")), "{symbols:?}");
+    let program = format!("own_{}", std::process::id());
+    let (host, _folder) = host_of_decoders(&[], &program);
+    let all = Symbols::read();
+    let mut symbols = all.some();
+    assert!(symbols.len() > 15, "{symbols:?}");
+    symbols.push(all.program(&program).clone());
     let mut samples = Vec::new();
     for ((address, name), value) in symbols.into_iter().zip(1..) {
         put(&host, "ksym", &address.to_le_bytes(), value);
@@ -79,7 +88,7 @@ fn symbols_are_found_by_where_they_begin() {
 #[test]
 fn stacks_are_symbols_line_by_line() {
     needs!(Root, Tool("clang-19"));
-    let (host, _folder) = host_of_decoders(&[]);
+    let (host, _folder) = host_of_decoders(&[], "idle");
     let symbols = Symbols::read();
     let some = symbols.some();
     let mut stacks: Vec<[u64; 3]> =
@@ -102,7 +111,7 @@ fn stacks_are_symbols_line_by_line() {
 #[test]
 fn cgroups_are_folders() {
     needs!(Root, Tool("clang-19"), Cgroup2);
-    let (host, _folder) = host_of_decoders(&[]);
+    let (host, _folder) = host_of_decoders(&[], "idle");
     let outer = Cgroup::new(&format!("ebhost-names-{}", std::process::id()));
     let inner = Cgroup::new(&format!("{}/with a \"name\"", &outer.path()[1..]));
     let mut samples = vec![("unknown_cgroup_id:1234567890123".to_owned(), 40)];
@@ -136,7 +145,7 @@ fn pci_numbers_are_names_of_the_database() {
     fs::write(folder.path().join("pci.ids"), PCI_IDS).expect("our own folder");
     // Seen by the host alone.
     let mounted = format!("mount --bind {} /usr/share/misc && exec \"$@\"", folder.path().display());
-    let (host, _configuration) = host_of_decoders(&["unshare", "--mount", "sh", "-c", &mounted, "sh"]);
+    let (host, _configuration) = host_of_decoders(&["unshare", "--mount", "sh", "-c", &mounted, "sh"], "idle");
     let two = |map, number: u16, value| put(&host, map, &number.to_le_bytes(), value);
     for (value, number) in (1..).zip([0xf001, 0xf002, 0x00f3]) {
         two("pci_vendor", number, value);

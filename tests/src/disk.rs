@@ -12,6 +12,7 @@ use std::{
 use crate::{
     folder::{Folder, built},
     process::{Running, output, wait_until},
+    sys::{LoopControl, control_loop},
 };
 
 const MIB: u64 = 1 << 20;
@@ -26,6 +27,10 @@ pub struct Disk {
     server: Option<Running>,
 }
 
+/// A disk of which there is a number and a name, and nothing else. It is unplugged when it is dropped.
+#[derive(Debug)]
+pub struct Plugged(u32);
+
 /// A file system that is mounted in a folder of its own.
 #[derive(Debug)]
 pub struct Mounted(Folder);
@@ -38,6 +43,41 @@ pub struct Stat {
     pub discards: u64,
     pub flushes: u64,
     pub in_flight: u64,
+}
+
+impl Plugged {
+    /// One that nobody has.
+    pub fn plug_in() -> Self {
+        let number = (200..300).find(|number| control_loop(LoopControl::Add, *number).is_ok());
+        Self(number.expect("a loop device that nobody has, below 300"))
+    }
+
+    pub fn name(&self) -> String {
+        format!("loop{}", self.0)
+    }
+
+    /// Major and minor.
+    pub fn number(&self) -> (u32, u32) {
+        let file = format!("/sys/block/{}/dev", self.name());
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let (major, minor) = text.trim().split_once(':').expect("two numbers");
+        (major.parse().expect("a number"), minor.parse().expect("a number"))
+    }
+}
+
+impl Drop for Plugged {
+    fn drop(&mut self) {
+        // Whoever looks at new disks may have it open for a moment.
+        let is_gone = (0..100).any(|_| {
+            control_loop(LoopControl::Remove, self.0).is_ok() || {
+                thread::sleep(Duration::from_millis(20));
+                false
+            }
+        });
+        if !is_gone {
+            eprintln!("{} stays", self.name());
+        }
+    }
 }
 
 impl Disk {

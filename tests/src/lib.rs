@@ -24,7 +24,7 @@ mod sample;
 mod sys;
 
 pub use cgroup::{Cgroup, Throttled};
-pub use disk::{Disk, Mounted, Stat};
+pub use disk::{Disk, Mounted, Plugged, Stat};
 pub use ebhost::{Ebhost, Ended, Start, binary};
 pub use exposition::{Exposition, Family, Format};
 pub use fio::{Fio, Side};

@@ -1,9 +1,10 @@
-//! The two calls that have no safe form. All `unsafe` of the rig is here and in `maps`.
+//! The calls that have no safe form. All `unsafe` of the rig is here and in `maps`.
 
 use std::{
+    fs::File,
     io,
     os::{
-        fd::{FromRawFd, OwnedFd},
+        fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::process::CommandExt,
     },
     process::Command,
@@ -16,6 +17,21 @@ pub(crate) fn die_with_us(command: &mut Command) -> &mut Command {
     };
     // SAFETY: between fork and exec this makes one system call, and neither allocates nor locks.
     unsafe { command.pre_exec(kill) }
+}
+
+/// What becomes of a loop device.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LoopControl {
+    Add = 0x4c80,
+    Remove = 0x4c81,
+}
+
+/// Adds a loop device of that number, with nothing behind it, or removes it.
+pub(crate) fn control_loop(command: LoopControl, number: u32) -> io::Result<()> {
+    let control = File::options().read(true).write(true).open("/dev/loop-control")?;
+    // SAFETY: both requests take a number and touch no memory of ours.
+    let result = unsafe { libc::ioctl(control.as_raw_fd(), command as libc::c_ulong, number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether the kernel has a BPF program of this number. Needs CAP_SYS_ADMIN.
