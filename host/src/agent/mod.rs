@@ -420,7 +420,8 @@ impl Agent {
     fn print(&mut self, format: Format, readers: Vec<Reply>) {
         self.clock.start();
         let mut chunks = self.chunks.begin(readers);
-        let own = self.own.openmetrics(self.report());
+        let report = self.report();
+        let own = self.own.openmetrics(report);
         let printed = match format {
             Format::Protobuf => self.encode(&own, &mut chunks),
             Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
@@ -428,12 +429,13 @@ impl Agent {
                 self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
             }
         };
+        // What follows wakes the connections.
+        self.clock.lap(Stage::Print);
         match printed {
             Ok(()) => self.exposition_bytes = chunks.finish(),
             Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => debug!("nobody waits for the answer any more"),
             Err(fault) => error!("printing into memory failed: {fault}"),
         }
-        self.clock.lap(Stage::Print);
     }
 
     /// The packages' families, then the host's own, as text.

@@ -390,7 +390,7 @@ fn program_report(program: &kernel::Program) -> ProgramReport {
         reason,
         fault,
         id: statistics.id,
-        tag: statistics.tag.iter().map(|byte| format!("{byte:02x}")).collect(),
+        tag: format!("{:016x}", u64::from_be_bytes(statistics.tag)),
         run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
         runs: statistics.runs,
         recursion_misses: statistics.recursion_misses,

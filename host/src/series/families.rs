@@ -15,28 +15,60 @@ pub(super) struct Families {
     pub(super) folded: u64,
     pub(super) trimmed: u64,
     pub(super) replaced: u64,
-    /// The label block being rendered.
+    /// The label block being rendered, and that of a series that is folded.
     block: Vec<u8>,
+    other: Vec<u8>,
 }
 
 impl Families {
     pub(super) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
         let tables = layouts.into_iter().map(FamilyTable::new).collect();
-        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Vec::new() }
+        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Vec::new(), other: Vec::new() }
     }
 
-    /// One more feeder for the series of these labels, which begins if need be. A new label set for which there is no
-    /// room left is folded into the one with `other` in all its columns.
+    /// One more feeder for the series of these labels, which begins if need be.
     pub(super) fn hold<L: AsRef<str>>(&mut self, feed: &FeedPlan, labels: &[L], cpu: usize) -> u32 {
-        let table = &mut self.tables[feed.family];
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        self.render(feed, labels, cpu, &mut block);
+        let table = &self.tables[feed.family];
+        let hash = table.hash(&block);
+        let found = table.find(&block, hash);
+        let slot = self.hold_block(feed, cpu, &block, hash, found);
+        self.block = block;
+        slot
+    }
+
+    /// Appends the label block.
+    pub(super) fn render<L: AsRef<str>>(&self, feed: &FeedPlan, labels: &[L], cpu: usize, out: &mut Vec<u8>) {
         let limit = self.limits.label_bytes;
-        feed.template.render(&mut self.block, |column| cut(labels[column].as_ref(), limit), cpu);
+        feed.template.render(out, |column| cut(labels[column].as_ref(), limit), cpu);
+    }
+
+    /// One more feeder for the series of a block with that hash; `found` if there was one. A new label set for which there is
+    /// no room left is folded into the one with `other` in all its columns.
+    pub(super) fn hold_block(
+        &mut self,
+        feed: &FeedPlan,
+        cpu: usize,
+        block: &[u8],
+        hash: u32,
+        found: Option<u32>,
+    ) -> u32 {
         let has_room = self.fed < self.limits.series || !feed.template.has_columns();
-        if !has_room && table.find(&self.block).is_none_or(|slot| !table.is_fed(slot)) {
-            self.folded += 1;
-            feed.template.render(&mut self.block, |_| OTHER, cpu);
-        }
-        let slot = table.find_or_create(&self.block);
+        let table = &mut self.tables[feed.family];
+        let found = found.or_else(|| (!has_room).then(|| table.find(block, hash)).flatten());
+        let slot = match found {
+            Some(slot) if has_room || table.is_fed(slot) => slot,
+            None if has_room => table.find_or_create(block, hash),
+            _ => {
+                self.folded += 1;
+                self.other.clear();
+                feed.template.render(&mut self.other, |_| OTHER, cpu);
+                let hash = table.hash(&self.other);
+                table.find_or_create(&self.other, hash)
+            }
+        };
         self.fed += usize::from(table.hold(slot));
         slot
     }
@@ -54,6 +86,8 @@ impl Families {
     /// Counts what of the labels is not as it was.
     pub(super) fn note(&mut self, labels: &[&str]) {
         self.trimmed += labels.iter().filter(|label| label.len() > self.limits.label_bytes).count() as u64;
-        self.replaced += labels.iter().filter(|label| label.contains(char::REPLACEMENT_CHARACTER)).count() as u64;
+        // Nearly all are ASCII, which is seen sooner than that a character is not among them.
+        let is_replaced = |label: &&&str| !label.is_ascii() && label.contains(char::REPLACEMENT_CHARACTER);
+        self.replaced += labels.iter().filter(is_replaced).count() as u64;
     }
 }

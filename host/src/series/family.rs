@@ -54,15 +54,14 @@ impl FamilyTable {
     }
 
     /// The series of these labels, if there is one.
-    pub(super) fn find(&self, block: &[u8]) -> Option<u32> {
-        let hash = self.hash(block);
+    #[inline]
+    pub(super) fn find(&self, block: &[u8], hash: u32) -> Option<u32> {
         let same = |&slot: &u32| self.hashes[slot as usize] == hash && self.blocks.get(slot) == block;
         self.by_block.find(spread(hash), same).copied()
     }
 
     /// The series of these labels, which begins if there is none, fed by nothing yet.
-    pub(super) fn find_or_create(&mut self, block: &[u8]) -> u32 {
-        let hash = self.hash(block);
+    pub(super) fn find_or_create(&mut self, block: &[u8], hash: u32) -> u32 {
         let (blocks, hashes) = (&self.blocks, &self.hashes);
         let same = |&slot: &u32| hashes[slot as usize] == hash && blocks.get(slot) == block;
         let place = match self.by_block.entry(spread(hash), same, |&slot| spread(hashes[slot as usize])) {
@@ -138,7 +137,8 @@ impl FamilyTable {
         self.idle = idle;
     }
 
-    fn hash(&self, block: &[u8]) -> u32 {
+    /// The hash to look for labels with.
+    pub(super) fn hash(&self, block: &[u8]) -> u32 {
         hash(&self.hasher, block) as u32
     }
 

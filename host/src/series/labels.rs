@@ -50,9 +50,8 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Column(_)))
     }
 
-    /// Writes the block into `out`, which is emptied first. `column` gives a column's value, already cut.
+    /// Appends the block. `column` gives a column's value, already cut.
     pub(super) fn render<'a>(&self, out: &mut Vec<u8>, column: impl Fn(usize) -> &'a str, cpu: usize) {
-        out.clear();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
@@ -124,7 +123,7 @@ mod tests {
             per: 1.0,
         };
         let feed = Feed { family: 0, labels: sources, value: Value::One };
-        let mut out = b"left over".to_vec();
+        let mut out = Vec::new();
         Template::new(&family, &feed, 8).render(&mut out, |column| columns[column], cpu);
         String::from_utf8(out).unwrap()
     }

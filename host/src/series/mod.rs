@@ -32,6 +32,7 @@ mod identities;
 mod labels;
 mod layout;
 mod number;
+mod placing;
 mod plan;
 mod rows;
 pub mod scale;

@@ -88,6 +88,7 @@ impl Table {
     /// looked at.
     pub fn observe(&mut self, view: usize, snapshot: &Snapshot) -> Result<(), Misfit> {
         self.check(view, snapshot)?;
+        self.views[view].place(&mut self.families);
         self.views[view].observe(snapshot, &mut self.families);
         Ok(())
     }
@@ -102,7 +103,8 @@ impl Table {
         self.views[view].identities.get(id.0)
     }
 
-    /// Takes an answer. One of a wrong shape counts as `Unknown`; one for an identity that has gone is ignored.
+    /// Takes an answer, which shows after `settle` or `finish`. One of a wrong shape counts as `Unknown`; one for an identity
+    /// that has gone is ignored.
     pub fn answer(&mut self, view: usize, id: IdentityId, answer: Answer<'_>) {
         self.views[view].answer(id.0, answer, &mut self.families);
     }
@@ -117,6 +119,7 @@ impl Table {
     /// Ends a scrape: series that nothing feeds any more end, gauges are folded.
     pub fn finish(&mut self) {
         for view in &mut self.views {
+            view.place(&mut self.families);
             view.give_answered(&mut self.families);
         }
         for family in &mut self.families.tables {

@@ -5,6 +5,7 @@ use super::counting::{Ledger, count};
 use super::entries::Entries;
 use super::families::Families;
 use super::identities::{Identities, NONE, Standing};
+use super::placing::{Placing, TOGETHER};
 use super::plan::{FeedPlan, Plan};
 use crate::snapshot::{Keys, Snapshot};
 
@@ -26,6 +27,8 @@ pub(super) struct ViewTable {
     pub(super) cpus: usize,
     /// Rows of this scrape, and their entries, that could not be counted for want of an answer.
     pub(super) waiting: Vec<(u32, u32)>,
+    /// What answers have named and no series has been found for yet.
+    placing: Placing,
     /// Whether an entry may have been counted and be without series now.
     pub(super) has_lapsed: bool,
     /// Whether an answer has come since the last settling.
@@ -49,6 +52,7 @@ impl ViewTable {
             labels: Vec::new(),
             cpus: 1,
             waiting: Vec::new(),
+            placing: Placing::default(),
             has_lapsed: false,
             has_answers: false,
             scratch: Vec::new(),
@@ -87,6 +91,7 @@ impl ViewTable {
 
     /// Counts what has been labelled since the snapshot was observed.
     pub(super) fn settle(&mut self, snapshot: &Snapshot, families: &mut Families) {
+        self.place(families);
         self.give_answered(families);
         if std::mem::take(&mut self.has_answers) {
             self.each_feed(families, |feed, _, waiting, ledger| {
@@ -107,6 +112,7 @@ impl ViewTable {
         let before = self.identities.answered(id, standing);
         self.has_answers = true;
         if before == Standing::Labelled {
+            self.place(families);
             self.has_lapsed |= labels.is_none();
             self.release_series(id, families);
         }
@@ -205,11 +211,22 @@ impl ViewTable {
                 self.labels[id as usize] = labels.iter().map(|&label| label.into()).collect();
                 continue; // a CPU's series begins with its first event
             }
-            let apart = if feed.by_cpu { self.cpus } else { 1 };
-            for cpu in 0..apart {
-                self.targets[index][id as usize * apart + cpu] = families.hold(feed, labels, cpu);
+            for cpu in 0..if feed.by_cpu { self.cpus } else { 1 } {
+                self.placing.add(families, (index, feed), id, labels, cpu);
             }
         }
+        if self.placing.len() >= TOGETHER {
+            self.place(families);
+        }
+    }
+
+    /// Finds the series of what answers have named.
+    pub(super) fn place(&mut self, families: &mut Families) {
+        let (plan, targets, cpus) = (&self.plan, &mut self.targets, self.cpus);
+        self.placing.place(families, &plan.feeds, |feed, id, cpu, slot| {
+            let apart = if plan.feeds[feed].by_cpu { cpus } else { 1 };
+            targets[feed][id as usize * apart + cpu] = slot;
+        });
     }
 
     fn release_series(&mut self, id: u32, families: &mut Families) {

@@ -4,11 +4,15 @@
 pub fn from_openmetrics(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help: Option<(&str, &str)> = None;
-    for line in openmetrics.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(name), rest) => help = Some((name, rest.unwrap_or_default())),
-            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+    for line in openmetrics.split_inclusive('\n') {
+        let Some(metadata) = line.strip_prefix("# ") else {
+            text.push_str(line);
+            continue;
+        };
+        let mut words = metadata.trim_end().splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("HELP"), Some(name), said) => help = Some((name, said.unwrap_or_default())),
+            (Some("TYPE"), Some(name), Some(kind)) => {
                 let (suffix, kind) = match kind {
                     "counter" => ("_total", "counter"),
                     "info" => ("_info", "gauge"),
@@ -16,15 +20,11 @@ pub fn from_openmetrics(openmetrics: &str) -> String {
                     other => ("", other),
                 };
                 if let Some((_, help)) = help.take().filter(|(helped, _)| *helped == name) {
-                    text.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+                    text.extend(["# HELP ", name, suffix, " ", help, "\n"]);
                 }
-                text.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+                text.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
             }
-            (Some("#"), ..) => {}
-            _ => {
-                text.push_str(line);
-                text.push('\n');
-            }
+            _ => {}
         }
     }
     text

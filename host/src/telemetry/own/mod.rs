@@ -29,6 +29,8 @@ pub use report::{EventsReport, MapReport, PackageReport, PerfReport, ProgramRepo
 pub struct OwnMetrics {
     registry: Registry,
     report: Arc<Mutex<Report>>,
+    /// Of the last text, which the next will be as long as.
+    length: usize,
 }
 
 impl OwnMetrics {
@@ -40,15 +42,16 @@ impl OwnMetrics {
             .sub_registry_with_prefix("ebpf_exporter")
             .register_collector(Box::new(ReportedDropIns(report.clone())));
         registry.register_collector(Box::new(ReportedProcess(report.clone())));
-        Self { registry, report }
+        Self { registry, report, length: 0 }
     }
 
     /// The report as OpenMetrics text, with its end mark.
-    pub fn openmetrics(&self, report: Report) -> String {
+    pub fn openmetrics(&mut self, report: Report) -> String {
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.length + self.length / 8);
         // A String takes what is written to it.
         let _ = encode(&mut text, &self.registry);
+        self.length = text.len();
         text
     }
 }

@@ -1,0 +1,71 @@
+//! Series for new labels, looked for many at a time.
+//!
+//! A series table that outgrows the processor's cache makes each search wait for memory. Searches that do not depend on each
+//! other wait together, so label blocks are set aside as they are rendered, and then all looked for in one short loop. It
+//! is the answers' only detour: what an answer means is settled before.
+
+use super::families::Families;
+use super::plan::FeedPlan;
+
+/// Blocks that are looked for together: as many searches as a processor has under way, and few enough to stay in its
+/// first cache.
+pub(super) const TOGETHER: usize = 64;
+
+/// Label blocks that have no series yet.
+#[derive(Debug, Default)]
+pub(super) struct Placing {
+    text: Vec<u8>,
+    blocks: Vec<Block>,
+    found: Vec<Option<u32>>,
+}
+
+/// A block and who asks for its series.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    feed: usize,
+    id: u32,
+    cpu: usize,
+    hash: u32,
+    start: usize,
+    end: usize,
+}
+
+impl Placing {
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Sets the block of these labels aside.
+    pub(super) fn add(
+        &mut self,
+        families: &Families,
+        (feed, plan): (usize, &FeedPlan),
+        id: u32,
+        labels: &[&str],
+        cpu: usize,
+    ) {
+        let start = self.text.len();
+        families.render(plan, labels, cpu, &mut self.text);
+        let hash = families.tables[plan.family].hash(&self.text[start..]);
+        self.blocks.push(Block { feed, id, cpu, hash, start, end: self.text.len() });
+    }
+
+    /// One more feeder for the series of each block; `placed` hears of feed, identity, CPU and series.
+    pub(super) fn place(
+        &mut self,
+        families: &mut Families,
+        plans: &[FeedPlan],
+        mut placed: impl FnMut(usize, u32, usize, u32),
+    ) {
+        let (text, found) = (&self.text, &mut self.found);
+        found.extend(self.blocks.iter().map(|block| {
+            let table = &families.tables[plans[block.feed].family];
+            table.find(&text[block.start..block.end], block.hash)
+        }));
+        for (Block { feed, id, cpu, hash, start, end }, found) in self.blocks.drain(..).zip(found.drain(..)) {
+            let slot = families.hold_block(&plans[feed], cpu, &text[start..end], hash, found);
+            placed(feed, id, cpu, slot);
+        }
+        self.text.clear();
+    }
+}
