@@ -119,9 +119,12 @@ pub const WAITING_LOG_LINES: usize = 1_024;
 /// How long the last lines may take to be written when the host ends.
 pub const LOG_FLUSH: Duration = Duration::from_millis(500);
 
-/// How often the plugin folder is looked through. A change is taken once it stood still from one look to the next, so that a file
-/// that is being copied is not read in its middle.
+/// How often the plugin folder is looked through while something in it changes. A change is taken once it stood still from one look
+/// to the next, so that a file that is being copied is not read in its middle.
 pub const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is looked through while the kernel tells of no change: links that lead through links may lead elsewhere untold.
+pub const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 
 /// The same after SIGHUP, which asks not to wait.
 pub const LOOK_SOON: Duration = Duration::from_millis(100);

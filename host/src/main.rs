@@ -2,10 +2,10 @@
 
 use std::{
     future::Future,
-    io,
+    io::{self, PipeWriter, Write as _, pipe},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, mpsc},
+    sync::Arc,
 };
 
 use clap::Parser as _;
@@ -89,7 +89,7 @@ fn run(options: Options) -> Result<(), AgentError> {
             systemd::notify("STOPPING=1");
             drop(stop);
         });
-        let (reload, reload_asked) = mpsc::channel();
+        let (reload_asked, reload) = pipe().map_err(AgentError::Thread)?;
         let hangup = signal(SignalKind::hangup()).map_err(AgentError::Thread)?;
         tokio::spawn(reloads(hangup, options.web_config.clone(), reload));
         agent::run(options, stopped, reload_asked).await
@@ -148,12 +148,12 @@ fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Op
 }
 
 /// At every SIGHUP the web configuration is read again, and the plugin folder looked through.
-async fn reloads(mut hangup: Signal, web_config: Arc<WebConfigFile>, packages: mpsc::Sender<()>) {
+async fn reloads(mut hangup: Signal, web_config: Arc<WebConfigFile>, mut packages: PipeWriter) {
     while hangup.recv().await.is_some() {
         systemd::notify_reloading();
         web_config.reload();
         // With --reload=off nobody receives, and the packages stay.
-        let _ = packages.send(());
+        let _ = packages.write_all(&[0]);
         systemd::notify("READY=1");
     }
 }

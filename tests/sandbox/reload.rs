@@ -1,6 +1,6 @@
 //! Hot reload: packages are exchanged, added and removed while scrapes go on.
 
-use std::{fs, io::Write, time::Duration};
+use std::{fs, io::Write, os::unix::fs::symlink, thread::sleep, time::Duration};
 
 use ebhost_tests::{Disk, Exposition, Fio, alone, committed, needs, workspace};
 
@@ -100,7 +100,7 @@ fn a_file_that_is_being_copied_is_not_read_in_its_middle() {
     for chunk in bytes.chunks(bytes.len().div_ceil(12)) {
         file.write_all(chunk).expect("our own file");
         assert_eq!(of(&scrape(&host), "ebhost_plugin_up"), Some(1.0));
-        std::thread::sleep(Duration::from_millis(300));
+        sleep(Duration::from_millis(300));
     }
     let after = until(&host, "the copy is taken", |served| info(served, "sinner") != info(&before, "sinner"));
     assert_eq!(after.value("ebhost_reload_failures_total", &[]), Some(0.0), "{}", host.log().text());
@@ -126,6 +126,61 @@ fn a_file_cut_short_leaves_the_version_before() {
 }
 
 /// Ids of the BPF programs that a process holds.
+/// As Kubernetes mounts a ConfigMap: files are links through a link, and that one is swapped.
+#[test]
+fn a_folder_behind_links_is_followed_when_they_change() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none");
+    let package = sinner.package();
+    let (first, second) = (package.join("..first"), package.join("..second"));
+    for version in [&first, &second] {
+        fs::create_dir(version).expect("our own folder");
+        fs::copy(package.join("plugin.yaml"), version.join("plugin.yaml")).expect("our own file");
+    }
+    let text = fs::read_to_string(second.join("plugin.yaml")).expect("our own file");
+    fs::write(second.join("plugin.yaml"), text.replace("1.2", "1.3")).expect("our own file");
+    symlink("..first", package.join("..data")).expect("our own folder");
+    fs::remove_file(package.join("plugin.yaml")).expect("our own file");
+    symlink("..data/plugin.yaml", package.join("plugin.yaml")).expect("our own folder");
+    let host = start(&sinner.folder, &[]);
+    assert_eq!(version(&scrape(&host)).as_deref(), Some("1.2"));
+    symlink("..second", package.join("..next")).expect("our own folder");
+    fs::rename(package.join("..next"), package.join("..data")).expect("our own folder");
+    until(&host, "the other version runs", |served| version(served).as_deref() == Some("1.3"));
+    host.stop();
+}
+
+fn version(served: &Exposition) -> Option<String> {
+    served.samples().find(|sample| sample.name == "ebhost_plugin_info").map(|sample| sample.labels["version"].clone())
+}
+
+/// No thread runs while nobody asks and nothing changes: neither looks at folders nor at clocks.
+#[test]
+fn nothing_runs_between_scrapes() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::beside_biolatency("sin: none");
+    let host = start(&sinner.folder, &[]);
+    scrape(&host);
+    let is_idle = |_: &u32| {
+        let before = switches(host.pid());
+        sleep(Duration::from_secs(3));
+        switches(host.pid()) == before
+    };
+    // Connections of the test itself may still be closing; a look at the packages once a minute may fall into one round.
+    assert!((0..5).any(|round| is_idle(&round)), "threads go on waking up");
+    host.stop();
+}
+
+/// How often threads of the process have begun to run.
+fn switches(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+    let status = threads.map(|thread| fs::read_to_string(thread.path().join("status")).unwrap_or_default());
+    let count = |line: &str| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok();
+    status.map(|status| status.lines().filter_map(count).sum::<u64>()).sum()
+}
+
 fn program_ids(pid: u32) -> Vec<String> {
     let mut ids: Vec<_> = fs::read_dir(format!("/proc/{pid}/fdinfo"))
         .expect("it runs")

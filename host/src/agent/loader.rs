@@ -5,9 +5,10 @@
 
 use std::{
     collections::BTreeMap,
+    io::PipeReader,
     path::{Path, PathBuf},
     sync::{Arc, mpsc as std_mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
@@ -15,8 +16,9 @@ use tracing::{error, info, warn};
 
 use super::{
     names::Names,
+    notice::{ForChanges, Notice, Woken},
     package::{Described, RunError, Running, folder_name},
-    watch::{Found, Stamp, Watch, stamp},
+    watch::{Found, Stamp, Watch, folders, stamp},
 };
 use crate::{
     kernel::KernelTypes,
@@ -54,6 +56,7 @@ pub(super) struct Loader {
     names: Names,
     known: BTreeMap<PathBuf, Known>,
     watch: Watch,
+    notice: Notice,
     is_readable: bool,
 }
 
@@ -65,7 +68,17 @@ impl Loader {
         types: Arc<KernelTypes>,
         trust: Option<Trust>,
     ) -> Self {
-        Self { places, engine, types, trust, names, known: BTreeMap::new(), watch: Watch::default(), is_readable: true }
+        Self {
+            places,
+            engine,
+            types,
+            trust,
+            names,
+            known: BTreeMap::new(),
+            watch: Watch::default(),
+            notice: Notice::new(),
+            is_readable: true,
+        }
     }
 
     /// Every package that runs, and the files of those that do not, with why.
@@ -100,32 +113,50 @@ impl Loader {
         Ok(running)
     }
 
-    /// Looks through the folder until nobody takes changes any more. `asked`: a signal that says not to wait.
-    pub(super) fn watch(mut self, is_polling: Polling, asked: &std_mpsc::Receiver<()>, changes: &mpsc::Sender<Change>) {
-        let mut looks_left = 0;
+    /// Looks through the folder until nobody takes changes any more. What comes on `asked` says not to wait.
+    pub(super) fn watch(mut self, polling: Polling, mut asked: PipeReader, changes: &mpsc::Sender<Change>) {
+        let mut next = match polling {
+            Polling::On => Next::Look { left: 0, after: limits::LOOK },
+            Polling::Off => Next::Wait,
+        };
         loop {
-            let asked = match (looks_left, is_polling) {
-                (1.., _) => asked.recv_timeout(limits::LOOK_SOON),
-                (0, Polling::On) => asked.recv_timeout(limits::LOOK),
-                (0, Polling::Off) => asked.recv().map_err(|_| std_mpsc::RecvTimeoutError::Disconnected),
+            if let Next::Look { left, after } = next {
+                if self.look(changes).is_err() {
+                    return;
+                }
+                let is_moving = polling == Polling::On && !self.watch.is_settled();
+                next = match left.max(usize::from(is_moving)) {
+                    0 => Next::Wait,
+                    left => Next::LookAfter { left: left - 1, after },
+                };
+            }
+            let woken = match next {
+                Next::LookAfter { after, .. } => self.notice.wait(&mut asked, ForChanges::No, Some(after)),
+                _ if polling == Polling::Off => self.notice.wait(&mut asked, ForChanges::No, None),
+                _ if self.notice.tells_all() => {
+                    self.notice.wait(&mut asked, ForChanges::Yes, Some(limits::LOOK_ANYWAY))
+                }
+                _ => self.notice.wait(&mut asked, ForChanges::No, Some(limits::LOOK)),
             };
-            looks_left = match asked {
-                Ok(()) => {
+            next = match (woken, next) {
+                (Woken::Closed, _) => return,
+                (Woken::Asked, _) => {
                     info!("reloading");
                     self.reload_pins();
                     self.watch.doubt_all();
-                    LOOKS_AFTER_SIGNAL
+                    Next::Look { left: LOOKS_AFTER_SIGNAL, after: limits::LOOK_SOON }
                 }
-                Err(std_mpsc::RecvTimeoutError::Timeout) => usize::saturating_sub(looks_left, 1),
-                Err(std_mpsc::RecvTimeoutError::Disconnected) => return,
+                (_, Next::LookAfter { left, after }) => Next::Look { left, after },
+                // Once more later, however much is told until then.
+                (Woken::ByChange, _) => Next::Look { left: 1, after: limits::LOOK },
+                (Woken::ByTime, _) => Next::Look { left: 0, after: limits::LOOK },
             };
-            if self.look(changes).is_err() {
-                return;
-            }
         }
     }
 
     fn look(&mut self, changes: &mpsc::Sender<Change>) -> Result<(), Closed> {
+        self.notice.forget();
+        self.notice.follow(&folders(&self.places));
         let files = match self.places.present() {
             Ok(files) => files,
             Err(fault) => {
@@ -234,6 +265,17 @@ impl Loader {
 pub(super) enum Polling {
     On,
     Off,
+}
+
+/// What the loader does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// A look now, and so many more after it, that long apart.
+    Look { left: usize, after: Duration },
+    /// That look, when its time has come.
+    LookAfter { left: usize, after: Duration },
+    /// Nothing until something changes.
+    Wait,
 }
 
 /// Enough for a file whose copying had just begun to stand still.

@@ -8,13 +8,14 @@ mod chunks;
 mod label;
 mod loader;
 mod names;
+mod notice;
 mod package;
 mod single;
 mod watch;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io,
+    io::{self, PipeReader},
     path::PathBuf,
     sync::{Arc, mpsc as std_mpsc},
     thread,
@@ -146,11 +147,7 @@ struct Agent {
 
 /// Loads every package and serves until `stop` changes. It listens from the start, and is ready once all are attached. What
 /// comes on `reload_asked` has the plugin folder looked through.
-pub async fn run(
-    options: Options,
-    stop: watching::Receiver<()>,
-    reload_asked: std_mpsc::Receiver<()>,
-) -> Result<(), AgentError> {
+pub async fn run(options: Options, stop: watching::Receiver<()>, reload_asked: PipeReader) -> Result<(), AgentError> {
     let listeners = server::bind(&options.listen_addresses).await?;
     let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
     let (asks, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
@@ -200,11 +197,7 @@ pub async fn run(
 }
 
 /// Starts the thread that takes changes, which ends when the agent has.
-fn watch(
-    loader: Loader,
-    options: &Options,
-    asked: std_mpsc::Receiver<()>,
-) -> Result<mpsc::Receiver<Change>, AgentError> {
+fn watch(loader: Loader, options: &Options, asked: PipeReader) -> Result<mpsc::Receiver<Change>, AgentError> {
     let (changes, to_change) = mpsc::channel(1);
     let polling = match options.reload {
         Reload::Watch => Polling::On,
@@ -214,7 +207,7 @@ fn watch(
     let keep = options.keep;
     let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
         privileges::keep_in_this_thread(privileges::LOADING | keep.0);
-        loader.watch(polling, &asked, &changes);
+        loader.watch(polling, asked, &changes);
     });
     thread.map(|_| to_change).map_err(AgentError::Thread)
 }

@@ -1,7 +1,7 @@
-//! What changed in the plugin folder: a look at its files now and then, and a comparison with the look before.
+//! What changed in the plugin folder: a look at its files, and a comparison with the look before.
 //!
-//! Looking is sturdier than being told: it works on every file system, through symbolic links that are swapped (as Kubernetes mounts a
-//! ConfigMap), and misses nothing when a queue overflows. A change counts once it stood still for a whole look, so that a file
+//! Looking is sturdier than being told what changed: it works through symbolic links that are swapped (as Kubernetes mounts a
+//! ConfigMap), and misses nothing when a queue overflows. The kernel only says when to look (`notice`). A change counts once it stood still for a whole look, so that a file
 //! that is being copied is not taken for what it will be.
 
 use std::{
@@ -10,6 +10,8 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
+
+use crate::package::Places;
 
 /// Folders within a package, and files in it, that are looked at: more than any package has.
 const DEPTH: usize = 3;
@@ -54,6 +56,11 @@ impl Watch {
         found
     }
 
+    /// Whether the last look found everything as it was taken.
+    pub(super) fn is_settled(&self) -> bool {
+        self.last == self.taken
+    }
+
     /// Takes the packages as they are, without a wait: at the start.
     pub(super) fn take(&mut self, now: BTreeMap<PathBuf, Stamp>) {
         self.taken.clone_from(&now);
@@ -71,6 +78,31 @@ impl Watch {
     pub(super) fn doubt(&mut self, file: &Path) {
         if let Some(stamp) = self.taken.get_mut(file) {
             stamp.0.clear();
+        }
+    }
+}
+
+/// Every folder in which a file can change that a stamp is made of, and those that symbolic links lead to.
+pub(super) fn folders(places: &Places) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = places.drop_ins.iter().map(|drop_ins| drop_ins.folder.clone()).collect();
+    if let Some(plugins) = &places.plugins {
+        add_folders(plugins, DEPTH + 1, &mut folders);
+    }
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+fn add_folders(folder: &Path, depth: usize, folders: &mut Vec<PathBuf>) {
+    folders.push(folder.to_owned());
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            folders.extend(path.canonicalize().ok().and_then(|target| Some(target.parent()?.to_owned())));
+        }
+        if depth > 1 && path.is_dir() {
+            add_folders(&path, depth - 1, folders);
         }
     }
 }
@@ -152,10 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn it_is_settled_when_nothing_is_left_to_be_found() {
+        let mut watch = Watch::default();
+        watch.take(folder(&[("a", 1)]));
+        assert!(watch.is_settled());
+        for (now, is_settled) in [
+            (&[("a", 2)][..], false),
+            (&[("a", 2)], true),
+            (&[("a", 2), ("b", 1)], false),
+            (&[("a", 2)], true),
+            (&[], false),
+        ] {
+            watch.look(folder(now));
+            assert_eq!(watch.is_settled(), is_settled, "{now:?}");
+        }
+        assert_eq!(watch.look(folder(&[])), vec![Found::Gone("a".into())]);
+        assert!(watch.is_settled());
+    }
+
+    #[test]
     fn doubt_finds_what_did_not_change() {
         let mut watch = Watch::default();
         watch.take(folder(&[("a", 1), ("b", 1)]));
         watch.doubt(Path::new("a"));
+        assert!(!watch.is_settled());
         assert_eq!(watch.look(folder(&[("a", 1), ("b", 1)])), changed("a"));
         watch.doubt_all();
         assert_eq!(watch.look(folder(&[("a", 1), ("b", 1)])).len(), 2);
