@@ -1,15 +1,20 @@
 //! The program: kernel → snapshot → plugin → series → exposition → server.
 //!
 //! This file names the stages in their order; each of them knows only those before it. The agent lives in one thread of
-//! its own, which owns every package and answers scrapes one after the other, so nothing here is locked.
+//! its own, which owns every package and answers scrapes one after the other, so nothing here is locked. `package` takes one package
+//! through the stages, `print` is the last of them for all, and `change` swaps packages between two scrapes.
 
 mod builtin;
+mod change;
 mod chunks;
 mod label;
 mod loader;
 mod names;
 mod notice;
+mod options;
 mod package;
+mod print;
+mod report;
 mod single;
 mod watch;
 
@@ -17,7 +22,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io::{self, PipeReader},
     path::PathBuf,
-    sync::{Arc, mpsc as std_mpsc},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -27,76 +32,26 @@ use tokio::{
     select,
     sync::{mpsc, oneshot, watch as watching},
 };
-use tracing::{debug, error, info};
+use tracing::info;
 
 use crate::{
-    exposition::{Created, Format, Integers, Messages, Style, Syntax, Writer},
+    exposition::{Created, Format},
     kernel::{self, KernelTypes, StatisticsOn},
     limits,
     lookup::{Lookups, Roots},
-    package::{Dialect, FolderError, Places, Require, Trust, TrustError},
-    plugin::{Compiler, ComponentError, DECODE_BOUNDS, Engine, State},
-    privileges::{self, Keep},
-    series::Table,
-    server::{self, Address, Ask, Reply, Scrape, ServerError, WebConfigFile},
+    package::{FolderError, Trust, TrustError},
+    plugin::{ComponentError, Engine},
+    privileges,
+    server::{self, Ask, Reply, Scrape, ServerError},
     systemd,
-    telemetry::{
-        self, OwnMetrics, PackageReport, Process, Report, Stage, StageClock, dropped_log_lines, text_from_openmetrics,
-    },
+    telemetry::{self, OwnMetrics, Stage, StageClock},
 };
 use chunks::Chunks;
-use loader::{Change, Loader, Polling};
+use loader::{Change, Loader};
 pub use names::Names;
-use package::{Running, folder_name};
+pub use options::{OnFault, Options, Reload, Statistics};
+use package::Running;
 pub use single::{Offline, OfflineError, Single, SingleError, clash};
-
-/// What the agent is told to do.
-#[derive(Clone)]
-pub struct Options {
-    pub places: Places,
-    /// Of plugins' families.
-    pub namespace: String,
-    pub faults: OnFault,
-    pub listen_addresses: Vec<Address>,
-    pub web_config: Arc<WebConfigFile>,
-    pub statistics: Statistics,
-    pub created: Created,
-    pub telemetry_path: String,
-    /// Folder for compiled components; none: they are compiled at each start.
-    pub cache: Option<PathBuf>,
-    /// What compiles components; none: this process.
-    pub compiler: Option<Arc<Compiler>>,
-    pub reload: Reload,
-    /// The operator's file of pins, and what has to be in it.
-    pub pins: Option<(PathBuf, Require)>,
-    /// Capabilities that are kept beside those that are needed.
-    pub keep: Keep,
-}
-
-/// When changes in the plugin folder are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reload {
-    /// When they are seen, and at SIGHUP.
-    Watch,
-    /// At SIGHUP.
-    Signal,
-    /// Never: nothing is loaded after the start, and the right to do so is given up.
-    Off,
-}
-
-/// What a package that fails to load does to the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFault {
-    LeaveOut,
-    EndStart,
-}
-
-/// Whether the kernel is to count and time the runs of BPF programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistics {
-    AsTheyAre,
-    On,
-}
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +122,9 @@ pub async fn run(options: Options, stop: watching::Receiver<()>, reload_asked: P
     let (path, keep, (loaded, outcome)) = (options.telemetry_path.clone(), options.keep, oneshot::channel());
     let runtime = Handle::current();
     let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
-        match Agent::load(&options).and_then(|(agent, loader)| Ok((agent, watch(loader, &options, reload_asked)?))) {
+        match Agent::load(&options)
+            .and_then(|(agent, loader)| Ok((agent, change::watch(loader, &options, reload_asked)?)))
+        {
             Ok((agent, changes)) => {
                 privileges::keep_in_this_thread(privileges::READING | keep.0);
                 let _ = loaded.send(Ok(()));
@@ -194,22 +151,6 @@ pub async fn run(options: Options, stop: watching::Receiver<()>, reload_asked: P
     // The queue is closed now; the thread ends with what it holds, which detaches the programs.
     thread.join().map_err(|_| AgentError::Panic)?;
     ended.map_err(|_| AgentError::Panic)
-}
-
-/// Starts the thread that takes changes, which ends when the agent has.
-fn watch(loader: Loader, options: &Options, asked: PipeReader) -> Result<mpsc::Receiver<Change>, AgentError> {
-    let (changes, to_change) = mpsc::channel(1);
-    let polling = match options.reload {
-        Reload::Watch => Polling::On,
-        Reload::Signal => Polling::Off,
-        Reload::Off => return Ok(to_change),
-    };
-    let keep = options.keep;
-    let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
-        privileges::keep_in_this_thread(privileges::LOADING | keep.0);
-        loader.watch(polling, asked, &changes);
-    });
-    thread.map(|_| to_change).map_err(AgentError::Thread)
 }
 
 /// Loads and attaches every package, and lets go of them again: whether a start would go well.
@@ -317,64 +258,6 @@ impl Agent {
         }
     }
 
-    /// Swaps a package whole, between two scrapes.
-    fn take(&mut self, change: Change) {
-        match change {
-            Change::Start(mut package) => {
-                self.reloads += 1;
-                self.left_out.remove(&package.file);
-                match self.running.iter_mut().find(|running| running.file == package.file) {
-                    Some(place) => {
-                        package.succeed(place);
-                        *place = *package;
-                    }
-                    None => self.running.push(*package),
-                }
-                self.running.sort_by(|one, other| one.file.cmp(&other.file));
-            }
-            Change::Exchange { described, done } => self.exchange(*described, &done),
-            Change::Remove(file) => {
-                self.reloads += 1;
-                self.left_out.remove(&file);
-                self.running.retain(|running| running.file != file);
-            }
-            Change::Refused { file, fault } => {
-                self.reload_failures += 1;
-                match self.running.iter_mut().find(|running| running.file == file) {
-                    Some(running) => running.is_current = false,
-                    None => drop(self.left_out.insert(file, fault)),
-                }
-            }
-            Change::Current(file) => {
-                if let Some(running) = self.running.iter_mut().find(|running| running.file == file) {
-                    running.is_current = true;
-                }
-            }
-        }
-    }
-
-    fn exchange(&mut self, described: package::Described, done: &std_mpsc::Sender<bool>) {
-        let file = described.package.file.clone();
-        let Some(running) = self.running.iter_mut().find(|running| running.file == file) else {
-            let _ = done.send(false);
-            return;
-        };
-        let result = running.exchange(described, &self.types);
-        match &result {
-            Ok(()) => {
-                self.reloads += 1;
-                info!(package = running.name, "component exchanged; programs, maps and counts stay");
-            }
-            Err(fault) => {
-                self.reload_failures += 1;
-                running.is_current = false;
-                error!(file = %file.display(), "package not exchanged, the version before goes on: {fault}");
-            }
-        }
-        // The loader may have ended, when the host is about to.
-        let _ = done.send(result.is_ok());
-    }
-
     /// Brings the series up to what the kernel counts now.
     fn collect(&mut self, until: Instant) {
         self.collections += 1;
@@ -407,79 +290,5 @@ impl Agent {
         let asked = self.running.iter_mut().flat_map(Running::questions).collect::<HashSet<_>>();
         self.lookups.retain(|question| asked.contains(question));
         self.kept_names = self.lookups.len();
-    }
-
-    /// Prints for all who asked for this format.
-    fn print(&mut self, format: Format, readers: Vec<Reply>) {
-        self.clock.start();
-        let mut chunks = self.chunks.begin(readers);
-        let report = self.report();
-        let own = self.own.openmetrics(report);
-        let printed = match format {
-            Format::Protobuf => self.encode(&own, &mut chunks),
-            Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
-            Format::OpenMetrics100 | Format::OpenMetrics001 => {
-                self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
-            }
-        };
-        // What follows wakes the connections.
-        self.clock.lap(Stage::Print);
-        match printed {
-            Ok(()) => self.exposition_bytes = chunks.finish(),
-            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => debug!("nobody waits for the answer any more"),
-            Err(fault) => error!("printing into memory failed: {fault}"),
-        }
-    }
-
-    /// The packages' families, then the host's own, as text.
-    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
-        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
-        self.tables().try_for_each(|(dialect, table)| {
-            writer.set_integers(match dialect {
-                Dialect::Own => Integers::Exact,
-                Dialect::Peer => Integers::AsGoFloat,
-            });
-            writer.table(dialect.namespace(&self.namespace), table)
-        })?;
-        writer.verbatim(own.as_bytes())?;
-        writer.finish()
-    }
-
-    /// The same as protobuf.
-    fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
-        let mut messages = Messages::new(out);
-        let namespace = |dialect: Dialect| dialect.namespace(&self.namespace);
-        self.tables().try_for_each(|(dialect, table)| messages.table(namespace(dialect), table))?;
-        messages.openmetrics(own)
-    }
-
-    fn tables(&self) -> impl Iterator<Item = (Dialect, &Table)> {
-        self.running.iter().filter_map(|running| Some((running.dialect, running.ready_table()?)))
-    }
-
-    fn report(&self) -> Report {
-        let left_out = self.left_out.iter().map(|(file, fault)| PackageReport {
-            name: folder_name(file),
-            is_drop_in: !file.ends_with("plugin.yaml"),
-            fault: fault.clone(),
-            ..PackageReport::default()
-        });
-        Report {
-            version: telemetry::build::VERSION,
-            packages: self.running.iter().map(Running::report).chain(left_out).collect(),
-            scrapes: self.scrapes,
-            collections: self.collections,
-            stages: self.clock.spent(),
-            collect_seconds: self.collect_time.as_secs_f64(),
-            scrape_seconds: self.scrape_time.as_secs_f64(),
-            exposition_bytes: self.exposition_bytes,
-            lookup_names: self.lookups.len() as u64,
-            dropped_log_lines: dropped_log_lines(),
-            reloads: self.reloads,
-            reload_failures: self.reload_failures,
-            decode_bounds: &DECODE_BOUNDS,
-            states: State::ALL.map(State::name).to_vec(),
-            process: Process::now(),
-        }
     }
 }

@@ -1,28 +1,29 @@
 //! One package on its way through the stages: read → compiled and described → loaded and attached → counted.
 
+mod describe;
+mod report;
+
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{info, warn};
 
-use super::{builtin, label, names::NameError};
+use self::describe::sources_of;
+pub(super) use self::describe::{Described, describe};
+use super::{label, names::NameError};
 use crate::{
-    kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, ObjectFile, Source, Wanted},
+    kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, Source},
     limits,
     lookup::{Lookups, Question},
-    package::{Dialect, Digest, Limits, Package, PackageError, TrustError},
-    plugin::{CallError, Compiled, ComponentError, Context, Engine, Plugin, PluginError, PluginLimits, State},
-    series::{
-        Table, TableLimits,
-        schema::{Schema, SourceShape},
-    },
+    package::{Dialect, Digest, Limits, PackageError, TrustError},
+    plugin::{ComponentError, Plugin, PluginError},
+    series::{Table, TableLimits},
     snapshot::Snapshot,
-    telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Stage, StageClock},
+    telemetry::{Stage, StageClock},
 };
 
 /// A package that is counted.
@@ -56,14 +57,6 @@ struct Read {
     errors: u64,
 }
 
-/// A package that is compiled and has described itself; of it nothing is in the kernel yet.
-pub(super) struct Described {
-    pub(super) package: Package,
-    object: Option<ObjectFile>,
-    plugin: Plugin,
-    compile_time: Duration,
-}
-
 /// Why a package does not run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
@@ -81,22 +74,6 @@ pub(super) enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Name(#[from] NameError),
-}
-
-impl Described {
-    /// Compiles and describes a package: what needs no privilege is found wrong first.
-    pub(super) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
-        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
-        let started = Instant::now();
-        let compiled = Arc::new(engine.compile(&package.component)?);
-        let compile_time = started.elapsed();
-        let plugin = describe(&package, object.as_ref(), compiled)?;
-        Ok(Self { package, object, plugin, compile_time })
-    }
-
-    pub(super) fn schema(&self) -> &Arc<Schema> {
-        self.plugin.schema()
-    }
 }
 
 impl Running {
@@ -283,90 +260,10 @@ impl Running {
             warn!(package = self.name, source = source.name(), "{misfit}");
         }
     }
-
-    pub(super) fn report(&self) -> PackageReport {
-        let (stats, tally) = (self.table.stats(), self.plugin.tally());
-        let state = self.plugin.state();
-        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
-        let failed = tally.unsound + tally.set_aside;
-        let mut limits_used = self.plugin.limits_used();
-        limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
-        PackageReport {
-            name: self.name.clone(),
-            is_drop_in: self.dialect == Dialect::Peer,
-            is_up: matches!(state, State::Admitted | State::Running),
-            fault: String::new(),
-            state: Some(state.name()),
-            version: self.version.clone(),
-            digest: self.digest.to_string(),
-            is_current: self.is_current,
-            series: stats.series as u64,
-            series_limit: stats.series_limit as u64,
-            folded: stats.folded,
-            entries: stats.entries as u64,
-            unlabelled: stats.unseen as u64,
-            trimmed: stats.trimmed,
-            replaced: stats.replaced,
-            asked: tally.asked,
-            guest_seconds: tally.guest_time.as_secs_f64(),
-            decode_durations: tally.durations.to_vec(),
-            compile_seconds: self.compile_time.as_secs_f64(),
-            restarts: tally.instances.saturating_sub(1),
-            last_success_seconds: tally.last_success.and_then(since_epoch).map(|time| time.as_secs_f64()),
-            failures: tally.failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
-            dropped: vec![
-                ("unknown", stats.refused.saturating_sub(failed)),
-                ("unsound", tally.unsound),
-                ("set_aside", tally.set_aside),
-            ],
-            dropped_lines: tally.dropped_lines,
-            late_scrapes: self.late_scrapes,
-            memory_bytes: tally.memory_bytes as u64,
-            memory_limit_bytes: self.limits.memory_bytes,
-            limits_used,
-            programs: programs(&self.loaded),
-            maps: self.maps(),
-            perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
-            events: self.loaded.sources.iter().filter_map(events_report).collect(),
-            events_beyond_limit: stats.lost_events,
-            missing_symbols: self.loaded.missing_symbols.len() as u64,
-            cgroup_map: self.loaded.cgroup_map(),
-        }
-    }
-
-    fn maps(&self) -> Vec<MapReport> {
-        let report = |(source, read): (&Source, &Read)| match source {
-            Source::Map(map) => Some(MapReport {
-                name: map.name.clone(),
-                entries: map.snapshot().len as u64,
-                max_entries: u64::from(map.shape.max_entries),
-                read_seconds: read.time.as_secs_f64(),
-                read_errors: read.errors,
-            }),
-            Source::Perf(_) | Source::Events(_) => None,
-        };
-        self.loaded.sources.iter().zip(&self.reads).filter_map(report).collect()
-    }
 }
 
 fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-fn perf_report(event: kernel::EventState<'_>) -> PerfReport {
-    PerfReport {
-        source: event.source.to_owned(),
-        event: event.event.to_owned(),
-        cpu: event.cpu,
-        state: event.state.name(),
-        reason: event.reason.map(str::to_owned),
-    }
-}
-
-fn events_report(source: &Source) -> Option<EventsReport> {
-    let Source::Events(reader) = source else { return None };
-    let (read, lost) = reader.tally();
-    Some(EventsReport { source: reader.name.clone(), read, lost })
 }
 
 /// The name of a package's folder, or of a drop-in's file, which stands for a package that could not be read.
@@ -376,82 +273,6 @@ pub(super) fn folder_name(file: &Path) -> String {
     }
     let folder = file.parent().and_then(Path::file_name);
     folder.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
-    loaded.programs.iter().map(program_report).collect()
-}
-
-fn program_report(program: &kernel::Program) -> ProgramReport {
-    let statistics = program.statistics().unwrap_or_default();
-    let (reason, fault) = program.left_out.as_ref().map_or(("", String::new()), |out| (out.reason, out.fault.clone()));
-    ProgramReport {
-        name: program.name.clone(),
-        reason,
-        fault,
-        id: statistics.id,
-        tag: format!("{:016x}", u64::from_be_bytes(statistics.tag)),
-        run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
-        runs: statistics.runs,
-        recursion_misses: statistics.recursion_misses,
-    }
-}
-
-/// Describes a compiled component, held against its package's sources and grants.
-pub(super) fn describe(
-    package: &Package,
-    object: Option<&ObjectFile>,
-    compiled: Arc<Compiled>,
-) -> Result<Plugin, PluginError> {
-    let sources = shapes(object, package);
-    let context = Context { sources: &sources, grants: &package.grants, dialect: package.dialect };
-    let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-    if !package.is_builtin() {
-        return Plugin::describe(&package.name, compiled, &package.config, limits, &context);
-    }
-    let config = builtin::config(package, &sources);
-    let described = Plugin::describe(&package.name, compiled, &config, limits, &context);
-    described.map_err(|error| match error {
-        PluginError::Describe { error: CallError::Refused(why), .. } => PluginError::Config(package.mistakes(&why)),
-        other => other,
-    })
-}
-
-fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
-    let maps = object.into_iter().flat_map(|object| &object.maps).filter(|(name, _)| !name.starts_with('.'));
-    let maps = maps.map(|(name, map)| {
-        let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);
-        let shape = if map.is_events() {
-            SourceShape::Events { know_cpu: map.is_perf_event_array() }
-        } else if map.is_per_cpu() {
-            SourceShape::PerCpuTable { key_size, value_size }
-        } else {
-            SourceShape::Table { key_size, value_size }
-        };
-        (name.clone(), shape)
-    });
-    let perf = package.perf.iter().map(|(name, perf)| {
-        let value_size = kernel::PerfReader::value_size(perf.events.len());
-        (name.clone(), SourceShape::Table { key_size: 4, value_size })
-    });
-    maps.chain(perf).collect()
-}
-
-/// The sources that the views read, each once, and each view's index among them.
-fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
-    let mut wanted: Vec<Wanted<'_>> = Vec::new();
-    let mut sources = Vec::new();
-    for view in &schema.views {
-        let at = wanted.iter().position(|wanted| wanted.name == view.source).unwrap_or_else(|| {
-            wanted.push(Wanted { name: &view.source, value_sizes: Vec::new() });
-            wanted.len() - 1
-        });
-        sources.push(at);
-        if !wanted[at].value_sizes.contains(&view.value_size) {
-            wanted[at].value_sizes.push(view.value_size);
-        }
-    }
-    (wanted, sources)
 }
 
 pub(super) fn table_limits(limits: Limits) -> TableLimits {

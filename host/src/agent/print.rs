@@ -1,0 +1,64 @@
+//! The last stage: the series and the host's own metrics as the text that was asked for.
+
+use std::io;
+
+use tracing::{debug, error};
+
+use super::Agent;
+use crate::{
+    exposition::{Format, Integers, Messages, Style, Syntax, Writer},
+    package::Dialect,
+    series::Table,
+    server::Reply,
+    telemetry::{Stage, text_from_openmetrics},
+};
+
+impl Agent {
+    /// Prints for all who asked for this format.
+    pub(super) fn print(&mut self, format: Format, readers: Vec<Reply>) {
+        self.clock.start();
+        let mut chunks = self.chunks.begin(readers);
+        let report = self.report();
+        let own = self.own.openmetrics(report);
+        let printed = match format {
+            Format::Protobuf => self.encode(&own, &mut chunks),
+            Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
+            Format::OpenMetrics100 | Format::OpenMetrics001 => {
+                self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
+            }
+        };
+        // What follows wakes the connections.
+        self.clock.lap(Stage::Print);
+        match printed {
+            Ok(()) => self.exposition_bytes = chunks.finish(),
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => debug!("nobody waits for the answer any more"),
+            Err(fault) => error!("printing into memory failed: {fault}"),
+        }
+    }
+
+    /// The packages' families, then the host's own, as text.
+    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
+        self.tables().try_for_each(|(dialect, table)| {
+            writer.set_integers(match dialect {
+                Dialect::Own => Integers::Exact,
+                Dialect::Peer => Integers::AsGoFloat,
+            });
+            writer.table(dialect.namespace(&self.namespace), table)
+        })?;
+        writer.verbatim(own.as_bytes())?;
+        writer.finish()
+    }
+
+    /// The same as protobuf.
+    fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut messages = Messages::new(out);
+        let namespace = |dialect: Dialect| dialect.namespace(&self.namespace);
+        self.tables().try_for_each(|(dialect, table)| messages.table(namespace(dialect), table))?;
+        messages.openmetrics(own)
+    }
+
+    fn tables(&self) -> impl Iterator<Item = (Dialect, &Table)> {
+        self.running.iter().filter_map(|running| Some((running.dialect, running.ready_table()?)))
+    }
+}
