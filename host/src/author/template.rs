@@ -36,7 +36,7 @@ const COMMON: [File; 9] = [
     file!("wit/world.wit" = "wit/world.wit"),
 ];
 
-const RUST: [File; 23] = [
+const RUST: [File; 27] = [
     file!("README.md", "rust/README.md"),
     file!("plugin.yaml", "common/plugin.yaml"),
     file!("build.sh", "rust/build.sh"),
@@ -46,12 +46,16 @@ const RUST: [File; 23] = [
     file!("vendor/ebhost-plugin/Cargo.toml", "rust/vendor.toml"),
     file!("vendor/ebhost-plugin/src/bindings.rs" = "plugins/sdk/src/bindings.rs"),
     file!("vendor/ebhost-plugin/src/bounds.rs" = "plugins/sdk/src/bounds.rs"),
+    file!("vendor/ebhost-plugin/src/columns.rs" = "plugins/sdk/src/columns.rs"),
     file!("vendor/ebhost-plugin/src/component.rs" = "plugins/sdk/src/component.rs"),
     file!("vendor/ebhost-plugin/src/dictionary.rs" = "plugins/sdk/src/dictionary.rs"),
+    file!("vendor/ebhost-plugin/src/digits.rs" = "plugins/sdk/src/digits.rs"),
     file!("vendor/ebhost-plugin/src/family.rs" = "plugins/sdk/src/family.rs"),
     file!("vendor/ebhost-plugin/src/identity.rs" = "plugins/sdk/src/identity.rs"),
+    file!("vendor/ebhost-plugin/src/intern.rs" = "plugins/sdk/src/intern.rs"),
     file!("vendor/ebhost-plugin/src/label.rs" = "plugins/sdk/src/label.rs"),
     file!("vendor/ebhost-plugin/src/layout.rs" = "plugins/sdk/src/layout.rs"),
+    file!("vendor/ebhost-plugin/src/lent.rs" = "plugins/sdk/src/lent.rs"),
     file!("vendor/ebhost-plugin/src/lib.rs" = "plugins/sdk/src/lib.rs"),
     file!("vendor/ebhost-plugin/src/log.rs" = "plugins/sdk/src/log.rs"),
     file!("vendor/ebhost-plugin/src/manifest.rs" = "plugins/sdk/src/manifest.rs"),

@@ -212,6 +212,11 @@ impl Label {
         self.name == "cpu" && self.size == 2 && self.padding == 0 && self.decoders == ["uint"]
     }
 
+    /// Whether its bytes are a number, which is printed.
+    pub(crate) fn is_number(&self) -> bool {
+        self.chain.lookup.is_none() && matches!(self.chain.steps[..], [Decoder::Uint])
+    }
+
     pub(crate) fn lookup(&self) -> Option<Lookup> {
         self.chain.lookup
     }

@@ -15,34 +15,44 @@ mod machine;
 mod metric;
 mod names;
 mod node;
+mod rows;
 
 use std::cell::RefCell;
 
 pub use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as contract;
 
-use ebhost_plugin::exported::Guest;
+use ebhost_plugin::exported::{Columns, Decoder};
 
 thread_local! {
-    static METRICS: RefCell<Vec<metric::Metric>> = const { RefCell::new(Vec::new()) };
+    static STATE: RefCell<State> = RefCell::default();
 }
 
-/// The component; natively it is called as the host calls it.
+/// What `describe` has read, and what a decode keeps for the next.
+#[derive(Default)]
+struct State {
+    metrics: Vec<metric::Metric>,
+    memo: rows::Memo,
+}
+
+/// The component.
 pub struct Builtin;
 
-impl Guest for Builtin {
-    fn describe(config: String) -> Result<contract::Manifest, String> {
-        let metrics = config::read(&config)?;
+impl Decoder for Builtin {
+    fn describe(config: &str) -> Result<contract::Manifest, String> {
+        let metrics = config::read(config)?;
         let manifest = component::manifest(&metrics);
-        METRICS.set(metrics);
+        STATE.with_borrow_mut(|state| state.metrics = metrics);
         Ok(manifest)
     }
 
-    fn decode(batch: contract::Batch) -> contract::Rows {
-        METRICS.with_borrow(|metrics| component::rows(metrics, &batch))
+    fn decode(batch: &contract::Batch, answer: &mut Columns) {
+        STATE.with_borrow_mut(|State { metrics, memo }| {
+            rows::answer(&metrics[batch.view as usize], memo, batch, answer);
+        });
     }
 }
 
 #[cfg(target_family = "wasm")]
-use ebhost_plugin::exported::export_component;
+type Lending = ebhost_plugin::lent::Lending<Builtin>;
 #[cfg(target_family = "wasm")]
-export_component!(Builtin with_types_in ebhost_plugin::exported::bindings);
+ebhost_plugin::exported::export_component!(Lending with_types_in ebhost_plugin::lent);

@@ -19,6 +19,18 @@ pub(crate) struct Metric {
     pub(crate) buckets: Option<Buckets>,
 }
 
+impl Metric {
+    /// Those of the key: the bucket is the last.
+    pub(crate) fn all_labels(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter().chain(self.buckets.as_ref().map(|buckets| &buckets.label))
+    }
+
+    /// A table without labels in its key, of which only key 0 is of the metric.
+    pub(crate) fn takes_key_0(&self) -> bool {
+        self.labels.is_empty() && self.buckets.is_none() && self.map.kind != Kind::Events
+    }
+}
+
 /// How a histogram's entries are its buckets.
 pub(crate) struct Buckets {
     /// The key's last label.

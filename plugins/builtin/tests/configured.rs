@@ -1,6 +1,7 @@
 //! What the host sees of the component, natively: manifests, rows and mistakes, by configuration.
 
 use builtin::{Builtin, contract::*};
+use ebhost_plugin::exported::{Columns, Decoder};
 use serde_json::{Value as Json, json};
 
 /// Maps that the tests' metrics read: key and value sizes by kind.
@@ -17,7 +18,14 @@ fn maps() -> Json {
 
 fn described(metrics: &Json) -> Result<Manifest, String> {
     let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
-    Builtin::describe(json!({"metrics": metrics, "host": host}).to_string())
+    Builtin::describe(&json!({"metrics": metrics, "host": host}).to_string())
+}
+
+fn decoded(batch: &Batch) -> Rows {
+    let mut answer = Columns::new();
+    answer.begin(batch);
+    Builtin::decode(batch, &mut answer);
+    answer.rows()
 }
 
 fn refusal(metrics: &Json) -> String {
@@ -40,9 +48,9 @@ fn batch(identities: &[&[u8]], names: &[Option<&str>]) -> Batch {
 }
 
 /// Of each entry its label values, or why it has none.
-fn rows(manifest: &Manifest, batch: Batch) -> Vec<Result<Vec<String>, Reason>> {
+fn rows(manifest: &Manifest, batch: &Batch) -> Vec<Result<Vec<String>, Reason>> {
     let (columns, count) = (manifest.views[0].columns as usize, batch.count as usize);
-    let rows = Builtin::decode(batch);
+    let rows = decoded(batch);
     assert_eq!(rows.labels.len(), count * columns, "the columns are whole");
     let row = |entry: usize| {
         if let Some(refusal) = rows.refused.iter().find(|refusal| refusal.entry as usize == entry) {
@@ -74,7 +82,7 @@ fn labels_lie_one_behind_the_other_with_padding_between() {
     assert_eq!(manifest.families[0].labels, ["kind", "command", "flags"]);
 
     let key = [&[7][..], b"bad \xff byte\0\0\0\0\0\0", &[1, 2, 3, 4]].concat();
-    assert_eq!(rows(&manifest, batch(&[&key], &[])), [values(&["7", "bad \u{fffd} byte", "01020304"])]);
+    assert_eq!(rows(&manifest, &batch(&[&key], &[])), [values(&["7", "bad \u{fffd} byte", "01020304"])]);
 }
 
 #[test]
@@ -104,7 +112,7 @@ fn names_come_from_the_host_or_are_called_unknown() {
         let mut key = [0; 24];
         key[..8].copy_from_slice(&u64::to_le_bytes(bytes));
         for (found, expected) in [(Some("its name"), "its name"), (None, unknown)] {
-            let row = rows(&manifest, batch(&[&key], &[found])).remove(0).expect("a row");
+            let row = rows(&manifest, &batch(&[&key], &[found])).remove(0).expect("a row");
             assert_eq!(row[0], expected, "{decoder}");
         }
     }
@@ -121,7 +129,7 @@ fn a_database_that_lacks_a_number_says_which() {
         let labels = [label("it", size, &["uint", decoder]), label("rest", 24 - size, &["hex"])];
         let manifest = described(&json!({"counters": [{"name": "calls", "labels": labels}]})).expect("good");
         let key = [&bytes.to_le_bytes()[..], &[0; 16]].concat();
-        let row = rows(&manifest, batch(&[&key], &[Some("")])).remove(0).expect("a row");
+        let row = rows(&manifest, &batch(&[&key], &[Some("")])).remove(0).expect("a row");
         assert_eq!(row[0], unknown);
     }
 }
@@ -144,7 +152,7 @@ fn what_does_not_match_is_left_out_and_costs_its_row_alone() {
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
     let why = "`uint` found `abc` (3 bytes), expected 1, 2, 4 or 8 bytes";
     assert_eq!(
-        rows(&manifest, batch(&keys, &[])),
+        rows(&manifest, &batch(&keys, &[])),
         [
             values(&["system", "ENOENT", "97"]),
             Err(Reason::Skip),
@@ -168,7 +176,7 @@ fn a_histogram_has_its_bucket_last() {
     let keys: Vec<Vec<u8>> =
         [0u32, 3, 4, 5].map(|bucket| [&9u64.to_le_bytes()[..], &bucket.to_le_bytes()].concat()).into();
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-    let rows = Builtin::decode(batch(&keys, &[]));
+    let rows = decoded(&batch(&keys, &[]));
     assert_eq!((rows.buckets, rows.dictionary), (vec![0, 3, 5, 4], vec!["9".to_owned()]));
     assert!(rows.refused.is_empty());
 }
@@ -177,7 +185,7 @@ fn a_histogram_has_its_bucket_last() {
 fn without_labels_only_key_0_is_counted() {
     let manifest = described(&json!({"counters": [{"name": "all"}]})).expect("good");
     let keys: [&[u8]; 3] = [&[0; 4], &[1, 0, 0, 0], &[0, 0, 0, 1]];
-    assert_eq!(rows(&manifest, batch(&keys, &[])), [values(&[]), Err(Reason::Skip), Err(Reason::Skip)]);
+    assert_eq!(rows(&manifest, &batch(&keys, &[])), [values(&[]), Err(Reason::Skip), Err(Reason::Skip)]);
 }
 
 #[test]
@@ -189,7 +197,7 @@ fn the_last_label_cpu_tells_cpus_apart() {
     let labels = [label("queue", 4, &["uint"]), label("cpu", 2, &["uint"])];
     let manifest = described(&json!({"counters": [{"name": "by_cpu", "labels": labels}]})).expect("good");
     assert_eq!(manifest.views[0].series[0].labels, [Label::Column(0), Label::Cpu]);
-    assert_eq!(rows(&manifest, batch(&[&[3, 0, 0, 0]], &[])), [values(&["3"])]);
+    assert_eq!(rows(&manifest, &batch(&[&[3, 0, 0, 0]], &[])), [values(&["3"])]);
     let why = refusal(&json!({"counters": [{"name": "all", "labels": labels}]}));
     assert!(why.contains("found 6 bytes of sizes and paddings, expected 4, as the map's key has"), "{why}");
 }
@@ -212,7 +220,7 @@ fn a_metric_of_a_package_names_its_map() {
     let metrics = json!({"counters": [{"name": "calls_total", "map": "all", "labels": labels}]});
     let config = |is_peers: bool| {
         let host = json!({"architecture": "x86_64", "is_peers": is_peers, "maps": maps()});
-        Builtin::describe(json!({"metrics": metrics, "host": host}).to_string())
+        Builtin::describe(&json!({"metrics": metrics, "host": host}).to_string())
     };
     let manifest = config(false).expect("good");
     assert_eq!((manifest.families[0].name.as_str(), manifest.views[0].source.as_str()), ("calls_total", "all"));
@@ -288,7 +296,7 @@ fn what_else_is_in_the_peers_files_is_checked_too() {
         "kaddrs": ["jiffies"], "cgroup_id_map": {"name": "ids", "type": "hesh", "regexps": ["("]},
         "tracing": {"spans": [{"ringbuf": "spans", "name": "s", "labels": [label("trace_id", 8, &["hex"])]}]},
     });
-    let why = Builtin::describe(config.to_string()).unwrap_err();
+    let why = Builtin::describe(&config.to_string()).unwrap_err();
     for expected in [
         "config.cgroup_id_map.type: found that type, expected hash or cgrp_storage",
         "config.cgroup_id_map.regexps[0]: found that, expected a regular expression",
@@ -298,6 +306,6 @@ fn what_else_is_in_the_peers_files_is_checked_too() {
     }
     let mut own = config;
     own["host"]["is_peers"] = json!(false);
-    let why = Builtin::describe(own.to_string()).unwrap_err();
+    let why = Builtin::describe(&own.to_string()).unwrap_err();
     assert!(why.contains("config.tracing: found the key `tracing`, expected one of metrics"), "{why}");
 }

@@ -4,22 +4,33 @@ use std::cell::RefCell;
 
 use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
-use crate::dictionary::Dictionary;
+use crate::columns::Columns;
 use crate::label::{Answer, Bucket, BucketAnswer, Name, Names, Refusal};
 use crate::layout::Packed;
 use crate::log;
 
-/// Decodes one view's batches. Boxed once a view: inside, the loop over entries is compiled for its row function.
-pub(crate) type Decode<P> = Box<dyn Fn(&P, &wit::Batch, u32, &mut Dictionary) -> wit::Rows>;
+/// What [`export!`](crate::export!) makes a component of: the contract's two functions.
+pub trait Decoder: 'static {
+    /// The contract's `describe`.
+    ///
+    /// # Errors
+    /// A sentence that refuses the package.
+    fn describe(config: &str) -> Result<wit::Manifest, String>;
 
-/// What lives between calls: the plugin, and buffers that are kept.
+    /// The contract's `decode`, into columns that are empty.
+    fn decode(batch: &wit::Batch, answer: &mut Columns);
+}
+
+/// Decodes one view's batches. Boxed once a view: inside, the loop over entries is compiled for its row function.
+pub(crate) type Decode<P> = Box<dyn Fn(&P, &wit::Batch, u32, &mut Columns)>;
+
+/// What lives between calls: the plugin.
 pub struct Instance<P>(RefCell<Option<Described<P>>>);
 
 struct Described<P> {
     plugin: P,
     bounds: Vec<u32>,
     decoders: Vec<Decode<P>>,
-    dictionary: Dictionary,
 }
 
 impl<P> Instance<P> {
@@ -45,16 +56,17 @@ impl<P: Plugin> Instance<P> {
         let plugin = P::new(configuration(config)?)?;
         let (manifest, decoders) = plugin.describe().build().map_err(|mistake| mistake.to_string())?;
         let bounds = manifest.views.iter().map(|view| bounds(&manifest, view)).collect();
-        *self.0.borrow_mut() = Some(Described { plugin, bounds, decoders, dictionary: Dictionary::default() });
+        *self.0.borrow_mut() = Some(Described { plugin, bounds, decoders });
         Ok(manifest)
     }
 
-    /// The contract's `decode`. Panics, which is a trap, before `describe` and for a view that is not in the manifest: the host does neither.
-    pub fn decode(&self, batch: &wit::Batch) -> wit::Rows {
-        let mut described = self.0.borrow_mut();
-        let Described { plugin, bounds, decoders, dictionary } = described.as_mut().expect("describe comes first");
+    /// The contract's `decode`, into columns that are empty. Panics, which is a trap, before `describe` and for a view that is not in
+    /// the manifest: the host does neither.
+    pub fn decode(&self, batch: &wit::Batch, answer: &mut Columns) {
+        let described = self.0.borrow();
+        let Described { plugin, bounds, decoders } = described.as_ref().expect("describe comes first");
         let view = batch.view as usize;
-        decoders[view](plugin, batch, bounds[view], dictionary)
+        decoders[view](plugin, batch, bounds[view], answer);
     }
 }
 
@@ -81,13 +93,12 @@ where
     I: Packed,
     F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> Answer<'a, C> + 'static,
 {
-    Box::new(move |plugin, batch, _, dictionary| {
-        let mut answer = Columns::begin(batch, C, dictionary);
+    Box::new(move |plugin, batch, _, answer| {
+        answer.labels.reserve(batch.count as usize * C);
         for entry in 0..batch.count as usize {
             let identity = identity(batch, entry);
-            answer.labels(entry, function(plugin, &identity, names(batch, entry)));
+            answer.put(entry, function(plugin, &identity, names(batch, entry)));
         }
-        answer.end(Vec::new())
     })
 }
 
@@ -97,20 +108,19 @@ where
     I: Packed,
     F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> BucketAnswer<'a, C> + 'static,
 {
-    Box::new(move |plugin, batch, bounds, dictionary| {
-        let mut answer = Columns::begin(batch, C, dictionary);
-        let mut buckets = Vec::with_capacity(batch.count as usize);
+    Box::new(move |plugin, batch, bounds, answer| {
+        answer.labels.reserve(batch.count as usize * C);
+        answer.buckets.reserve(batch.count as usize);
         for entry in 0..batch.count as usize {
             let identity: I = identity(batch, entry);
             let found = function(plugin, &identity, names(batch, entry));
-            buckets.push(match &found {
+            answer.buckets.push(match &found {
                 Ok((Bucket::Slot(slot), _)) => *slot,
                 Ok((Bucket::Sum, _)) => bounds + 1,
                 Err(_) => 0,
             });
-            answer.labels(entry, found.map(|(_, labels)| labels));
+            answer.put(entry, found.map(|(_, labels)| labels));
         }
-        answer.end(buckets)
     })
 }
 
@@ -128,24 +138,13 @@ fn names<const L: usize>(batch: &wit::Batch, entry: usize) -> Names<'_, L> {
     })
 }
 
-/// The answer's columns, as they grow.
-struct Columns<'d> {
-    labels: Vec<u32>,
-    refused: Vec<wit::Refusal>,
-    dictionary: &'d mut Dictionary,
-}
-
-impl<'d> Columns<'d> {
-    fn begin(batch: &wit::Batch, columns: usize, dictionary: &'d mut Dictionary) -> Self {
-        dictionary.begin(batch.names.len());
-        Self { labels: Vec::with_capacity(batch.count as usize * columns), refused: Vec::new(), dictionary }
-    }
-
+impl Columns {
+    /// One entry's labels.
     #[inline(always)]
-    fn labels<const C: usize>(&mut self, entry: usize, found: Answer<'_, C>) {
+    fn put<const C: usize>(&mut self, entry: usize, found: Answer<'_, C>) {
         match found {
             Ok(labels) => {
-                let places = labels.map(|label| self.dictionary.place(label));
+                let places: [u32; C] = core::array::from_fn(|column| self.dictionary.place(&labels[column]));
                 self.labels.extend_from_slice(&places);
             }
             Err(refusal) => {
@@ -155,15 +154,12 @@ impl<'d> Columns<'d> {
         }
     }
 
+    #[inline(never)]
     fn refuse(&mut self, entry: usize, refusal: Refusal) {
         let why = match refusal {
             Refusal::Skip => wit::Reason::Skip,
             Refusal::Unknown(text) => wit::Reason::Unknown(text),
         };
         self.refused.push(wit::Refusal { entry: entry as u32, why });
-    }
-
-    fn end(self, buckets: Vec<u32>) -> wit::Rows {
-        wit::Rows { dictionary: self.dictionary.take(), labels: self.labels, buckets, refused: self.refused }
     }
 }

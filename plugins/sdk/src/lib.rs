@@ -58,12 +58,18 @@
 
 mod bindings;
 mod bounds;
+mod columns;
 mod component;
 mod dictionary;
+mod digits;
 mod family;
 mod identity;
+mod intern;
 mod label;
 mod layout;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod lent;
 pub mod log;
 mod manifest;
 pub mod table;
@@ -102,7 +108,10 @@ pub trait Plugin: Sized + 'static {
 pub mod exported {
     pub use crate::bindings::export_component;
     pub use crate::bindings::exports::ebhost::plugin::decoder::{Batch, Guest, Manifest, Rows};
-    pub use crate::component::Instance;
+    pub use crate::columns::Columns;
+    pub use crate::component::{Decoder, Instance};
+    pub use crate::dictionary::Dictionary;
+    pub use crate::intern::Interner;
     pub mod bindings {
         pub use crate::bindings::*;
     }
@@ -119,20 +128,20 @@ macro_rules! export {
 
             struct Component;
 
-            impl $crate::exported::Guest for Component {
-                fn describe(
-                    config: ::std::string::String,
-                ) -> ::core::result::Result<$crate::exported::Manifest, ::std::string::String> {
-                    INSTANCE.with(|instance| instance.describe(&config))
+            impl $crate::exported::Decoder for Component {
+                fn describe(config: &str) -> ::core::result::Result<$crate::exported::Manifest, ::std::string::String> {
+                    INSTANCE.with(|instance| instance.describe(config))
                 }
 
-                fn decode(batch: $crate::exported::Batch) -> $crate::exported::Rows {
-                    INSTANCE.with(|instance| instance.decode(&batch))
+                fn decode(batch: &$crate::exported::Batch, answer: &mut $crate::exported::Columns) {
+                    INSTANCE.with(|instance| instance.decode(batch, answer));
                 }
             }
 
             #[cfg(target_family = "wasm")]
-    $crate::exported::export_component!(Component with_types_in $crate::exported::bindings);
+            type Lending = $crate::lent::Lending<Component>;
+            #[cfg(target_family = "wasm")]
+    $crate::exported::export_component!(Lending with_types_in $crate::lent);
         };
     };
 }

@@ -1,8 +1,11 @@
 //! Runs a plugin as the host would, natively: `describe` with a configuration, then batches of identities in columns.
 //! For `cargo test`; no kernel, no host, no root.
 
+use std::cell::RefCell;
+
 use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
+use crate::columns::Columns;
 use crate::component::Instance;
 
 pub use wit::{Batch, Family, Kind, Manifest, Reason, Rows, View};
@@ -11,6 +14,7 @@ pub use wit::{Batch, Family, Kind, Manifest, Reason, Rows, View};
 pub struct Harness<P> {
     instance: Instance<P>,
     manifest: Manifest,
+    answer: RefCell<Columns>,
 }
 
 /// Of one entry: its label values (and its bucket number, in a view of buckets), or why it has none.
@@ -24,7 +28,7 @@ impl<P: Plugin> Harness<P> {
     pub fn new(config: &str) -> Result<Self, String> {
         let instance = Instance::new();
         let manifest = instance.describe(config)?;
-        Ok(Self { instance, manifest })
+        Ok(Self { instance, manifest, answer: RefCell::default() })
     }
 
     /// What the host sees at load.
@@ -60,7 +64,10 @@ impl<P: Plugin> Harness<P> {
 
     /// Decodes a batch in the contract's own form.
     pub fn decode_batch(&self, batch: &Batch) -> Rows {
-        self.instance.decode(batch)
+        let mut answer = self.answer.borrow_mut();
+        answer.begin(batch);
+        self.instance.decode(batch, &mut answer);
+        answer.rows()
     }
 
     fn row(&self, view: u32, rows: &Rows, entry: usize) -> Row {
