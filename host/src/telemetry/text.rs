@@ -1,15 +1,29 @@
 //! Text 0.0.4 from the OpenMetrics that `prometheus-client` writes, which has no writer for the older form.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+const METADATA: &str = "# ";
+
+/// Where samples end and the next family begins. They are most of the text, and are copied whole.
+static METADATA_NEXT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\n# "));
+
 /// Rewrites metadata: a counter is named with its `_total`, an info is a gauge, units and the end mark go.
 pub fn from_openmetrics(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help: Option<(&str, &str)> = None;
-    for line in openmetrics.split_inclusive('\n') {
-        let Some(metadata) = line.strip_prefix("# ") else {
-            text.push_str(line);
+    let mut rest = openmetrics;
+    while !rest.is_empty() {
+        let Some(metadata) = rest.strip_prefix(METADATA) else {
+            let samples;
+            (samples, rest) = rest.split_at(METADATA_NEXT.find(rest.as_bytes()).map_or(rest.len(), |end| end + 1));
+            text.push_str(samples);
             continue;
         };
-        let mut words = metadata.trim_end().splitn(3, ' ');
+        let line;
+        (line, rest) = metadata.split_once('\n').unwrap_or((metadata, ""));
+        let mut words = line.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("HELP"), Some(name), said) => help = Some((name, said.unwrap_or_default())),
             (Some("TYPE"), Some(name), Some(kind)) => {
