@@ -194,7 +194,7 @@ impl Agent {
             reloads: 0,
             reload_failures: 0,
             _statistics: statistics,
-            lookups: Lookups::new(Roots::default()),
+            lookups: Lookups::new(&Roots::default()),
             kept_names: 0,
             own: OwnMetrics::new(),
             scrapes: 0,

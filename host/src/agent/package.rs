@@ -19,7 +19,7 @@ use crate::{
     kernel::{self, KernelTypes, LoadError, Loaded, ObjectError, Source},
     limits,
     lookup::{Lookups, Question},
-    package::{Dialect, Digest, Limits, PackageError, TrustError},
+    package::{Dialect, Limits, PackageError, TrustError},
     plugin::{ComponentError, Plugin, PluginError},
     series::{Table, TableLimits},
     snapshot::Snapshot,
@@ -33,7 +33,8 @@ pub(super) struct Running {
     pub(super) name: String,
     pub(super) dialect: Dialect,
     version: String,
-    digest: Digest,
+    /// In hex, as it is shown.
+    digest: String,
     plugin: Plugin,
     table: Table,
     loaded: Loaded,
@@ -88,7 +89,7 @@ impl Running {
             name: package.name,
             dialect: package.dialect,
             version: package.version,
-            digest: package.component.digest,
+            digest: package.component.digest.to_string(),
             plugin,
             reads: vec![Read::default(); wanted.len()],
             table: Table::new(schema.clone(), table_limits(package.limits)),
@@ -118,7 +119,7 @@ impl Running {
         }
         plugin.succeed(&self.plugin);
         self.plugin = plugin;
-        (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest);
+        (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Single {
     /// Loads and attaches it.
     pub fn load(package: Package, engine: &Engine) -> Result<Self, SingleError> {
         let running = Running::start(Described::new(package, engine)?, &KernelTypes::new())?;
-        Ok(Self { running, lookups: Lookups::new(Roots::default()), clock: StageClock::default() })
+        Ok(Self { running, lookups: Lookups::new(&Roots::default()), clock: StageClock::default() })
     }
 
     /// Reads every map and counts.

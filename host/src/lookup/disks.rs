@@ -1,5 +1,9 @@
 //! Disks by device number: what `/sys/dev/block/MAJOR:MINOR` links to.
 
+use std::{os::fd::OwnedFd, path::PathBuf};
+
+use rustix::fs::{Mode, OFlags, open, readlinkat};
+
 use super::{Roots, number};
 
 /// A block device's number, split.
@@ -23,10 +27,27 @@ impl Number {
     }
 }
 
-/// The disk's or partition's name in /sys.
-pub(super) fn name(roots: &Roots, number: Number) -> Option<String> {
-    let link = roots.sys.join(format!("dev/block/{}:{}", number.major, number.minor));
-    let target = std::fs::read_link(link).ok()?;
-    // A `/` in a device's name (cciss/c0d0) stands as `!` in /sys.
-    Some(target.file_name()?.to_str()?.replace('!', "/"))
+/// The folder of links. It is kept open: every name is read in every scrape.
+#[derive(Debug)]
+pub(super) struct Disks {
+    path: PathBuf,
+    folder: Option<OwnedFd>,
+}
+
+impl Disks {
+    pub(super) fn new(roots: &Roots) -> Self {
+        Self { path: roots.sys.join("dev/block"), folder: None }
+    }
+
+    /// The disk's or partition's name in /sys.
+    pub(super) fn name(&mut self, number: Number) -> Option<String> {
+        if self.folder.is_none() {
+            self.folder = open(&self.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok();
+        }
+        let link = format!("{}:{}", number.major, number.minor);
+        let target = readlinkat(self.folder.as_ref()?, link, Vec::new()).ok()?;
+        let name = target.to_str().ok()?.rsplit('/').next().filter(|name| !name.is_empty())?;
+        // A `/` in a device's name (cciss/c0d0) stands as `!` in /sys.
+        Some(name.replace('!', "/"))
+    }
 }

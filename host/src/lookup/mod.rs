@@ -37,8 +37,8 @@ impl Default for Roots {
 /// The names found so far.
 #[derive(Debug)]
 pub struct Lookups {
-    roots: Roots,
     names: HashMap<Question, Option<String>>,
+    disks: disks::Disks,
     interfaces: interfaces::Interfaces,
     cgroups: cgroups::Cgroups,
     symbols: symbols::Symbols,
@@ -46,13 +46,13 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    pub fn new(roots: Roots) -> Self {
+    pub fn new(roots: &Roots) -> Self {
         Self {
-            interfaces: interfaces::Interfaces::new(&roots),
-            cgroups: cgroups::Cgroups::new(&roots),
-            symbols: symbols::Symbols::new(&roots),
-            pci: pci::Database::new(&roots),
-            roots,
+            disks: disks::Disks::new(roots),
+            interfaces: interfaces::Interfaces::new(roots),
+            cgroups: cgroups::Cgroups::new(roots),
+            symbols: symbols::Symbols::new(roots),
+            pci: pci::Database::new(roots),
             names: HashMap::new(),
         }
     }
@@ -62,7 +62,7 @@ impl Lookups {
         // Nothing lies under a file, so every table is empty.
         let nowhere = PathBuf::from("/dev/null");
         let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
-        Self { names: names.into_iter().collect(), ..Self::new(nowhere) }
+        Self { names: names.into_iter().collect(), ..Self::new(&nowhere) }
     }
 
     /// The name for `bytes`; none: not known to the host now.
@@ -111,8 +111,8 @@ impl Lookups {
 
     fn look(&mut self, table: LookupTable, bytes: &[u8]) -> Option<String> {
         match table {
-            LookupTable::BlockDevice => disks::name(&self.roots, disks::Number::kernel(bytes)?),
-            LookupTable::BlockDeviceUser => disks::name(&self.roots, disks::Number::user(bytes)?),
+            LookupTable::BlockDevice => self.disks.name(disks::Number::kernel(bytes)?),
+            LookupTable::BlockDeviceUser => self.disks.name(disks::Number::user(bytes)?),
             LookupTable::NetworkInterface => self.interfaces.name(bytes),
             LookupTable::Cgroup => self.cgroups.path(bytes),
             LookupTable::CgroupFolder => self.cgroups.folder(bytes),

@@ -21,7 +21,7 @@ impl Folder {
     }
 
     fn lookups(&self) -> Lookups {
-        Lookups::new(Roots { sys: self.0.join("sys"), proc: self.0.join("proc"), share: self.0.join("share") })
+        Lookups::new(&Roots { sys: self.0.join("sys"), proc: self.0.join("proc"), share: self.0.join("share") })
     }
 
     fn disk(&self, number: &str, name: &str) {

@@ -33,6 +33,8 @@ const STAT_BYTES: usize = 2048;
 
 /// Kept open, for opening costs more than reading; a process that forked would read its parent's.
 static STAT: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/stat").ok());
+static FDS: LazyLock<Option<File>> = LazyLock::new(|| File::open(FDS_FOLDER).ok());
+const FDS_FOLDER: &str = "/proc/self/fd";
 
 /// Never changes.
 static BOOT_SECONDS: LazyLock<f64> = LazyLock::new(boot_seconds);
@@ -58,11 +60,10 @@ impl Process {
 
 /// Linux says the number as the folder's size since 6.2; before, it has to be counted.
 fn open_fds() -> u64 {
-    const FOLDER: &str = "/proc/self/fd";
-    match fs::metadata(FOLDER) {
-        Ok(folder) if folder.size() > 0 => folder.size(),
+    match FDS.as_ref().and_then(|folder| folder.metadata().ok()) {
+        Some(folder) if folder.size() > 0 => folder.size(),
         // One of them is the folder that is being read.
-        _ => fs::read_dir(FOLDER).map_or(0, |all| all.count() as u64).saturating_sub(1),
+        _ => fs::read_dir(FDS_FOLDER).map_or(0, |all| all.count() as u64).saturating_sub(1),
     }
 }
 

@@ -25,7 +25,7 @@ impl Running {
             fault: String::new(),
             state: Some(state.name()),
             version: self.version.clone(),
-            digest: self.digest.to_string(),
+            digest: self.digest.clone(),
             is_current: self.is_current,
             series: stats.series as u64,
             series_limit: stats.series_limit as u64,
