@@ -20,7 +20,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
-    task::{self, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -111,7 +111,7 @@ async fn next(listener: &Listener) -> io::Result<Box<dyn Stream>> {
 
 async fn connection(stream: Box<dyn Stream>, shared: Shared, busy: Busy) {
     // Under TLS as it is configured now; a file that has changed counts from the next connection on.
-    match shared.web_config.current().tls.clone() {
+    match shared.web_config.current().await.tls.clone() {
         None => requests(Patient::new(stream), shared, busy).await,
         Some(acceptor) => match timeout(limits::HEADER_TIME, acceptor.accept(Patient::new(stream))).await {
             Ok(Ok(stream)) => requests(stream, shared, busy).await,
@@ -146,8 +146,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
 /// One request: who is it, what does it want; and the headers that the operator wants on every answer.
 async fn answer(request: Request<Incoming>, shared: Shared, busy: Busy) -> Result<Response<Answer>, Infallible> {
     let at_work = busy.begin();
-    // A look at the configuration may read files and hash nothing: short, but not for a thread that serves.
-    let web_config = task::block_in_place(|| shared.web_config.current());
+    let web_config = shared.web_config.current().await;
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let is_admitted = web_config.users.is_empty() || shared.passwords.admit(&web_config.users, authorization).await;
     let mut response = if is_admitted {

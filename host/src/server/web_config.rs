@@ -7,12 +7,13 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
 use axum::http::{HeaderName, HeaderValue};
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info};
 
@@ -154,14 +155,14 @@ impl WebConfigFile {
 
     /// The file and those that it names, as they were when it was read.
     pub fn files(&self) -> Vec<PathBuf> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.files.iter().map(|(file, _)| file.clone()).collect()
+        self.seen().files.iter().map(|(file, _)| file.clone()).collect()
     }
 
-    /// What is in force, after a look at the files at most once a second.
-    pub(super) fn current(&self) -> Arc<WebConfig> {
-        if self.has_changed() {
-            self.reload();
+    /// What is in force, after a look at the files at most once a second, by a thread that may wait for a disk.
+    pub(super) async fn current(self: &Arc<Self>) -> Arc<WebConfig> {
+        if self.seen().begin_look() {
+            let this = self.clone();
+            let _ = spawn_blocking(move || this.look()).await; // were it to panic, what is in force stays
         }
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -171,7 +172,7 @@ impl WebConfigFile {
         let Some(path) = &self.path else { return };
         match WebConfig::read(path) {
             Ok((config, files)) => {
-                self.seen.lock().unwrap_or_else(PoisonError::into_inner).files = stamped(files);
+                self.seen().files = stamped(files);
                 *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 info!(file = %path.display(), "web configuration read again");
             }
@@ -179,19 +180,29 @@ impl WebConfigFile {
         }
     }
 
-    fn has_changed(&self) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.files.is_empty() || seen.looked.elapsed() < limits::WEB_CONFIG_LOOK {
-            return false;
+    fn look(&self) {
+        let before = self.seen().files.clone();
+        let now = stamped(before.iter().map(|(file, _)| file.clone()).collect());
+        if now != before {
+            self.seen().files = now; // so that a bad file is reported once, not every second
+            self.reload();
         }
-        seen.looked = Instant::now();
-        let mut changed = false;
-        for (file, stamp) in &mut seen.files {
-            let now = stamp_of(file);
-            changed |= now != *stamp;
-            *stamp = now; // so that a bad file is reported once, not every second
+    }
+
+    /// Never held over a look at a file.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Whether it is time to look; who asks looks.
+    fn begin_look(&mut self) -> bool {
+        let is_due = !self.files.is_empty() && self.looked.elapsed() >= limits::WEB_CONFIG_LOOK;
+        if is_due {
+            self.looked = Instant::now();
         }
-        changed
+        is_due
     }
 }
 
