@@ -16,7 +16,7 @@ use ebhost::{
     package::Package,
     plugin::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row},
     series::{
-        Answer, IdentityId, Table, TableLimits,
+        Answer, IdentityId, Labels, Table, TableLimits, Values,
         schema::{Schema, SourceShape},
     },
     snapshot::{Keys, Snapshot},
@@ -58,8 +58,8 @@ impl Pair {
 }
 
 /// Who gives labels to a batch of identities.
-trait Labels {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str]));
+trait Decoder {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>));
 }
 
 struct Sandboxed(Plugin);
@@ -78,16 +78,15 @@ impl Sandboxed {
     }
 }
 
-impl Labels for Sandboxed {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str])) {
+impl Decoder for Sandboxed {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>)) {
         let until = Instant::now() + Duration::from_secs(10);
         assert!(self.0.begin(Instant::now(), until), "the package has no faults");
         let asked = self.0.ask(&ask, until, &mut |first, answers| {
             let answers = answers.expect("the package has no faults");
             for entry in 0..answers.count() {
                 let Row::Labels { columns, .. } = answers.row(entry) else { panic!("it labels every key") };
-                let labels: [&str; 3] = std::array::from_fn(|column| answers.label(columns[column]));
-                take(first + entry, &labels);
+                take(first + entry, Labels::Listed(answers.values(), columns));
             }
         });
         assert_eq!(asked, Asked::Whole, "asked in time");
@@ -96,8 +95,8 @@ impl Labels for Sandboxed {
 
 struct Native(Harness<Maps>);
 
-impl Labels for Native {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, &[&str])) {
+impl Decoder for Native {
+    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>)) {
         let batch = Batch {
             view: ask.view as u32,
             count: ask.count as u32,
@@ -106,22 +105,22 @@ impl Labels for Native {
             names: ask.names,
         };
         let rows = self.0.decode_batch(&batch);
+        let values: Values = rows.dictionary.into_iter().collect();
         for (entry, columns) in rows.labels.chunks_exact(3).enumerate() {
-            let labels: [&str; 3] = std::array::from_fn(|column| rows.dictionary[columns[column] as usize].as_str());
-            take(entry, &labels);
+            take(entry, Labels::Listed(&values, columns));
         }
     }
 }
 
-struct Scrape<L> {
+struct Scrape<D> {
     table: Table,
-    labels: L,
+    decoder: D,
 }
 
-impl<L: Labels> Scrape<L> {
-    fn new(schema: &Arc<Schema>, labels: L, series: usize) -> Self {
+impl<D: Decoder> Scrape<D> {
+    fn new(schema: &Arc<Schema>, decoder: D, series: usize) -> Self {
         let limits = TableLimits { series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() };
-        Self { table: Table::new(schema.clone(), limits), labels }
+        Self { table: Table::new(schema.clone(), limits), decoder }
     }
 
     fn scrape(&mut self, snapshot: &Snapshot) {
@@ -134,7 +133,7 @@ impl<L: Labels> Scrape<L> {
                 ask.identities.extend_from_slice(self.table.identity_bytes(0, *id));
             }
             let table = &mut self.table;
-            self.labels.label(ask, &mut |entry, labels| {
+            self.decoder.label(ask, &mut |entry, labels| {
                 table.answer(0, ids[entry], Answer::Series { labels, bucket: None });
             });
         }

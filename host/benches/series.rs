@@ -6,7 +6,7 @@
 
 use ebhost::exposition::{Created, Integers, Style, Syntax, Writer};
 use ebhost::series::schema::{Family, Feed, Field, Kind, LabelSource, Number, Part, Schema, Value, View};
-use ebhost::series::{Answer, Table, TableLimits};
+use ebhost::series::{Answer, Labels, Table, TableLimits};
 use ebhost::snapshot::{Keys, Snapshot};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ fn scrape(table: &mut Table, snapshot: &Snapshot) -> Duration {
             labels.iter().map(|label| [format!("command-{}", label % 200), label.to_string()]).collect();
         made_up += making.elapsed();
         for (&id, [command, number]) in batch.iter().zip(&labels) {
-            table.answer(0, id, Answer::Series { labels: &[command, number], bucket: None });
+            table.answer(0, id, Answer::Series { labels: Labels::Named(&[command, number]), bucket: None });
         }
     }
     table.settle(0, snapshot).expect("rows fit their schema");

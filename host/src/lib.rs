@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod kernel;
 pub mod limits;
 pub mod lookup;
+pub mod memory;
 pub mod package;
 pub mod plugin;
 pub mod privileges;

@@ -77,6 +77,13 @@ pub const BATCH_ENTRIES: usize = 4_096;
 /// Identity bytes in one `decode` call, as the contract says.
 pub const BATCH_BYTES: usize = 1 << 20;
 
+/// From this size on a buffer has memory of its own, which goes back to the kernel with it: above what a scrape of ten thousand
+/// series takes and frees, for fresh memory costs more than filling it. The process' resident bytes show it.
+pub const HEAP_BUFFER_BYTES: i32 = 1 << 20;
+
+/// Free memory at the heap's end that is kept for the next scrape.
+pub const HEAP_SPARE_BYTES: i32 = 16 << 20;
+
 /// Bytes that one call may copy out of the guest: a full batch of long labels fits sixteen times.
 pub const ANSWER_BYTES: usize = 64 << 20;
 

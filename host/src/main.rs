@@ -14,7 +14,7 @@ use ebhost::{
     author,
     cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins},
     exposition::Created,
-    kernel,
+    kernel, memory,
     package::Require,
     plugin::Compiler,
     privileges::{self, Confined},
@@ -29,6 +29,7 @@ use tokio::{
 use tracing::{error, info, level_filters::LevelFilter};
 
 fn main() -> ExitCode {
+    memory::give_back_great_buffers();
     let cli = Cli::parse();
     match cli.document(&mut io::stdout()) {
         Ok(false) => {}
@@ -76,7 +77,7 @@ fn run(options: Options) -> Result<(), AgentError> {
     let keep = options.keep;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .on_thread_start(move || privileges::keep_in_this_thread(keep.0))
-        .worker_threads(2) // requests wait for the agent's thread; more workers would only wait beside them
+        .worker_threads(1) // requests wait for the agent's thread; more workers would wake each other to wait beside them
         .enable_all()
         .build()
         .map_err(AgentError::Thread)?;

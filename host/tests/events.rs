@@ -16,7 +16,7 @@ use ebhost::{
     kernel::{self, KernelTypes, Loaded, ObjectFile, PerfReader, Source, Wanted},
     package::{self, Artefact},
     series::{
-        Answer, Table, TableLimits,
+        Answer, Labels, Table, TableLimits,
         schema::{Family, Feed, Field, Kind, LabelSource, Part, Schema, Value, View},
     },
 };
@@ -106,7 +106,7 @@ fn count(table: &mut Table, source: &Source) {
     table.observe(0, snapshot).unwrap();
     for id in table.unseen(0).to_vec() {
         let class = table.identity_bytes(0, id)[0].to_string();
-        table.answer(0, id, Answer::Series { labels: &[&class], bucket: None });
+        table.answer(0, id, Answer::Series { labels: Labels::Named(&[&class]), bucket: None });
     }
     table.settle(0, snapshot).unwrap();
     table.finish();

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 /// From the bottom up. A module may use those of the floors below its own.
 const FLOORS: [&[&str]; 8] = [
     &["limits", "privileges"],
-    &["cgroups", "snapshot", "tables", "telemetry", "systemd"],
+    &["cgroups", "memory", "snapshot", "tables", "telemetry", "systemd"],
     &["series", "package"],
     &["exposition", "plugin", "kernel", "lookup"],
     &["server"],

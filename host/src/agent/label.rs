@@ -10,7 +10,7 @@ use crate::{
     lookup::{Lookups, Question},
     plugin::{Answers, Ask, AskError, Asked, Plugin, Row},
     series::{
-        Answer, IdentityId, Table,
+        Answer, IdentityId, Labels, Table,
         schema::{Schema, View},
     },
     tables::LookupTable,
@@ -121,13 +121,10 @@ fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Ans
         table.answer(view, ids[0], Answer::Unknown);
         return;
     };
-    let mut labels: Vec<&str> = Vec::new();
     for (entry, id) in ids.iter().take(answers.count()).enumerate() {
         let answer = match answers.row(entry) {
             Row::Labels { columns, bucket } => {
-                labels.clear();
-                labels.extend(columns.iter().map(|column| answers.label(*column)));
-                Answer::Series { labels: &labels, bucket }
+                Answer::Series { labels: Labels::Listed(answers.values(), columns), bucket }
             }
             Row::Skip => Answer::Skip,
             Row::Unknown { why } | Row::Unsound { why } => {

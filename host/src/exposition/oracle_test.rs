@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{Created, Integers, Style, Syntax, Writer};
 use crate::series::schema::*;
-use crate::series::{Answer, Table, TableLimits};
+use crate::series::{Answer, Labels, Table, TableLimits};
 use crate::snapshot::{Keys, Snapshot};
 
 /// One random family: what is in it, by label values.
@@ -98,7 +98,7 @@ impl Sample {
         for id in table.unseen(0).to_vec() {
             let row = u32::from_le_bytes(table.identity_bytes(0, id).try_into().unwrap());
             let labels: Vec<&str> = self.series[row as usize].0.iter().map(String::as_str).collect();
-            table.answer(0, id, Answer::Series { labels: &labels, bucket: None });
+            table.answer(0, id, Answer::Series { labels: Labels::Named(&labels), bucket: None });
         }
         table.settle(0, &snapshot).unwrap();
         table.finish();

@@ -3,7 +3,8 @@
 //! Columns of a wrong length are a failure of the whole call; one bad row costs that row alone.
 
 use super::contract::{Reason, Rows};
-use crate::series::schema::View;
+use super::dictionary;
+use crate::series::{Values, schema::View};
 
 /// What came of one entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +44,13 @@ pub struct AnswerError {
 
 /// Bytes that an answer had to be copied out, as the engine counts them against `limits::ANSWER_BYTES`.
 pub(super) fn copied_bytes(rows: &Rows) -> usize {
-    let texts: usize = rows.dictionary.iter().map(String::len).sum();
     let whys = rows.refused.iter().map(|refusal| match &refusal.why {
         Reason::Skip => 0,
         Reason::Unknown(why) => why.len(),
     });
-    texts
+    rows.dictionary.bytes()
+        + rows.dictionary.len() * dictionary::SPAN
         + whys.sum::<usize>()
-        + size_of_val(rows.dictionary.as_slice())
         + size_of_val(rows.labels.as_slice())
         + size_of_val(rows.buckets.as_slice())
         + size_of_val(rows.refused.as_slice())
@@ -124,7 +124,12 @@ impl Answers {
 
     /// A label value of a row that `row` gave.
     pub fn label(&self, index: u32) -> &str {
-        &self.rows.dictionary[index as usize]
+        self.rows.dictionary.get(index)
+    }
+
+    /// All label values.
+    pub fn values(&self) -> &Values {
+        &self.rows.dictionary
     }
 }
 
@@ -147,7 +152,7 @@ mod tests {
 
     fn rows(labels: &[u32], refused: &[(u32, Reason)]) -> Rows {
         Rows {
-            dictionary: vec!["a".into(), "b".into()],
+            dictionary: ["a", "b"].into_iter().collect(),
             labels: labels.to_vec(),
             buckets: vec![],
             refused: refused.iter().map(|(entry, why)| Refusal { entry: *entry, why: why.clone() }).collect(),

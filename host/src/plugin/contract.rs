@@ -9,7 +9,22 @@ wasmtime::component::bindgen!({ path: "../wit", world: "plugin" });
 
 pub use self::ebhost::plugin::log;
 pub use self::exports::ebhost::plugin::decoder::*;
+use crate::series::Values;
+
+/// The record `rows`, with its dictionary in one piece.
+#[derive(Debug, Clone, Default, wasmtime::component::ComponentType, wasmtime::component::Lift)]
+#[component(record)]
+pub struct Rows {
+    pub dictionary: Values,
+    pub labels: Vec<u32>,
+    pub buckets: Vec<u32>,
+    pub refused: Vec<Refusal>,
+}
 
 /// The contract's package and version, as component names carry them.
 pub const PACKAGE: &str = "ebhost:plugin";
 pub const VERSION: &str = "0.1.0";
+
+/// What a component exports, and its function that labels.
+pub const DECODER: &str = "ebhost:plugin/decoder@0.1.0";
+pub const DECODE: &str = "decode";

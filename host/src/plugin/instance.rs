@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{ResourceLimiter, Store};
+use wasmtime::{ResourceLimiter, Store, component::TypedFunc};
 
 use super::{
-    contract::{Batch, Manifest, Plugin, Rows, log},
+    contract::{self, Batch, Manifest, Plugin, Rows, log},
     engine::Compiled,
     watch::Watch,
 };
@@ -31,7 +31,7 @@ pub(super) type Said = (Vec<(log::Level, String)>, u64);
 /// An instance that has described itself.
 pub(super) struct Instance {
     store: Store<Guest>,
-    plugin: Plugin,
+    decode: TypedFunc<(Batch,), (Rows,)>,
     compiled: std::sync::Arc<Compiled>,
 }
 
@@ -139,15 +139,19 @@ impl Instance {
         let mut store = compiled.engine.store(Guest::new(memory_limit));
         store.data_mut().watch.look_closely();
         let described = compiled.engine.timed(&mut store, time, |store| {
-            let plugin = compiled.pre.instantiate(&mut *store)?;
+            let instance = compiled.pre.instance_pre().instantiate(&mut *store)?;
+            let plugin = Plugin::new(&mut *store, &instance)?;
             let manifest = plugin.ebhost_plugin_decoder().call_describe(&mut *store, config)?;
-            Ok((plugin, manifest))
+            let decoder = instance.get_export_index(&mut *store, None, contract::DECODER);
+            let decode = instance.get_export_index(&mut *store, decoder.as_ref(), contract::DECODE);
+            let decode = decode.ok_or_else(|| wasmtime::format_err!("`{}` has gone", contract::DECODE))?;
+            Ok((instance.get_typed_func(&mut *store, decode)?, manifest))
         });
         match described {
-            Ok((plugin, Ok(manifest))) => {
+            Ok((decode, Ok(manifest))) => {
                 // At its first batch, too.
                 store.data_mut().watch.look_closely();
-                Ok((Self { store, plugin, compiled: compiled.clone() }, manifest))
+                Ok((Self { store, decode, compiled: compiled.clone() }, manifest))
             }
             Ok((_, Err(mut reason))) => {
                 reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
@@ -158,14 +162,14 @@ impl Instance {
     }
 
     /// Asks for the labels of a batch; and says how long that took.
-    pub(super) fn decode(&mut self, batch: &Batch, limit: Duration) -> (Result<Rows, CallError>, Duration) {
+    pub(super) fn decode(&mut self, batch: Batch, limit: Duration) -> (Result<Rows, CallError>, Duration) {
         let started = Instant::now();
-        let plugin = &self.plugin;
+        let decode = &self.decode;
         let rows = self.compiled.engine.timed(&mut self.store, limit, |store| {
             store.set_hostcall_fuel(limits::ANSWER_BYTES);
-            plugin.ebhost_plugin_decoder().call_decode(store, batch)
+            decode.call(store, (batch,))
         });
-        let rows = rows.map_err(|error| failure(&mut self.store, &error, limit));
+        let rows = rows.map(|(rows,)| rows).map_err(|error| failure(&mut self.store, &error, limit));
         (rows, started.elapsed())
     }
 

@@ -7,6 +7,7 @@ mod answer;
 mod cache;
 mod compiler;
 mod contract;
+mod dictionary;
 mod engine;
 #[doc(hidden)]
 pub mod fuzz;

@@ -62,8 +62,7 @@ impl Tally {
 
     pub(super) fn answered(&mut self, rows: &Rows) {
         self.answer_bytes = self.answer_bytes.max(copied_bytes(rows));
-        let longest = rows.dictionary.iter().map(String::len).max();
-        self.label_bytes = self.label_bytes.max(longest.unwrap_or(0));
+        self.label_bytes = self.label_bytes.max(rows.dictionary.longest());
     }
 
     pub(super) fn saw(&mut self, memory_bytes: usize, stack_bytes: usize) {

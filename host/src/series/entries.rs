@@ -12,8 +12,9 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashTable, hash_table};
 
 use super::bits::Bits;
-use super::family::hash;
+use super::family::{hash, spread};
 use super::identities::NONE;
+use super::shed;
 
 #[derive(Debug)]
 pub(super) struct Entries {
@@ -34,11 +35,11 @@ pub(super) struct Entries {
     live: usize,
     free: Vec<u32>,
     drift: Drift,
-    /// Rows and entries that the last reading brought, and the identities of entries that it ended.
-    pub(super) born: Vec<(u32, u32)>,
+    /// Rows whose entries the last reading brought, and the identities of entries that it ended.
+    pub(super) born: Vec<u32>,
     pub(super) gone: Vec<u32>,
     /// Rows of this reading whose keys are new, and those keys' hashes.
-    strange: Vec<(u32, u64)>,
+    strange: Vec<(u32, u32)>,
 }
 
 /// How far the rows' order is from the entries'.
@@ -94,7 +95,7 @@ impl Entries {
         for entry in self.identity.len()..len {
             self.identity.push(NONE);
             self.alive.insert(entry as u32);
-            self.born.push((entry as u32, entry as u32));
+            self.born.push(entry as u32);
         }
         self.live = self.identity.len();
     }
@@ -133,17 +134,21 @@ impl Entries {
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.find_hashed(key, hash(&self.hasher, key))
+        self.find_hashed(key, self.hash(key))
     }
 
-    fn find_hashed(&self, key: &[u8], hashed: u64) -> Option<u32> {
-        self.by_key.find(hashed, |&entry| same(self.key(entry), key)).copied()
+    fn hash(&self, key: &[u8]) -> u32 {
+        hash(&self.hasher, key) as u32
+    }
+
+    fn find_hashed(&self, key: &[u8], hashed: u32) -> Option<u32> {
+        self.by_key.find(spread(hashed), |&entry| same(self.key(entry), key)).copied()
     }
 
     /// Ends an entry.
     pub(super) fn end(&mut self, entry: u32) {
-        let hashed = hash(&self.hasher, self.key(entry));
-        if let Ok(found) = self.by_key.find_entry(hashed, |&other| other == entry) {
+        let hashed = self.hash(self.key(entry));
+        if let Ok(found) = self.by_key.find_entry(spread(hashed), |&other| other == entry) {
             found.remove();
             self.let_go(entry);
         }
@@ -202,9 +207,18 @@ impl Entries {
         self.drift = Drift::InStep;
     }
 
+    /// The end of a scrape: what a burst of new keys took is given back.
+    pub(super) fn shed(&mut self) {
+        self.born.clear();
+        for buffer in [&mut self.born, &mut self.gone, &mut self.free] {
+            shed(buffer);
+        }
+        shed(&mut self.strange);
+    }
+
     pub(super) fn memory(&self) -> usize {
         let orders = self.order.len() + self.next_order.len() + self.position.len();
-        let rest = self.identity.len() + self.free.len() + self.gone.len() + self.born.len() * 2;
+        let rest = self.identity.len() + self.free.len() + self.gone.len() + self.born.len();
         self.keys.len() + (orders + rest) * 4 + self.by_key.allocation_size()
     }
 
@@ -218,7 +232,7 @@ impl Entries {
                 self.order[place]
             } else {
                 breaks += 1;
-                let hashed = hash(&self.hasher, key);
+                let hashed = self.hash(key);
                 let Some(entry) = self.look_up(key, hashed, &mut next) else {
                     self.strange.push((row as u32, hashed));
                     self.next_order.push(NONE);
@@ -241,7 +255,7 @@ impl Entries {
     }
 
     /// The entry by its key's hash, with the cursor set behind its place; or none, with the cursor left where it is.
-    fn look_up(&mut self, key: &[u8], hashed: u64, next: &mut usize) -> Option<u32> {
+    fn look_up(&mut self, key: &[u8], hashed: u32, next: &mut usize) -> Option<u32> {
         let entry = self.find_hashed(key, hashed)?;
         let place = self.position[entry as usize] as usize;
         if self.order.get(place) == Some(&entry) && !self.met.contains(entry) {
@@ -259,7 +273,7 @@ impl Entries {
             let live = self.live;
             let entry = self.find_or_bear(key, hashed);
             if self.live > live {
-                self.born.push((row, entry));
+                self.born.push(row);
             }
             self.met.insert(entry);
             self.position[entry as usize] = row;
@@ -270,16 +284,17 @@ impl Entries {
 
     /// A new entry. Readings bear theirs themselves; events' keys come one by one.
     pub(super) fn bear(&mut self, key: &[u8]) -> u32 {
-        self.find_or_bear(key, hash(&self.hasher, key))
+        self.find_or_bear(key, self.hash(key))
     }
 
-    fn find_or_bear(&mut self, key: &[u8], hashed: u64) -> u32 {
+    fn find_or_bear(&mut self, key: &[u8], hashed: u32) -> u32 {
         let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
         let of = |entry: &u32| &keys[*entry as usize * size..][..size];
-        let place = match self.by_key.entry(hashed, |entry| same(of(entry), key), |entry| hash(hasher, of(entry))) {
-            hash_table::Entry::Occupied(found) => return *found.get(),
-            hash_table::Entry::Vacant(place) => place,
-        };
+        let place =
+            match self.by_key.entry(spread(hashed), |entry| same(of(entry), key), |entry| rehash(hasher, of(entry))) {
+                hash_table::Entry::Occupied(found) => return *found.get(),
+                hash_table::Entry::Vacant(place) => place,
+            };
         let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
         place.insert(entry);
         if entry as usize == self.identity.len() {
@@ -335,7 +350,7 @@ impl Entries {
     /// For so many new entries, so that a burst of them does not move everything at each doubling.
     fn make_room(&mut self, born: usize) {
         let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        self.by_key.reserve(born, |&entry| hash(hasher, &keys[entry as usize * size..][..size]));
+        self.by_key.reserve(born, |&entry| rehash(hasher, &keys[entry as usize * size..][..size]));
         if born > self.free.len() {
             let more = born - self.free.len();
             self.keys.reserve(more * self.key_size);
@@ -343,6 +358,11 @@ impl Entries {
             self.position.reserve(more);
         }
     }
+}
+
+/// A key's hash as the table has it.
+fn rehash(hasher: &RandomState, key: &[u8]) -> u64 {
+    spread(hash(hasher, key) as u32)
 }
 
 /// Equal keys of equal length; a call to `memcmp` costs more than comparing the usual sizes.

@@ -8,6 +8,7 @@
 use super::families::Families;
 use super::identities::{NONE, Standing};
 use super::plan::Take;
+use super::values::Labels;
 use super::view::ViewTable;
 use crate::snapshot::Snapshot;
 
@@ -97,7 +98,8 @@ impl ViewTable {
             let at = if feed.by_cpu { id as usize * self.cpus + cpu } else { id as usize };
             let target = &mut self.targets[index][at];
             if *target == NONE {
-                *target = families.hold(feed, &self.labels[id as usize], cpu);
+                let labels: Vec<&str> = self.labels[id as usize].iter().map(AsRef::as_ref).collect();
+                *target = families.hold(feed, Labels::Named(&labels), cpu);
             }
             if matches!(feed.take, Take::Present { .. }) {
                 continue;

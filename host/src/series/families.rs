@@ -2,9 +2,10 @@
 
 use super::TableLimits;
 use super::family::FamilyTable;
-use super::labels::{OTHER, cut};
+use super::labels::{OTHER, cut, escape};
 use super::layout::Layout;
 use super::plan::FeedPlan;
+use super::values::Labels;
 
 #[derive(Debug)]
 pub(super) struct Families {
@@ -27,7 +28,7 @@ impl Families {
     }
 
     /// One more feeder for the series of these labels, which begins if need be.
-    pub(super) fn hold<L: AsRef<str>>(&mut self, feed: &FeedPlan, labels: &[L], cpu: usize) -> u32 {
+    pub(super) fn hold(&mut self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize) -> u32 {
         let mut block = std::mem::take(&mut self.block);
         block.clear();
         self.render(feed, labels, cpu, &mut block);
@@ -40,9 +41,12 @@ impl Families {
     }
 
     /// Appends the label block.
-    pub(super) fn render<L: AsRef<str>>(&self, feed: &FeedPlan, labels: &[L], cpu: usize, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize, out: &mut Vec<u8>) {
         let limit = self.limits.label_bytes;
-        feed.template.render(out, |column| cut(labels[column].as_ref(), limit), cpu);
+        match labels.plain(limit) {
+            Some(plain) => feed.template.render(out, |column, out| out.extend_from_slice(plain.get(column)), cpu),
+            None => feed.template.render(out, |column, out| escape(cut(labels.get(column), limit), out), cpu),
+        }
     }
 
     /// One more feeder for the series of a block with that hash; `found` if there was one. A new label set for which there is
@@ -64,7 +68,7 @@ impl Families {
             _ => {
                 self.folded += 1;
                 self.other.clear();
-                feed.template.render(&mut self.other, |_| OTHER, cpu);
+                feed.template.render(&mut self.other, |_, out| out.extend_from_slice(OTHER.as_bytes()), cpu);
                 let hash = table.hash(&self.other);
                 table.find_or_create(&self.other, hash)
             }
@@ -84,10 +88,13 @@ impl Families {
     }
 
     /// Counts what of the labels is not as it was.
-    pub(super) fn note(&mut self, labels: &[&str]) {
+    pub(super) fn note(&mut self, labels: Labels<'_>) {
+        if labels.plain(self.limits.label_bytes).is_some() {
+            return;
+        }
         self.trimmed += labels.iter().filter(|label| label.len() > self.limits.label_bytes).count() as u64;
         // Nearly all are ASCII, which is seen sooner than that a character is not among them.
-        let is_replaced = |label: &&&str| !label.is_ascii() && label.contains(char::REPLACEMENT_CHARACTER);
+        let is_replaced = |label: &&str| !label.is_ascii() && label.contains(char::REPLACEMENT_CHARACTER);
         self.replaced += labels.iter().filter(is_replaced).count() as u64;
     }
 }

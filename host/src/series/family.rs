@@ -8,6 +8,7 @@ use super::blocks::Blocks;
 use super::entries::SWEEP;
 use super::layout::Layout;
 use super::schema::Family;
+use super::shed;
 
 /// Series by slot. A series keeps its slot while it lives, so the order of printing does not change under it; a new one
 /// may take the slot of one that has ended.
@@ -134,6 +135,7 @@ impl FamilyTable {
             self.blocks.clear(slot);
             self.free.push(slot);
         }
+        shed(&mut idle);
         self.idle = idle;
     }
 
@@ -150,7 +152,7 @@ impl FamilyTable {
 
 /// A short hash, with its bits where a table looks for them.
 #[inline]
-fn spread(hash: u32) -> u64 {
+pub(super) fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

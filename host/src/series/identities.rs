@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 
 use super::IdentityId;
 use super::family::hash;
+use super::shed;
 
 /// No identity, no series.
 pub(super) const NONE: u32 = u32::MAX;
@@ -168,6 +169,7 @@ impl Identities {
     pub(super) fn trim_unseen(&mut self) {
         let wanted = &self.wanted;
         self.unseen.retain(|id| wanted[id.0 as usize]);
+        shed(&mut self.unseen);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -182,6 +184,13 @@ impl Identities {
         let (bytes, hasher, size) = (&self.bytes, &self.hasher, self.size);
         if let Some(table) = &mut self.by_bytes {
             table.reserve(more, |&id| hash(hasher, &bytes[id as usize * size..][..size]));
+        }
+    }
+
+    /// The end of a scrape: what a burst took is given back.
+    pub(super) fn shed(&mut self) {
+        for buffer in [&mut self.orphans, &mut self.free] {
+            shed(buffer);
         }
     }
 

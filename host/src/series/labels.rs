@@ -3,6 +3,7 @@
 //! Text 0.0.4 and OpenMetrics escape label values alike, so one block serves both.
 
 use super::schema::{Family, Feed, LabelSource};
+use super::values::SPECIAL;
 
 /// A feed's labels with holes where an answer's columns and the CPU go.
 #[derive(Debug)]
@@ -50,12 +51,12 @@ impl Template {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Column(_)))
     }
 
-    /// Appends the block. `column` gives a column's value, already cut.
-    pub(super) fn render<'a>(&self, out: &mut Vec<u8>, column: impl Fn(usize) -> &'a str, cpu: usize) {
+    /// Appends the block. `column` appends a column's value, cut and escaped.
+    pub(super) fn render(&self, out: &mut Vec<u8>, column: impl Fn(usize, &mut Vec<u8>), cpu: usize) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Column(index) => escape(column(*index), out),
+                Piece::Column(index) => column(*index, out),
                 Piece::Cpu => out.extend_from_slice(itoa::Buffer::new().format(cpu).as_bytes()),
             }
         }
@@ -67,7 +68,7 @@ pub(super) fn cut(value: &str, limit: usize) -> &str {
     if value.len() <= limit { value } else { &value[..value.floor_char_boundary(limit)] }
 }
 
-fn escape(value: &str, out: &mut Vec<u8>) {
+pub(super) fn escape(value: &str, out: &mut Vec<u8>) {
     let mut rest = value.as_bytes();
     if is_plain(rest) {
         return out.extend_from_slice(rest);
@@ -83,9 +84,6 @@ fn escape(value: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
 }
-
-/// The bytes that a label value cannot hold as they are.
-const SPECIAL: [u8; 3] = [b'\\', b'"', b'\n'];
 
 /// Whether there is nothing to escape. Nearly always so, and asked about every value: eight bytes at a time.
 fn is_plain(value: &[u8]) -> bool {
@@ -124,7 +122,7 @@ mod tests {
         };
         let feed = Feed { family: 0, labels: sources, value: Value::One };
         let mut out = Vec::new();
-        Template::new(&family, &feed, 8).render(&mut out, |column| columns[column], cpu);
+        Template::new(&family, &feed, 8).render(&mut out, |column, out| escape(columns[column], out), cpu);
         String::from_utf8(out).unwrap()
     }
 

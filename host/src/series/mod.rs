@@ -38,6 +38,7 @@ mod rows;
 pub mod scale;
 pub mod schema;
 mod table;
+mod values;
 mod view;
 
 #[cfg(test)]
@@ -48,6 +49,7 @@ mod table_test;
 pub use family::FamilySeries;
 pub use layout::{Layout, Sign};
 pub use table::{Misfit, Table};
+pub use values::{Labels, Values};
 
 /// What a table may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub struct IdentityId(u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer<'a> {
     /// Values for the view's columns; the bucket in views that have them.
-    Series { labels: &'a [&'a str], bucket: Option<u32> },
+    Series { labels: Labels<'a>, bucket: Option<u32> },
     /// No series, on purpose.
     Skip,
     /// No series, because it was not understood; also an answer of a wrong shape.
@@ -103,4 +105,32 @@ pub struct Stats {
     pub lost_events: u64,
     /// Bytes in use, estimated.
     pub memory: usize,
+}
+
+/// Gives back what a burst took: a buffer is kept at the size that an ordinary scrape needs.
+fn shed<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity() > (buffer.len() * 2).max(ORDINARY_BYTES / size_of::<T>()) {
+        buffer.shrink_to_fit();
+    }
+}
+
+/// Of a buffer that is worth keeping whatever is in it: with fresh memory for each burst, a new key would cost a tenth more.
+const ORDINARY_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bursts_memory_is_given_back_and_an_ordinary_ones_kept() {
+        let ordinary = ORDINARY_BYTES / size_of::<u32>();
+        for (capacity, len, kept) in
+            [(ordinary, 0, ordinary), (ordinary + 1, 0, 0), (4 * ordinary, 2 * ordinary, 4 * ordinary)]
+        {
+            let mut buffer = vec![0u32; len];
+            buffer.reserve_exact(capacity - len);
+            shed(&mut buffer);
+            assert_eq!((buffer.capacity(), buffer.len()), (kept, len), "{capacity}");
+        }
+    }
 }

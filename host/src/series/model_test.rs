@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::schema::*;
-use super::{Answer, Stats, Table, TableLimits};
+use super::{Answer, Labels, Stats, Table, TableLimits, Values};
 use crate::snapshot::{Keys, Snapshot};
 
 const CPUS: usize = 2;
@@ -290,8 +290,14 @@ fn run(scrapes: &[Scrape], limit: usize) {
                 let identity = table.identity_bytes(view, id)[0];
                 let label = label(&names, identity);
                 let labels = [label.as_deref().unwrap_or_default()];
+                // In both ways that labels can be given.
+                let values: Values = ["\"", labels[0]].iter().skip(usize::from(identity >> 1 & 1)).collect();
+                let last = [values.len() as u32 - 1];
                 let answer = match &label {
-                    Some(_) => Answer::Series { labels: &labels, bucket: None },
+                    Some(_) if identity & 1 == 1 => {
+                        Answer::Series { labels: Labels::Listed(&values, &last), bucket: None }
+                    }
+                    Some(_) => Answer::Series { labels: Labels::Named(&labels), bucket: None },
                     None => Answer::Skip,
                 };
                 table.answer(view, id, answer);

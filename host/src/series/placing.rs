@@ -6,6 +6,7 @@
 
 use super::families::Families;
 use super::plan::FeedPlan;
+use super::values::Labels;
 
 /// Blocks that are looked for together: as many searches as a processor has under way, and few enough to stay in its
 /// first cache.
@@ -41,7 +42,7 @@ impl Placing {
         families: &Families,
         (feed, plan): (usize, &FeedPlan),
         id: u32,
-        labels: &[&str],
+        labels: Labels<'_>,
         cpu: usize,
     ) {
         let start = self.text.len();

@@ -54,9 +54,10 @@ impl ViewTable {
     /// Gives each new entry its identity.
     fn identify_born(&mut self, snapshot: &Snapshot) {
         for at in 0..self.entries.born.len() {
-            let (row, entry) = self.entries.born[at];
-            self.gather(snapshot, row as usize);
-            self.entries.identity[entry as usize] = self.identities.hold(&self.scratch);
+            let row = self.entries.born[at] as usize;
+            self.gather(snapshot, row);
+            let entry = self.entries.of_row(row) as usize;
+            self.entries.identity[entry] = self.identities.hold(&self.scratch);
         }
     }
 
@@ -107,8 +108,8 @@ impl ViewTable {
     fn clear_born(&mut self) {
         for feed in 0..self.plan.feeds.len() {
             let stride = self.apart(feed) * self.plan.feeds[feed].take.lanes();
-            for &(_, entry) in &self.entries.born {
-                self.last[feed][entry as usize * stride..][..stride].fill(0);
+            for &row in &self.entries.born {
+                self.last[feed][self.entries.of_row(row as usize) as usize * stride..][..stride].fill(0);
             }
         }
     }
@@ -121,7 +122,7 @@ impl ViewTable {
         for row in 0..len {
             let entry = self.entries.of_row(row);
             if self.identities.is_starved(self.entries.identity[entry as usize]) {
-                self.waiting.push((row as u32, entry));
+                self.waiting.push(row as u32);
             }
         }
     }

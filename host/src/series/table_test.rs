@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::schema::*;
-use super::{Answer, Layout, Misfit, Table, TableLimits};
+use super::{Answer, Labels, Layout, Misfit, Table, TableLimits};
 use crate::snapshot::{Keys, Snapshot};
 
 fn number(offset: usize, size: usize) -> Number {
@@ -50,7 +50,7 @@ fn scrape(table: &mut Table, snapshot: &Snapshot, name: impl Fn(u8) -> Option<St
         let identity = table.identity_bytes(0, id).to_vec();
         let bucket = identity.get(1).map(|&bucket| u32::from(bucket));
         match name(identity[0]) {
-            Some(label) => table.answer(0, id, Answer::Series { labels: &[&label], bucket }),
+            Some(label) => table.answer(0, id, Answer::Series { labels: Labels::Named(&[&label]), bucket }),
             None => table.answer(0, id, Answer::Skip),
         }
     }
@@ -214,9 +214,9 @@ fn wrong_answers_cost_their_own_entry_and_long_labels_are_cut() {
     table.begin();
     table.observe(0, &snapshot).unwrap();
     let [a, b, c] = table.unseen(0).to_vec()[..] else { panic!() };
-    table.answer(0, a, Answer::Series { labels: &[], bucket: None });
+    table.answer(0, a, Answer::Series { labels: Labels::Named(&[]), bucket: None });
     table.answer(0, b, Answer::Unknown);
-    table.answer(0, c, Answer::Series { labels: &["longer\u{fffd}"], bucket: None });
+    table.answer(0, c, Answer::Series { labels: Labels::Named(&["longer\u{fffd}"]), bucket: None });
     table.settle(0, &snapshot).unwrap();
     table.finish();
     assert_eq!(shown(&table), named(&[("long", &[1])]));

@@ -1,12 +1,13 @@
 //! One view's entries and identities, and the series that they feed.
 
-use super::Answer;
 use super::counting::{Ledger, count};
 use super::entries::Entries;
 use super::families::Families;
 use super::identities::{Identities, NONE, Standing};
 use super::placing::{Placing, TOGETHER};
 use super::plan::{FeedPlan, Plan};
+use super::values::Labels;
+use super::{Answer, shed};
 use crate::snapshot::{Keys, Snapshot};
 
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(super) struct ViewTable {
     pub(super) labels: Vec<Box<[Box<str>]>>,
     /// CPUs a row; of events one more than the highest seen.
     pub(super) cpus: usize,
-    /// Rows of this scrape, and their entries, that could not be counted for want of an answer.
-    pub(super) waiting: Vec<(u32, u32)>,
+    /// Rows of this scrape that could not be counted for want of an answer.
+    pub(super) waiting: Vec<u32>,
     /// What answers have named and no series has been found for yet.
     placing: Placing,
     /// Whether an entry may have been counted and be without series now.
@@ -94,8 +95,8 @@ impl ViewTable {
         self.place(families);
         self.give_answered(families);
         if std::mem::take(&mut self.has_answers) {
-            self.each_feed(families, |feed, _, waiting, ledger| {
-                let rows = waiting.iter().map(|&(row, entry)| (row as usize, entry as usize));
+            self.each_feed(families, |feed, entries, waiting, ledger| {
+                let rows = waiting.iter().map(|&row| (row as usize, entries.of_row(row as usize) as usize));
                 count(feed, snapshot, rows, ledger);
             });
         }
@@ -114,7 +115,7 @@ impl ViewTable {
         if before == Standing::Labelled {
             self.place(families);
             self.has_lapsed |= labels.is_none();
-            self.release_series(id, families);
+            release_series(&self.plan, &mut self.targets, self.cpus, id, families);
         }
         if let Some((labels, bucket)) = labels {
             families.note(labels);
@@ -128,6 +129,9 @@ impl ViewTable {
     /// The end of a scrape.
     pub(super) fn finish(&mut self) {
         self.waiting.clear();
+        shed(&mut self.waiting);
+        self.entries.shed();
+        self.identities.shed();
         let (plan, last, cpus) = (&self.plan, &mut self.last, self.cpus);
         self.entries.renumber(|order| {
             for (feed, last) in plan.feeds.iter().zip(last) {
@@ -147,11 +151,8 @@ impl ViewTable {
         for id in self.entries.gone.drain(..) {
             self.identities.release(id);
         }
-        let mut forgotten = Vec::new();
-        self.identities.drop_orphans(|id| forgotten.push(id));
-        for id in forgotten {
-            self.release_series(id, families);
-        }
+        let (plan, targets, cpus) = (&self.plan, &mut self.targets, self.cpus);
+        self.identities.drop_orphans(|id| release_series(plan, targets, cpus, id, families));
     }
 
     /// Room for what is kept by entry and by identity.
@@ -174,7 +175,7 @@ impl ViewTable {
     pub(super) fn memory(&self) -> usize {
         let last: usize = self.last.iter().map(Vec::len).sum();
         let targets: usize = self.targets.iter().map(Vec::len).sum();
-        let rows = self.buckets.len() + self.waiting.len() * 2;
+        let rows = self.buckets.len() + self.waiting.len();
         self.identities.memory() + self.entries.memory() + last * 8 + (targets + rows) * 4
     }
 
@@ -182,7 +183,7 @@ impl ViewTable {
     pub(super) fn each_feed(
         &mut self,
         families: &mut Families,
-        mut each: impl FnMut(&FeedPlan, &Entries, &[(u32, u32)], &mut Ledger<'_>),
+        mut each: impl FnMut(&FeedPlan, &Entries, &[u32], &mut Ledger<'_>),
     ) {
         for (index, feed) in self.plan.feeds.iter().enumerate() {
             let table = &mut families.tables[feed.family];
@@ -199,16 +200,16 @@ impl ViewTable {
     }
 
     /// What an answer gives: labels and bucket, or nothing.
-    fn understood<'a>(&self, answer: Answer<'a>) -> Option<(&'a [&'a str], u32)> {
+    fn understood<'a>(&self, answer: Answer<'a>) -> Option<(Labels<'a>, u32)> {
         let Answer::Series { labels, bucket } = answer else { return None };
         let bucket = if self.plan.has_buckets { bucket? } else { 0 };
         (labels.len() == self.plan.columns && self.plan.takes_bucket(bucket)).then_some((labels, bucket))
     }
 
-    fn hold_series(&mut self, id: u32, labels: &[&str], families: &mut Families) {
+    fn hold_series(&mut self, id: u32, labels: Labels<'_>, families: &mut Families) {
         for (index, feed) in self.plan.feeds.iter().enumerate() {
             if feed.by_cpu && self.plan.is_events() {
-                self.labels[id as usize] = labels.iter().map(|&label| label.into()).collect();
+                self.labels[id as usize] = labels.iter().map(Into::into).collect();
                 continue; // a CPU's series begins with its first event
             }
             for cpu in 0..if feed.by_cpu { self.cpus } else { 1 } {
@@ -228,15 +229,16 @@ impl ViewTable {
             targets[feed][id as usize * apart + cpu] = slot;
         });
     }
+}
 
-    fn release_series(&mut self, id: u32, families: &mut Families) {
-        for feed in 0..self.plan.feeds.len() {
-            let apart = self.apart(feed);
-            for target in &mut self.targets[feed][id as usize * apart..][..apart] {
-                if *target != NONE {
-                    families.release(self.plan.feeds[feed].family, *target);
-                    *target = NONE;
-                }
+/// An identity feeds its series no more.
+fn release_series(plan: &Plan, targets: &mut [Vec<u32>], cpus: usize, id: u32, families: &mut Families) {
+    for (feed, targets) in plan.feeds.iter().zip(targets) {
+        let apart = if feed.by_cpu { cpus } else { 1 };
+        for target in &mut targets[id as usize * apart..][..apart] {
+            if *target != NONE {
+                families.release(feed.family, *target);
+                *target = NONE;
             }
         }
     }

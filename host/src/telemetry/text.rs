@@ -22,11 +22,12 @@ pub fn from_openmetrics(openmetrics: &str) -> String {
             continue;
         };
         let line;
-        (line, rest) = metadata.split_once('\n').unwrap_or((metadata, ""));
-        let mut words = line.splitn(3, ' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("HELP"), Some(name), said) => help = Some((name, said.unwrap_or_default())),
-            (Some("TYPE"), Some(name), Some(kind)) => {
+        (line, rest) = cut(metadata, b'\n');
+        let (what, said) = cut(line, b' ');
+        let (name, said) = cut(said, b' ');
+        match (what, said) {
+            ("HELP", said) => help = Some((name, said)),
+            ("TYPE", kind) => {
                 let (suffix, kind) = match kind {
                     "counter" => ("_total", "counter"),
                     "info" => ("_info", "gauge"),
@@ -34,14 +35,20 @@ pub fn from_openmetrics(openmetrics: &str) -> String {
                     other => ("", other),
                 };
                 if let Some((_, help)) = help.take().filter(|(helped, _)| *helped == name) {
-                    text.extend(["# HELP ", name, suffix, " ", help, "\n"]);
+                    ["# HELP ", name, suffix, " ", help, "\n"].iter().for_each(|part| text.push_str(part));
                 }
-                text.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+                ["# TYPE ", name, suffix, " ", kind, "\n"].iter().for_each(|part| text.push_str(part));
             }
             _ => {}
         }
     }
     text
+}
+
+/// What is before the first such byte and what is behind it.
+fn cut(text: &str, byte: u8) -> (&str, &str) {
+    let end = memchr::memchr(byte, text.as_bytes());
+    end.map_or((text, ""), |end| (&text[..end], &text[end + 1..]))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::*;
 use crate::exposition::oracle_test::{ours, samples};
 use crate::exposition::text::Syntax;
 use crate::series::schema::*;
-use crate::series::{Answer, TableLimits};
+use crate::series::{Answer, Labels, TableLimits};
 use crate::snapshot::{Keys, Snapshot};
 
 #[derive(Clone, PartialEq, Message)]
@@ -239,7 +239,7 @@ fn native() -> Table {
     table.begin();
     table.observe(0, &snapshot).unwrap();
     for id in table.unseen(0).to_vec() {
-        table.answer(0, id, Answer::Series { labels: &[], bucket: None });
+        table.answer(0, id, Answer::Series { labels: Labels::Named(&[]), bucket: None });
     }
     table.settle(0, &snapshot).unwrap();
     table.finish();

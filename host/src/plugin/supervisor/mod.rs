@@ -251,7 +251,7 @@ impl Plugin {
         let limit = self.limits.decode;
         let now = self.round.now;
         let instance = self.instance().map_err(AskError::Start)?;
-        let (rows, time) = instance.decode(&batch, limit);
+        let (rows, time) = instance.decode(batch, limit);
         let (memory_bytes, stack_bytes, said) =
             (instance.memory_bytes(), instance.stack_bytes(), instance.take_lines());
         self.tally.saw(memory_bytes, stack_bytes);
