@@ -30,6 +30,8 @@ const CONFIGURED: &str = "metrics: { counters: [{ name: hash_calls_total, help: 
 /// A running ebhost.
 pub(crate) struct Host {
     ebhost: Ebhost,
+    /// Kept from scrape to scrape, as Prometheus does.
+    connection: TcpStream,
     body: Vec<u8>,
     _folder: Folder,
 }
@@ -64,7 +66,9 @@ impl Host {
         let cache = folder.path().join("cache");
         let cache = cache.to_str().expect("a temporary folder has a plain name").to_owned();
         let start = Start::with(folder.path()).args(&["--strict", "--cache.dir", &cache]);
-        Self { ebhost: start.listening(), body: Vec::new(), _folder: folder }
+        let ebhost = start.listening();
+        let connection = connect(&ebhost);
+        Self { ebhost, connection, body: Vec::new(), _folder: folder }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -77,16 +81,31 @@ impl Host {
 
     /// One scrape, uncompressed; gives the answer's bytes.
     pub(crate) fn scrape(&mut self) -> usize {
-        let mut connection = TcpStream::connect(self.ebhost.address()).expect("ebhost listens");
-        let request = format!(
-            "GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nX-Prometheus-Scrape-Timeout-Seconds: 30\r\n\r\n",
-            self.ebhost.address()
-        );
-        connection.write_all(request.as_bytes()).expect("ebhost reads");
-        self.body.clear();
-        connection.read_to_end(&mut self.body).expect("ebhost answers");
+        if !self.ask() {
+            // A connection that nothing was asked on for long is closed.
+            self.connection = connect(&self.ebhost);
+            assert!(self.ask(), "ebhost answers");
+        }
         assert!(self.body.starts_with(b"HTTP/1.1 200 "), "a scrape is answered with 200");
         self.body.len()
+    }
+
+    /// A request and its answer; false: the connection was closed before.
+    fn ask(&mut self) -> bool {
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {}\r\nX-Prometheus-Scrape-Timeout-Seconds: 30\r\n\r\n",
+            self.ebhost.address()
+        );
+        self.body.clear();
+        let mut piece = vec![0; 1 << 20];
+        let mut is_open = self.connection.write_all(request.as_bytes()).is_ok();
+        // Every answer of these packages is longer than a piece, and so in chunks; the last is an empty one.
+        while is_open && !self.body.ends_with(b"\r\n0\r\n\r\n") {
+            let length = self.connection.read(&mut piece).unwrap_or(0);
+            self.body.extend_from_slice(&piece[..length]);
+            is_open = length > 0;
+        }
+        is_open
     }
 
     /// A number among the host's own metrics, which end the last answer; several series are added up.
@@ -115,6 +134,12 @@ impl Host {
     pub(crate) fn memory(&self) -> (f64, f64) {
         memory(self.pid())
     }
+}
+
+fn connect(ebhost: &Ebhost) -> TcpStream {
+    let connection = TcpStream::connect(ebhost.address()).expect("ebhost listens");
+    connection.set_read_timeout(Some(Duration::from_secs(30))).expect("it is open");
+    connection
 }
 
 /// Resident memory of a process now and at its highest, in MB (10^6).

@@ -11,7 +11,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::server::{Part, Reply};
+use crate::{
+    exposition::Pieces,
+    server::{Part, Reply},
+};
 
 /// Memory of pieces that nobody reads any more.
 #[derive(Debug, Clone, Default)]
@@ -52,21 +55,34 @@ impl Printing {
     }
 }
 
-impl io::Write for Printing {
-    /// Fails when no reader is left.
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+impl Pieces for Printing {
+    fn blank(&mut self) -> Vec<u8> {
         let (memory, left) = self.free.locked(|free| (free.pop(), free.len()));
         self.spare = self.spare.min(left);
-        let mut bytes = memory.unwrap_or_default();
-        bytes.clear();
-        bytes.extend_from_slice(text);
-        let piece = Bytes::from_owner(Piece { bytes, home: self.free.clone() });
+        let mut blank = memory.unwrap_or_default();
+        blank.clear();
+        blank
+    }
+
+    /// Fails when no reader is left.
+    fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()> {
+        self.bytes += piece.len() as u64;
+        let piece = Bytes::from_owner(Piece { bytes: piece, home: self.free.clone() });
         let before = std::mem::replace(&mut self.held, piece);
         if !before.is_empty() {
             self.readers.retain(|reader| reader.send(Part::More(before.clone())).is_ok());
         }
-        self.bytes += text.len() as u64;
-        if self.readers.is_empty() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(text.len()) }
+        if self.readers.is_empty() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}
+
+/// For what prints into memory of its own.
+impl io::Write for Printing {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut piece = self.blank();
+        piece.extend_from_slice(text);
+        self.hand_out(piece)?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

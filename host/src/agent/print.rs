@@ -6,7 +6,7 @@ use tracing::{debug, error};
 
 use super::Agent;
 use crate::{
-    exposition::{Format, Integers, Messages, Style, Syntax, Writer},
+    exposition::{Format, Integers, Messages, Pieces, Style, Syntax, Writer},
     package::Dialect,
     series::Table,
     server::Reply,
@@ -37,7 +37,7 @@ impl Agent {
     }
 
     /// The packages' families, then the host's own, as text.
-    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn Pieces) -> io::Result<()> {
         let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
         self.tables().try_for_each(|(dialect, table)| {
             writer.set_integers(match dialect {

@@ -13,4 +13,4 @@ mod oracle_test;
 
 pub use negotiate::{Encoding, Format};
 pub use protobuf::Messages;
-pub use text::{Created, Integers, Style, Syntax, Writer};
+pub use text::{Created, Integers, Pieces, Style, Syntax, Writer};

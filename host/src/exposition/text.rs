@@ -44,21 +44,46 @@ pub struct Style {
     pub created: Created,
 }
 
-/// Text that is written out once it is this long.
-const CHUNK: usize = 256 << 10;
+/// Text that is handed out once it is this long.
+const PIECE: usize = 256 << 10;
 
-/// Prints tables into a writer, chunk by chunk.
+/// Where text goes, a piece at a time. It brings the memory to print into, so that no piece is copied.
+pub trait Pieces {
+    /// Memory for a piece, empty.
+    fn blank(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes a piece over.
+    fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()>;
+}
+
+impl Pieces for Vec<u8> {
+    fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()> {
+        self.extend_from_slice(&piece);
+        Ok(())
+    }
+}
+
+impl Pieces for io::Sink {
+    fn hand_out(&mut self, _: Vec<u8>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Prints tables, piece by piece.
 pub struct Writer<'w> {
     style: Style,
-    out: &'w mut dyn io::Write,
+    out: &'w mut dyn Pieces,
     text: Vec<u8>,
     /// A histogram series' line up to its `le`.
     stem: Vec<u8>,
 }
 
 impl<'w> Writer<'w> {
-    pub fn new(style: Style, out: &'w mut dyn io::Write) -> Self {
-        Self { style, out, text: Vec::with_capacity(CHUNK + CHUNK / 8), stem: Vec::new() }
+    pub fn new(style: Style, out: &'w mut dyn Pieces) -> Self {
+        let text = out.blank();
+        Self { style, out, text, stem: Vec::new() }
     }
 
     /// How whole numbers of the tables from here on print.
@@ -82,7 +107,7 @@ impl<'w> Writer<'w> {
         if self.style.syntax == Syntax::OpenMetrics {
             self.text.extend_from_slice(b"# EOF\n");
         }
-        self.out.write_all(&self.text)
+        self.out.hand_out(self.text)
     }
 
     fn family(&mut self, namespace: &str, series: FamilySeries<'_>) -> io::Result<()> {
@@ -286,9 +311,11 @@ impl<'w> Writer<'w> {
 
     #[inline]
     fn flush_if_full(&mut self) -> io::Result<()> {
-        if self.text.len() >= CHUNK {
-            self.out.write_all(&self.text)?;
-            self.text.clear();
+        if self.text.len() >= PIECE {
+            let longest = self.text.len() + PIECE / 8;
+            self.out.hand_out(std::mem::take(&mut self.text))?;
+            self.text = self.out.blank();
+            self.text.reserve(longest);
         }
         Ok(())
     }
