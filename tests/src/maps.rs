@@ -7,10 +7,14 @@
 
 use std::{
     fs, io,
-    mem::offset_of,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, OwnedFd},
     ptr::NonNull,
     sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    program::Program,
+    sys::{bpf, bpf_fd},
 };
 
 const MAP_CREATE: libc::c_long = 0;
@@ -18,8 +22,6 @@ const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
-const PROG_LOAD: libc::c_long = 5;
-const PROG_TEST_RUN: libc::c_long = 10;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
@@ -306,7 +308,7 @@ impl Drop for Memory {
 /// elsewhere in the bucket. It goes over the ids from a first one on; keys are what [`key`] makes of an id.
 #[derive(Debug)]
 pub struct Counting {
-    program: OwnedFd,
+    program: Program,
     cursor: OwnedFd,
 }
 
@@ -335,68 +337,22 @@ impl Counting {
             max_entries: u32,
             flags: u32,
         }
-        #[repr(C)]
-        struct LoadAttr {
-            kind: u32,
-            count: u32,
-            instructions: u64,
-            license: u64,
-            log_level: u32,
-            log_size: u32,
-            log: u64,
-        }
-        const SOCKET_FILTER: u32 = 1;
         let mut attr = CreateAttr { kind: MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 1, flags: 0 };
         // SAFETY: the kernel reads the attributes alone.
         let cursor = unsafe { bpf_fd(MAP_CREATE, &mut attr) }.unwrap_or_else(|error| panic!("map create: {error}"));
         let code = Self::code(raw(&cursor), raw(&map.fd));
-        let mut log = vec![0u8; 16 << 10];
-        let mut attr = LoadAttr {
-            kind: SOCKET_FILTER,
-            count: code.len() as u32,
-            instructions: code.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            log_level: 1,
-            log_size: log.len() as u32,
-            log: log.as_mut_ptr() as u64,
-        };
-        // SAFETY: the instructions, the licence and the log have the stated lengths and outlive the call.
-        let program = unsafe { bpf_fd(PROG_LOAD, &mut attr) };
-        let program = program.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&log)));
+        let program = Program::load(&code).unwrap_or_else(|error| panic!("{error}"));
         Self { program, cursor }
     }
 
     /// Adds 1 to the entries that are there among the ids from `first` on.
     pub fn add(&self, first: u64, ids: u32) {
-        #[repr(C)]
-        #[derive(Default)]
-        struct RunAttr {
-            program: u32,
-            returned: u32,
-            size_in: u32,
-            size_out: u32,
-            data_in: u64,
-            data_out: u64,
-            repeat: u32,
-            duration: u32,
-            rest: [u64; 6],
-        }
-        assert_eq!(offset_of!(RunAttr, repeat), 32, "as in linux/bpf.h");
         let slot = 0u32;
         let (key, value) = (std::ptr::from_ref(&slot) as u64, std::ptr::from_ref(&first) as u64);
         let mut attr = ElemAttr { fd: raw(&self.cursor), key, value, flags: 0 };
         // SAFETY: key and value have the cursor's sizes and outlive the call.
         unsafe { bpf(MAP_UPDATE_ELEM, &mut attr) }.expect("our own array takes a value");
-        let packet = [0u8; 64];
-        let mut attr = RunAttr {
-            program: raw(&self.program),
-            size_in: packet.len() as u32,
-            data_in: packet.as_ptr() as u64,
-            repeat: ids,
-            ..RunAttr::default()
-        };
-        // SAFETY: the packet has the stated length and outlives the call.
-        unsafe { bpf(PROG_TEST_RUN, &mut attr) }.unwrap_or_else(|error| panic!("program run: {error}"));
+        self.program.run(ids).unwrap_or_else(|error| panic!("program run: {error}"));
     }
 
     /// id = cursor++; key = [`key`] of id; if map[key] is there, add 1 to it.
@@ -471,17 +427,4 @@ fn found(result: io::Result<libc::c_long>) -> bool {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => false,
         Err(error) => panic!("bpf(2): {error}"),
     }
-}
-
-/// SAFETY: `attr` must be what `command` takes, with addresses that are good for what the kernel does there.
-unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: by this function's contract.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-/// SAFETY: as for [`bpf`], of a command that answers with a file descriptor.
-unsafe fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
-    // SAFETY: by this function's contract; a new descriptor is nobody else's.
-    unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }
 }

@@ -1,4 +1,4 @@
-//! The calls that have no safe form. All `unsafe` of the rig is here and in `maps`.
+//! The calls that have no safe form. All `unsafe` of the rig is here, in `maps` and in `program`.
 
 use std::{
     fs::File,
@@ -49,4 +49,21 @@ pub fn program_exists(id: u32) -> bool {
     }
     assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "BPF program {id} cannot be asked for: {error}");
     false
+}
+
+/// A command of bpf(2).
+///
+/// SAFETY: `attr` must be what `command` takes, with addresses that are good for what the kernel does there.
+pub(crate) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: by this function's contract.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The same, for a new descriptor.
+///
+/// SAFETY: as for [`bpf`], of a command that answers with a file descriptor.
+pub(crate) unsafe fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: by this function's contract; a new descriptor is nobody else's.
+    unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }
 }

@@ -8,7 +8,7 @@ use std::{
     io::PipeReader,
     path::{Path, PathBuf},
     sync::{Arc, mpsc as std_mpsc},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::mpsc;
@@ -115,42 +115,37 @@ impl Loader {
 
     /// Looks through the folder until nobody takes changes any more. What comes on `asked` says not to wait.
     pub(super) fn watch(mut self, polling: Polling, mut asked: PipeReader, changes: &mpsc::Sender<Change>) {
-        let mut next = match polling {
-            Polling::On => Next::Look { left: 0, after: limits::LOOK },
-            Polling::Off => Next::Wait,
-        };
+        // Looks that are still to come whatever is told, and the pause before each.
+        let (mut left, mut pause) = (0, limits::LOOK);
+        if polling == Polling::On && self.look(changes).is_err() {
+            return;
+        }
         loop {
-            if let Next::Look { left, after } = next {
-                if self.look(changes).is_err() {
-                    return;
-                }
-                let is_moving = polling == Polling::On && !self.watch.is_settled();
-                next = match left.max(usize::from(is_moving)) {
-                    0 => Next::Wait,
-                    left => Next::LookAfter { left: left - 1, after },
-                };
+            if polling == Polling::On && !self.watch.is_settled() {
+                left = left.max(1);
             }
-            let woken = match next {
-                Next::LookAfter { after, .. } => self.notice.wait(&mut asked, ForChanges::No, Some(after)),
-                _ if polling == Polling::Off => self.notice.wait(&mut asked, ForChanges::No, None),
-                _ if self.notice.tells_all() => {
-                    self.notice.wait(&mut asked, ForChanges::Yes, Some(limits::LOOK_ANYWAY))
-                }
-                _ => self.notice.wait(&mut asked, ForChanges::No, Some(limits::LOOK)),
+            let (for_changes, time) = match polling {
+                _ if left > 0 => (ForChanges::No, Some(pause)),
+                Polling::Off => (ForChanges::No, None),
+                Polling::On if self.notice.tells_all() => (ForChanges::Yes, Some(limits::LOOK_ANYWAY)),
+                Polling::On => (ForChanges::No, Some(limits::LOOK)),
             };
-            next = match (woken, next) {
-                (Woken::Closed, _) => return,
-                (Woken::Asked, _) => {
+            match self.notice.wait(&mut asked, for_changes, time) {
+                Woken::Closed => return,
+                Woken::Asked => {
                     info!("reloading");
                     self.reload_pins();
                     self.watch.doubt_all();
-                    Next::Look { left: LOOKS_AFTER_SIGNAL, after: limits::LOOK_SOON }
+                    (left, pause) = (LOOKS_AFTER_SIGNAL, limits::LOOK_SOON);
                 }
-                (_, Next::LookAfter { left, after }) => Next::Look { left, after },
                 // Once more later, however much is told until then.
-                (Woken::ByChange, _) => Next::Look { left: 1, after: limits::LOOK },
-                (Woken::ByTime, _) => Next::Look { left: 0, after: limits::LOOK },
-            };
+                Woken::ByChange => (left, pause) = (1, limits::LOOK),
+                Woken::ByTime if left > 0 => left -= 1,
+                Woken::ByTime => pause = limits::LOOK,
+            }
+            if self.look(changes).is_err() {
+                return;
+            }
         }
     }
 
@@ -265,17 +260,6 @@ impl Loader {
 pub(super) enum Polling {
     On,
     Off,
-}
-
-/// What the loader does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// A look now, and so many more after it, that long apart.
-    Look { left: usize, after: Duration },
-    /// That look, when its time has come.
-    LookAfter { left: usize, after: Duration },
-    /// Nothing until something changes.
-    Wait,
 }
 
 /// Enough for a file whose copying had just begun to stand still.

@@ -19,6 +19,8 @@ use rustix::{
     io::{Errno, read},
 };
 
+use crate::limits;
+
 /// Why the loader goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Woken {
@@ -94,7 +96,11 @@ impl Notice {
             match poll(&mut files, time.as_ref()) {
                 Ok(0) => return Woken::ByTime,
                 Ok(_) => {}
-                Err(_) => continue, // a signal, which its own handler has seen
+                Err(Errno::INTR) => continue, // a signal, which its own handler has seen
+                Err(_) => {
+                    std::thread::sleep(limits::LOOK);
+                    return Woken::ByTime;
+                }
             }
             if files[0].revents().is_empty() {
                 return Woken::ByChange;

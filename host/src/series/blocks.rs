@@ -71,7 +71,8 @@ impl Blocks {
         place.length = 0;
     }
 
-    pub(super) fn memory(&self) -> usize {
+    #[cfg(test)]
+    fn memory(&self) -> usize {
         self.bytes.len() + self.places.len() * (size_of::<Place>() + 1)
     }
 

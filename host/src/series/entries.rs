@@ -216,12 +216,6 @@ impl Entries {
         shed(&mut self.strange);
     }
 
-    pub(super) fn memory(&self) -> usize {
-        let orders = self.order.len() + self.next_order.len() + self.position.len();
-        let rest = self.identity.len() + self.free.len() + self.gone.len() + self.born.len();
-        self.keys.len() + (orders + rest) * 4 + self.by_key.allocation_size()
-    }
-
     /// Finds each row's entry, or sets the row aside as strange; returns how often the rows left the last order.
     fn walk(&mut self, keys: &[u8]) -> usize {
         let (mut next, mut breaks) = (0, 0);

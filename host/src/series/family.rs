@@ -143,11 +143,6 @@ impl FamilyTable {
     pub(super) fn hash(&self, block: &[u8]) -> u32 {
         hash(&self.hasher, block) as u32
     }
-
-    pub(super) fn memory(&self) -> usize {
-        let words = self.cells.len() * 2 + self.feeders.len() + self.free.len() + self.hashes.len();
-        self.blocks.memory() + words * 4 + self.by_block.allocation_size()
-    }
 }
 
 /// A short hash, with its bits where a table looks for them.

@@ -194,15 +194,6 @@ impl Identities {
         }
     }
 
-    pub(super) fn memory(&self) -> usize {
-        let words = self.entries.len() + self.free.len() + self.orphans.len() + self.unseen.len();
-        self.bytes.len()
-            + words * 4
-            + self.standing.len()
-            + self.wanted.len()
-            + self.by_bytes.as_ref().map_or(0, HashTable::allocation_size)
-    }
-
     fn add(&mut self, identity: &[u8]) -> u32 {
         let id = self.free.pop().unwrap_or(self.entries.len() as u32);
         if id as usize == self.entries.len() {

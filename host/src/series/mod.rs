@@ -103,8 +103,6 @@ pub struct Stats {
     pub replaced: u64,
     /// Events not counted because `event_entries` was reached, since the start.
     pub lost_events: u64,
-    /// Bytes in use, estimated.
-    pub memory: usize,
 }
 
 /// Gives back what a burst took: a buffer is kept at the size that an ordinary scrape needs.

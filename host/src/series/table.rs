@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::families::Families;
-use super::family::{FamilySeries, FamilyTable};
+use super::family::FamilySeries;
 use super::gauges;
 use super::layout::Layout;
 use super::plan::Plan;
@@ -150,7 +150,6 @@ impl Table {
             trimmed: self.families.trimmed,
             replaced: self.families.replaced,
             lost_events: self.views.iter().map(|view| view.lost_events).sum(),
-            memory: sum(ViewTable::memory) + self.families.tables.iter().map(FamilyTable::memory).sum::<usize>(),
         }
     }
 

@@ -172,13 +172,6 @@ impl ViewTable {
         }
     }
 
-    pub(super) fn memory(&self) -> usize {
-        let last: usize = self.last.iter().map(Vec::len).sum();
-        let targets: usize = self.targets.iter().map(Vec::len).sum();
-        let rows = self.buckets.len() + self.waiting.len();
-        self.identities.memory() + self.entries.memory() + last * 8 + (targets + rows) * 4
-    }
-
     /// Each feed with all that counting for it takes.
     pub(super) fn each_feed(
         &mut self,

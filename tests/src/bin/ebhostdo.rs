@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "what it says is read by the tests")]
 #![allow(
     unsafe_code,
-    reason = "a USDT probe is a note that the assembler writes, its counter is written by the kernel, and bpf(2) has no safe form"
+    reason = "a USDT probe is a note that the assembler writes, and its counter is written by the kernel"
 )]
 
 use std::{
@@ -15,6 +15,8 @@ use std::{
     io::{self, Read as _, Write as _},
     net::{TcpStream, UdpSocket},
 };
+
+use ebhost_tests::Program;
 
 #[cfg(target_arch = "x86_64")]
 mod probe {
@@ -103,78 +105,15 @@ mod probe {
     }
 }
 
-mod run {
-    use std::{
-        io,
-        os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-    };
-
-    const PROG_LOAD: libc::c_long = 5;
-    const PROG_TEST_RUN: libc::c_long = 10;
-    const SOCKET_FILTER: u32 = 1;
-
-    #[repr(C)]
-    #[derive(Default)]
-    struct LoadAttr {
-        kind: u32,
-        count: u32,
-        instructions: u64,
-        license: u64,
-        rest: [u64; 3],
-    }
-
-    #[repr(C)]
-    #[derive(Default)]
-    struct RunAttr {
-        program: u32,
-        returned: u32,
-        size_in: u32,
-        size_out: u32,
-        data_in: u64,
-        data_out: u64,
-        repeat: u32,
-        duration: u32,
-    }
-
-    /// Has the kernel run a program that does nothing so many times, a call for each; those that EDOM came of.
-    pub(super) fn refused(count: u64) -> io::Result<u64> {
-        // Before 5.11 programs are locked memory, and ebhost's count among this user's. Where it may not be raised it need not.
-        use rustix::process::{Resource, Rlimit, setrlimit};
-        let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
-        // r0 = 0; exit
-        let instructions = [0xb7u64, 0x95];
-        let mut attr = LoadAttr {
-            kind: SOCKET_FILTER,
-            count: instructions.len() as u32,
-            instructions: instructions.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            ..LoadAttr::default()
-        };
-        // SAFETY: the instructions and the licence have the stated lengths and outlive the call.
-        let program = unsafe { bpf(PROG_LOAD, &mut attr) }?;
-        // SAFETY: the kernel just opened it for us, and nobody else has it.
-        let program = unsafe { OwnedFd::from_raw_fd(program as i32) };
-        let packet = [0u8; 64];
-        let is_refused = |_: &u64| {
-            let mut attr = RunAttr {
-                program: program.as_raw_fd() as u32,
-                size_in: packet.len() as u32,
-                data_in: packet.as_ptr() as u64,
-                ..RunAttr::default()
-            };
-            // SAFETY: the packet has the stated length and outlives the call.
-            let result = unsafe { bpf(PROG_TEST_RUN, &mut attr) };
-            result.is_err_and(|error| error.raw_os_error() == Some(libc::EDOM))
-        };
-        Ok((0..count).filter(is_refused).count() as u64)
-    }
-
-    /// SAFETY: `attr` must be what `command` takes, with addresses that are good for what the kernel does there.
-    unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
-        // SAFETY: by this function's contract.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-    }
+/// Has the kernel run a program that does nothing so many times, a call for each; those that EDOM came of.
+fn refused(count: u64) -> io::Result<u64> {
+    // Before 5.11 programs are locked memory, and ebhost's count among this user's. Where it may not be raised it need not.
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    // r0 = 0; exit
+    let program = Program::load(&[0xb7, 0x95])?;
+    let is_refused = |_: &u64| program.run(1).is_err_and(|error| error.raw_os_error() == Some(libc::EDOM));
+    Ok((0..count).filter(is_refused).count() as u64)
 }
 
 fn main() -> io::Result<()> {
@@ -204,7 +143,7 @@ fn main() -> io::Result<()> {
     }
     let fresh = vec![1u8; count as usize * 4096];
     std::hint::black_box(fresh.iter().map(|byte| u64::from(*byte)).sum::<u64>());
-    println!("refused {}", run::refused(count)?);
+    println!("refused {}", refused(count)?);
     println!("done");
     io::stdout().flush()?;
     io::stdin().read_to_end(&mut Vec::new()).map(drop)
