@@ -33,6 +33,9 @@ impl<'a> Lent<'a> {
     /// None: not all of it lies where it says, or it is too long for indices of 4 bytes.
     fn find(memory: &'a [u8], list: [u8; SPAN]) -> Option<Self> {
         let (first, count) = span(list);
+        if !first.is_multiple_of(align_of::<u32>()) {
+            return None;
+        }
         let (spans, []) = memory.get(first..)?.get(..count.checked_mul(SPAN)?)?.as_chunks() else { return None };
         let mut bytes = 0;
         for one in spans {
@@ -111,6 +114,7 @@ mod tests {
     /// A guest's memory: text, bytes that are none, and a list of spans behind them.
     fn memory(junk: &[u8], spans: &[(u32, u32)]) -> (Vec<u8>, [u8; SPAN]) {
         let mut memory = [TEXT, junk].concat();
+        memory.resize(memory.len().next_multiple_of(4), 0);
         let first = memory.len() as u32;
         spans.iter().for_each(|&span| memory.extend_from_slice(&pointer(span)));
         (memory, pointer((first, spans.len() as u32)))
@@ -156,7 +160,7 @@ mod tests {
         let (whole, list) = memory(&[], &[(0, 1)]);
         let end = whole.len() as u32;
         assert!(read(&whole, list).is_some());
-        for list in [(u32::MAX, 1), (0, u32::MAX), (end - 7, 1), (end + 1, 0)] {
+        for list in [(u32::MAX - 3, 1), (0, u32::MAX), (end - 4, 1), (end + 4, 0), (end - 7, 0)] {
             assert_eq!(read(&whole, pointer(list)), None, "{list:?}");
         }
         for span in [(u32::MAX, u32::MAX), (end - 1, 2), (end, 1)] {

@@ -54,13 +54,18 @@ mod probe {
         unsafe { ebhostdo_three_steps() }
     }
 
+    /// On a page of its own: the kernel raises it where that page of the file is mapped first, and the end of another segment
+    /// may lie on the same one.
+    #[repr(C, align(4096))]
+    struct Semaphore(u16);
+
     /// Raised by the kernel while somebody listens to the probe.
     #[unsafe(link_section = ".probes")]
-    static mut SEMAPHORE: u16 = 0;
+    static mut SEMAPHORE: Semaphore = Semaphore(0);
 
     pub(super) fn semaphore() -> u16 {
         // SAFETY: the kernel may write it at any time, which a volatile read allows for.
-        unsafe { (&raw const SEMAPHORE).read_volatile() }
+        unsafe { (&raw const SEMAPHORE.0).read_volatile() }
     }
 
     /// Pairs of a number and a negative one, 8 bytes each.
