@@ -37,16 +37,8 @@ pub(crate) fn control_loop(command: LoopControl, number: u32) -> io::Result<()> 
 /// Whether the kernel has a BPF program of this number. Needs CAP_SYS_ADMIN.
 pub fn program_exists(id: u32) -> bool {
     const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
-    let attributes = [id, 0, 0];
-    // SAFETY: the kernel reads the attributes, of the size said, and writes nothing; they live until it returns.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_GET_FD_BY_ID, attributes.as_ptr(), size_of_val(&attributes)) };
-    let error = io::Error::last_os_error();
-    if let Ok(fd @ 0..) = i32::try_from(fd) {
-        // SAFETY: the kernel just opened it for us, and nobody else closes it.
-        drop(unsafe { OwnedFd::from_raw_fd(fd) });
-        return true;
-    }
+    // SAFETY: the kernel reads the number and two flags.
+    let Err(error) = (unsafe { bpf_fd(BPF_PROG_GET_FD_BY_ID, &mut [id, 0, 0]) }) else { return true };
     assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "BPF program {id} cannot be asked for: {error}");
     false
 }

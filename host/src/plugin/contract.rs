@@ -25,6 +25,5 @@ pub struct Rows {
 pub const PACKAGE: &str = "ebhost:plugin";
 pub const VERSION: &str = "0.1.0";
 
-/// What a component exports, and its function that labels.
-pub const DECODER: &str = "ebhost:plugin/decoder@0.1.0";
+/// The function that labels, in the interface `decoder`.
 pub const DECODE: &str = "decode";

@@ -142,7 +142,8 @@ impl Instance {
             let instance = compiled.pre.instance_pre().instantiate(&mut *store)?;
             let plugin = Plugin::new(&mut *store, &instance)?;
             let manifest = plugin.ebhost_plugin_decoder().call_describe(&mut *store, config)?;
-            let decoder = instance.get_export_index(&mut *store, None, contract::DECODER);
+            let decoder = format!("{}/decoder@{}", contract::PACKAGE, contract::VERSION);
+            let decoder = instance.get_export_index(&mut *store, None, &decoder);
             let decode = instance.get_export_index(&mut *store, decoder.as_ref(), contract::DECODE);
             let decode = decode.ok_or_else(|| wasmtime::format_err!("`{}` has gone", contract::DECODE))?;
             Ok((instance.get_typed_func(&mut *store, decode)?, manifest))

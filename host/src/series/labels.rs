@@ -3,7 +3,6 @@
 //! Text 0.0.4 and OpenMetrics escape label values alike, so one block serves both.
 
 use super::schema::{Family, Feed, LabelSource};
-use super::values::SPECIAL;
 
 /// A feed's labels with holes where an answer's columns and the CPU go.
 #[derive(Debug)]
@@ -70,10 +69,7 @@ pub(super) fn cut(value: &str, limit: usize) -> &str {
 
 pub(super) fn escape(value: &str, out: &mut Vec<u8>) {
     let mut rest = value.as_bytes();
-    if is_plain(rest) {
-        return out.extend_from_slice(rest);
-    }
-    while let Some(at) = rest.iter().position(|byte| SPECIAL.contains(byte)) {
+    while let Some(at) = special(rest) {
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(match rest[at] {
             b'\n' => br"\n",
@@ -85,24 +81,14 @@ pub(super) fn escape(value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Whether there is nothing to escape. Nearly always so, and asked about every value: eight bytes at a time.
-fn is_plain(value: &[u8]) -> bool {
-    let (words, rest) = value.as_chunks();
-    let last = match value.last_chunk() {
-        Some(last) => *last, // overlaps the word before it
-        None => std::array::from_fn(|at| rest.get(at).copied().unwrap_or_default()),
-    };
-    !words.iter().chain([&last]).any(|word| has_special(*word))
+/// Whether there is nothing to escape.
+pub(super) fn is_plain(value: &[u8]) -> bool {
+    special(value).is_none()
 }
 
-fn has_special(word: [u8; 8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    let word = u64::from_le_bytes(word);
-    // The classic test for a zero byte, of what each special byte leaves.
-    SPECIAL.iter().any(|special| {
-        let left = word ^ (ONES * u64::from(*special));
-        left.wrapping_sub(ONES) & !left & (ONES << 7) != 0
-    })
+/// The first byte that a label value cannot hold as it is.
+fn special(value: &[u8]) -> Option<usize> {
+    memchr::memchr3(b'\\', b'"', b'\n', value)
 }
 
 #[cfg(test)]
@@ -145,7 +131,7 @@ mod tests {
             let plain = "\u{ff}\u{21}\u{23}\u{0b}]".repeat(4)[..].chars().take(length).collect::<String>();
             assert!(is_plain(plain.as_bytes()), "{plain:?}");
             for (at, _) in plain.char_indices() {
-                for special in SPECIAL {
+                for special in [b'\\', b'"', b'\n'] {
                     let mut value = plain.clone().into_bytes();
                     value.insert(at, special);
                     assert!(!is_plain(&value), "{special} at {at} of {length}");

@@ -102,6 +102,13 @@ impl Plan {
     }
 }
 
+impl FeedPlan {
+    /// Series of one identity: one for each of so many CPUs, where they are apart.
+    pub(super) fn apart(&self, cpus: usize) -> usize {
+        if self.by_cpu { cpus } else { 1 }
+    }
+}
+
 impl Take {
     fn new(view: &View, feed: &Feed, family: &Family, layout: &Layout) -> Self {
         let sum_cell = layout.sum().unwrap_or_default();

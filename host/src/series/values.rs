@@ -3,6 +3,8 @@
 //! Whether a value is to be cut, escaped or counted as replaced is asked about every label of every new series. Nearly never
 //! is one; so a list of values is looked through once, as a whole.
 
+use super::labels::is_plain;
+
 /// Label values by their index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Values {
@@ -13,9 +15,6 @@ pub struct Values {
     /// All of it ASCII with nothing to escape.
     is_plain: bool,
 }
-
-/// The bytes that a label value cannot hold as they are.
-pub(super) const SPECIAL: [u8; 3] = [b'\\', b'"', b'\n'];
 
 impl Values {
     /// Values back to back in `text`; none: one of them does not end with a character, or not behind the one before.
@@ -31,8 +30,7 @@ impl Values {
         if !is_whole || (!is_ascii && is_cut()) {
             return None;
         }
-        let [a, b, c] = SPECIAL;
-        let is_plain = is_ascii && memchr::memchr3(a, b, c, text.as_bytes()).is_none();
+        let is_plain = is_ascii && is_plain(text.as_bytes());
         Some(Self { text, ends, longest: longest as usize, is_plain })
     }
 

@@ -135,7 +135,7 @@ impl ViewTable {
         let (plan, last, cpus) = (&self.plan, &mut self.last, self.cpus);
         self.entries.renumber(|order| {
             for (feed, last) in plan.feeds.iter().zip(last) {
-                let stride = feed.take.lanes() * if feed.by_cpu { cpus } else { 1 };
+                let stride = feed.take.lanes() * feed.apart(cpus);
                 *last = order.iter().flat_map(|&entry| &last[entry as usize * stride..][..stride]).copied().collect();
             }
         });
@@ -143,7 +143,7 @@ impl ViewTable {
 
     /// CPUs of a feed that have a series each.
     pub(super) fn apart(&self, feed: usize) -> usize {
-        if self.plan.feeds[feed].by_cpu { self.cpus } else { 1 }
+        self.plan.feeds[feed].apart(self.cpus)
     }
 
     /// Forgets identities without entries.
@@ -205,7 +205,7 @@ impl ViewTable {
                 self.labels[id as usize] = labels.iter().map(Into::into).collect();
                 continue; // a CPU's series begins with its first event
             }
-            for cpu in 0..if feed.by_cpu { self.cpus } else { 1 } {
+            for cpu in 0..feed.apart(self.cpus) {
                 self.placing.add(families, (index, feed), id, labels, cpu);
             }
         }
@@ -218,8 +218,7 @@ impl ViewTable {
     pub(super) fn place(&mut self, families: &mut Families) {
         let (plan, targets, cpus) = (&self.plan, &mut self.targets, self.cpus);
         self.placing.place(families, &plan.feeds, |feed, id, cpu, slot| {
-            let apart = if plan.feeds[feed].by_cpu { cpus } else { 1 };
-            targets[feed][id as usize * apart + cpu] = slot;
+            targets[feed][id as usize * plan.feeds[feed].apart(cpus) + cpu] = slot;
         });
     }
 }
@@ -227,7 +226,7 @@ impl ViewTable {
 /// An identity feeds its series no more.
 fn release_series(plan: &Plan, targets: &mut [Vec<u32>], cpus: usize, id: u32, families: &mut Families) {
     for (feed, targets) in plan.feeds.iter().zip(targets) {
-        let apart = if feed.by_cpu { cpus } else { 1 };
+        let apart = feed.apart(cpus);
         for target in &mut targets[id as usize * apart..][..apart] {
             if *target != NONE {
                 families.release(feed.family, *target);
