@@ -9,11 +9,11 @@
 //! It knows keys alone: no value, no label.
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashTable, hash_table};
 
 use super::bits::Bits;
-use super::family::{hash, spread};
+use super::family::hash;
 use super::identities::NONE;
+use super::index::{Index, TOGETHER};
 use super::shed;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Entries {
     key_size: usize,
     /// By entry; empty for arrays, whose rows are their entries.
     keys: Vec<u8>,
-    by_key: HashTable<u32>,
+    by_key: Index,
     hasher: RandomState,
     /// By entry; `NONE` until the view has set it, and for free ones.
     pub(super) identity: Vec<u32>,
@@ -38,7 +38,8 @@ pub(super) struct Entries {
     /// Rows whose entries the last reading brought, and the identities of entries that it ended.
     pub(super) born: Vec<u32>,
     pub(super) gone: Vec<u32>,
-    /// Rows of this reading whose keys are new, and those keys' hashes.
+    /// Rows that are to be looked for together, and rows of this reading whose keys are new; each with its key's hash.
+    aside: Vec<(u32, u32)>,
     strange: Vec<(u32, u32)>,
 }
 
@@ -71,7 +72,7 @@ impl Entries {
         Self {
             key_size,
             keys: Vec::new(),
-            by_key: HashTable::new(),
+            by_key: Index::default(),
             hasher: RandomState::default(),
             identity: Vec::new(),
             position: Vec::new(),
@@ -84,6 +85,7 @@ impl Entries {
             drift: Drift::InStep,
             born: Vec::new(),
             gone: Vec::new(),
+            aside: Vec::new(),
             strange: Vec::new(),
         }
     }
@@ -138,18 +140,17 @@ impl Entries {
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
-        hash(&self.hasher, key) as u32
+        hash(&self.hasher, key)
     }
 
     fn find_hashed(&self, key: &[u8], hashed: u32) -> Option<u32> {
-        self.by_key.find(spread(hashed), |&entry| same(self.key(entry), key)).copied()
+        self.by_key.find(hashed, |entry| same(self.key(entry), key))
     }
 
     /// Ends an entry.
     pub(super) fn end(&mut self, entry: u32) {
         let hashed = self.hash(self.key(entry));
-        if let Ok(found) = self.by_key.find_entry(spread(hashed), |&other| other == entry) {
-            found.remove();
+        if self.by_key.remove(hashed, entry) {
             self.let_go(entry);
         }
     }
@@ -193,9 +194,7 @@ impl Entries {
         }
         self.keys = keys;
         self.identity = self.order.iter().map(|&entry| self.identity[entry as usize]).collect();
-        for entry in &mut self.by_key {
-            *entry = self.position[*entry as usize];
-        }
+        self.by_key.renumber(|entry| self.position[entry as usize]);
         let live = self.live as u32;
         self.order.clear();
         self.order.extend(0..live);
@@ -220,25 +219,32 @@ impl Entries {
     fn walk(&mut self, keys: &[u8]) -> usize {
         let (mut next, mut breaks) = (0, 0);
         for (row, key) in keys.chunks_exact(self.key_size).enumerate() {
-            let entry = if let Some(place) = self.expected(next, key) {
+            if let Some(place) = self.expected(next, key) {
                 breaks += usize::from(place != next);
                 next = place + 1;
-                self.order[place]
+                self.next_order.push(NONE);
+                self.meet(row as u32, self.order[place]);
             } else {
                 breaks += 1;
-                let hashed = self.hash(key);
-                let Some(entry) = self.look_up(key, hashed, &mut next) else {
-                    self.strange.push((row as u32, hashed));
-                    self.next_order.push(NONE);
-                    continue;
-                };
-                entry
-            };
-            self.met.insert(entry);
-            self.position[entry as usize] = row as u32;
-            self.next_order.push(entry);
+                self.next_order.push(NONE);
+                self.aside.push((row as u32, self.hash(key)));
+                if self.aside.len() == TOGETHER
+                    && let Some(place) = self.look_up(keys)
+                {
+                    next = place + 1;
+                }
+            }
         }
+        self.look_up(keys);
         breaks
+    }
+
+    /// The row is this entry.
+    #[inline]
+    fn meet(&mut self, row: u32, entry: u32) {
+        self.met.insert(entry);
+        self.position[entry as usize] = row;
+        self.next_order[row as usize] = entry;
     }
 
     /// Where in the last order the key stands: at `next`, or a little ahead.
@@ -248,31 +254,44 @@ impl Entries {
         ahead.enumerate().find(|(_, entry)| same(self.key(**entry), key)).map(|(offset, _)| next + offset)
     }
 
-    /// The entry by its key's hash, with the cursor set behind its place; or none, with the cursor left where it is.
-    fn look_up(&mut self, key: &[u8], hashed: u32, next: &mut usize) -> Option<u32> {
-        let entry = self.find_hashed(key, hashed)?;
-        let place = self.position[entry as usize] as usize;
-        if self.order.get(place) == Some(&entry) && !self.met.contains(entry) {
-            *next = place + 1;
+    /// Looks for the rows that were set aside by their keys' hashes. Gives the last one's place in the last order, where the
+    /// cursor is to go on.
+    fn look_up(&mut self, keys: &[u8]) -> Option<usize> {
+        let mut place = None;
+        let mut aside = std::mem::take(&mut self.aside);
+        self.by_key.warm(aside.iter().map(|(_, hashed)| *hashed));
+        for (row, hashed) in aside.drain(..) {
+            let key = &keys[row as usize * self.key_size..][..self.key_size];
+            place = None;
+            let Some(entry) = self.find_hashed(key, hashed) else {
+                self.strange.push((row, hashed));
+                continue;
+            };
+            let last = self.position[entry as usize] as usize;
+            place = (self.order.get(last) == Some(&entry) && !self.met.contains(entry)).then_some(last);
+            self.meet(row, entry);
         }
-        Some(entry)
+        self.aside = aside;
+        place
     }
 
     /// Bears an entry for each strange key. A key that is listed twice gets one.
     fn bear_strange(&mut self, keys: &[u8]) {
         let mut strange = std::mem::take(&mut self.strange);
         self.make_room(strange.len());
-        for (row, hashed) in strange.drain(..) {
-            let key = &keys[row as usize * self.key_size..][..self.key_size];
-            let live = self.live;
-            let entry = self.find_or_bear(key, hashed);
-            if self.live > live {
-                self.born.push(row);
+        for strange in strange.chunks(TOGETHER) {
+            self.by_key.warm(strange.iter().map(|(_, hashed)| *hashed));
+            for &(row, hashed) in strange {
+                let key = &keys[row as usize * self.key_size..][..self.key_size];
+                let live = self.live;
+                let entry = self.find_or_bear(key, hashed);
+                if self.live > live {
+                    self.born.push(row);
+                }
+                self.meet(row, entry);
             }
-            self.met.insert(entry);
-            self.position[entry as usize] = row;
-            self.next_order[row as usize] = entry;
         }
+        strange.clear();
         self.strange = strange;
     }
 
@@ -282,15 +301,13 @@ impl Entries {
     }
 
     fn find_or_bear(&mut self, key: &[u8], hashed: u32) -> u32 {
-        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        let of = |entry: &u32| &keys[*entry as usize * size..][..size];
-        let place =
-            match self.by_key.entry(spread(hashed), |entry| same(of(entry), key), |entry| rehash(hasher, of(entry))) {
-                hash_table::Entry::Occupied(found) => return *found.get(),
-                hash_table::Entry::Vacant(place) => place,
-            };
+        self.by_key.reserve(1);
+        let place = match self.by_key.locate(hashed, |entry| same(self.key(entry), key)) {
+            Ok(entry) => return entry,
+            Err(place) => place,
+        };
         let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
-        place.insert(entry);
+        self.by_key.fill(place, hashed, entry);
         if entry as usize == self.identity.len() {
             self.keys.extend_from_slice(key);
             self.identity.push(NONE);
@@ -312,7 +329,7 @@ impl Entries {
             if missing == self.live {
                 self.by_key.clear();
             } else {
-                self.by_key.retain(|entry| self.met.contains(*entry));
+                self.by_key.retain(|entry| self.met.contains(entry));
             }
             ending.into_iter().rev().for_each(|entry| self.let_go(entry));
         } else {
@@ -343,8 +360,7 @@ impl Entries {
 
     /// For so many new entries, so that a burst of them does not move everything at each doubling.
     fn make_room(&mut self, born: usize) {
-        let (keys, hasher, size) = (&self.keys, &self.hasher, self.key_size);
-        self.by_key.reserve(born, |&entry| rehash(hasher, &keys[entry as usize * size..][..size]));
+        self.by_key.reserve(born);
         if born > self.free.len() {
             let more = born - self.free.len();
             self.keys.reserve(more * self.key_size);
@@ -352,11 +368,6 @@ impl Entries {
             self.position.reserve(more);
         }
     }
-}
-
-/// A key's hash as the table has it.
-fn rehash(hasher: &RandomState, key: &[u8]) -> u64 {
-    spread(hash(hasher, key) as u32)
 }
 
 /// Equal keys of equal length; a call to `memcmp` costs more than comparing the usual sizes.

@@ -1,11 +1,12 @@
 //! The series of one family: label blocks, cells, and how much feeds them.
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashTable, hash_table::Entry};
 use std::hash::{BuildHasher, Hasher};
 
+use super::bits::Bits;
 use super::blocks::Blocks;
 use super::entries::SWEEP;
+use super::index::Index;
 use super::layout::Layout;
 use super::schema::Family;
 use super::shed;
@@ -24,9 +25,7 @@ pub(super) struct FamilyTable {
     /// That of series which begin now.
     pub(super) since: f64,
     blocks: Blocks,
-    by_block: HashTable<u32>,
-    /// By slot the hash of its labels: a table that grows need not read them again.
-    hashes: Vec<u32>,
+    by_block: Index,
     hasher: RandomState,
     /// Identities (each CPU's, where they are apart) that feed the slot's series.
     feeders: Vec<u32>,
@@ -45,8 +44,7 @@ impl FamilyTable {
             born: Vec::new(),
             since: 0.0,
             blocks: Blocks::default(),
-            by_block: HashTable::new(),
-            hashes: Vec::new(),
+            by_block: Index::default(),
             hasher: RandomState::default(),
             feeders: Vec::new(),
             free: Vec::new(),
@@ -54,38 +52,39 @@ impl FamilyTable {
         }
     }
 
+    /// See [`Index::warm`].
+    pub(super) fn warm(&self, hashes: impl Iterator<Item = u32>) {
+        self.by_block.warm(hashes);
+    }
+
     /// The series of these labels, if there is one.
     #[inline]
     pub(super) fn find(&self, block: &[u8], hash: u32) -> Option<u32> {
-        let same = |&slot: &u32| self.hashes[slot as usize] == hash && self.blocks.get(slot) == block;
-        self.by_block.find(spread(hash), same).copied()
+        self.by_block.find(hash, |slot| self.blocks.get(slot) == block)
     }
 
     /// The series of these labels, which begins if there is none, fed by nothing yet.
     pub(super) fn find_or_create(&mut self, block: &[u8], hash: u32) -> u32 {
-        let (blocks, hashes) = (&self.blocks, &self.hashes);
-        let same = |&slot: &u32| hashes[slot as usize] == hash && blocks.get(slot) == block;
-        let place = match self.by_block.entry(spread(hash), same, |&slot| spread(hashes[slot as usize])) {
-            Entry::Occupied(found) => return *found.get(),
-            Entry::Vacant(place) => place,
+        self.by_block.reserve(1);
+        let place = match self.by_block.locate(hash, |slot| self.blocks.get(slot) == block) {
+            Ok(slot) => return slot,
+            Err(place) => place,
         };
         let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
-        place.insert(slot);
+        self.by_block.fill(place, hash, slot);
         self.blocks.set(slot, block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
             self.born.push(0.0);
-            self.hashes.push(0);
             self.cells.resize(self.cells.len() + self.width, 0);
         }
         self.born[slot as usize] = self.since;
-        self.hashes[slot as usize] = hash;
         slot
     }
 
     /// Room for so many more labels, so that a burst of them does not move the table at each doubling.
     pub(super) fn reserve(&mut self, more: usize) {
-        self.by_block.reserve(more, |&slot| spread(self.hashes[slot as usize]));
+        self.by_block.reserve(more);
     }
 
     /// Whether anything feeds the series.
@@ -119,14 +118,12 @@ impl FamilyTable {
         idle.dedup();
         idle.retain(|&slot| !self.is_fed(slot));
         if idle.len() > self.by_block.len() / SWEEP {
-            let feeders = &self.feeders;
-            self.by_block.retain(|slot| feeders[*slot as usize] > 0);
+            let mut ended = Bits::default();
+            idle.iter().for_each(|slot| _ = ended.insert(*slot));
+            self.by_block.retain(|slot| !ended.contains(slot));
         } else {
             for &slot in &idle {
-                let hash = spread(self.hashes[slot as usize]);
-                if let Ok(found) = self.by_block.find_entry(hash, |other| *other == slot) {
-                    found.remove();
-                }
+                self.by_block.remove(self.hash(self.blocks.get(slot)), slot);
             }
         }
         for slot in idle.drain(..).rev() {
@@ -141,22 +138,16 @@ impl FamilyTable {
 
     /// The hash to look for labels with.
     pub(super) fn hash(&self, block: &[u8]) -> u32 {
-        hash(&self.hasher, block) as u32
+        hash(&self.hasher, block)
     }
-}
-
-/// A short hash, with its bits where a table looks for them.
-#[inline]
-pub(super) fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The hash of a run of bytes.
 #[inline]
-pub(super) fn hash(hasher: &RandomState, bytes: &[u8]) -> u64 {
+pub(super) fn hash(hasher: &RandomState, bytes: &[u8]) -> u32 {
     let mut state = hasher.build_hasher();
     state.write(bytes);
-    state.finish()
+    state.finish() as u32
 }
 
 /// A family and its series, for the exposition.

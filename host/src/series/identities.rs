@@ -3,10 +3,10 @@
 //! This is what makes ten thousand empty banks of an array one question to the plugin.
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::IdentityId;
 use super::family::hash;
+use super::index::Index;
 use super::shed;
 
 /// No identity, no series.
@@ -37,7 +37,7 @@ pub(super) struct Identities {
     size: usize,
     bytes: Vec<u8>,
     /// Absent where every entry has an identity of its own, which then need not be looked for.
-    by_bytes: Option<HashTable<u32>>,
+    by_bytes: Option<Index>,
     hasher: RandomState,
     /// Entries that have the identity.
     entries: Vec<u32>,
@@ -57,7 +57,7 @@ impl Identities {
         Self {
             size,
             bytes: Vec::new(),
-            by_bytes: (sharing == Sharing::Shared).then(HashTable::new),
+            by_bytes: (sharing == Sharing::Shared).then(Index::default),
             hasher: RandomState::default(),
             entries: Vec::new(),
             standing: Vec::new(),
@@ -80,14 +80,13 @@ impl Identities {
             return self.add(identity);
         }
         let hashed = hash(&self.hasher, identity);
-        if let Some(&id) = self.by_bytes.as_ref().and_then(|table| table.find(hashed, |&id| self.get(id) == identity)) {
+        if let Some(id) = self.by_bytes.as_ref().and_then(|index| index.find(hashed, |id| self.get(id) == identity)) {
             self.entries[id as usize] += 1;
             return id;
         }
         let id = self.add(identity);
-        let (bytes, hasher, size) = (&self.bytes, &self.hasher, self.size);
-        if let Some(table) = &mut self.by_bytes {
-            table.insert_unique(hashed, id, |&id| hash(hasher, &bytes[id as usize * size..][..size]));
+        if let Some(index) = &mut self.by_bytes {
+            index.insert(hashed, id);
         }
         id
     }
@@ -181,9 +180,8 @@ impl Identities {
     }
 
     pub(super) fn reserve(&mut self, more: usize) {
-        let (bytes, hasher, size) = (&self.bytes, &self.hasher, self.size);
-        if let Some(table) = &mut self.by_bytes {
-            table.reserve(more, |&id| hash(hasher, &bytes[id as usize * size..][..size]));
+        if let Some(index) = &mut self.by_bytes {
+            index.reserve(more);
         }
     }
 
@@ -215,10 +213,8 @@ impl Identities {
             return;
         }
         let hashed = hash(&self.hasher, self.get(id));
-        if let Some(table) = &mut self.by_bytes
-            && let Ok(found) = table.find_entry(hashed, |&other| other == id)
-        {
-            found.remove();
+        if let Some(index) = &mut self.by_bytes {
+            index.remove(hashed, id);
         }
     }
 

@@ -29,6 +29,7 @@ mod families;
 mod family;
 mod gauges;
 mod identities;
+mod index;
 mod labels;
 mod layout;
 mod number;

@@ -8,10 +8,6 @@ use super::families::Families;
 use super::plan::FeedPlan;
 use super::values::Labels;
 
-/// Blocks that are looked for together: as many searches as a processor has under way, and few enough to stay in its
-/// first cache.
-pub(super) const TOGETHER: usize = 64;
-
 /// Label blocks that have no series yet.
 #[derive(Debug, Default)]
 pub(super) struct Placing {
@@ -59,6 +55,9 @@ impl Placing {
         mut placed: impl FnMut(usize, u32, usize, u32),
     ) {
         let (text, found) = (&self.text, &mut self.found);
+        for (family, table) in families.tables.iter().enumerate() {
+            table.warm(self.blocks.iter().filter(|block| plans[block.feed].family == family).map(|block| block.hash));
+        }
         found.extend(self.blocks.iter().map(|block| {
             let table = &families.tables[plans[block.feed].family];
             table.find(&text[block.start..block.end], block.hash)

@@ -1,0 +1,290 @@
+//! Numbers by the hashes of what they stand for: entries by their keys, series by their labels.
+//!
+//! At a million a search takes as long as it waits for memory, so a slot has both the hash and the number, and most searches look
+//! at one place. Slots lie in the order of their hashes: what goes through all of them, as growing and sweeping do, goes through
+//! memory from its beginning to its end.
+//!
+//! It knows neither keys nor labels; whoever asks compares them.
+
+/// A hash and a number, or [`FREE`].
+type Slot = u64;
+
+const FREE: Slot = 0;
+
+/// The least slots of an index that holds anything.
+const LEAST: usize = 64;
+
+/// Searches that are warmed up together: more than a processor has under way at once, and few enough for its first cache.
+pub(super) const TOGETHER: usize = 64;
+
+/// Numbers, each with a hash. Different numbers may have equal hashes.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// A number lies at the home of its hash, or behind it with no free slot between. The last homes may need slots behind them all.
+    slots: Vec<Slot>,
+    homes: usize,
+    len: usize,
+}
+
+/// Where a number that was not found would lie, until the index is changed.
+#[derive(Debug)]
+pub(super) struct Place(usize);
+
+impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Has the homes of these hashes near when they are looked at next: all of them are waited for together.
+    pub(super) fn warm(&self, hashes: impl Iterator<Item = u32>) {
+        let homes = hashes.map(|hash| self.slots.get(home(hash, self.homes)).copied().unwrap_or(FREE));
+        std::hint::black_box(homes.fold(FREE, |all, slot| all ^ slot));
+    }
+
+    /// The number with this hash that `is_it` accepts.
+    #[inline]
+    pub(super) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        self.locate(hash, is_it).ok()
+    }
+
+    /// The same, or the place for a new number.
+    #[inline]
+    pub(super) fn locate(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Result<u32, Place> {
+        let home = home(hash, self.homes);
+        for (ahead, &slot) in self.slots[home..].iter().enumerate() {
+            if slot == FREE {
+                return Err(Place(home + ahead));
+            }
+            if hash_of(slot) == hash && is_it(number_of(slot)) {
+                return Ok(number_of(slot));
+            }
+        }
+        Err(Place(self.slots.len()))
+    }
+
+    /// Puts a number, not `u32::MAX`, where `locate` found no other. There has to be room.
+    #[inline]
+    pub(super) fn fill(&mut self, Place(place): Place, hash: u32, number: u32) {
+        put(&mut self.slots, place, slot(hash, number));
+        self.len += 1;
+    }
+
+    /// Adds a number that is not there.
+    #[inline]
+    pub(super) fn insert(&mut self, hash: u32, number: u32) {
+        self.reserve(1);
+        lay(&mut self.slots, self.homes, slot(hash, number));
+        self.len += 1;
+    }
+
+    /// Removes a number with its hash; false: it is not there.
+    pub(super) fn remove(&mut self, hash: u32, number: u32) -> bool {
+        let home_of_it = home(hash, self.homes);
+        let run = self.slots[home_of_it..].iter().take_while(|found| **found != FREE);
+        let Some(ahead) = run.into_iter().position(|found| *found == slot(hash, number)) else { return false };
+        let mut hole = home_of_it + ahead;
+        for at in hole + 1..self.slots.len() {
+            let next = self.slots[at];
+            if next == FREE {
+                break;
+            }
+            if home(hash_of(next), self.homes) <= hole {
+                self.slots[hole] = next;
+                hole = at;
+            }
+        }
+        self.slots[hole] = FREE;
+        self.len -= 1;
+        true
+    }
+
+    /// Removes all numbers but those that `is_kept` says, which is cheaper than one by one when they are many.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
+        for at in 0..self.slots.len() {
+            let slot = std::mem::replace(&mut self.slots[at], FREE);
+            if slot == FREE {
+            } else if is_kept(number_of(slot)) {
+                // What lay before it has been laid; so it comes to lie here at the latest.
+                lay(&mut self.slots, self.homes, slot);
+            } else {
+                self.len -= 1;
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.fill(FREE);
+        self.len = 0;
+    }
+
+    /// Exchanges each number for another one.
+    pub(super) fn renumber(&mut self, anew: impl Fn(u32) -> u32) {
+        for old in self.slots.iter_mut().filter(|slot| **slot != FREE) {
+            *old = slot(hash_of(*old), anew(number_of(*old)));
+        }
+    }
+
+    /// Room for so many more numbers.
+    #[inline]
+    pub(super) fn reserve(&mut self, more: usize) {
+        let len = self.len + more;
+        // Fuller, and what lies far from its home would be many.
+        if len * 4 > self.homes * 3 {
+            self.grow(len);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        let homes = (len * 3 / 2).max(self.homes * 2).max(LEAST);
+        // Allocated as zeros, which the kernel gives as they are touched.
+        let mut slots = vec![FREE; homes];
+        for slot in self.slots.iter().filter(|slot| **slot != FREE) {
+            lay(&mut slots, homes, *slot);
+        }
+        (self.slots, self.homes) = (slots, homes);
+    }
+}
+
+/// Where a hash belongs among so many.
+#[inline]
+fn home(hash: u32, homes: usize) -> usize {
+    (u64::from(hash) * homes as u64 >> 32) as usize
+}
+
+/// Puts a slot's content at its home or behind it.
+#[inline]
+fn lay(slots: &mut Vec<Slot>, homes: usize, slot: Slot) {
+    let home = home(hash_of(slot), homes);
+    let ahead = slots[home..].iter().position(|found| *found == FREE);
+    let place = ahead.map_or(slots.len(), |ahead| home + ahead);
+    put(slots, place, slot);
+}
+
+#[inline]
+fn put(slots: &mut Vec<Slot>, place: usize, slot: Slot) {
+    match slots.get_mut(place) {
+        Some(free) => *free = slot,
+        None => append(slots, slot),
+    }
+}
+
+/// Behind the last: rare, and not worth what doubling would take.
+#[cold]
+fn append(slots: &mut Vec<Slot>, slot: Slot) {
+    if slots.len() == slots.capacity() {
+        slots.reserve_exact(LEAST);
+    }
+    slots.push(slot);
+}
+
+/// A number's slot is never [`FREE`].
+#[inline]
+fn slot(hash: u32, number: u32) -> Slot {
+    u64::from(hash) << 32 | u64::from(number + 1)
+}
+
+#[inline]
+fn hash_of(slot: Slot) -> u32 {
+    (slot >> 32) as u32
+}
+
+#[inline]
+fn number_of(slot: Slot) -> u32 {
+    slot as u32 - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Few, so that numbers meet: some equal, some near, some whose home is the last.
+    fn hashes() -> impl Strategy<Value = u32> {
+        prop_oneof![0..4u32, (0..4u32).prop_map(|hash| hash << 30), (0..4u32).prop_map(|back| u32::MAX - back), any::<u32>()]
+    }
+
+    #[derive(Debug, Clone)]
+    enum Change {
+        Insert(u32),
+        Remove(usize),
+        Retain(u32),
+        Renumber,
+        Clear,
+    }
+
+    fn changes() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            20 => hashes().prop_map(Change::Insert),
+            6 => any::<prop::sample::Index>().prop_map(|at| Change::Remove(at.index(1 << 20))),
+            1 => (2..5u32).prop_map(Change::Retain),
+            1 => Just(Change::Renumber),
+            1 => Just(Change::Clear),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_holds_what_was_put_into_it(changes in prop::collection::vec(changes(), 1..400)) {
+            let (mut index, mut held, mut next) = (Index::default(), Vec::<(u32, u32)>::new(), 0u32);
+            for change in changes {
+                match change {
+                    Change::Insert(hash) => {
+                        match index.locate(hash, |number| number == next) {
+                            Ok(found) => prop_assert!(false, "{found} was never put there"),
+                            Err(place) if next % 2 == 0 && index.len * 4 + 4 <= index.homes * 3 => index.fill(place, hash, next),
+                            Err(_) => index.insert(hash, next),
+                        }
+                        held.push((hash, next));
+                        next += 1;
+                    }
+                    Change::Remove(_) if held.is_empty() => prop_assert!(!index.remove(7, 7)),
+                    Change::Remove(at) => {
+                        let (hash, number) = held.swap_remove(at % held.len());
+                        prop_assert!(index.remove(hash, number));
+                    }
+                    Change::Retain(part) => {
+                        index.retain(|number| number % part != 0);
+                        held.retain(|(_, number)| number % part != 0);
+                    }
+                    Change::Renumber => {
+                        index.renumber(|number| number + next);
+                        held.iter_mut().for_each(|(_, number)| *number += next);
+                        next *= 2;
+                    }
+                    Change::Clear => {
+                        index.clear();
+                        held.clear();
+                    }
+                }
+                prop_assert_eq!(index.len(), held.len());
+                prop_assert_eq!(index.slots.iter().filter(|slot| **slot != FREE).count(), held.len());
+                for &(hash, number) in &held {
+                    prop_assert_eq!(index.find(hash, |found| found == number), Some(number));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_with_the_same_hash_is_another_one() {
+        let mut index = Index::default();
+        assert_eq!(index.find(5, |_| true), None);
+        index.insert(5, 1);
+        index.insert(5, 2);
+        assert_eq!(index.find(5, |number| number != 1), Some(2));
+        assert!(!index.remove(5, 3));
+        assert_eq!(index.len(), 2);
+    }
+
+    #[test]
+    fn a_million_take_their_slots_and_a_third_of_them_is_free() {
+        let mut index = Index::default();
+        index.reserve(1_000_000);
+        let room = index.slots.capacity();
+        (0..1_000_000u32).for_each(|number| index.insert(number.wrapping_mul(0x9e37_79b9), number));
+        assert!(index.slots.capacity() <= room + LEAST, "{} after {room}", index.slots.capacity());
+        assert_eq!(room, 1_500_000);
+    }
+}
