@@ -278,7 +278,6 @@ impl Agent {
             left -= 1;
         }
         self.forget_names();
-        self.clock.lap(Stage::Lookup);
         self.collect_time = started.elapsed();
     }
 
@@ -290,5 +289,6 @@ impl Agent {
         let asked = self.running.iter_mut().flat_map(Running::questions).collect::<HashSet<_>>();
         self.lookups.retain(|question| asked.contains(question));
         self.kept_names = self.lookups.len();
+        self.clock.lap(Stage::Lookup);
     }
 }

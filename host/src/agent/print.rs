@@ -10,7 +10,7 @@ use crate::{
     package::Dialect,
     series::Table,
     server::Reply,
-    telemetry::{Stage, text_from_openmetrics},
+    telemetry::Stage,
 };
 
 impl Agent {
@@ -18,13 +18,12 @@ impl Agent {
     pub(super) fn print(&mut self, format: Format, readers: Vec<Reply>) {
         self.clock.start();
         let mut chunks = self.chunks.begin(readers);
-        let report = self.report();
-        let own = self.own.openmetrics(report);
+        self.own.tell(self.report());
         let printed = match format {
-            Format::Protobuf => self.encode(&own, &mut chunks),
-            Format::Text004 => self.write(Syntax::Text004, &text_from_openmetrics(&own), &mut chunks),
+            Format::Protobuf => self.encode(&mut chunks),
+            Format::Text004 => self.write(Syntax::Text004, self.own.text004(), &mut chunks),
             Format::OpenMetrics100 | Format::OpenMetrics001 => {
-                self.write(Syntax::OpenMetrics, own.trim_end_matches("# EOF\n"), &mut chunks)
+                self.write(Syntax::OpenMetrics, self.own.openmetrics(), &mut chunks)
             }
         };
         // What follows wakes the connections.
@@ -37,7 +36,7 @@ impl Agent {
     }
 
     /// The packages' families, then the host's own, as text.
-    fn write(&self, syntax: Syntax, own: &str, out: &mut dyn Pieces) -> io::Result<()> {
+    fn write(&self, syntax: Syntax, own: [&str; 2], out: &mut dyn Pieces) -> io::Result<()> {
         let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
         self.tables().try_for_each(|(dialect, table)| {
             writer.set_integers(match dialect {
@@ -46,16 +45,16 @@ impl Agent {
             });
             writer.table(dialect.namespace(&self.namespace), table)
         })?;
-        writer.verbatim(own.as_bytes())?;
+        own.iter().try_for_each(|part| writer.verbatim(part.as_bytes()))?;
         writer.finish()
     }
 
     /// The same as protobuf.
-    fn encode(&self, own: &str, out: &mut dyn io::Write) -> io::Result<()> {
+    fn encode(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut messages = Messages::new(out);
         let namespace = |dialect: Dialect| dialect.namespace(&self.namespace);
         self.tables().try_for_each(|(dialect, table)| messages.table(namespace(dialect), table))?;
-        messages.openmetrics(own)
+        self.own.openmetrics().iter().try_for_each(|part| messages.openmetrics(part))
     }
 
     fn tables(&self) -> impl Iterator<Item = (Dialect, &Table)> {

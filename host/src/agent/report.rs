@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     plugin::{DECODE_BOUNDS, State},
-    telemetry::{self, PackageReport, Process, Report, dropped_log_lines},
+    telemetry::{self, Moving, PackageReport, Process, Report, dropped_log_lines},
 };
 
 impl Agent {
@@ -20,19 +20,19 @@ impl Agent {
         Report {
             version: telemetry::build::VERSION,
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
-            scrapes: self.scrapes,
-            collections: self.collections,
-            stages: self.clock.spent(),
-            collect_seconds: self.collect_time.as_secs_f64(),
-            scrape_seconds: self.scrape_time.as_secs_f64(),
-            exposition_bytes: self.exposition_bytes,
+            scrapes: Moving(self.scrapes),
+            collections: Moving(self.collections),
+            stages: Moving(self.clock.spent()),
+            collect_seconds: Moving(self.collect_time.as_secs_f64()),
+            scrape_seconds: Moving(self.scrape_time.as_secs_f64()),
+            exposition_bytes: Moving(self.exposition_bytes),
             lookup_names: self.lookups.len() as u64,
             dropped_log_lines: dropped_log_lines(),
             reloads: self.reloads,
             reload_failures: self.reload_failures,
             decode_bounds: &DECODE_BOUNDS,
             states: State::ALL.map(State::name).to_vec(),
-            process: Process::now(),
+            process: Moving(Process::now()),
         }
     }
 }

@@ -1,6 +1,13 @@
 //! Disks by device number: what `/sys/dev/block/MAJOR:MINOR` links to.
+//!
+//! The kernel numbers what it tells udev of devices, after it is so: while that number stays, no disk has come, gone or changed
+//! its name.
 
-use std::{os::fd::OwnedFd, path::PathBuf};
+use std::{
+    fs::File,
+    os::{fd::OwnedFd, unix::fs::FileExt as _},
+    path::PathBuf,
+};
 
 use rustix::fs::{Mode, OFlags, open, readlinkat};
 
@@ -27,16 +34,26 @@ impl Number {
     }
 }
 
-/// The folder of links. It is kept open: every name is read in every scrape.
+/// The folder of links, and the number of what was told of devices. Both are kept open.
 #[derive(Debug)]
 pub(super) struct Disks {
     path: PathBuf,
     folder: Option<OwnedFd>,
+    told: Option<File>,
+    /// As it was at the last [`Disks::refresh`]; none: nothing says that the names are as they were.
+    told_before: Option<u64>,
 }
 
 impl Disks {
     pub(super) fn new(roots: &Roots) -> Self {
-        Self { path: roots.sys.join("dev/block"), folder: None }
+        let told = File::open(roots.sys.join("kernel/uevent_seqnum")).ok();
+        Self { path: roots.sys.join("dev/block"), folder: None, told, told_before: None }
+    }
+
+    /// Whether a name may be another one than before the last call.
+    pub(super) fn refresh(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.told_before, self.told.as_ref().and_then(number_in));
+        self.told_before.is_none() || self.told_before != before
     }
 
     /// The disk's or partition's name in /sys.
@@ -50,4 +67,11 @@ impl Disks {
         // A `/` in a device's name (cciss/c0d0) stands as `!` in /sys.
         Some(name.replace('!', "/"))
     }
+}
+
+/// Digits and a line feed.
+fn number_in(file: &File) -> Option<u64> {
+    let mut text = [0; 24];
+    let length = file.read_at(&mut text, 0).ok()?;
+    str::from_utf8(&text[..length]).ok()?.trim_end().parse().ok()
 }

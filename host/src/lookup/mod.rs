@@ -82,9 +82,14 @@ impl Lookups {
         self.cgroups.refresh();
         self.symbols.refresh();
         self.pci.refresh();
+        let disks_change = self.disks.refresh();
         let mut names = std::mem::take(&mut self.names);
         let mut changed = HashSet::new();
         for (question, name) in &mut names {
+            let is_disk = matches!(question.0, LookupTable::BlockDevice | LookupTable::BlockDeviceUser);
+            if is_disk && !disks_change {
+                continue;
+            }
             let now = self.look(question.0, &question.1);
             if *name != now {
                 *name = now;

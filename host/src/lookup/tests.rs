@@ -63,6 +63,27 @@ fn a_replugged_number_gets_its_new_name() {
 }
 
 #[test]
+fn disks_are_looked_at_when_the_kernel_has_told_of_devices() {
+    let folder = Folder::new("told");
+    let told = |number: u32| fs::write(folder.0.join("sys/kernel/uevent_seqnum"), format!("{number}\n")).unwrap();
+    fs::create_dir_all(folder.0.join("sys/kernel")).unwrap();
+    told(4953);
+    folder.disk("8:16", "sdb");
+    let mut lookups = folder.lookups();
+    let question = kernel_number(8, 16);
+    assert!(lookups.refresh().is_empty());
+    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdb".into()));
+    folder.disk("8:16", "sdq");
+    assert!(lookups.refresh().is_empty(), "nobody was told");
+    told(4954);
+    assert_eq!(lookups.refresh().len(), 1);
+    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdq".into()));
+    folder.disk("8:16", "sdr");
+    fs::write(folder.0.join("sys/kernel/uevent_seqnum"), "").unwrap();
+    assert_eq!(lookups.refresh().len(), 1, "without a number every name is looked at");
+}
+
+#[test]
 fn both_forms_of_a_device_number_are_understood() {
     let folder = Folder::new("forms");
     folder.disk("259:300", "nvme9n1p4");

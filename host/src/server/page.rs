@@ -53,9 +53,9 @@ pub(super) fn status(report: &Report) -> String {
     let mut body = format!(
         "<p>Version {}; {} scrapes; the last one took {:.1} ms and gave {} bytes. <a href=\"/status.json\">JSON</a></p>",
         Text(report.version),
-        report.scrapes,
-        report.collect_seconds * 1e3,
-        report.exposition_bytes
+        *report.scrapes,
+        *report.collect_seconds * 1e3,
+        *report.exposition_bytes
     );
     for package in &report.packages {
         // Writing to a String does not fail.
@@ -97,7 +97,7 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
             m.name.clone(),
             m.entries.to_string(),
             m.max_entries.to_string(),
-            format!("{:.3}", m.read_seconds * 1e3),
+            format!("{:.3}", *m.read_seconds * 1e3),
             m.read_errors.to_string(),
         ]
     })?;

@@ -14,10 +14,9 @@ use std::io::{self, IsTerminal as _};
 use tracing::level_filters::LevelFilter;
 
 pub use lines::{dropped_log_lines, flush_log};
-pub use own::{EventsReport, MapReport, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report};
+pub use own::{EventsReport, MapReport, Moving, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report};
 pub use process::Process;
 pub use stages::{Stage, StageClock};
-pub use text::from_openmetrics as text_from_openmetrics;
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ const METADATA: &str = "# ";
 static METADATA_NEXT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\n# "));
 
 /// Rewrites metadata: a counter is named with its `_total`, an info is a gauge, units and the end mark go.
-pub fn from_openmetrics(openmetrics: &str) -> String {
+pub(super) fn from_openmetrics(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help: Option<(&str, &str)> = None;
     let mut rest = openmetrics;

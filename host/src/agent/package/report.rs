@@ -7,7 +7,7 @@ use crate::{
     kernel::{self, Loaded, Source},
     package::Dialect,
     plugin::State,
-    telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport},
+    telemetry::{EventsReport, MapReport, Moving, PackageReport, PerfReport, ProgramReport},
 };
 
 impl Running {
@@ -67,7 +67,7 @@ impl Running {
                 name: map.name.clone(),
                 entries: map.snapshot().len as u64,
                 max_entries: u64::from(map.shape.max_entries),
-                read_seconds: read.time.as_secs_f64(),
+                read_seconds: Moving(read.time.as_secs_f64()),
                 read_errors: read.errors,
             }),
             Source::Perf(_) | Source::Events(_) => None,

@@ -7,7 +7,7 @@ use prometheus_client::registry::Unit;
 use super::{Report, families::Families};
 use crate::telemetry::{Process, Stage, build};
 
-pub(super) fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+pub(super) fn settled(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     let build = vec![
         ("version", report.version),
         ("revision", build::REVISION),
@@ -16,18 +16,6 @@ pub(super) fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Res
     ];
     families.gauge("build_info", "The running version.", None, [(build, 1u64)])?;
     families.gauge("ready", "1 once every package is attached or left out.", None, [(vec![], 1u64)])?;
-    families.counter("scrapes", "Scrapes answered.", None, [(vec![], report.scrapes)])?;
-    let help = "Readings of the kernel; scrapes that wait when one begins share it.";
-    families.counter("collections", help, None, [(vec![], report.collections)])?;
-    let help = "Time of the last reading, labelling and counting.";
-    families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], report.collect_seconds)])?;
-    let help = "Time of the last scrape, from its turn to its answer.";
-    families.gauge("scrape_duration", help, Some(&Unit::Seconds), [(vec![], report.scrape_seconds)])?;
-    let stages = Stage::ALL.iter().zip(report.stages);
-    let stages = stages.map(|(stage, spent)| (vec![("stage", stage.name())], spent.as_secs_f64()));
-    families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
-    let help = "Size of the last scrape's answer, before compression.";
-    families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], report.exposition_bytes)])?;
     families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])?;
     let help = "Log lines lost because nobody read standard error.";
     families.counter("log_dropped", help, None, [(vec![], report.dropped_log_lines)])?;
@@ -35,6 +23,21 @@ pub(super) fn host(families: &mut Families<'_, '_>, report: &Report) -> fmt::Res
     families.counter("reloads", help, None, [(vec![], report.reloads)])?;
     let help = "New versions of packages that were refused.";
     families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])
+}
+
+pub(super) fn moving(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+    families.counter("scrapes", "Scrapes answered.", None, [(vec![], *report.scrapes)])?;
+    let help = "Readings of the kernel; scrapes that wait when one begins share it.";
+    families.counter("collections", help, None, [(vec![], *report.collections)])?;
+    let help = "Time of the last reading, labelling and counting.";
+    families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], *report.collect_seconds)])?;
+    let help = "Time of the last scrape, from its turn to its answer.";
+    families.gauge("scrape_duration", help, Some(&Unit::Seconds), [(vec![], *report.scrape_seconds)])?;
+    let stages = Stage::ALL.iter().zip(*report.stages);
+    let stages = stages.map(|(stage, spent)| (vec![("stage", stage.name())], spent.as_secs_f64()));
+    families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
+    let help = "Size of the last scrape's answer, before compression.";
+    families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], *report.exposition_bytes)])
 }
 
 /// Under the names that every client library gives them, so without our prefix.

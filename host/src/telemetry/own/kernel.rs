@@ -4,10 +4,7 @@ use std::fmt;
 
 use prometheus_client::registry::Unit;
 
-use super::{
-    PackageReport,
-    families::{Families, of},
-};
+use super::{MapReport, PackageReport, families::{Families, Labels, of}};
 
 pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
     let all = || {
@@ -58,25 +55,27 @@ pub(super) fn names(families: &mut Families<'_, '_>, packages: &[PackageReport])
     families.counter("cgroup_id_map_failures", help, None, maps().map(|(labels, (_, failures))| (labels, failures)))
 }
 
+/// The maps of all packages, each with its labels.
+fn of_maps(packages: &[PackageReport]) -> impl Iterator<Item = (Labels<'_>, &MapReport)> {
+    packages.iter().flat_map(|package| {
+        let labels = |map| vec![("plugin", package.name.as_str()), ("map", map)];
+        package.maps.iter().map(move |map| (labels(map.name.as_str()), map))
+    })
+}
+
 pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
-    let all = || {
-        packages.iter().flat_map(|package| {
-            let labels = |map| vec![("plugin", package.name.as_str()), ("map", map)];
-            package.maps.iter().map(move |map| (labels(map.name.as_str()), map))
-        })
-    };
-    families.gauge(
-        "map_entries",
-        "Entries at the last read.",
-        None,
-        all().map(|(labels, map)| (labels, map.entries)),
-    )?;
+    let all = || of_maps(packages);
+    let entries = all().map(|(labels, map)| (labels, map.entries));
+    families.gauge("map_entries", "Entries at the last read.", None, entries)?;
     let most = all().map(|(labels, map)| (labels, map.max_entries));
     families.gauge("map_max_entries", "Entries that the map can hold.", None, most)?;
-    let seconds = all().map(|(labels, map)| (labels, map.read_seconds));
-    families.gauge("map_read", "Time of the last read.", Some(&Unit::Seconds), seconds)?;
     let errors = all().map(|(labels, map)| (labels, map.read_errors));
     families.counter("map_read_errors", "Reads that did not reach the map's end.", None, errors)
+}
+
+pub(super) fn reads(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+    let seconds = of_maps(packages).map(|(labels, map)| (labels, *map.read_seconds));
+    families.gauge("map_read", "Time of the last read.", Some(&Unit::Seconds), seconds)
 }
 
 pub(super) fn perf(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {

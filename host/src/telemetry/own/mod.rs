@@ -11,6 +11,7 @@ mod plugins;
 mod report;
 
 use std::{
+    cell::OnceCell,
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,38 +22,62 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::text;
 use families::Families;
-pub use report::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Report};
+pub use report::{EventsReport, MapReport, Moving, PackageReport, PerfReport, ProgramReport, Report};
 
-/// The registry of the host's own metrics.
+/// The host's own metrics. Most families stay as they are from one scrape to the next, and so does their text.
 #[derive(Debug)]
 pub struct OwnMetrics {
-    registry: Registry,
     report: Arc<Mutex<Report>>,
-    /// Of the last text, which the next will be as long as.
-    length: usize,
+    settled: Part,
+    moving: Part,
+}
+
+/// Families and their text, without an end mark.
+#[derive(Debug, Default)]
+struct Part {
+    registry: Registry,
+    openmetrics: String,
+    /// The same as text 0.0.4, once somebody has asked for it.
+    text004: OnceCell<String>,
 }
 
 impl OwnMetrics {
     pub fn new() -> Self {
-        let report = Arc::new(Mutex::new(Report::default()));
-        let mut registry = Registry::default();
-        registry.sub_registry_with_prefix("ebhost").register_collector(Box::new(Reported(report.clone())));
-        registry
-            .sub_registry_with_prefix("ebpf_exporter")
-            .register_collector(Box::new(ReportedDropIns(report.clone())));
-        registry.register_collector(Box::new(ReportedProcess(report.clone())));
-        Self { registry, report, length: 0 }
+        let mut own = Self { report: Arc::default(), settled: Part::default(), moving: Part::default() };
+        let of_host = own.settled.registry.sub_registry_with_prefix("ebhost");
+        of_host.register_collector(Reported::boxed(&own.report, settled));
+        let of_drop_ins = own.settled.registry.sub_registry_with_prefix("ebpf_exporter");
+        of_drop_ins.register_collector(Reported::boxed(&own.report, drop_ins::drop_ins));
+        let of_host = own.moving.registry.sub_registry_with_prefix("ebhost");
+        of_host.register_collector(Reported::boxed(&own.report, moving));
+        own.moving.registry.register_collector(Reported::boxed(&own.report, |families, report| {
+            host::process(families, &report.process)
+        }));
+        own
     }
 
-    /// The report as OpenMetrics text, with its end mark.
-    pub fn openmetrics(&mut self, report: Report) -> String {
-        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
-        let mut text = String::with_capacity(self.length + self.length / 8);
-        // A String takes what is written to it.
-        let _ = encode(&mut text, &self.registry);
-        self.length = text.len();
-        text
+    /// Takes the report of a scrape.
+    pub fn tell(&mut self, report: Report) {
+        let mut last = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_settled = *last == report && !self.settled.openmetrics.is_empty();
+        *last = report;
+        drop(last);
+        if !is_settled {
+            self.settled.print();
+        }
+        self.moving.print();
+    }
+
+    /// The last report as OpenMetrics, in parts, without an end mark.
+    pub fn openmetrics(&self) -> [&str; 2] {
+        [&self.settled, &self.moving].map(|part| part.openmetrics.as_str())
+    }
+
+    /// The same as text 0.0.4.
+    pub fn text004(&self) -> [&str; 2] {
+        [&self.settled, &self.moving].map(Part::text004)
     }
 }
 
@@ -62,47 +87,109 @@ impl Default for OwnMetrics {
     }
 }
 
+impl Part {
+    fn print(&mut self) {
+        self.openmetrics.clear();
+        // A String takes what is written to it.
+        let _ = encode(&mut self.openmetrics, &self.registry);
+        self.openmetrics.truncate(self.openmetrics.trim_end_matches("# EOF\n").len());
+        self.text004.take();
+    }
+
+    fn text004(&self) -> &str {
+        self.text004.get_or_init(|| text::from_openmetrics(&self.openmetrics))
+    }
+}
+
+/// Families that say what is in the report.
+type Say = fn(&mut Families<'_, '_>, &Report) -> fmt::Result;
+
 #[derive(Debug)]
-struct Reported(Arc<Mutex<Report>>);
+struct Reported {
+    report: Arc<Mutex<Report>>,
+    say: Say,
+}
+
+impl Reported {
+    fn boxed(report: &Arc<Mutex<Report>>, say: Say) -> Box<Self> {
+        Box::new(Self { report: report.clone(), say })
+    }
+}
 
 impl Collector for Reported {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let families = &mut Families(&mut encoder);
-        host::host(families, &report)?;
-        plugins::plugins(families, &report.packages)?;
-        plugins::lives(families, &report)?;
-        kernel::programs(families, &report.packages)?;
-        kernel::maps(families, &report.packages)?;
-        kernel::perf(families, &report.packages)?;
-        kernel::names(families, &report.packages)?;
-        kernel::events(families, &report.packages)
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.say)(&mut Families(&mut encoder), &report)
     }
 }
 
-#[derive(Debug)]
-struct ReportedDropIns(Arc<Mutex<Report>>);
-
-impl Collector for ReportedDropIns {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop_ins::drop_ins(&mut Families(&mut encoder), &report)
-    }
+/// What nothing [`Moving`] is said in.
+fn settled(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+    host::settled(families, report)?;
+    plugins::plugins(families, &report.packages)?;
+    plugins::lives(families, report)?;
+    kernel::programs(families, &report.packages)?;
+    kernel::maps(families, &report.packages)?;
+    kernel::perf(families, &report.packages)?;
+    kernel::names(families, &report.packages)?;
+    kernel::events(families, &report.packages)
 }
 
-#[derive(Debug)]
-struct ReportedProcess(Arc<Mutex<Report>>);
-
-impl Collector for ReportedProcess {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        host::process(&mut Families(&mut encoder), &report.process)
-    }
+fn moving(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+    host::moving(families, report)?;
+    kernel::reads(families, &report.packages)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::telemetry::Process;
+
+    fn openmetrics(report: Report) -> String {
+        let mut own = OwnMetrics::new();
+        own.tell(report);
+        own.openmetrics().concat()
+    }
+
+    /// What is kept of one report must not be shown for another one.
+    #[test]
+    fn the_text_of_a_report_does_not_depend_on_those_before() {
+        let package = PackageReport {
+            name: "biolatency".into(),
+            maps: vec![MapReport { name: "banks".into(), ..MapReport::default() }],
+            programs: vec![ProgramReport { name: "issue".into(), id: 7, ..ProgramReport::default() }],
+            ..PackageReport::default()
+        };
+        let report = Report { packages: vec![package], ..Report::default() };
+        let changes: [fn(&mut Report); 14] = [
+            |_| (),
+            |report| report.scrapes.0 += 1,
+            |report| report.collections.0 += 1,
+            |report| report.stages.0[2] += Duration::from_millis(1),
+            |report| report.collect_seconds.0 += 0.5,
+            |report| report.scrape_seconds.0 += 0.5,
+            |report| report.exposition_bytes.0 += 1,
+            |report| report.process = Moving(Process { open_fds: 9, ..Process::default() }),
+            |report| report.packages[0].maps[0].read_seconds.0 += 0.5,
+            |report| report.packages[0].maps[0].entries += 1,
+            |report| report.packages[0].programs[0].runs += 1,
+            |report| report.packages[0].series += 1,
+            |report| report.packages.push(PackageReport { name: "left out".into(), ..PackageReport::default() }),
+            |report| report.lookup_names += 1,
+        ];
+        let (mut own, mut report) = (OwnMetrics::new(), report);
+        for (round, change) in changes.into_iter().enumerate() {
+            let before = openmetrics(report.clone());
+            change(&mut report);
+            own.tell(report.clone());
+            let text = own.openmetrics().concat();
+            assert_eq!(text, openmetrics(report.clone()), "change {round}");
+            assert_eq!(own.text004().concat(), text::from_openmetrics(&text), "change {round}");
+            assert_eq!(text == before, round == 0, "change {round} shows");
+        }
+    }
 
     #[test]
     fn a_report_is_exposed_under_the_hosts_names() {
@@ -125,11 +212,11 @@ mod tests {
             events: vec![EventsReport { source: "ring".into(), read: 9, lost: 2 }],
             ..PackageReport::default()
         };
-        let text = OwnMetrics::new().openmetrics(Report {
+        let text = openmetrics(Report {
             version: "0.1.0",
             packages: vec![package],
-            scrapes: 3,
-            collections: 2,
+            scrapes: Moving(3),
+            collections: Moving(2),
             decode_bounds: &[0.001],
             states: vec!["running", "quarantined"],
             ..Report::default()
@@ -176,7 +263,7 @@ mod tests {
         };
         let left_out = PackageReport { name: "bad".into(), is_drop_in: true, fault: "no".into(), ..Default::default() };
         let report = Report { version: "0.1.0", packages: vec![package, left_out], ..Report::default() };
-        let text = OwnMetrics::new().openmetrics(report);
+        let text = openmetrics(report);
         for line in [
             "ebpf_exporter_build_info{version=\"0.1.0\",revision=\"",
             "ebpf_exporter_enabled_configs{name=\"biolatency\"} 1\n",

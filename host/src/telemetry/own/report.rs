@@ -2,27 +2,46 @@
 //!
 //! The agent fills it in; the metrics and the status page are made of it.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use serde::Serialize;
 
 use crate::telemetry::{Process, Stage};
 
+/// What moves with every scrape. Two reports are equal if they are the same but for this.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(transparent)]
+pub struct Moving<T>(pub T);
+
+impl<T> PartialEq for Moving<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Deref for Moving<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// All that the host says of itself at one scrape.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     pub version: &'static str,
     pub packages: Vec<PackageReport>,
-    pub scrapes: u64,
-    pub collections: u64,
+    pub scrapes: Moving<u64>,
+    pub collections: Moving<u64>,
     /// CPU time since the start, in the order of `Stage::ALL`.
-    pub stages: [Duration; Stage::ALL.len()],
+    pub stages: Moving<[Duration; Stage::ALL.len()]>,
     /// Of reading, labelling and counting in the last scrape.
-    pub collect_seconds: f64,
+    pub collect_seconds: Moving<f64>,
     /// Of all of the last scrape, printing included.
-    pub scrape_seconds: f64,
+    pub scrape_seconds: Moving<f64>,
     /// Bytes of the last scrape's answer, before compression.
-    pub exposition_bytes: u64,
+    pub exposition_bytes: Moving<u64>,
     pub lookup_names: u64,
     pub dropped_log_lines: u64,
     pub reloads: u64,
@@ -31,11 +50,11 @@ pub struct Report {
     pub decode_bounds: &'static [f64],
     /// What `PackageReport::state` can be.
     pub states: Vec<&'static str>,
-    pub process: Process,
+    pub process: Moving<Process>,
 }
 
 /// One package's part.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PackageReport {
     pub name: String,
     /// Whether it is a drop-in configuration and not a plugin.
@@ -86,7 +105,7 @@ pub struct PackageReport {
 }
 
 /// One program of a BPF object, attached or left out.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ProgramReport {
     pub name: String,
     /// Why it is not attached, in one word; empty: it is.
@@ -103,17 +122,17 @@ pub struct ProgramReport {
 }
 
 /// One map that is read.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct MapReport {
     pub name: String,
     pub entries: u64,
     pub max_entries: u64,
-    pub read_seconds: f64,
+    pub read_seconds: Moving<f64>,
     pub read_errors: u64,
 }
 
 /// One perf event on one CPU.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PerfReport {
     pub source: String,
     pub event: String,
@@ -125,7 +144,7 @@ pub struct PerfReport {
 }
 
 /// One buffer of events.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct EventsReport {
     pub source: String,
     pub read: u64,
