@@ -15,6 +15,7 @@ use super::family::hash;
 use super::identities::NONE;
 use super::index::{Index, TOGETHER};
 use super::shed;
+use super::short::{append, replace, same};
 
 #[derive(Debug)]
 pub(super) struct Entries {
@@ -309,11 +310,11 @@ impl Entries {
         let entry = self.free.pop().unwrap_or(self.identity.len() as u32);
         self.by_key.fill(place, hashed, entry);
         if entry as usize == self.identity.len() {
-            self.keys.extend_from_slice(key);
+            append(&mut self.keys, key);
             self.identity.push(NONE);
             self.position.push(0);
         } else {
-            self.keys[entry as usize * self.key_size..][..key.len()].copy_from_slice(key);
+            replace(&mut self.keys[entry as usize * self.key_size..][..self.key_size], key);
             self.identity[entry as usize] = NONE;
         }
         self.alive.insert(entry);
@@ -367,16 +368,5 @@ impl Entries {
             self.identity.reserve(more);
             self.position.reserve(more);
         }
-    }
-}
-
-/// Equal keys of equal length; a call to `memcmp` costs more than comparing the usual sizes.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    match (a.len(), b.len()) {
-        (4, 4) => a.first_chunk::<4>() == b.first_chunk::<4>(),
-        (8, 8) => a.first_chunk::<8>() == b.first_chunk::<8>(),
-        (16, 16) => a.first_chunk::<16>() == b.first_chunk::<16>(),
-        _ => a == b,
     }
 }

@@ -34,8 +34,7 @@ impl Families {
         self.render(feed, labels, cpu, &mut block);
         let table = &self.tables[feed.family];
         let hash = table.hash(&block);
-        let found = table.find(&block, hash);
-        let slot = self.hold_block(feed, cpu, &block, hash, found);
+        let slot = self.hold_block(feed, cpu, &block, hash);
         self.block = block;
         slot
     }
@@ -49,29 +48,21 @@ impl Families {
         }
     }
 
-    /// One more feeder for the series of a block with that hash; `found` if there was one. A new label set for which there is
-    /// no room left is folded into the one with `other` in all its columns.
-    pub(super) fn hold_block(
-        &mut self,
-        feed: &FeedPlan,
-        cpu: usize,
-        block: &[u8],
-        hash: u32,
-        found: Option<u32>,
-    ) -> u32 {
+    /// One more feeder for the series of a block with that hash. A new label set for which there is no room left is folded into
+    /// the one with `other` in all its columns.
+    pub(super) fn hold_block(&mut self, feed: &FeedPlan, cpu: usize, block: &[u8], hash: u32) -> u32 {
         let has_room = self.fed < self.limits.series || !feed.template.has_columns();
         let table = &mut self.tables[feed.family];
-        let found = found.or_else(|| (!has_room).then(|| table.find(block, hash)).flatten());
-        let slot = match found {
-            Some(slot) if has_room || table.is_fed(slot) => slot,
-            None if has_room => table.find_or_create(block, hash),
-            _ => {
-                self.folded += 1;
-                self.other.clear();
-                feed.template.render(&mut self.other, |_, out| out.extend_from_slice(OTHER.as_bytes()), cpu);
-                let hash = table.hash(&self.other);
-                table.find_or_create(&self.other, hash)
-            }
+        let slot = if has_room {
+            table.find_or_create(block, hash)
+        } else if let Some(slot) = table.find(block, hash).filter(|slot| table.is_fed(*slot)) {
+            slot
+        } else {
+            self.folded += 1;
+            self.other.clear();
+            feed.template.render(&mut self.other, |_, out| out.extend_from_slice(OTHER.as_bytes()), cpu);
+            let hash = table.hash(&self.other);
+            table.find_or_create(&self.other, hash)
         };
         self.fed += usize::from(table.hold(slot));
         slot

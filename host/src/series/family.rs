@@ -10,6 +10,7 @@ use super::index::Index;
 use super::layout::Layout;
 use super::schema::Family;
 use super::shed;
+use super::short::zero;
 
 /// Series by slot. A series keeps its slot while it lives, so the order of printing does not change under it; a new one
 /// may take the slot of one that has ended.
@@ -128,7 +129,7 @@ impl FamilyTable {
         }
         for slot in idle.drain(..).rev() {
             let first = slot as usize * self.width;
-            self.cells[first..first + self.width].fill(0);
+            zero(&mut self.cells[first..first + self.width]);
             self.blocks.clear(slot);
             self.free.push(slot);
         }

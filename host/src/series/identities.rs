@@ -8,6 +8,7 @@ use super::IdentityId;
 use super::family::hash;
 use super::index::Index;
 use super::shed;
+use super::short::{append, replace};
 
 /// No identity, no series.
 pub(super) const NONE: u32 = u32::MAX;
@@ -195,12 +196,12 @@ impl Identities {
     fn add(&mut self, identity: &[u8]) -> u32 {
         let id = self.free.pop().unwrap_or(self.entries.len() as u32);
         if id as usize == self.entries.len() {
-            self.bytes.extend_from_slice(identity);
+            append(&mut self.bytes, identity);
             self.entries.push(1);
             self.standing.push(Standing::Unanswered);
             self.wanted.push(false);
         } else {
-            self.bytes[id as usize * self.size..][..self.size].copy_from_slice(identity);
+            replace(&mut self.bytes[id as usize * self.size..][..self.size], identity);
             self.entries[id as usize] = 1;
             self.standing[id as usize] = Standing::Unanswered;
         }

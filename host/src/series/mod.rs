@@ -38,6 +38,7 @@ mod plan;
 mod rows;
 pub mod scale;
 pub mod schema;
+mod short;
 mod table;
 mod values;
 mod view;

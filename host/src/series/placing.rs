@@ -1,8 +1,8 @@
 //! Series for new labels, looked for many at a time.
 //!
-//! A series table that outgrows the processor's cache makes each search wait for memory. Searches that do not depend on each
-//! other wait together, so label blocks are set aside as they are rendered, and then all looked for in one short loop. It
-//! is the answers' only detour: what an answer means is settled before.
+//! A series table that outgrows the processor's cache makes each search wait for memory. Searches that are known beforehand
+//! wait together, so label blocks are set aside as they are rendered. It is the answers' only detour: what an answer means
+//! is settled before.
 
 use super::families::Families;
 use super::plan::FeedPlan;
@@ -13,7 +13,6 @@ use super::values::Labels;
 pub(super) struct Placing {
     text: Vec<u8>,
     blocks: Vec<Block>,
-    found: Vec<Option<u32>>,
 }
 
 /// A block and who asks for its series.
@@ -54,16 +53,11 @@ impl Placing {
         plans: &[FeedPlan],
         mut placed: impl FnMut(usize, u32, usize, u32),
     ) {
-        let (text, found) = (&self.text, &mut self.found);
         for (family, table) in families.tables.iter().enumerate() {
             table.warm(self.blocks.iter().filter(|block| plans[block.feed].family == family).map(|block| block.hash));
         }
-        found.extend(self.blocks.iter().map(|block| {
-            let table = &families.tables[plans[block.feed].family];
-            table.find(&text[block.start..block.end], block.hash)
-        }));
-        for (Block { feed, id, cpu, hash, start, end }, found) in self.blocks.drain(..).zip(found.drain(..)) {
-            let slot = families.hold_block(&plans[feed], cpu, &text[start..end], hash, found);
+        for Block { feed, id, cpu, hash, start, end } in self.blocks.drain(..) {
+            let slot = families.hold_block(&plans[feed], cpu, &self.text[start..end], hash);
             placed(feed, id, cpu, slot);
         }
         self.text.clear();

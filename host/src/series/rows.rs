@@ -8,6 +8,7 @@ use super::families::Families;
 use super::identities::{Sharing, Standing};
 use super::plan::FeedPlan;
 use super::schema::{Field, Part};
+use super::short::{append, zero};
 use super::view::ViewTable;
 use crate::snapshot::{Keys, Snapshot};
 
@@ -100,7 +101,7 @@ impl ViewTable {
         self.scratch.clear();
         for &Field { part, offset, length } in &self.plan.identity {
             let bytes = if part == Part::Key { key } else { snapshot.row(row) };
-            self.scratch.extend_from_slice(&bytes[offset..offset + length]);
+            append(&mut self.scratch, &bytes[offset..offset + length]);
         }
     }
 
@@ -109,7 +110,7 @@ impl ViewTable {
         for feed in 0..self.plan.feeds.len() {
             let stride = self.apart(feed) * self.plan.feeds[feed].take.lanes();
             for &row in &self.entries.born {
-                self.last[feed][self.entries.of_row(row as usize) as usize * stride..][..stride].fill(0);
+                zero(&mut self.last[feed][self.entries.of_row(row as usize) as usize * stride..][..stride]);
             }
         }
     }
