@@ -1,12 +1,12 @@
 //! Numbers by the hashes of what they stand for: entries by their keys, series by their labels.
 //!
 //! At a million a search takes as long as it waits for memory, so a slot has both the hash and the number, and most searches look
-//! at one place. Slots lie in the order of their hashes: what goes through all of them, as growing and sweeping do, goes through
-//! memory from its beginning to its end.
+//! at one place. Slots lie in the order of the hashes: a search ends at the first greater one, and what goes through all of them,
+//! as growing and sweeping do, goes through memory from its beginning to its end.
 //!
 //! It knows neither keys nor labels; whoever asks compares them.
 
-/// A hash and a number, or [`FREE`].
+/// A hash and a number, or [`FREE`]. The hash is inverted, so that a free slot looks like one of the greatest hash.
 type Slot = u64;
 
 const FREE: Slot = 0;
@@ -20,13 +20,14 @@ pub(super) const TOGETHER: usize = 64;
 /// Numbers, each with a hash. Different numbers may have equal hashes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// A number lies at the home of its hash, or behind it with no free slot between. The last homes may need slots behind them all.
+    /// In the order of their hashes, each at its hash's home or behind it with no free slot between. The last homes may need
+    /// slots behind them all.
     slots: Vec<Slot>,
     homes: usize,
     len: usize,
 }
 
-/// Where a number that was not found would lie, until the index is changed.
+/// Where a number that was not found is to lie, until the index is changed.
 #[derive(Debug)]
 pub(super) struct Place(usize);
 
@@ -50,65 +51,71 @@ impl Index {
     /// The same, or the place for a new number.
     #[inline]
     pub(super) fn locate(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Result<u32, Place> {
-        let home = home(hash, self.homes);
-        for (ahead, &slot) in self.slots[home..].iter().enumerate() {
-            if slot == FREE {
-                return Err(Place(home + ahead));
-            }
+        let mut at = home(hash, self.homes);
+        while let Some(&slot) = self.slots.get(at)
+            && slot != FREE
+            && hash_of(slot) <= hash
+        {
             if hash_of(slot) == hash && is_it(number_of(slot)) {
                 return Ok(number_of(slot));
             }
+            at += 1;
         }
-        Err(Place(self.slots.len()))
+        Err(Place(at))
     }
 
     /// Puts a number, not `u32::MAX`, where `locate` found no other. There has to be room.
     #[inline]
     pub(super) fn fill(&mut self, Place(place): Place, hash: u32, number: u32) {
-        put(&mut self.slots, place, slot(hash, number));
+        let mut next = slot(hash, number);
+        for slot in &mut self.slots[place..] {
+            std::mem::swap(slot, &mut next);
+            if next == FREE {
+                break;
+            }
+        }
+        if next != FREE {
+            append(&mut self.slots, next);
+        }
         self.len += 1;
     }
 
     /// Adds a number that is not there.
-    #[inline]
     pub(super) fn insert(&mut self, hash: u32, number: u32) {
         self.reserve(1);
-        lay(&mut self.slots, self.homes, slot(hash, number));
-        self.len += 1;
+        if let Err(place) = self.locate(hash, |_| false) {
+            self.fill(place, hash, number);
+        }
     }
 
     /// Removes a number with its hash; false: it is not there.
     pub(super) fn remove(&mut self, hash: u32, number: u32) -> bool {
-        let home_of_it = home(hash, self.homes);
-        let run = self.slots[home_of_it..].iter().take_while(|found| **found != FREE);
+        let from = home(hash, self.homes);
+        let run = self.slots[from..].iter().take_while(|slot| **slot != FREE);
         let Some(ahead) = run.into_iter().position(|found| *found == slot(hash, number)) else { return false };
-        let mut hole = home_of_it + ahead;
-        for at in hole + 1..self.slots.len() {
-            let next = self.slots[at];
-            if next == FREE {
-                break;
-            }
-            if home(hash_of(next), self.homes) <= hole {
-                self.slots[hole] = next;
-                hole = at;
-            }
-        }
-        self.slots[hole] = FREE;
+        let hole = from + ahead;
+        let away = |(at, slot): &(usize, &Slot)| **slot != FREE && home(hash_of(**slot), self.homes) < *at;
+        let moved = self.slots.iter().enumerate().skip(hole + 1).take_while(away).count();
+        self.slots.copy_within(hole + 1..hole + 1 + moved, hole);
+        self.slots[hole + moved] = FREE;
         self.len -= 1;
         true
     }
 
-    /// Removes all numbers but those that `is_kept` says, which is cheaper than one by one when they are many.
+    /// Removes all numbers but those that `is_kept` says, which is cheaper than one by one when they are many. There is no telling
+    /// which are kept, so it takes no branch by it.
     pub(super) fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
+        let mut next = 0;
+        self.len = 0;
         for at in 0..self.slots.len() {
-            let slot = std::mem::replace(&mut self.slots[at], FREE);
-            if slot == FREE {
-            } else if is_kept(number_of(slot)) {
-                // What lay before it has been laid; so it comes to lie here at the latest.
-                lay(&mut self.slots, self.homes, slot);
-            } else {
-                self.len -= 1;
-            }
+            let slot = self.slots[at];
+            let is_kept = (slot != FREE) & is_kept(number_of(slot));
+            // What is behind its home was pushed there by what lies before it; so nothing comes to lie behind where it was.
+            let place = if is_kept { home(hash_of(slot), self.homes).max(next) } else { at };
+            self.slots[at] = FREE;
+            self.slots[place] = if is_kept { slot } else { FREE };
+            next = if is_kept { place + 1 } else { next };
+            self.len += usize::from(is_kept);
         }
     }
 
@@ -139,8 +146,14 @@ impl Index {
         let homes = (len * 3 / 2).max(self.homes * 2).max(LEAST);
         // Allocated as zeros, which the kernel gives as they are touched.
         let mut slots = vec![FREE; homes];
-        for slot in self.slots.iter().filter(|slot| **slot != FREE) {
-            lay(&mut slots, homes, *slot);
+        let mut next = 0;
+        for &slot in self.slots.iter().filter(|slot| **slot != FREE) {
+            let place = home(hash_of(slot), homes).max(next);
+            match slots.get_mut(place) {
+                Some(free) => *free = slot,
+                None => append(&mut slots, slot),
+            }
+            next = place + 1;
         }
         (self.slots, self.homes) = (slots, homes);
     }
@@ -150,23 +163,6 @@ impl Index {
 #[inline]
 fn home(hash: u32, homes: usize) -> usize {
     (u64::from(hash) * homes as u64 >> 32) as usize
-}
-
-/// Puts a slot's content at its home or behind it.
-#[inline]
-fn lay(slots: &mut Vec<Slot>, homes: usize, slot: Slot) {
-    let home = home(hash_of(slot), homes);
-    let ahead = slots[home..].iter().position(|found| *found == FREE);
-    let place = ahead.map_or(slots.len(), |ahead| home + ahead);
-    put(slots, place, slot);
-}
-
-#[inline]
-fn put(slots: &mut Vec<Slot>, place: usize, slot: Slot) {
-    match slots.get_mut(place) {
-        Some(free) => *free = slot,
-        None => append(slots, slot),
-    }
 }
 
 /// Behind the last: rare, and not worth what doubling would take.
@@ -181,17 +177,18 @@ fn append(slots: &mut Vec<Slot>, slot: Slot) {
 /// A number's slot is never [`FREE`].
 #[inline]
 fn slot(hash: u32, number: u32) -> Slot {
-    u64::from(hash) << 32 | u64::from(number + 1)
+    u64::from(!hash) << 32 | u64::from(number + 1)
 }
 
 #[inline]
 fn hash_of(slot: Slot) -> u32 {
-    (slot >> 32) as u32
+    !((slot >> 32) as u32)
 }
 
+/// Of a free slot 0.
 #[inline]
 fn number_of(slot: Slot) -> u32 {
-    slot as u32 - 1
+    (slot as u32).saturating_sub(1)
 }
 
 #[cfg(test)]
