@@ -5,6 +5,7 @@ use super::family::FamilyTable;
 use super::labels::{OTHER, cut, escape};
 use super::layout::Layout;
 use super::plan::FeedPlan;
+use super::short::Runs;
 use super::values::Labels;
 
 #[derive(Debug)]
@@ -17,14 +18,14 @@ pub(super) struct Families {
     pub(super) trimmed: u64,
     pub(super) replaced: u64,
     /// The label block being rendered, and that of a series that is folded.
-    block: Vec<u8>,
-    other: Vec<u8>,
+    block: Runs,
+    other: Runs,
 }
 
 impl Families {
     pub(super) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
         let tables = layouts.into_iter().map(FamilyTable::new).collect();
-        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Vec::new(), other: Vec::new() }
+        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Runs::default(), other: Runs::default() }
     }
 
     /// One more feeder for the series of these labels, which begins if need be.
@@ -33,17 +34,17 @@ impl Families {
         block.clear();
         self.render(feed, labels, cpu, &mut block);
         let table = &self.tables[feed.family];
-        let hash = table.hash(&block);
-        let slot = self.hold_block(feed, cpu, &block, hash);
+        let text = block.get(0, block.len());
+        let slot = self.hold_block(feed, cpu, text, table.hash(text));
         self.block = block;
         slot
     }
 
     /// Appends the label block.
-    pub(super) fn render(&self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize, out: &mut Runs) {
         let limit = self.limits.label_bytes;
         match labels.plain(limit) {
-            Some(plain) => feed.template.render(out, |column, out| out.extend_from_slice(plain.get(column)), cpu),
+            Some(plain) => feed.template.render(out, |column, out| plain.push(column, out), cpu),
             None => feed.template.render(out, |column, out| escape(cut(labels.get(column), limit), out), cpu),
         }
     }
@@ -60,9 +61,9 @@ impl Families {
         } else {
             self.folded += 1;
             self.other.clear();
-            feed.template.render(&mut self.other, |_, out| out.extend_from_slice(OTHER.as_bytes()), cpu);
-            let hash = table.hash(&self.other);
-            table.find_or_create(&self.other, hash)
+            feed.template.render(&mut self.other, |_, out| out.push(OTHER.as_bytes()), cpu);
+            let other = self.other.get(0, self.other.len());
+            table.find_or_create(other, table.hash(other))
         };
         self.fed += usize::from(table.hold(slot));
         slot

@@ -3,18 +3,23 @@
 //! Text 0.0.4 and OpenMetrics escape label values alike, so one block serves both.
 
 use super::schema::{Family, Feed, LabelSource};
+use super::short::Runs;
 
 /// A feed's labels with holes where an answer's columns and the CPU go.
 #[derive(Debug)]
 pub(super) struct Template {
-    pieces: Vec<Piece>,
+    /// All that is fixed.
+    fixed: Runs,
+    /// A hole, and where what is fixed before it begins and ends.
+    holes: Vec<(usize, usize, Hole)>,
 }
 
-#[derive(Debug)]
-enum Piece {
-    Text(Vec<u8>),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
     Column(usize),
     Cpu,
+    /// None: the block ends.
+    End,
 }
 
 /// What every column becomes once a package has all the series that it may have.
@@ -22,41 +27,44 @@ pub(super) const OTHER: &str = "other";
 
 impl Template {
     pub(super) fn new(family: &Family, feed: &Feed, label_bytes: usize) -> Self {
-        let mut pieces = Vec::new();
-        let mut text = Vec::new();
-        for (name, source) in family.labels.iter().zip(&feed.labels) {
-            text.extend_from_slice(name.as_bytes());
-            text.extend_from_slice(b"=\"");
+        let (mut fixed, mut holes, mut start) = (Runs::default(), Vec::new(), 0);
+        for (index, (name, source)) in family.labels.iter().zip(&feed.labels).enumerate() {
+            if index > 0 {
+                fixed.push(b",");
+            }
+            fixed.push(name.as_bytes());
+            fixed.push(b"=\"");
             let hole = match source {
                 LabelSource::Fixed(value) => {
-                    escape(cut(value, label_bytes), &mut text);
+                    escape(cut(value, label_bytes), &mut fixed);
                     None
                 }
-                LabelSource::Column(column) => Some(Piece::Column(*column)),
-                LabelSource::Cpu => Some(Piece::Cpu),
+                LabelSource::Column(column) => Some(Hole::Column(*column)),
+                LabelSource::Cpu => Some(Hole::Cpu),
             };
             if let Some(hole) = hole {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
-                pieces.push(hole);
+                holes.push((start, fixed.len(), hole));
+                start = fixed.len();
             }
-            text.extend_from_slice(b"\",");
+            fixed.push(b"\"");
         }
-        text.pop(); // the last comma
-        pieces.push(Piece::Text(text));
-        Template { pieces }
+        holes.push((start, fixed.len(), Hole::End));
+        Template { fixed, holes }
     }
 
     pub(super) fn has_columns(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Column(_)))
+        self.holes.iter().any(|(_, _, hole)| matches!(hole, Hole::Column(_)))
     }
 
     /// Appends the block. `column` appends a column's value, cut and escaped.
-    pub(super) fn render(&self, out: &mut Vec<u8>, column: impl Fn(usize, &mut Vec<u8>), cpu: usize) {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Column(index) => column(*index, out),
-                Piece::Cpu => out.extend_from_slice(itoa::Buffer::new().format(cpu).as_bytes()),
+    #[inline]
+    pub(super) fn render(&self, out: &mut Runs, column: impl Fn(usize, &mut Runs), cpu: usize) {
+        for &(start, end, hole) in &self.holes {
+            out.push_from(self.fixed.all(), start, end);
+            match hole {
+                Hole::Column(index) => column(index, out),
+                Hole::Cpu => out.push(itoa::Buffer::new().format(cpu).as_bytes()),
+                Hole::End => {}
             }
         }
     }
@@ -67,18 +75,18 @@ pub(super) fn cut(value: &str, limit: usize) -> &str {
     if value.len() <= limit { value } else { &value[..value.floor_char_boundary(limit)] }
 }
 
-pub(super) fn escape(value: &str, out: &mut Vec<u8>) {
+pub(super) fn escape(value: &str, out: &mut Runs) {
     let mut rest = value.as_bytes();
     while let Some(at) = special(rest) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(match rest[at] {
+        out.push(&rest[..at]);
+        out.push(match rest[at] {
             b'\n' => br"\n",
             b'"' => br#"\""#,
             _ => br"\\",
         });
         rest = &rest[at + 1..];
     }
-    out.extend_from_slice(rest);
+    out.push(rest);
 }
 
 /// Whether there is nothing to escape.
@@ -107,9 +115,9 @@ mod tests {
             per: 1.0,
         };
         let feed = Feed { family: 0, labels: sources, value: Value::One };
-        let mut out = Vec::new();
+        let mut out = Runs::default();
         Template::new(&family, &feed, 8).render(&mut out, |column, out| escape(columns[column], out), cpu);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.get(0, out.len()).to_vec()).unwrap()
     }
 
     #[test]

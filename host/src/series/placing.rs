@@ -6,12 +6,13 @@
 
 use super::families::Families;
 use super::plan::FeedPlan;
+use super::short::Runs;
 use super::values::Labels;
 
 /// Label blocks that have no series yet.
 #[derive(Debug, Default)]
 pub(super) struct Placing {
-    text: Vec<u8>,
+    text: Runs,
     blocks: Vec<Block>,
 }
 
@@ -42,7 +43,7 @@ impl Placing {
     ) {
         let start = self.text.len();
         families.render(plan, labels, cpu, &mut self.text);
-        let hash = families.tables[plan.family].hash(&self.text[start..]);
+        let hash = families.tables[plan.family].hash(self.text.get(start, self.text.len()));
         self.blocks.push(Block { feed, id, cpu, hash, start, end: self.text.len() });
     }
 
@@ -57,7 +58,7 @@ impl Placing {
             table.warm(self.blocks.iter().filter(|block| plans[block.feed].family == family).map(|block| block.hash));
         }
         for Block { feed, id, cpu, hash, start, end } in self.blocks.drain(..) {
-            let slot = families.hold_block(&plans[feed], cpu, &self.text[start..end], hash);
+            let slot = families.hold_block(&plans[feed], cpu, self.text.get(start, end), hash);
             placed(feed, id, cpu, slot);
         }
         self.text.clear();

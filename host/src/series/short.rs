@@ -1,5 +1,65 @@
 //! Short runs: keys, identities, a series' cells. At their usual lengths a call to the C library costs more than what it does.
 
+/// What is copied of a short run whatever its length: what is too much is written over by the next.
+const STEP: usize = 16;
+
+/// Text put together of short runs.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    /// The text, and room behind it.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Runs {
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn get(&self, from: usize, to: usize) -> &[u8] {
+        &self.bytes[from..to]
+    }
+
+    /// The text, and whatever lies behind it.
+    #[inline]
+    pub(super) fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, run: &[u8]) {
+        self.push_from(run, 0, run.len());
+    }
+
+    /// Appends `all[start..end]`, which takes less when there is something behind it.
+    #[inline]
+    pub(super) fn push_from(&mut self, all: &[u8], start: usize, end: usize) {
+        let (at, after) = (self.len, self.len + (end - start));
+        self.len = after;
+        if end - start <= STEP
+            && let (Some(place), Some(run)) = (self.bytes.get_mut(at..at + STEP), all.get(start..start + STEP))
+        {
+            place.copy_from_slice(run);
+        } else {
+            self.put(at, &all[start..end]);
+        }
+    }
+
+    #[inline(never)]
+    fn put(&mut self, at: usize, run: &[u8]) {
+        let after = at + run.len();
+        if after + STEP > self.bytes.len() {
+            self.bytes.resize((after + STEP).next_power_of_two(), 0);
+        }
+        self.bytes[at..after].copy_from_slice(run);
+    }
+}
+
 /// Whether two runs are equal.
 #[inline]
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
@@ -48,6 +108,22 @@ pub(super) fn zero(cells: &mut [u64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_what_its_runs_are() {
+        let all: Vec<u8> = (0..100).collect();
+        let (mut text, mut expected) = (Runs::default(), Vec::new());
+        for round in 0..3 {
+            text.clear();
+            expected.clear();
+            for start in 0..all.len() {
+                let end = (start + (start * 7 + round) % 40).min(all.len());
+                text.push_from(&all, start, end);
+                expected.extend_from_slice(&all[start..end]);
+                assert_eq!(text.get(0, text.len()), expected);
+            }
+        }
+    }
 
     #[test]
     fn runs_of_every_length_are_copied_and_compared_alike() {

@@ -4,6 +4,7 @@
 //! is one; so a list of values is looked through once, as a whole.
 
 use super::labels::is_plain;
+use super::short::Runs;
 
 /// Label values by their index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,9 +130,9 @@ pub(super) struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     #[inline]
-    pub(super) fn get(&self, column: usize) -> &'a [u8] {
+    pub(super) fn push(&self, column: usize, out: &mut Runs) {
         let (start, end) = self.values.span(self.indices[column]);
-        &self.values.text.as_bytes()[start..end]
+        out.push_from(self.values.text.as_bytes(), start, end);
     }
 }
 
