@@ -89,7 +89,9 @@ pub(super) fn label(
     let identity_size = schema.views[view].identity_size();
     let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
     for ids in unseen.chunks(most) {
-        let ask = ask_for(table, view, ids, &sites, lookups);
+        let identities = Vec::with_capacity(ids.len() * identity_size);
+        let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
+        fill(&mut ask, table, ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
         let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
@@ -99,11 +101,10 @@ pub(super) fn label(
     }
 }
 
-fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> Ask {
-    let mut ask = Ask { view, count: ids.len(), ..Ask::default() };
+fn fill(ask: &mut Ask, table: &Table, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) {
     let mut places: HashMap<Question, u32> = HashMap::new();
     for id in ids {
-        let identity = table.identity_bytes(view, *id);
+        let identity = table.identity_bytes(ask.view, *id);
         ask.identities.extend_from_slice(identity);
         for site in sites {
             let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
@@ -113,7 +114,6 @@ fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], looku
             ask.found.push(place);
         }
     }
-    ask
 }
 
 fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &AskError>) {

@@ -11,6 +11,8 @@ use super::schema::{Family, Feed, Field, Fold, Kind, LabelSource, Part, Schema, 
 pub(super) struct Plan {
     pub(super) identity: Vec<Field>,
     pub(super) identity_size: usize,
+    /// Whether a row's identity is its key as it is.
+    pub(super) identity_is_key: bool,
     /// Whether a row's identity can change while its key stays.
     pub(super) identity_in_value: bool,
     /// 0: events.
@@ -68,6 +70,7 @@ impl Plan {
         Plan {
             identity: view.identity.clone(),
             identity_size: view.identity_size(),
+            identity_is_key: view.identity == [Field { part: Part::Key, offset: 0, length: view.key_size }],
             identity_in_value: view.identity.iter().any(|field| field.part == Part::Value),
             key_size: view.key_size,
             columns: view.columns,

@@ -56,9 +56,16 @@ impl ViewTable {
     fn identify_born(&mut self, snapshot: &Snapshot) {
         for at in 0..self.entries.born.len() {
             let row = self.entries.born[at] as usize;
-            self.gather(snapshot, row);
             let entry = self.entries.of_row(row) as usize;
-            self.entries.identity[entry] = self.identities.hold(&self.scratch);
+            self.entries.identity[entry] = match &snapshot.keys {
+                Keys::Bytes { size, bytes } if self.plan.identity_is_key => {
+                    self.identities.hold(&bytes[row * size..][..*size])
+                }
+                _ => {
+                    self.gather(snapshot, row);
+                    self.identities.hold(&self.scratch)
+                }
+            };
         }
     }
 
