@@ -84,6 +84,9 @@ impl Loader {
     /// Every package that runs, and the files of those that do not, with why.
     pub(super) fn start(&mut self) -> Result<(Vec<Running>, BTreeMap<PathBuf, String>), FolderError> {
         let files = self.places.all()?;
+        if !files.is_empty() {
+            self.types.read_ahead();
+        }
         self.watch.take(stamps(&files));
         let (mut running, mut left_out) = (Vec::new(), BTreeMap::new());
         for file in files {

@@ -28,7 +28,12 @@ mod syscall;
 mod tracefs;
 mod types;
 
-use std::sync::OnceLock;
+use std::{
+    fs::{self, File},
+    os::fd::AsFd as _,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
 use crate::privileges::{self, Capabilities};
 pub use load::load;
@@ -70,9 +75,28 @@ impl KernelTypes {
         self.opener.get_or_init(|| Opener::start(self.keep)).clone()
     }
 
-    fn aya(&self) -> Option<&aya::Btf> {
-        self.aya.get_or_init(|| aya::Btf::from_sys_fs().ok()).as_ref()
+    /// Begins to read the kernel's types, beside what else there is to do before the first program is loaded. Without a thread
+    /// for it they are read when they are asked for.
+    pub fn read_ahead(self: &Arc<Self>) {
+        let types = self.clone();
+        let _ = thread::Builder::new().name("types".to_owned()).spawn(move || {
+            privileges::keep_in_this_thread(privileges::NONE);
+            types.aya();
+        });
     }
+
+    fn aya(&self) -> Option<&aya::Btf> {
+        self.aya.get_or_init(read_types).as_ref()
+    }
+}
+
+/// The kernel's types. Reading takes a call for each 4 KiB of some megabytes; since Linux 6.16 they can be mapped.
+fn read_types() -> Option<aya::Btf> {
+    const TYPES: &str = "/sys/kernel/btf/vmlinux";
+    let parse = |types: &[u8]| aya::Btf::parse(types, ::object::Endianness::default()).ok();
+    let file = File::open(TYPES).ok()?;
+    let bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    syscall::lend(file.as_fd(), bytes, parse).or_else(|_| fs::read(TYPES).map(|types| parse(&types))).ok()?
 }
 
 impl Default for KernelTypes {

@@ -316,6 +316,27 @@ unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Lends the bytes of a file of the kernel's, which nobody changes or cuts short, without reading them.
+pub(super) fn lend<T>(file: BorrowedFd<'_>, bytes: usize, borrow: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+    // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+    let address = unsafe {
+        rustix::mm::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            rustix::mm::ProtFlags::READ,
+            rustix::mm::MapFlags::PRIVATE,
+            file,
+            0,
+        )
+    }?;
+    // SAFETY: so many bytes are mapped there, of a file that stays as it is, until they are unmapped below.
+    let lent = borrow(unsafe { std::slice::from_raw_parts(address.cast::<u8>(), bytes) });
+    // SAFETY: it was mapped with this address and length, and what was borrowed of it is over.
+    let unmapped = unsafe { rustix::mm::munmap(address, bytes) };
+    debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
+    Ok(lent)
+}
+
 /// An array map (`BPF_F_MMAPABLE`) mapped into this process: read without a system call.
 #[derive(Debug)]
 pub(super) struct MappedArray {
