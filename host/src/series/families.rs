@@ -8,7 +8,7 @@ use super::plan::FeedPlan;
 use super::short::Runs;
 use super::values::Labels;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Families {
     pub(super) tables: Vec<FamilyTable>,
     limits: TableLimits,
@@ -25,7 +25,7 @@ pub(super) struct Families {
 impl Families {
     pub(super) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
         let tables = layouts.into_iter().map(FamilyTable::new).collect();
-        Self { tables, limits, fed: 0, folded: 0, trimmed: 0, replaced: 0, block: Runs::default(), other: Runs::default() }
+        Self { tables, limits, ..Self::default() }
     }
 
     /// One more feeder for the series of these labels, which begins if need be.

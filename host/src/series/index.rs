@@ -162,7 +162,7 @@ impl Index {
 /// Where a hash belongs among so many.
 #[inline]
 fn home(hash: u32, homes: usize) -> usize {
-    (u64::from(hash) * homes as u64 >> 32) as usize
+    ((u64::from(hash) * homes as u64) >> 32) as usize
 }
 
 /// Behind the last: rare, and not worth what doubling would take.
@@ -199,7 +199,12 @@ mod tests {
 
     /// Few, so that numbers meet: some equal, some near, some whose home is the last.
     fn hashes() -> impl Strategy<Value = u32> {
-        prop_oneof![0..4u32, (0..4u32).prop_map(|hash| hash << 30), (0..4u32).prop_map(|back| u32::MAX - back), any::<u32>()]
+        prop_oneof![
+            0..4u32,
+            (0..4u32).prop_map(|hash| hash << 30),
+            (0..4u32).prop_map(|back| u32::MAX - back),
+            any::<u32>()
+        ]
     }
 
     #[derive(Debug, Clone)]

@@ -4,7 +4,10 @@ use std::fmt;
 
 use prometheus_client::registry::Unit;
 
-use super::{MapReport, PackageReport, families::{Families, Labels, of}};
+use super::{
+    MapReport, PackageReport,
+    families::{Families, Labels, of},
+};
 
 pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
     let all = || {
