@@ -102,14 +102,14 @@ impl Index {
         true
     }
 
-    /// Removes all numbers but those that `is_kept` says, which is cheaper than one by one when they are many. There is no telling
+    /// Removes all numbers but those that `keeps` says, which is cheaper than one by one when they are many. There is no telling
     /// which are kept, so it takes no branch by it.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(u32) -> bool) {
+    pub(super) fn retain(&mut self, keeps: impl Fn(u32) -> bool) {
         let mut next = 0;
         self.len = 0;
         for at in 0..self.slots.len() {
             let slot = self.slots[at];
-            let is_kept = (slot != FREE) & is_kept(number_of(slot));
+            let is_kept = (slot != FREE) & keeps(number_of(slot));
             // What is behind its home was pushed there by what lies before it; so nothing comes to lie behind where it was.
             let place = if is_kept { home(hash_of(slot), self.homes).max(next) } else { at };
             self.slots[at] = FREE;
