@@ -80,18 +80,20 @@ pub(super) fn label(
     guest_end: Duration,
     until: Instant,
 ) {
-    let unseen = table.unseen(view).to_vec();
-    if unseen.is_empty() {
+    let count = table.unseen(view).len();
+    if count == 0 {
         return;
     }
     let schema = table.schema().clone();
     let sites = sites_of(&schema, view);
     let identity_size = schema.views[view].identity_size();
     let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
-    for ids in unseen.chunks(most) {
+    for first in (0..count).step_by(most) {
+        // Answered ones stay listed.
+        let ids = table.unseen(view)[first..count.min(first + most)].to_vec();
         let identities = Vec::with_capacity(ids.len() * identity_size);
         let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
-        fill(&mut ask, table, ids, &sites, lookups);
+        fill(&mut ask, table, &ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
         let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));

@@ -29,7 +29,7 @@ impl Place {
 }
 
 /// Places begin and end at multiples of this: a number that gains a digit still fits.
-const STEP: usize = 16;
+const STEP: usize = 8;
 
 /// Waste below this is never worth a move.
 const SLACK: usize = 64 << 10;

@@ -207,7 +207,7 @@ impl Entries {
         self.drift = Drift::InStep;
     }
 
-    /// The end of a scrape: what a burst of new keys took is given back.
+    /// What a burst of new keys took is given back.
     pub(super) fn shed(&mut self) {
         self.born.clear();
         for buffer in [&mut self.born, &mut self.gone, &mut self.free] {

@@ -186,7 +186,7 @@ impl Identities {
         }
     }
 
-    /// The end of a scrape: what a burst took is given back.
+    /// What a burst took is given back.
     pub(super) fn shed(&mut self) {
         for buffer in [&mut self.orphans, &mut self.free] {
             shed(buffer);

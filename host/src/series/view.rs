@@ -89,6 +89,9 @@ impl ViewTable {
                 self.observe_rows(snapshot, families);
             }
         }
+        // Before labelling, which is when a burst of new series has most memory in use.
+        self.entries.shed();
+        self.identities.shed();
     }
 
     /// Counts what has been labelled since the snapshot was observed.
@@ -131,8 +134,6 @@ impl ViewTable {
     pub(super) fn finish(&mut self) {
         self.waiting.clear();
         shed(&mut self.waiting);
-        self.entries.shed();
-        self.identities.shed();
         let (plan, last, cpus) = (&self.plan, &mut self.last, self.cpus);
         self.entries.renumber(|order| {
             for (feed, last) in plan.feeds.iter().zip(last) {
