@@ -1,6 +1,6 @@
 //! Recordings: of this machine under load, replayed elsewhere; golden files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, binary, needs};
 
@@ -11,13 +11,14 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
     needs!(Root, Tool("fio"), Tool("setpriv"), Tool("unshare"));
     let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
     let (package, file) = (folder.path().join("biolatency"), folder.path().join("disks.jsonl"));
-    let before = disk.stat();
-    let record = Counting::start(&["record".as_ref(), "-o".as_ref(), file.as_os_str(), package.as_os_str()]);
-    let fio = Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=3000", "--size=64m"]);
-    let said = record.end();
-    assert!(said.contains("1 reads within "), "{said}");
-    let done = disk.stat() - before;
-    assert!(fio.reads.count > 1000 && (done.reads, done.writes) == (fio.reads.count, fio.writes.count), "{done:?}");
+    // What the kernel shows to no program is in no recording: `kernel/counts.rs` says when that is.
+    let exact = (0..10).find_map(|_| {
+        let fio = record(&package, &file, &disk);
+        let here = ebhost(&["replay", package.to_str().unwrap(), file.to_str().unwrap()], folder.path());
+        assert_eq!(here.code, Some(0), "{}", here.err);
+        is_all_of(&Exposition::parse(&here.out, Format::Text).expect("sound text"), &disk, &fio).then_some(here)
+    });
+    let here = exact.expect("a recording of all that fio did");
 
     // As nobody, in a mount namespace of its own with nothing in /sys and /proc.
     let copy = folder.path().join("ebhost");
@@ -33,19 +34,33 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
         assert_eq!(replayed.code, Some(0), "{}", replayed.err);
         replayed.out
     };
-    let here = ebhost(&["replay", package.to_str().unwrap(), file.to_str().unwrap()], folder.path());
-    assert_eq!(here.code, Some(0), "{}", here.err);
     assert_eq!(hidden(), here.out);
     assert_eq!(hidden(), here.out);
+}
 
-    // And it is what fio did, under the name that the disk had when it was recorded.
-    let shown = Exposition::parse(&here.out, Format::Text).expect("sound text");
-    for (operation, side) in [("read", &fio.reads), ("write", &fio.writes)] {
+/// Records biolatency while fio reads and writes.
+fn record(package: &Path, file: &Path, disk: &Disk) -> Fio {
+    let before = disk.stat();
+    let record = Counting::start(&["record".as_ref(), "-o".as_ref(), file.as_os_str(), package.as_os_str()]);
+    let fio = Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=3000", "--size=64m"]);
+    let said = record.end();
+    assert!(said.contains("1 reads within "), "{said}");
+    let done = disk.stat() - before;
+    assert!(fio.reads.count > 1000 && (done.reads, done.writes) == (fio.reads.count, fio.writes.count), "{done:?}");
+    fio
+}
+
+/// Whether the recording has what fio did, under the name that the disk had when it was recorded. It may lack a little, and have
+/// nothing beside it.
+fn is_all_of(shown: &Exposition, disk: &Disk, fio: &Fio) -> bool {
+    [("read", &fio.reads), ("write", &fio.writes)].into_iter().all(|(operation, side)| {
         let labels = [("device", disk.name()), ("operation", operation)];
         let latency = shown.histogram("ebhost_bio_latency_seconds", &labels).expect("the disk's latency");
-        assert_eq!(latency.count, side.count, "{operation}");
+        let is_near = latency.count <= side.count && latency.count * 100 >= side.count * 99;
+        assert!(is_near, "{operation}: {} recorded of {}", latency.count, side.count);
         assert!(latency.sum > 0.0 && latency.mean() < side.mean.as_secs_f64() * 1.5, "{operation}: {latency:?}");
-    }
+        latency.count == side.count
+    })
 }
 
 #[test]
