@@ -91,9 +91,7 @@ pub(super) fn label(
     for first in (0..count).step_by(most) {
         // Answered ones stay listed.
         let ids = table.unseen(view)[first..count.min(first + most)].to_vec();
-        let identities = Vec::with_capacity(ids.len() * identity_size);
-        let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
-        fill(&mut ask, table, &ids, &sites, lookups);
+        let ask = ask_for(table, view, &ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
         let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
@@ -103,10 +101,12 @@ pub(super) fn label(
     }
 }
 
-fn fill(ask: &mut Ask, table: &Table, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) {
+fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> Ask {
+    let identities = Vec::with_capacity(ids.len() * table.schema().views[view].identity_size());
+    let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
     let mut places: HashMap<Question, u32> = HashMap::new();
     for id in ids {
-        let identity = table.identity_bytes(ask.view, *id);
+        let identity = table.identity_bytes(view, *id);
         ask.identities.extend_from_slice(identity);
         for site in sites {
             let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
@@ -116,6 +116,7 @@ fn fill(ask: &mut Ask, table: &Table, ids: &[IdentityId], sites: &[Site], lookup
             ask.found.push(place);
         }
     }
+    ask
 }
 
 fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &AskError>) {

@@ -15,6 +15,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use rustix::mm::{MapFlags, ProtFlags};
+
 pub(super) use objects::{
     LinkExtra, MapAttr, ProgramAttr, Records, Whose, btf_load, iterator_create, link_create, map_create, map_delete,
     map_freeze, map_update, probe_open, program_load, raw_tracepoint_open, tracepoint_open,
@@ -316,31 +318,41 @@ unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What of a file is mapped into this process, to be read.
+#[derive(Debug)]
+struct Mapping {
+    address: NonNull<libc::c_void>,
+    bytes: usize,
+}
+
+impl Mapping {
+    fn new(file: BorrowedFd<'_>, bytes: usize, flags: MapFlags) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+        let address = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, flags, file, 0) }?;
+        let address = NonNull::new(address).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { address, bytes })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this address and length, and nothing refers to it any more.
+        let unmapped = unsafe { rustix::mm::munmap(self.address.as_ptr(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
+    }
+}
+
 /// Lends the bytes of a file of the kernel's, which nobody changes or cuts short, without reading them.
 pub(super) fn lend<T>(file: BorrowedFd<'_>, bytes: usize, borrow: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-    // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
-    let address = unsafe {
-        rustix::mm::mmap(
-            std::ptr::null_mut(),
-            bytes,
-            rustix::mm::ProtFlags::READ,
-            rustix::mm::MapFlags::PRIVATE,
-            file,
-            0,
-        )
-    }?;
-    // SAFETY: so many bytes are mapped there, of a file that stays as it is, until they are unmapped below.
-    let lent = borrow(unsafe { std::slice::from_raw_parts(address.cast::<u8>(), bytes) });
-    // SAFETY: it was mapped with this address and length, and what was borrowed of it is over.
-    let unmapped = unsafe { rustix::mm::munmap(address, bytes) };
-    debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
-    Ok(lent)
+    let mapping = Mapping::new(file, bytes, MapFlags::PRIVATE)?;
+    // SAFETY: so many bytes are mapped there until `mapping` is dropped, of a file that stays as it is.
+    Ok(borrow(unsafe { std::slice::from_raw_parts(mapping.address.as_ptr().cast::<u8>(), bytes) }))
 }
 
 /// An array map (`BPF_F_MMAPABLE`) mapped into this process: read without a system call.
 #[derive(Debug)]
 pub(super) struct MappedArray {
-    base: NonNull<u64>,
+    mapping: Mapping,
     words: usize,
 }
 
@@ -350,37 +362,18 @@ unsafe impl Send for MappedArray {}
 impl MappedArray {
     /// Maps `bytes` (a multiple of 8) of the array.
     pub(super) fn new(map: BorrowedFd<'_>, bytes: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
-        let address = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                rustix::mm::ProtFlags::READ,
-                rustix::mm::MapFlags::SHARED,
-                map,
-                0,
-            )
-        }?;
-        let base = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, words: bytes / 8 })
+        Ok(Self { mapping: Mapping::new(map, bytes, MapFlags::SHARED)?, words: bytes / 8 })
     }
 
     /// Copies the array as it is now. Each 8-byte word is read whole; words may be of different moments.
     pub(super) fn copy_to(&self, to: &mut [u8]) {
         assert_eq!(to.len(), self.words * 8, "the copy is as large as the array");
+        let base = self.mapping.address.cast::<u64>();
         for (word, bytes) in to.chunks_exact_mut(8).enumerate() {
             // SAFETY: `word` is below `words`, so the address lies in the mapping, aligned to 8; programs write it
             // concurrently, hence the atomic, which never writes.
-            let value = unsafe { AtomicU64::from_ptr(self.base.add(word).as_ptr()) }.load(Ordering::Relaxed);
+            let value = unsafe { AtomicU64::from_ptr(base.add(word).as_ptr()) }.load(Ordering::Relaxed);
             bytes.copy_from_slice(&value.to_ne_bytes());
         }
-    }
-}
-
-impl Drop for MappedArray {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this address and length, and nothing refers to it any more.
-        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.words * 8) };
-        debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
     }
 }

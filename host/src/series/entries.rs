@@ -260,7 +260,7 @@ impl Entries {
     fn look_up(&mut self, keys: &[u8]) -> Option<usize> {
         let mut place = None;
         let mut aside = std::mem::take(&mut self.aside);
-        self.by_key.warm(aside.iter().map(|(_, hashed)| *hashed));
+        aside.iter().for_each(|(_, hashed)| self.by_key.warm(*hashed));
         for (row, hashed) in aside.drain(..) {
             let key = &keys[row as usize * self.key_size..][..self.key_size];
             place = None;
@@ -281,7 +281,7 @@ impl Entries {
         let mut strange = std::mem::take(&mut self.strange);
         self.make_room(strange.len());
         for strange in strange.chunks(TOGETHER) {
-            self.by_key.warm(strange.iter().map(|(_, hashed)| *hashed));
+            strange.iter().for_each(|(_, hashed)| self.by_key.warm(*hashed));
             for &(row, hashed) in strange {
                 let key = &keys[row as usize * self.key_size..][..self.key_size];
                 let live = self.live;

@@ -54,8 +54,9 @@ impl FamilyTable {
     }
 
     /// See [`Index::warm`].
-    pub(super) fn warm(&self, hashes: impl Iterator<Item = u32>) {
-        self.by_block.warm(hashes);
+    #[inline]
+    pub(super) fn warm(&self, hash: u32) {
+        self.by_block.warm(hash);
     }
 
     /// The series of these labels, if there is one.

@@ -54,8 +54,8 @@ impl Placing {
         plans: &[FeedPlan],
         mut placed: impl FnMut(usize, u32, usize, u32),
     ) {
-        for (family, table) in families.tables.iter().enumerate() {
-            table.warm(self.blocks.iter().filter(|block| plans[block.feed].family == family).map(|block| block.hash));
+        for block in &self.blocks {
+            families.tables[plans[block.feed].family].warm(block.hash);
         }
         for Block { feed, id, cpu, hash, start, end } in self.blocks.drain(..) {
             let slot = families.hold_block(&plans[feed], cpu, self.text.get(start, end), hash);
