@@ -10,18 +10,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost::{
-    exposition::{Created, Integers, Style, Syntax, Writer},
-    limits,
-    package::Package,
-    plugin::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row},
-    series::{
-        Answer, IdentityId, Labels, Table, TableLimits, Values,
-        schema::{Schema, SourceShape},
-    },
-    snapshot::{Keys, Snapshot},
-};
+use ebhost_limits as limits;
+use ebhost_metrics::{Created, Integers, Style, Syntax, Writer};
+use ebhost_package::Package;
 use ebhost_plugin::testing::{Batch, Harness};
+use ebhost_plugin_host::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row};
+use ebhost_series::{
+    Answer, IdentityId, Labels, Table, TableLimits, Values,
+    schema::{Schema, SourceShape},
+};
+use ebhost_snapshot::{Keys, Snapshot};
 use ebhost_tests::{Entries, workspace};
 use maps::Maps;
 
@@ -144,7 +142,10 @@ impl<D: Decoder> Scrape<D> {
             Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut },
             &mut nowhere,
         );
-        writer.table("ebhost", &self.table).and_then(|()| writer.finish()).expect("a sink takes everything");
+        writer
+            .families("ebhost", self.table.families())
+            .and_then(|()| writer.finish())
+            .expect("a sink takes everything");
     }
 }
 

@@ -1,6 +1,6 @@
 #![no_main]
 
-use ebhost::exposition::{Encoding, Format};
+use ebhost_metrics::{Encoding, Format};
 
 const OFFERED: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
 

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ebhost::plugin::fuzz::answer(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ebhost_plugin_host::fuzz::answer(bytes));

@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use ebhost::{package::Artefact, plugin::Engine};
+use ebhost_package::Artefact;
+use ebhost_plugin_host::Engine;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(None, None).expect("this machine has an engine"));
 

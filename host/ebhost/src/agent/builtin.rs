@@ -1,0 +1,32 @@
+//! What the builtin component is told beside its configuration: the machine, and the maps that it may read.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use ebhost_package::{Dialect, Package};
+use ebhost_series::schema::SourceShape;
+
+/// The package's configuration with the key `host` in it.
+pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>) -> String {
+    let mut config: Value = serde_json::from_str(&package.config).unwrap_or_default();
+    let maps: serde_json::Map<_, _> = sources.iter().map(|(name, shape)| (name.clone(), map(*shape))).collect();
+    let is_peers = package.dialect == Dialect::Peer;
+    let host = json!({ "architecture": std::env::consts::ARCH, "is_peers": is_peers, "maps": maps });
+    match &mut config {
+        Value::Object(keys) => {
+            keys.insert("host".to_owned(), host);
+        }
+        other => *other = json!({ "host": host }), // an empty file
+    }
+    config.to_string()
+}
+
+fn map(shape: SourceShape) -> Value {
+    let (kind, key_size, value_size) = match shape {
+        SourceShape::Table { key_size, value_size } => ("table", key_size, value_size),
+        SourceShape::PerCpuTable { key_size, value_size } => ("per_cpu_table", key_size, value_size),
+        SourceShape::Events { .. } => ("events", 0, 0),
+    };
+    json!({ "kind": kind, "key_size": key_size, "value_size": value_size })
+}

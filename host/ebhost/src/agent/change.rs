@@ -1,0 +1,93 @@
+//! Changes of what runs: the loader makes packages ready on a thread of its own, and the agent takes them between two scrapes.
+
+use std::{io::PipeReader, sync::mpsc as std_mpsc, thread};
+
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use super::{
+    Agent, AgentError, Options, Reload,
+    loader::{Change, Loader, Polling},
+    package::Described,
+};
+use ebhost_confine as privileges;
+
+/// Starts the thread that takes changes, which ends when the agent has.
+pub(super) fn watch(
+    loader: Loader,
+    options: &Options,
+    asked: PipeReader,
+) -> Result<mpsc::Receiver<Change>, AgentError> {
+    let (changes, to_change) = mpsc::channel(1);
+    let polling = match options.reload {
+        Reload::Watch => Polling::On,
+        Reload::Signal => Polling::Off,
+        Reload::Off => return Ok(to_change),
+    };
+    let keep = options.keep;
+    let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
+        privileges::keep_in_this_thread(privileges::LOADING | keep.0);
+        loader.watch(polling, asked, &changes);
+    });
+    thread.map(|_| to_change).map_err(AgentError::Thread)
+}
+
+impl Agent {
+    /// Swaps a package whole, between two scrapes.
+    pub(super) fn take(&mut self, change: Change) {
+        match change {
+            Change::Start(mut package) => {
+                self.reloads += 1;
+                self.left_out.remove(&package.file);
+                match self.running.iter_mut().find(|running| running.file == package.file) {
+                    Some(place) => {
+                        package.succeed(place);
+                        *place = *package;
+                    }
+                    None => self.running.push(*package),
+                }
+                self.running.sort_by(|one, other| one.file.cmp(&other.file));
+            }
+            Change::Exchange { described, done } => self.exchange(*described, &done),
+            Change::Remove(file) => {
+                self.reloads += 1;
+                self.left_out.remove(&file);
+                self.running.retain(|running| running.file != file);
+            }
+            Change::Refused { file, fault } => {
+                self.reload_failures += 1;
+                match self.running.iter_mut().find(|running| running.file == file) {
+                    Some(running) => running.is_current = false,
+                    None => drop(self.left_out.insert(file, fault)),
+                }
+            }
+            Change::Current(file) => {
+                if let Some(running) = self.running.iter_mut().find(|running| running.file == file) {
+                    running.is_current = true;
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, described: Described, done: &std_mpsc::Sender<bool>) {
+        let file = described.package.file.clone();
+        let Some(running) = self.running.iter_mut().find(|running| running.file == file) else {
+            let _ = done.send(false);
+            return;
+        };
+        let result = running.exchange(described, &self.types);
+        match &result {
+            Ok(()) => {
+                self.reloads += 1;
+                info!(package = running.name, "component exchanged; programs, maps and counts stay");
+            }
+            Err(fault) => {
+                self.reload_failures += 1;
+                running.is_current = false;
+                error!(file = %file.display(), "package not exchanged, the version before goes on: {fault}");
+            }
+        }
+        // The loader may have ended, when the host is about to.
+        let _ = done.send(result.is_ok());
+    }
+}

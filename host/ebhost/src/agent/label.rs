@@ -1,0 +1,138 @@
+//! Unseen identities go to the plugin in batches, with the names that the host finds for them, and come back as answers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use ebhost_limits as limits;
+use ebhost_lookup::tables::LookupTable;
+use ebhost_lookup::{Lookups, Question};
+use ebhost_plugin_host::{Answers, Ask, AskError, Asked, Plugin, Row};
+use ebhost_series::{
+    Answer, IdentityId, Labels, Table,
+    schema::{Schema, View},
+};
+
+/// Where in an identity a lookup's bytes lie, and the table that they are looked up in.
+struct Site {
+    table: LookupTable,
+    start: usize,
+    end: usize,
+}
+
+impl Site {
+    fn question(&self, identity: &[u8]) -> Question {
+        (self.table, identity[self.start..self.end].into())
+    }
+}
+
+fn sites(view: &View) -> Vec<Site> {
+    let starts: Vec<_> = view
+        .identity
+        .iter()
+        .scan(0, |at, field| {
+            let start = *at;
+            *at += field.length;
+            Some((start, *at))
+        })
+        .collect();
+    let site = |lookup: &ebhost_series::schema::Lookup| {
+        let (start, end) = starts[lookup.field];
+        Some(Site { table: LookupTable::named(&lookup.table)?, start, end })
+    };
+    view.lookups.iter().filter_map(site).collect()
+}
+
+fn sites_of(schema: &Schema, view: usize) -> Vec<Site> {
+    sites(&schema.views[view])
+}
+
+/// Asks anew about the identities whose names have changed.
+pub(super) fn ask_again(table: &mut Table, view: usize, changed: &HashSet<Question>) {
+    if changed.is_empty() {
+        return;
+    }
+    let sites = sites_of(table.schema(), view);
+    table.ask_again(view, |identity| sites.iter().any(|site| changed.contains(&site.question(identity))));
+}
+
+/// Every question that the view's identities need an answer to.
+pub(super) fn questions(table: &mut Table, view: usize) -> Vec<Question> {
+    let sites = sites_of(table.schema(), view);
+    let mut questions = Vec::new();
+    // Looks at every identity and asks anew about none.
+    table.ask_again(view, |identity| {
+        questions.extend(sites.iter().map(|site| site.question(identity)));
+        false
+    });
+    questions
+}
+
+/// Has the view's unseen identities labelled, until all are, the plugin's guest time reaches `guest_end`, or it is `until`.
+pub(super) fn label(
+    plugin: &mut Plugin,
+    table: &mut Table,
+    view: usize,
+    lookups: &mut Lookups,
+    guest_end: Duration,
+    until: Instant,
+) {
+    let count = table.unseen(view).len();
+    if count == 0 {
+        return;
+    }
+    let schema = table.schema().clone();
+    let sites = sites_of(&schema, view);
+    let identity_size = schema.views[view].identity_size();
+    let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
+    for first in (0..count).step_by(most) {
+        // Answered ones stay listed.
+        let ids = table.unseen(view)[first..count.min(first + most)].to_vec();
+        let ask = ask_for(table, view, &ids, &sites, lookups);
+        let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
+        let until = until.min(Instant::now() + guest_time);
+        let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
+        if asked == Asked::Part {
+            return;
+        }
+    }
+}
+
+fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> Ask {
+    let identities = Vec::with_capacity(ids.len() * table.schema().views[view].identity_size());
+    let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
+    let mut places: HashMap<Question, u32> = HashMap::new();
+    for id in ids {
+        let identity = table.identity_bytes(view, *id);
+        ask.identities.extend_from_slice(identity);
+        for site in sites {
+            let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
+                ask.names.push(lookups.find(*table, bytes));
+                ask.names.len() as u32 - 1
+            });
+            ask.found.push(place);
+        }
+    }
+    ask
+}
+
+fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &AskError>) {
+    let Ok(answers) = answers else {
+        table.answer(view, ids[0], Answer::Unknown);
+        return;
+    };
+    for (entry, id) in ids.iter().take(answers.count()).enumerate() {
+        let answer = match answers.row(entry) {
+            Row::Labels { columns, bucket } => {
+                Answer::Series { labels: Labels::Listed(answers.values(), columns), bucket }
+            }
+            Row::Skip => Answer::Skip,
+            Row::Unknown { why } | Row::Unsound { why } => {
+                tracing::debug!(why = %why.escape_debug(), "the plugin does not understand an identity");
+                Answer::Unknown
+            }
+        };
+        table.answer(view, *id, answer);
+    }
+}

@@ -1,0 +1,280 @@
+//! One package on its way through the stages: read → compiled and described → loaded and attached → counted.
+
+mod describe;
+mod report;
+
+use std::{
+    collections::HashSet,
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use tracing::{info, warn};
+
+use self::describe::sources_of;
+pub(super) use self::describe::{Described, describe};
+use super::{label, names::NameError};
+use ebhost_kernel as kernel;
+use ebhost_kernel::{KernelTypes, LoadError, Loaded, ObjectError, Source};
+use ebhost_limits as limits;
+use ebhost_lookup::{Lookups, Question};
+use ebhost_package::{Dialect, Limits, PackageError, TrustError};
+use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
+use ebhost_series::{Table, TableLimits};
+use ebhost_snapshot::Snapshot;
+use ebhost_telemetry::{Stage, StageClock};
+
+/// A package that is counted.
+pub(super) struct Running {
+    /// Its `plugin.yaml`, which it is known by.
+    pub(super) file: PathBuf,
+    pub(super) name: String,
+    pub(super) dialect: Dialect,
+    version: String,
+    /// In hex, as it is shown.
+    digest: String,
+    plugin: Plugin,
+    table: Table,
+    loaded: Loaded,
+    /// For each view, the index of its source among `loaded.sources`.
+    sources: Vec<usize>,
+    reads: Vec<Read>,
+    is_ready: bool,
+    late_scrapes: u64,
+    limits: Limits,
+    compile_time: Duration,
+    /// Whether it is the version that its files are now.
+    pub(super) is_current: bool,
+    /// When the maps were read last, or created; in seconds since 1970.
+    read_at: f64,
+}
+
+/// What became of a source's reads.
+#[derive(Debug, Clone, Default)]
+struct Read {
+    time: Duration,
+    errors: u64,
+}
+
+/// Why a package does not run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl Running {
+    /// Loads and attaches a package.
+    pub(super) fn start(described: Described, types: &KernelTypes) -> Result<Self, RunError> {
+        let Described { package, object, plugin, compile_time } = described;
+        let schema = plugin.schema().clone();
+        let (wanted, sources) = sources_of(&schema);
+        let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, types)?;
+        Ok(Self {
+            file: package.file,
+            name: package.name,
+            dialect: package.dialect,
+            version: package.version,
+            digest: package.component.digest.to_string(),
+            plugin,
+            reads: vec![Read::default(); wanted.len()],
+            table: Table::new(schema.clone(), table_limits(package.limits)),
+            loaded,
+            sources,
+            is_ready: false,
+            late_scrapes: 0,
+            limits: package.limits,
+            compile_time,
+            is_current: true,
+            read_at: now(),
+        })
+    }
+
+    /// Goes on with another component. What is in the kernel stays, and so does every count; after an error it goes on as it was.
+    pub(super) fn exchange(&mut self, described: Described, types: &KernelTypes) -> Result<(), RunError> {
+        let Described { package, object, mut plugin, compile_time } = described;
+        let schema = plugin.schema().clone();
+        if schema == *self.table.schema() && package.limits.series == self.limits.series {
+            self.table.ask_all_again();
+        } else {
+            let (wanted, sources) = sources_of(&schema);
+            self.loaded.choose(object.as_ref().zip(package.bpf.as_ref()), &wanted, types)?;
+            self.reads = vec![Read::default(); wanted.len()];
+            self.sources = sources;
+            self.table = Table::new(schema.clone(), table_limits(package.limits));
+        }
+        plugin.succeed(&self.plugin);
+        self.plugin = plugin;
+        (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
+        (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
+        Ok(())
+    }
+
+    /// Counts of the version before, of which nothing else is left, go on in this one.
+    pub(super) fn succeed(&mut self, before: &Self) {
+        self.plugin.succeed(&before.plugin);
+        self.late_scrapes += before.late_scrapes;
+    }
+
+    /// One line for the log, and one for each perf event that does not count.
+    pub(super) fn announce(&mut self, took: Duration) {
+        let names = |names: Vec<&str>| names.join(" ");
+        let attached = self.loaded.programs.iter().filter(|program| program.left_out.is_none());
+        let programs = attached.map(|program| program.name.as_str()).collect();
+        let sources = self.loaded.sources.iter().map(Source::name).collect();
+        let families = self.table.schema().families.iter().map(|family| family.name.as_str()).collect();
+        info!(
+            package = self.name,
+            programs = names(programs),
+            sources = names(sources),
+            families = names(families),
+            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            "package runs"
+        );
+        for program in &self.loaded.programs {
+            if let Some(left_out) = &program.left_out {
+                warn!(package = self.name, program = program.name, "program is left out: {}", left_out.fault);
+            }
+        }
+        if !self.loaded.missing_symbols.is_empty() {
+            let symbols = self.loaded.missing_symbols.join(" ");
+            warn!(
+                package = self.name,
+                symbols, "kernel symbols of `kaddrs` are not in /proc/kallsyms: their globals are 0"
+            );
+        }
+        self.say_perf_news();
+    }
+
+    fn say_perf_news(&mut self) {
+        for line in self.loaded.perf_news() {
+            warn!(package = self.name, "{line}");
+        }
+    }
+
+    /// Reads the maps and counts what has labels; as much of it as can be done `until` then. No guest runs.
+    pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
+        self.table.begin();
+        // What is new now has counted from 0 since the last read.
+        self.table.new_since(self.read_at);
+        self.read_at = now();
+        self.is_ready = self.read(until);
+        clock.lap(Stage::Read);
+        for view in 0..self.sources.len() {
+            label::ask_again(&mut self.table, view, changed);
+            self.count(view, Table::observe);
+        }
+        clock.lap(Stage::Count);
+    }
+
+    /// Has what is new labelled within `guest_time` of the guest's, and counts it. `restart_until`: when no guest may run any
+    /// more.
+    pub(super) fn label(
+        &mut self,
+        lookups: &mut Lookups,
+        guest_time: Duration,
+        restart_until: Instant,
+        clock: &mut StageClock,
+    ) {
+        let guest_end = self.plugin.tally().guest_time + guest_time;
+        if self.plugin.begin(Instant::now(), restart_until) {
+            for view in 0..self.sources.len() {
+                label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, restart_until);
+            }
+        }
+        clock.lap(Stage::Label);
+        for view in 0..self.sources.len() {
+            self.count(view, Table::settle);
+        }
+        self.table.finish();
+        clock.lap(Stage::Count);
+    }
+
+    /// Its series, if the last collection read every map in time.
+    pub(super) fn ready_table(&self) -> Option<&Table> {
+        self.is_ready.then_some(&self.table)
+    }
+
+    /// Each source and what it held when it was last read, as its first view sees it.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
+        self.loaded.sources.iter().filter_map(|source| {
+            let view = self.table.schema().views.iter().find(|view| view.source == source.name())?;
+            Some((source.name(), source.snapshot(view.value_size)?))
+        })
+    }
+
+    /// What its identities are looked up for.
+    pub(super) fn questions(&mut self) -> Vec<Question> {
+        (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
+    }
+
+    /// Reads every source; false: the time ran out.
+    fn read(&mut self, until: Instant) -> bool {
+        let mut is_ready = true;
+        for line in self.loaded.run_iterators() {
+            warn!(package = self.name, "{line}");
+        }
+        for (source, read) in self.loaded.sources.iter_mut().zip(&mut self.reads) {
+            let started = Instant::now();
+            if let Err(error) = source.read(until) {
+                is_ready &= error.kind() != io::ErrorKind::TimedOut;
+                read.errors += 1;
+                if read.errors.is_power_of_two() {
+                    let (source, errors) = (source.name(), read.errors);
+                    warn!(package = self.name, source, errors, "source was not read whole: {error}");
+                }
+            }
+            read.time = started.elapsed();
+        }
+        for other in &mut self.loaded.others {
+            // No row of it is shown; what cannot be opened is among its states.
+            let _ = other.read();
+        }
+        self.say_perf_news();
+        self.late_scrapes += u64::from(!is_ready);
+        is_ready
+    }
+
+    fn count<E: std::fmt::Display>(
+        &mut self,
+        view: usize,
+        count: impl FnOnce(&mut Table, usize, &Snapshot) -> Result<(), E>,
+    ) {
+        let source = &self.loaded.sources[self.sources[view]];
+        let value_size = self.table.schema().views[view].value_size;
+        let Some(snapshot) = source.snapshot(value_size) else { return };
+        if let Err(misfit) = count(&mut self.table, view, snapshot) {
+            warn!(package = self.name, source = source.name(), "{misfit}");
+        }
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The name of a package's folder, or of a drop-in's file, which stands for a package that could not be read.
+pub(super) fn folder_name(file: &Path) -> String {
+    if !file.ends_with("plugin.yaml") {
+        return file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    }
+    let folder = file.parent().and_then(Path::file_name);
+    folder.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+pub(super) fn table_limits(limits: Limits) -> TableLimits {
+    TableLimits { series: limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() }
+}

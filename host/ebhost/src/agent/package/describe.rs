@@ -1,0 +1,95 @@
+//! What a package is, before anything of it is in the kernel: its object's maps, and what its component says that it reads of them.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{super::builtin, RunError};
+use ebhost_kernel as kernel;
+use ebhost_kernel::{ObjectFile, Wanted};
+use ebhost_package::Package;
+use ebhost_plugin_host::{CallError, Compiled, Context, Engine, Plugin, PluginError, PluginLimits};
+use ebhost_series::schema::{Schema, SourceShape};
+
+/// A package that is compiled and has described itself; of it nothing is in the kernel yet.
+pub(in crate::agent) struct Described {
+    pub(in crate::agent) package: Package,
+    pub(super) object: Option<ObjectFile>,
+    pub(super) plugin: Plugin,
+    pub(super) compile_time: Duration,
+}
+
+impl Described {
+    /// Compiles and describes a package: what needs no privilege is found wrong first.
+    pub(in crate::agent) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
+        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
+        let started = Instant::now();
+        let compiled = Arc::new(engine.compile(&package.component)?);
+        let compile_time = started.elapsed();
+        let plugin = describe(&package, object.as_ref(), compiled)?;
+        Ok(Self { package, object, plugin, compile_time })
+    }
+
+    pub(in crate::agent) fn schema(&self) -> &Arc<Schema> {
+        self.plugin.schema()
+    }
+}
+
+/// Describes a compiled component, held against its package's sources and grants.
+pub(in crate::agent) fn describe(
+    package: &Package,
+    object: Option<&ObjectFile>,
+    compiled: Arc<Compiled>,
+) -> Result<Plugin, PluginError> {
+    let sources = shapes(object, package);
+    let context = Context { sources: &sources, grants: &package.grants, dialect: package.dialect };
+    let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
+    if !package.is_builtin() {
+        return Plugin::describe(&package.name, compiled, &package.config, limits, &context);
+    }
+    let config = builtin::config(package, &sources);
+    let described = Plugin::describe(&package.name, compiled, &config, limits, &context);
+    described.map_err(|error| match error {
+        PluginError::Describe { error: CallError::Refused(why), .. } => PluginError::Config(package.mistakes(&why)),
+        other => other,
+    })
+}
+
+fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {
+    let maps = object.into_iter().flat_map(|object| &object.maps).filter(|(name, _)| !name.starts_with('.'));
+    let maps = maps.map(|(name, map)| {
+        let (key_size, value_size) = (map.key_size as usize, map.value_size as usize);
+        let shape = if map.is_events() {
+            SourceShape::Events { know_cpu: map.is_perf_event_array() }
+        } else if map.is_per_cpu() {
+            SourceShape::PerCpuTable { key_size, value_size }
+        } else {
+            SourceShape::Table { key_size, value_size }
+        };
+        (name.clone(), shape)
+    });
+    let perf = package.perf.iter().map(|(name, perf)| {
+        let value_size = kernel::PerfReader::value_size(perf.events.len());
+        (name.clone(), SourceShape::Table { key_size: 4, value_size })
+    });
+    maps.chain(perf).collect()
+}
+
+/// The sources that the views read, each once, and each view's index among them.
+pub(super) fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
+    let mut wanted: Vec<Wanted<'_>> = Vec::new();
+    let mut sources = Vec::new();
+    for view in &schema.views {
+        let at = wanted.iter().position(|wanted| wanted.name == view.source).unwrap_or_else(|| {
+            wanted.push(Wanted { name: &view.source, value_sizes: Vec::new() });
+            wanted.len() - 1
+        });
+        sources.push(at);
+        if !wanted[at].value_sizes.contains(&view.value_size) {
+            wanted[at].value_sizes.push(view.value_size);
+        }
+    }
+    (wanted, sources)
+}

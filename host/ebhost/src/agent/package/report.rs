@@ -1,0 +1,111 @@
+//! What is said of a package that runs.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Read, Running};
+use ebhost_kernel as kernel;
+use ebhost_kernel::{Loaded, Source};
+use ebhost_package::Dialect;
+use ebhost_plugin_host::State;
+use ebhost_telemetry::{EventsReport, MapReport, Moving, PackageReport, PerfReport, ProgramReport};
+
+impl Running {
+    pub(in crate::agent) fn report(&self) -> PackageReport {
+        let (stats, tally) = (self.table.stats(), self.plugin.tally());
+        let state = self.plugin.state();
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let failed = tally.unsound + tally.set_aside;
+        let mut limits_used = self.plugin.limits_used();
+        limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
+        PackageReport {
+            name: self.name.clone(),
+            is_drop_in: self.dialect == Dialect::Peer,
+            is_up: matches!(state, State::Admitted | State::Running),
+            fault: String::new(),
+            state: Some(state.name()),
+            version: self.version.clone(),
+            digest: self.digest.clone(),
+            is_current: self.is_current,
+            series: stats.series as u64,
+            series_limit: stats.series_limit as u64,
+            folded: stats.folded,
+            entries: stats.entries as u64,
+            unlabelled: stats.unseen as u64,
+            trimmed: stats.trimmed,
+            replaced: stats.replaced,
+            asked: tally.asked,
+            guest_seconds: tally.guest_time.as_secs_f64(),
+            decode_durations: tally.durations.to_vec(),
+            compile_seconds: self.compile_time.as_secs_f64(),
+            restarts: tally.instances.saturating_sub(1),
+            last_success_seconds: tally.last_success.and_then(since_epoch).map(|time| time.as_secs_f64()),
+            failures: tally.failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
+            dropped: vec![
+                ("unknown", stats.refused.saturating_sub(failed)),
+                ("unsound", tally.unsound),
+                ("set_aside", tally.set_aside),
+            ],
+            dropped_lines: tally.dropped_lines,
+            late_scrapes: self.late_scrapes,
+            memory_bytes: tally.memory_bytes as u64,
+            memory_limit_bytes: self.limits.memory_bytes,
+            limits_used,
+            programs: programs(&self.loaded),
+            maps: self.maps(),
+            perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
+            events: self.loaded.sources.iter().filter_map(events_report).collect(),
+            events_beyond_limit: stats.lost_events,
+            missing_symbols: self.loaded.missing_symbols.len() as u64,
+            cgroup_map: self.loaded.cgroup_map(),
+        }
+    }
+
+    fn maps(&self) -> Vec<MapReport> {
+        let report = |(source, read): (&Source, &Read)| match source {
+            Source::Map(map) => Some(MapReport {
+                name: map.name.clone(),
+                entries: map.snapshot().len as u64,
+                max_entries: u64::from(map.shape.max_entries),
+                read_seconds: Moving(read.time.as_secs_f64()),
+                read_errors: read.errors,
+            }),
+            Source::Perf(_) | Source::Events(_) => None,
+        };
+        self.loaded.sources.iter().zip(&self.reads).filter_map(report).collect()
+    }
+}
+
+fn perf_report(event: kernel::EventState<'_>) -> PerfReport {
+    PerfReport {
+        source: event.source.to_owned(),
+        event: event.event.to_owned(),
+        cpu: event.cpu,
+        state: event.state.name(),
+        reason: event.reason.map(str::to_owned),
+    }
+}
+
+fn events_report(source: &Source) -> Option<EventsReport> {
+    let Source::Events(reader) = source else { return None };
+    let (read, lost) = reader.tally();
+    Some(EventsReport { source: reader.name.clone(), read, lost })
+}
+
+fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
+    loaded.programs.iter().map(program_report).collect()
+}
+
+fn program_report(program: &kernel::Program) -> ProgramReport {
+    let statistics = program.statistics().unwrap_or_default();
+    let (reason, fault) = program.left_out.as_ref().map_or(("", String::new()), |out| (out.reason, out.fault.clone()));
+    ProgramReport {
+        name: program.name.clone(),
+        reason,
+        fault,
+        id: statistics.id,
+        tag: format!("{:016x}", u64::from_be_bytes(statistics.tag)),
+        run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
+        runs: statistics.runs,
+        recursion_misses: statistics.recursion_misses,
+    }
+}

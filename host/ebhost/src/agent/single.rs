@@ -1,0 +1,141 @@
+//! One package by itself, for its author: the agent's stages without the agent.
+//!
+//! [`Single`] takes a package through all of them; [`Offline`] through those that need no kernel, from snapshots that
+//! somebody else read. Neither serves anything.
+
+use std::{collections::HashSet, sync::Arc, time::Instant};
+
+use super::{
+    label,
+    names::Names,
+    package::{self, Described, Running},
+};
+use ebhost_kernel::{KernelTypes, ObjectError, ObjectFile};
+use ebhost_limits as limits;
+use ebhost_lookup::{Lookups, Question, Roots};
+use ebhost_package::Package;
+use ebhost_plugin_host::{Compiled, ComponentError, Engine, Plugin, PluginError};
+use ebhost_series::{Misfit, Table, schema::Schema};
+use ebhost_snapshot::Snapshot;
+use ebhost_telemetry::StageClock;
+
+/// A package whose programs run, read when its holder says so.
+pub struct Single {
+    running: Running,
+    lookups: Lookups,
+    clock: StageClock,
+}
+
+/// Why a package does not run.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SingleError(#[from] package::RunError);
+
+impl Single {
+    /// Loads and attaches it.
+    pub fn load(package: Package, engine: &Engine) -> Result<Self, SingleError> {
+        let running = Running::start(Described::new(package, engine)?, &KernelTypes::new())?;
+        Ok(Self { running, lookups: Lookups::new(&Roots::default()), clock: StageClock::default() })
+    }
+
+    /// Reads every map and counts.
+    pub fn collect(&mut self, until: Instant) {
+        self.clock.start();
+        let changed = self.lookups.refresh();
+        self.running.observe(&changed, until, &mut self.clock);
+        self.running.label(&mut self.lookups, limits::GUEST_TIME_PER_SCRAPE, until, &mut self.clock);
+    }
+
+    /// Its series; none: the last collection did not end in time.
+    pub fn table(&self) -> Option<&Table> {
+        self.running.ready_table()
+    }
+
+    /// Each map and what it held when it was last read.
+    pub fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
+        self.running.snapshots()
+    }
+
+    /// Every name that its identities are looked up for, in order.
+    pub fn names(&mut self) -> Vec<(Question, Option<String>)> {
+        let questions: HashSet<_> = self.running.questions().into_iter().collect();
+        let mut questions: Vec<_> = questions.into_iter().collect();
+        questions.sort();
+        let find = |question: Question| {
+            let name = self.lookups.find(question.0, &question.1);
+            (question, name)
+        };
+        questions.into_iter().map(find).collect()
+    }
+}
+
+/// A described package with a table, and no kernel.
+pub struct Offline {
+    pub plugin: Plugin,
+    pub table: Table,
+}
+
+/// Why a package cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+}
+
+impl Offline {
+    /// Parses the object, compiles and describes the component.
+    pub fn new(package: &Package, engine: &Engine) -> Result<Self, OfflineError> {
+        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
+        let compiled = Arc::new(engine.compile(&package.component)?);
+        Ok(Self::describe(package, object.as_ref(), compiled)?)
+    }
+
+    /// Describes a compiled component.
+    pub fn describe(
+        package: &Package,
+        object: Option<&ObjectFile>,
+        compiled: Arc<Compiled>,
+    ) -> Result<Self, PluginError> {
+        let plugin = package::describe(package, object, compiled)?;
+        let table = Table::new(plugin.schema().clone(), package::table_limits(package.limits));
+        Ok(Self { plugin, table })
+    }
+
+    /// Counts one read: `snapshot` gives that of each source.
+    pub fn count<'a>(
+        &mut self,
+        lookups: &mut Lookups,
+        snapshot: impl Fn(&str) -> Option<&'a Snapshot>,
+    ) -> Result<(), Misfit> {
+        let schema = self.table.schema().clone();
+        // A replay is no scrape: nobody waits for it, and what it prints is not to depend on the machine's speed.
+        let until = Instant::now() + limits::REPLAY;
+        self.table.begin();
+        let sources: Vec<_> = schema.views.iter().map(|view| snapshot(&view.source)).collect();
+        let read = || sources.iter().enumerate().filter_map(|(view, snapshot)| Some((view, (*snapshot)?)));
+        for (view, snapshot) in read() {
+            self.table.observe(view, snapshot)?;
+        }
+        self.plugin.begin(Instant::now(), until);
+        for (view, _) in read() {
+            let time = self.plugin.tally().guest_time;
+            label::label(&mut self.plugin, &mut self.table, view, lookups, time + limits::REPLAY, until);
+        }
+        for (view, snapshot) in read() {
+            self.table.settle(view, snapshot)?;
+        }
+        self.table.finish();
+        Ok(())
+    }
+}
+
+/// The names that a package would take, or what has them already.
+pub fn clash(package: &Package, schema: &Schema, taken: &mut Names) -> Result<(), SingleError> {
+    taken.check(package, schema).map_err(package::RunError::from)?;
+    taken.take(&package.file, &package.name, package.dialect, schema);
+    Ok(())
+}

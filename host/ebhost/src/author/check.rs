@@ -1,0 +1,184 @@
+//! `ebhost check`: everything that loading a package does short of the kernel, and what loading takes on trust: that a decode
+//! is pure, and how near its limits it comes.
+//!
+//! It goes on after a finding as far as what follows still means something, so that one run shows several mistakes.
+
+use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
+
+use super::{
+    AuthorError,
+    command::{Check, Form},
+    cost,
+    findings::{Finding, Severity},
+    fixes, manifest_of, purity,
+    recording::Recording,
+    replay,
+};
+use crate::agent::{Names, Offline, clash};
+use ebhost_kernel::{ObjectError, ObjectFile};
+use ebhost_package::Package;
+use ebhost_plugin_host::{Compiled, Engine};
+
+pub(super) fn check(asked: &Check, engine: &Engine) -> Result<ExitCode, AuthorError> {
+    let mut taken = Names::default();
+    let mut is_sound = true;
+    for package in &asked.packages {
+        let mut findings = of_package(package, engine, &mut taken);
+        if let Some(recording) = asked.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
+            findings.extend(of_recording(package, recording, engine));
+        }
+        is_sound &= findings.iter().all(is_warning);
+        match asked.format {
+            Form::Text => print_text(package, &findings),
+            Form::Json => print_json(package, &findings),
+        }
+    }
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_warning(finding: &Finding) -> bool {
+    finding.severity == Severity::Warning
+}
+
+fn print_text(package: &Path, findings: &[Finding]) {
+    for finding in findings {
+        println!("{}", finding.text());
+    }
+    let errors = findings.iter().filter(|finding| !is_warning(finding)).count();
+    let warnings = findings.len() - errors;
+    let verdict = if errors == 0 { "good" } else { "does not load" };
+    println!("{}: {verdict}, {errors} errors, {warnings} warnings", package.display());
+}
+
+fn print_json(package: &Path, findings: &[Finding]) {
+    let good = findings.iter().all(is_warning);
+    println!("{}", serde_json::json!({ "package": package, "good": good, "findings": findings }));
+}
+
+fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding> {
+    let package = match manifest_of(folder) {
+        Err(fault) => {
+            let place = folder.display().to_string();
+            return vec![Finding::error("package", &place, fault, "name the package's own folder")];
+        }
+        Ok(file) => match Package::read(&file) {
+            Ok(package) => package,
+            Err(fault) => return vec![fixes::of_package(&file, &fault)],
+        },
+    };
+    let mut findings = Vec::new();
+    let object = object(&package, &mut findings);
+    let compiled = match engine.compile(&package.component) {
+        Ok(compiled) => Some(Arc::new(compiled)),
+        Err(fault) => {
+            findings.push(fixes::of_component(&package, &fault));
+            None
+        }
+    };
+    // A manifest is held against the object's maps: with a faulty object every view of it would look wrong.
+    if let (Some(object), Some(compiled)) = (object, compiled) {
+        described(&package, object.as_ref(), &compiled, taken, &mut findings);
+    }
+    findings
+}
+
+/// The object, if there is one; none: it is faulty.
+#[allow(clippy::option_option, reason = "a package without an object is sound")]
+fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<ObjectFile>> {
+    let Some(bpf) = &package.bpf else { return Some(None) };
+    let place = bpf.object.path.display().to_string();
+    match ObjectFile::parse(bpf) {
+        Ok(object) => {
+            let misfit =
+                |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");
+            findings.extend(object.misfits(bpf).into_iter().map(misfit));
+            Some(Some(object))
+        }
+        Err(fault) => {
+            let fix = "compile it with `clang -target bpf -mcpu=v3 -g -O2 -c`, as the package's build.sh does";
+            findings.push(Finding::error("object", &place, fault, fix));
+            None
+        }
+    }
+}
+
+fn described(
+    package: &Package,
+    object: Option<&ObjectFile>,
+    compiled: &Arc<Compiled>,
+    taken: &mut Names,
+    findings: &mut Vec<Finding>,
+) {
+    let describe = || Offline::describe(package, object, compiled.clone());
+    let place = package.component.path.display().to_string();
+    let (first, second) = match describe().and_then(|first| Ok((first, describe()?))) {
+        Ok(both) => both,
+        Err(fault) => return findings.push(fixes::of_plugin(&place, &fault)),
+    };
+    let schema = first.plugin.schema().clone();
+    if schema != *second.plugin.schema() {
+        let fix = "build the manifest from the config alone, in a fixed order";
+        let message = "a second instance described itself otherwise than the first";
+        findings.push(Finding::error("manifest", &place, message, fix));
+    }
+    if let Err(fault) = clash(package, &schema, taken) {
+        let file = package.file.display().to_string();
+        findings.push(Finding::error(
+            "names",
+            &file,
+            fault,
+            "choose another name; a family's is best begun with the package's",
+        ));
+    }
+    for family in schema.families.iter().filter(|family| family.help.trim().is_empty()) {
+        let message = format!("family `{}` has no help", family.name);
+        findings.push(Finding::warning("manifest", &place, message, "say in one sentence what is counted"));
+    }
+    let is_used = |table: &str| schema.views.iter().flat_map(|view| &view.lookups).any(|lookup| lookup.table == table);
+    for grant in package.grants.iter().filter(|grant| !is_used(grant.name())) {
+        let (file, message) = (package.file.display().to_string(), format!("the grant `{}` is not used", grant.name()));
+        findings.push(Finding::warning("package", &file, message, "take it out of `grants`"));
+    }
+    let hidden = |source: &&String| object.is_some_and(|object| object.hides_drops(source));
+    let sources: BTreeSet<_> = schema.views.iter().map(|view| &view.source).filter(hidden).collect();
+    for source in sources {
+        let message =
+            format!("what finds no room in the ring buffer `{source}` is not counted, and the kernel does not tell");
+        let fix = format!("count it in a global, `u64 {source}_lost`, where reserving or writing fails");
+        findings.push(Finding::warning("object", &place, message, &fix));
+    }
+    findings.extend(purity::check(package, first, second));
+}
+
+/// What decoding a recording comes to.
+fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
+    let place = path.display().to_string();
+    let played = super::read(folder).and_then(|package| {
+        let recording = Recording::open(path)?;
+        let played = replay::play(Offline::new(&package, engine)?, &recording, path)?;
+        Ok((package, played))
+    });
+    let (package, played) = match played {
+        Ok(played) => played,
+        Err(fault) => return vec![Finding::error("decode", &place, fault, "record it again")],
+    };
+    let (tally, stats) = (played.plugin.tally(), played.table.stats());
+    let mut findings = Vec::new();
+    for (reason, count) in &tally.failures {
+        let message = format!("decode failed {count} times: {reason}");
+        findings.push(Finding::error("decode", &place, message, "refuse what is not understood instead"));
+    }
+    if stats.refused > 0 {
+        let message = format!("{} identities were refused as unknown", stats.refused);
+        findings.push(Finding::warning(
+            "decode",
+            &place,
+            message,
+            "label them, or refuse them with `skip` if that is meant",
+        ));
+    }
+    for share in cost::shares(tally, stats.series, package.limits) {
+        findings.extend(share.near().map(|near| Finding::warning("limits", &place, near, share.remedy)));
+    }
+    findings
+}

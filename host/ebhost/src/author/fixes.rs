@@ -1,0 +1,80 @@
+//! What an author is to do about each fault that `check` finds: a stage's message says what was found and what was expected,
+//! the fix says where that is mended.
+
+use std::path::Path;
+
+use super::findings::Finding;
+use ebhost_package::{Package, PackageError};
+use ebhost_plugin_host::{AskError, CallError, ComponentError, PluginError, Rule};
+
+pub(super) fn of_package(file: &Path, fault: &PackageError) -> Finding {
+    let (place, fix) = match fault {
+        PackageError::Unreadable { path, .. } => {
+            (path, "run the package's ./build.sh, or mend the name of the file in plugin.yaml")
+        }
+        PackageError::TooLarge { path, .. } => (path, "name the right file; build without debug information"),
+        _ => (&file.to_owned(), "mend that line of plugin.yaml"),
+    };
+    Finding::error("package", &place.display().to_string(), fault, fix)
+}
+
+pub(super) fn of_component(package: &Package, fault: &ComponentError) -> Finding {
+    let fix = match fault {
+        ComponentError::CoreModule { .. } => {
+            "link with `wasm-component-ld`, or run `wasm-tools component new`; the package's build.sh does it"
+        }
+        ComponentError::Import { .. } => {
+            "build without WASI: Rust for wasm32-unknown-unknown, C with the calls in no_system.c, JavaScript with all features \
+             disabled, Python with --stub-wasi"
+        }
+        ComponentError::OtherContract { .. } | ComponentError::Mismatch { .. } => {
+            "rebuild it against the wit/ of this ebhost (`ebhost new` writes it)"
+        }
+        _ => "rebuild it with the package's ./build.sh",
+    };
+    Finding::error("component", &package.component.path.display().to_string(), fault, fix)
+}
+
+pub(super) fn of_plugin(place: &str, fault: &PluginError) -> Finding {
+    let fix = match fault {
+        PluginError::Describe { error: CallError::Refused(_), .. } => {
+            "mend `config` in plugin.yaml, or the manifest if it is that which is refused"
+        }
+        PluginError::Describe { error: CallError::Memory { .. }, .. } => "raise limits.memory in plugin.yaml",
+        PluginError::Describe { .. } => "let describe return an error, which is shown, instead of trapping",
+        PluginError::Manifest { error, .. } => of_rule(error.rule()),
+        PluginError::Config(_) => "mend those lines of plugin.yaml",
+    };
+    Finding::error("manifest", place, fault, fix)
+}
+
+fn of_rule(rule: Rule) -> &'static str {
+    match rule {
+        Rule::Present => "feed it from a view in the manifest, or leave it out",
+        Rule::Most => "leave out what is not needed, or make two packages of it",
+        Rule::Name => "rename it in the manifest, as Prometheus has names: `lost_total`, `io_seconds`",
+        Rule::Scale => "leave `times` and `per` at 1, or say how many raw numbers make one of the unit",
+        Rule::Bounds => "list the upper bounds from the least to the greatest, without +Inf",
+        Rule::Source => "name the map in the manifest as the BPF program does, or add the perf source to plugin.yaml",
+        Rule::Size => "make the struct in the component the one in the BPF program, member by member",
+        Rule::Identity => "pick the identity's bytes within the struct that the map has",
+        Rule::Lookup => "look up a table of that list, by a field of the identity that has its length",
+        Rule::Grant => "add the table to `grants` in plugin.yaml",
+        Rule::Labels => "give each of the family's labels one source: a column of the rows, a fixed text, or the CPU",
+        Rule::Value => "feed the family a value of its kind (`value` in wit/decoder.wit)",
+        Rule::Number => "take offset and size from the struct in the BPF program; slots are one more than bounds",
+    }
+}
+
+/// Of entries that have no answer.
+pub(super) fn of_decode(fault: &AskError) -> &'static str {
+    match fault {
+        AskError::Answer(_) => "answer for every entry of a batch: `count` × `columns` labels, refused entries too",
+        AskError::Call(CallError::Deadline { .. }) => "do less for an entry, or raise limits.decode in plugin.yaml",
+        AskError::Call(CallError::Memory { .. }) => "keep less, or raise limits.memory in plugin.yaml",
+        AskError::Call(CallError::Copied { .. }) => "list each text once in the dictionary, and shorten labels",
+        AskError::Start(_) | AskError::Call(_) => {
+            "refuse what is not understood (`unknown`) instead of trapping: the host has to set such entries aside"
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The files of a new package, embedded. `__NAME__` in a path or a text becomes the package's name.
+
+use super::command::Language;
+
+/// What becomes the package's name.
+pub(super) const NAME: &str = "__NAME__";
+
+/// One file to write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct File {
+    pub(super) path: &'static str,
+    pub(super) content: &'static [u8],
+    /// Whether the name is put into it.
+    pub(super) is_template: bool,
+}
+
+macro_rules! file {
+    ($path:literal, $from:literal) => {
+        File { path: $path, content: include_bytes!(concat!("templates/", $from)), is_template: true }
+    };
+    ($path:literal = $from:literal) => {
+        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), is_template: false }
+    };
+}
+
+/// In every package.
+const COMMON: [File; 9] = [
+    file!("__NAME__.bpf.c", "common/program.bpf.c"),
+    file!("bpf.h" = "bpf/bpf.h"),
+    file!("sample.jsonl", "common/sample.jsonl"),
+    file!("expected.prom", "common/expected.prom"),
+    file!(".gitignore", "common/gitignore"),
+    file!("build-bpf.sh", "common/build-bpf.sh"),
+    file!("wit/decoder.wit" = "wit/decoder.wit"),
+    file!("wit/log.wit" = "wit/log.wit"),
+    file!("wit/world.wit" = "wit/world.wit"),
+];
+
+const RUST: [File; 27] = [
+    file!("README.md", "rust/README.md"),
+    file!("plugin.yaml", "common/plugin.yaml"),
+    file!("build.sh", "rust/build.sh"),
+    file!("test.sh", "rust/test.sh"),
+    file!("Cargo.toml", "rust/Cargo.toml"),
+    file!("src/lib.rs", "rust/lib.rs"),
+    file!("vendor/ebhost-plugin/Cargo.toml", "rust/vendor.toml"),
+    file!("vendor/ebhost-plugin/src/bindings.rs" = "plugins/sdk/src/bindings.rs"),
+    file!("vendor/ebhost-plugin/src/bounds.rs" = "plugins/sdk/src/bounds.rs"),
+    file!("vendor/ebhost-plugin/src/columns.rs" = "plugins/sdk/src/columns.rs"),
+    file!("vendor/ebhost-plugin/src/component.rs" = "plugins/sdk/src/component.rs"),
+    file!("vendor/ebhost-plugin/src/dictionary.rs" = "plugins/sdk/src/dictionary.rs"),
+    file!("vendor/ebhost-plugin/src/digits.rs" = "plugins/sdk/src/digits.rs"),
+    file!("vendor/ebhost-plugin/src/family.rs" = "plugins/sdk/src/family.rs"),
+    file!("vendor/ebhost-plugin/src/identity.rs" = "plugins/sdk/src/identity.rs"),
+    file!("vendor/ebhost-plugin/src/intern.rs" = "plugins/sdk/src/intern.rs"),
+    file!("vendor/ebhost-plugin/src/label.rs" = "plugins/sdk/src/label.rs"),
+    file!("vendor/ebhost-plugin/src/layout.rs" = "plugins/sdk/src/layout.rs"),
+    file!("vendor/ebhost-plugin/src/lent.rs" = "plugins/sdk/src/lent.rs"),
+    file!("vendor/ebhost-plugin/src/lib.rs" = "plugins/sdk/src/lib.rs"),
+    file!("vendor/ebhost-plugin/src/log.rs" = "plugins/sdk/src/log.rs"),
+    file!("vendor/ebhost-plugin/src/manifest.rs" = "plugins/sdk/src/manifest.rs"),
+    file!("vendor/ebhost-plugin/src/table.rs" = "plugins/sdk/src/table.rs"),
+    file!("vendor/ebhost-plugin/src/testing.rs" = "plugins/sdk/src/testing.rs"),
+    file!("vendor/ebhost-plugin/src/text.rs" = "plugins/sdk/src/text.rs"),
+    file!("vendor/ebhost-plugin/src/value.rs" = "plugins/sdk/src/value.rs"),
+    file!("vendor/ebhost-plugin/src/view.rs" = "plugins/sdk/src/view.rs"),
+];
+
+const C: [File; 11] = [
+    file!("README.md", "c/README.md"),
+    file!("plugin.yaml", "common/plugin.yaml"),
+    file!("build.sh", "c/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("component.c", "c/component.c"),
+    file!("config.h", "c/config.h"),
+    file!("ebhost.h", "c/ebhost.h"),
+    file!("no_system.c", "c/no_system.c"),
+    file!("bindings/plugin.c", "c/bindings/plugin.c"),
+    file!("bindings/plugin.h", "c/bindings/plugin.h"),
+    file!("bindings/plugin_component_type.o", "c/bindings/plugin_component_type.o"),
+];
+
+const JAVASCRIPT: [File; 7] = [
+    file!("README.md", "javascript/README.md"),
+    file!("plugin.yaml", "common/plugin-interpreted.yaml"),
+    file!("build.sh", "javascript/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("build.mjs", "javascript/build.mjs"),
+    file!("package.json", "javascript/package.json"),
+    file!("component.js", "javascript/component.js"),
+];
+
+const PYTHON: [File; 5] = [
+    file!("README.md", "python/README.md"),
+    file!("plugin.yaml", "common/plugin-interpreted.yaml"),
+    file!("build.sh", "python/build.sh"),
+    file!("test.sh", "common/test.sh"),
+    file!("component.py", "python/component.py"),
+];
+
+/// The files of a package in this language.
+pub(super) fn files(language: Language) -> Vec<File> {
+    let own: &[File] = match language {
+        Language::Rust => &RUST,
+        Language::C => &C,
+        Language::Javascript => &JAVASCRIPT,
+        Language::Python => &PYTHON,
+    };
+    COMMON.iter().chain(own).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_whole_guest_crate_is_in_a_rust_package() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk/src");
+        let names = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let there: BTreeSet<_> = names.collect();
+        let embedded = RUST.iter().filter_map(|file| file.path.strip_prefix("vendor/ebhost-plugin/src/"));
+        assert_eq!(embedded.map(str::to_owned).collect::<BTreeSet<_>>(), there);
+    }
+
+    #[test]
+    fn no_file_is_written_twice() {
+        for language in <Language as clap::ValueEnum>::value_variants() {
+            let files = files(*language);
+            let paths: BTreeSet<_> = files.iter().map(|file| file.path).collect();
+            assert_eq!(paths.len(), files.len(), "{language:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `ebhost run`: one package in a terminal, for its author or for whoever looks at a sick host.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Instant,
+};
+
+use super::{AuthorError, command::Watch, read, show, wait::Waiting};
+use crate::agent::Single;
+use ebhost_limits as limits;
+use ebhost_plugin_host::Engine;
+
+pub(super) fn watch(asked: &Watch, engine: &Engine) -> Result<ExitCode, AuthorError> {
+    let package = read(&asked.package)?;
+    let name = package.name.clone();
+    let mut single = Single::load(package, engine)?;
+    println!("{name} counts for {} s; Ctrl-C ends it before", asked.time.as_secs_f64());
+    let mut waiting = Waiting::new()?;
+    let started = Instant::now();
+    waiting.wait(asked.time);
+    let counted = started.elapsed();
+    single.collect(Instant::now() + limits::SCRAPE);
+    let table = single.table().ok_or(AuthorError::Late)?;
+    let mut text = String::new();
+    table.families().for_each(|family| show::family(family, &mut text));
+    let stats = table.stats();
+    let counts = format!("{} series of {} entries in {:.1} s\n", stats.series, stats.entries, counted.as_secs_f64());
+    io::stdout().write_all((text + &counts).as_bytes()).map_err(AuthorError::Output)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,295 @@
+//! The command line: flags as node_exporter and ebpf_exporter users know them.
+
+use std::{env, io, path::PathBuf};
+
+use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap_complete::Shell;
+
+use crate::build_info;
+use ebhost_package::{DropIns, FailureCost, Places};
+use ebhost_server::Address;
+
+use ebhost_confine::Keep;
+
+use crate::author;
+
+/// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ebhost",
+    version,
+    long_version = build_info::LINE,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<author::Command>,
+
+    /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
+    #[arg(long, value_name = "DIR", required_unless_present = "config_dir")]
+    plugins: Option<PathBuf>,
+
+    /// Folder of configurations written for ebpf_exporter: NAME.yaml beside NAME.bpf.o.
+    #[arg(long = "config.dir", value_name = "DIR", requires = "config_names")]
+    config_dir: Option<PathBuf>,
+
+    /// Which of them are loaded, with commas between them.
+    #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]
+    config_names: Vec<String>,
+
+    /// End the start when a configuration, or any of its programs, cannot be loaded and attached.
+    #[arg(long = "config.strict")]
+    config_strict: bool,
+
+    /// File with the kernel's types (BTF), for kernels that do not show them.
+    #[arg(long = "btf.path", value_name = "FILE", requires = "config_dir")]
+    btf_path: Option<PathBuf>,
+
+    /// The same as `--log.level debug`.
+    #[arg(long)]
+    debug: bool,
+
+    /// Leave the times out of the log lines.
+    #[arg(long = "log.no-timestamps")]
+    pub no_log_times: bool,
+
+    /// Without effect: it is for command lines written for ebpf_exporter, whose cache it bounds.
+    #[arg(long = "config.skip-cache-size", value_name = "ENTRIES", hide = true)]
+    _skip_cache_size: Option<u64>,
+
+    /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a socket that is
+    /// passed open; may be given several times.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435")]
+    pub listen_addresses: Vec<Address>,
+
+    /// Serve on the sockets that systemd passes (socket activation) and on no other.
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
+
+    /// File with TLS, users and headers, in the exporter toolkit's format; read again when it changes.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
+    /// Path under which the metrics are served.
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
+    pub telemetry_path: String,
+
+    /// Prefix of the plugins' families: `ebhost` makes `ebhost_bio_latency_seconds`.
+    #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]
+    pub namespace: String,
+
+    /// Tell OpenMetrics scrapers when each counter and histogram began (`_created`): a series more for each.
+    #[arg(long = "exposition.created")]
+    pub created: bool,
+
+    /// End the start when any package fails to load, instead of leaving it out.
+    #[arg(long)]
+    strict: bool,
+
+    /// Have the kernel count and time the runs of BPF programs, until the end: `ebhost_program_runs_total` and
+    /// `ebhost_program_run_seconds_total`. Needs CAP_SYS_ADMIN, and costs each run some 0.1 µs.
+    #[arg(long = "bpf.stats")]
+    pub statistics: bool,
+
+    /// Load and attach everything, say whether that went well, and end.
+    #[arg(long = "config.check")]
+    pub check: bool,
+
+    /// Print completions for a shell, and end.
+    #[arg(long, value_name = "SHELL", exclusive = true, value_parser = clap::value_parser!(Shell))]
+    pub completions: Option<Shell>,
+
+    /// Print the manual page, and end.
+    #[arg(long, exclusive = true)]
+    pub man: bool,
+
+    /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
+    /// or, for root, /var/cache/ebhost.
+    #[arg(long = "cache.dir", value_name = "DIR", global = true)]
+    pub cache: Option<PathBuf>,
+
+    /// When changed, added and removed packages are taken: `watch` when they are seen and at SIGHUP, `signal` at SIGHUP alone,
+    /// `off` never, which also gives up the capabilities to load BPF programs.
+    #[arg(long, value_name = "WHEN", default_value = "watch")]
+    pub reload: ReloadWhen,
+
+    /// File of sha256 pins, as `cd plugins && sha256sum */*` prints them. A package whose file differs from its pin is refused.
+    #[arg(long = "trust.pins", value_name = "FILE")]
+    pub pins: Option<PathBuf>,
+
+    /// What has to be pinned if there are pins: packages with a BPF object, or all.
+    #[arg(long = "trust.require", value_name = "WHAT", default_value = "bpf", requires = "pins")]
+    pub require: RequirePins,
+
+    /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`; the others are dropped
+    /// but for CAP_BPF, CAP_PERFMON and CAP_SYSLOG where they are needed.
+    #[arg(long = "capabilities.keep", value_name = "NAMES", default_value = "")]
+    pub keep: Keep,
+
+    /// Whether files other than the plugin folder, the cache and the kernel's own are ruled out, where the kernel can.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub landlock: Landlock,
+
+    /// Form of the log lines; by default text on a terminal, JSON elsewhere is asked for with `json`.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// Least severe lines that are logged.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
+    log_level: LogLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReloadWhen {
+    Watch,
+    Signal,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RequirePins {
+    Bpf,
+    All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Landlock {
+    Auto,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl Cli {
+    /// Where the packages are.
+    pub fn places(&self) -> Places {
+        let drop_ins = self.config_dir.as_ref().map(|folder| DropIns {
+            folder: folder.clone(),
+            names: self.config_names.clone(),
+            btf_path: self.btf_path.clone().filter(|path| !path.as_os_str().is_empty()),
+            failure_costs: if self.config_strict { FailureCost::Object } else { FailureCost::Program },
+        });
+        Places { plugins: self.plugins.clone(), drop_ins }
+    }
+
+    /// Whether a package that fails to load is to end the start. A check is of everything.
+    pub fn is_strict(&self) -> bool {
+        self.strict || self.config_strict || self.check
+    }
+
+    pub fn log_level(&self) -> LogLevel {
+        if self.debug { LogLevel::Debug } else { self.log_level }
+    }
+
+    /// Writes what `--completions` or `--man` ask for; false: neither is asked for.
+    pub fn document(&self, out: &mut dyn io::Write) -> io::Result<bool> {
+        let mut command = Self::command();
+        if let Some(shell) = self.completions {
+            let mut text = Vec::new(); // because the generator panics when a pipe is closed
+            clap_complete::generate(shell, &mut command, "ebhost", &mut text);
+            out.write_all(&text)?;
+        } else if self.man {
+            clap_mangen::Man::new(command).render(out)?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The folder for compiled components; none: there is no place for it.
+    pub fn cache_folder(&self) -> Option<PathBuf> {
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let home = || variable("HOME").map(|home| home.join(".cache"));
+        self.cache.clone().or_else(|| variable("CACHE_DIRECTORY")).or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                return Some(PathBuf::from("/var/cache/ebhost"));
+            }
+            variable("XDG_CACHE_HOME").or_else(home).map(|caches| caches.join("ebhost"))
+        })
+    }
+}
+
+fn config_name(text: &str) -> Result<String, String> {
+    let is_plain = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
+    if is_plain { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let is_path = text.len() > 1 && text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
+    if is_path { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected a path such as /metrics")) }
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if text == "process" || text.starts_with("process_") {
+        Err(format!("found `{text}`, expected another name: `process_` is that of the process' own metrics"))
+    } else if is_name {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("found `{text}`, expected letters, digits and `_`, such as ebhost or ebpf_exporter"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn completions_and_the_manual_page_know_every_flag() {
+        let written = |arguments: &[&str]| {
+            let mut out = Vec::new();
+            assert!(Cli::try_parse_from(arguments).unwrap().document(&mut out).unwrap());
+            String::from_utf8(out).unwrap()
+        };
+        let documents =
+            [written(&["ebhost", "--completions", "bash"]), written(&["ebhost", "--man"]).replace('\\', "")];
+        let shown = |argument: &&clap::Arg| !argument.is_hide_set();
+        for flag in Cli::command().get_arguments().filter(shown).filter_map(clap::Arg::get_long) {
+            assert!(documents.iter().all(|document| document.contains(&format!("--{flag}"))), "{flag}");
+        }
+        assert!(Cli::try_parse_from(["ebhost"]).is_err(), "packages are needed to run");
+    }
+
+    #[test]
+    fn the_flags_of_a_drop_in() {
+        let line = "ebhost --config.dir /etc/x --config.names a,b --config.strict --debug --log.no-timestamps --config.skip-cache-size 9 \
+                    --web.listen-address fd://0 --capabilities.keep none";
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let places = cli.places();
+        let drop_ins = places.drop_ins.unwrap();
+        assert_eq!(drop_ins.files(), [Path::new("/etc/x/a.yaml"), Path::new("/etc/x/b.yaml")]);
+        assert_eq!((places.plugins, drop_ins.btf_path, drop_ins.failure_costs), (None, None, FailureCost::Object));
+        assert_eq!((cli.is_strict(), cli.log_level()), (true, LogLevel::Debug));
+        for wrong in ["--config.dir /x", "--config.names a --plugins p", "--config.dir /x --config.names a,../b"] {
+            assert!(Cli::try_parse_from(format!("ebhost {wrong}").split_whitespace()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_metric_name() {
+        assert!(namespace("ebpf_exporter").is_ok());
+        assert!(namespace("process").is_err());
+        assert!(namespace("a-b").is_err() && namespace("9x").is_err() && namespace("").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! Arbitrary and damaged input, a fixed number of cases of each: no panic, and an error where there is one says something.
+//!
+//! `host/fuzz` has the same four targets for libFuzzer, which finds its cases by coverage: `cargo xtask fuzz`.
+
+use std::{path::Path, sync::OnceLock};
+
+use ebhost_metrics::{Encoding, Format};
+use ebhost_package::{Artefact, check_text};
+use ebhost_plugin_host::{Engine, fuzz};
+use proptest::prelude::*;
+
+const YAML: &str = "name: x\ncomponent: x.wasm\nbpf: { object: x.o, globals: { a: 1 }, max_entries: { m: 8 per cpu } }\n\
+                    config: { a: [1, ~] }\ngrants: [cgroup]\nlimits: { memory: 1MiB, decode: 5ms, series: 9 }\n";
+const ALL: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
+
+/// The least that has the shape of a decoder, which it is not.
+const SMALL: &str = "(component (core module (func (export \"f\"))) (instance $d) \
+                     (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))";
+
+/// Bytes with some replaced, inserted and cut off.
+fn damaged(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let length = whole.len();
+    let edits = prop::collection::vec((0..length, any::<u8>(), any::<bool>()), 1..8);
+    (edits, 0..=length).prop_map(move |(edits, keep)| {
+        let mut bytes = whole.clone();
+        for (at, byte, is_inserted) in edits {
+            if is_inserted { bytes.insert(at, byte) } else { bytes[at] = byte }
+        }
+        if keep % 3 == 0 {
+            bytes.truncate(keep);
+        }
+        bytes
+    })
+}
+
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new(None, None).unwrap())
+}
+
+/// What is said of a component; none: it is one.
+fn refusal(bytes: Vec<u8>) -> Option<String> {
+    engine().compile(&Artefact::new("x.wasm".into(), bytes)).err().map(|error| error.to_string())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("text/plain"),
+        Just("application/openmetrics-text"),
+        Just("application/vnd.google.protobuf"),
+        Just("*/*"),
+        Just("version=1.0.0"),
+        Just("version=0.0.4"),
+        Just("q=0.5"),
+        Just("q=-1"),
+        Just("q=1e999"),
+        Just("gzip"),
+        Just("identity"),
+        Just(","),
+        Just(";"),
+        Just("="),
+        Just(" "),
+        Just("\"")
+    ];
+    prop_oneof![any::<String>(), prop::collection::vec(word, 0..24).prop_map(|words| words.concat())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+    #[test]
+    fn plugin_yaml(bytes in prop_oneof![damaged(YAML.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..256)]) {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Err(error) = check_text(Path::new("p/plugin.yaml"), &text) {
+            prop_assert!(error.to_string().starts_with("p/plugin.yaml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn answers(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+        fuzz::answer(&bytes);
+    }
+
+    #[test]
+    fn accept_headers(text in text()) {
+        prop_assert!(ALL.contains(&Format::negotiate(Some(&text), &ALL)));
+        Encoding::negotiate(Some(&text));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn components(bytes in damaged(wat::parse_str(SMALL).unwrap())) {
+        let refused = refusal(bytes).expect("it exports nothing that the contract asks for");
+        prop_assert!(refused.starts_with("x.wasm: "), "{refused}");
+    }
+}
+
+/// What libFuzzer begins with.
+#[test]
+fn the_seed_is_the_small_component() {
+    let seed = include_bytes!("../../fuzz/seeds/components/small.wasm");
+    assert_eq!(seed.as_slice(), wat::parse_str(SMALL).unwrap());
+}
+
+#[test]
+fn a_component_cut_short_at_every_byte() {
+    let whole = wat::parse_str(SMALL).unwrap();
+    for length in 0..=whole.len() {
+        let refused = refusal(whole[..length].to_vec()).unwrap_or_else(|| panic!("{length} bytes are taken"));
+        assert!(refused.starts_with("x.wasm: "), "{length}: {refused}");
+    }
+}

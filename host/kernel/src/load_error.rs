@@ -1,0 +1,153 @@
+//! Why an object, or one program of it, is not in the kernel.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{ObjectError, externs, link::Fault, object::chain, program::Refusal};
+use ebhost_limits::VERIFIER_LOG_LINES;
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("{path}: {why}: not permitted; {}", privileges())]
+    NotPermitted { path: PathBuf, why: String },
+    #[error("{path}: the kernel's verifier refuses program `{program}` ({error}); the end of its log:\n{log}")]
+    Verifier { path: PathBuf, program: String, error: io::Error, log: String },
+    #[error("{path}: program `{program}` needs what this kernel ({}) does not have: {what}", kernel_release())]
+    Lacking { path: PathBuf, program: String, what: String },
+    #[error("{path}: program `{program}` cannot be attached: {why} (kernel {})", kernel_release())]
+    Attach { path: PathBuf, program: String, why: String },
+    #[error("{path}: program `{program}` is loaded and attached to nothing: {why}")]
+    NoTarget { path: PathBuf, program: String, why: String },
+    #[error("{path}: cannot be loaded: {why}")]
+    Load { path: PathBuf, why: String },
+    #[error("{path}: map `{map}` cannot be made: {error}")]
+    NoMap { path: PathBuf, map: String, error: io::Error },
+    #[error("{path}: map `{map}` cannot be read: {error}")]
+    Map { path: PathBuf, map: String, error: io::Error },
+    #[error(
+        "{path}: program `{program}` is in section `perf_event`, which names no event: expected a source under `perf:` in \
+         plugin.yaml with `program: {program}`, or the section `perf_event/type=T,config=C,frequency=F`"
+    )]
+    NoEvent { path: PathBuf, program: String },
+    #[error("{path}: has a map `{name}`, and `perf` in plugin.yaml has a source of that name; rename the source")]
+    SameName { path: PathBuf, name: String },
+    #[error(
+        "{path}: `kaddrs` names kernel symbols that /proc/kallsyms does not show: {}; this kernel ({}) may not have them, or \
+         CAP_SYSLOG is missing",
+        .symbols.join(", "), kernel_release()
+    )]
+    NoSymbol { path: PathBuf, symbols: Vec<String> },
+    #[error(
+        "{path}: needs configuration values of the kernel that are not known here: {}; expected them in /proc/config.gz or \
+         /boot/config-{}",
+        .names.join(", "), kernel_release()
+    )]
+    NotConfigured { path: PathBuf, names: Vec<String> },
+    #[error(
+        "this kernel ({}) shows no BTF at /sys/kernel/btf/vmlinux, which {path} needs: a kernel built with \
+         CONFIG_DEBUG_INFO_BTF=y, or --btf.path with a file that has it",
+        kernel_release()
+    )]
+    NoKernelBtf { path: PathBuf },
+    #[error("{file}: is no BTF that can be read ({why}); {path} was to be fitted to it")]
+    NotBtf { file: PathBuf, path: PathBuf, why: String },
+}
+
+impl LoadError {
+    /// The cause in one word, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Object(_) => "section",
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::Verifier { .. } => "verifier",
+            Self::Lacking { .. } | Self::NotConfigured { .. } | Self::NoKernelBtf { .. } => "kernel_lacks",
+            Self::Attach { .. } => "attach",
+            Self::NoTarget { .. } | Self::NoEvent { .. } => "no_target",
+            Self::NoSymbol { .. } => "symbol",
+            Self::Load { .. } | Self::NoMap { .. } | Self::Map { .. } | Self::SameName { .. } | Self::NotBtf { .. } => {
+                "load"
+            }
+        }
+    }
+
+    /// That a map was not made.
+    pub(super) fn no_map(path: &Path, map: String, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Self::NotPermitted { path, why: "BPF maps cannot be created".to_owned() }
+            }
+            _ => Self::NoMap { path, map, error },
+        }
+    }
+
+    /// That aya does not take the object.
+    pub(super) fn refused(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::Load { path: path.to_owned(), why: chain(error) }
+    }
+
+    /// That the kernel does not take a program. `unresolved`: symbols that the object names and this kernel lacks.
+    pub(super) fn not_loaded(path: &Path, program: &str, refusal: Refusal, unresolved: &[String]) -> Self {
+        /// The function that instructions call in place of what this kernel lacks, as the verifier prints it.
+        const LACKING: &str = "#195896080";
+        let (path, program) = (path.to_owned(), program.to_owned());
+        match refusal {
+            Refusal::Absent(why) => Self::Attach { path, program, why },
+            Refusal::NoTypes => Self::NoKernelBtf { path },
+            Refusal::Kernel { log, .. } if log.contains(LACKING) => {
+                let symbols = unresolved.join(", ");
+                let what = if symbols.is_empty() {
+                    "a field or a type that it reads (the verifier came to it)".to_owned()
+                } else {
+                    format!("the symbols {symbols}, or a field that it reads")
+                };
+                Self::Lacking { path, program, what }
+            }
+            // Without a log the verifier never saw the program.
+            Refusal::Kernel { error, log } if !log.trim().is_empty() => {
+                Self::Verifier { path, program, error, log: end_of(&log) }
+            }
+            Refusal::Kernel { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::NotPermitted { path, why: format!("program `{program}` cannot be loaded") }
+            }
+            Refusal::Kernel { error, .. } => {
+                Self::Attach { path, program, why: format!("the kernel refuses it: {error}") }
+            }
+        }
+    }
+
+    pub(super) fn not_attached(path: &Path, program: &str, fault: &Fault) -> Self {
+        let (path, program, why) = (path.to_owned(), program.to_owned(), fault.to_string());
+        match fault {
+            Fault::NoTarget(_) => Self::NoTarget { path, program, why },
+            Fault::Refused(_, error) if error.raw_os_error() == Some(libc::EACCES) => {
+                Self::NotPermitted { path, why: format!("program `{program}` cannot be attached ({why})") }
+            }
+            Fault::Refused(..) | Fault::Absent(_) => Self::Attach { path, program, why },
+        }
+    }
+}
+
+fn end_of(log: &str) -> String {
+    let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(VERIFIER_LOG_LINES)..].join("\n")
+}
+
+fn privileges() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
+    let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
+    format!(
+        "found user {user} with the effective capabilities {}, expected root, or CAP_BPF and CAP_PERFMON \
+         (`setcap cap_bpf,cap_perfmon+ep` on the binary, or AmbientCapabilities= in its unit)",
+        field("CapEff:")
+    )
+}
+
+fn kernel_release() -> String {
+    externs::release()
+}

@@ -1,0 +1,85 @@
+//! Why an event cannot be opened or does not count, in words that say what to do.
+
+use std::{fs, io};
+
+use super::event::core_pmus;
+use ebhost_package::perf::{Event, EventKind, PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE, PERF_TYPE_RAW};
+
+/// Why perf_event_open(2) refused an event, which was the group's `place`th.
+pub(super) fn not_opened(event: &Event, place: usize, error: &io::Error) -> String {
+    let is_hardware =
+        matches!(event.kind, EventKind::Fixed { kind: PERF_TYPE_HARDWARE | PERF_TYPE_HW_CACHE | PERF_TYPE_RAW, .. });
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::ENXIO) if is_hardware => {
+            if core_pmus().is_empty() {
+                "no hardware PMU: a virtual machine? try software/… events, or give the machine a PMU".to_owned()
+            } else {
+                "this machine's PMU has no such event: see `perf list`".to_owned()
+            }
+        }
+        Some(libc::EACCES | libc::EPERM) => not_permitted(&setting("perf_event_paranoid")),
+        Some(libc::EINVAL | libc::ENOSPC) if place > 0 => {
+            format!("too many events for one group ({error}){}; split it into several sources", watchdog())
+        }
+        Some(libc::EMFILE) => {
+            "too many open files: raise the limit (`ulimit -n`, or LimitNOFILE= in the unit)".to_owned()
+        }
+        Some(libc::EBUSY) => "somebody else has the PMU for itself".to_owned(),
+        _ => format!("cannot be opened: {error}"),
+    }
+}
+
+fn not_permitted(paranoid: &str) -> String {
+    // Values beyond 2 are of distributions' own patches, Debian's default among them.
+    if paranoid.parse().is_ok_and(|level: i32| level > 2) {
+        format!(
+            "not permitted: found kernel.perf_event_paranoid = {paranoid}, at which this kernel asks for CAP_SYS_ADMIN, expected \
+             a value of at most 2 beside CAP_PERFMON; sysctl kernel.perf_event_paranoid=2, or start as root with \
+             --capabilities.keep cap_sys_admin"
+        )
+    } else {
+        format!(
+            "not permitted: found kernel.perf_event_paranoid = {paranoid}, expected CAP_PERFMON, or a value of at most 0"
+        )
+    }
+}
+
+/// Why an event that is open does not count.
+pub(super) fn not_counting() -> String {
+    format!("wanted, but never given a counter: too many events at once{}", watchdog())
+}
+
+fn watchdog() -> &'static str {
+    if setting("nmi_watchdog") == "1" { ", and kernel.nmi_watchdog = 1 holds a counter" } else { "" }
+}
+
+fn setting(name: &str) -> String {
+    fs::read_to_string(format!("/proc/sys/kernel/{name}"))
+        .map_or_else(|_| "?".to_owned(), |text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distributions_own_level_is_told_from_the_kernels() {
+        assert!(not_permitted("2").ends_with("= 2, expected CAP_PERFMON, or a value of at most 0"));
+        assert!(not_permitted("3").contains("= 3, at which this kernel asks for CAP_SYS_ADMIN"));
+    }
+
+    #[test]
+    fn errors_become_reasons() {
+        let why = |event: &Event, place, errno| not_opened(event, place, &io::Error::from_raw_os_error(errno));
+        let (misses, faults) = (Event::fixed(0, 3), Event::fixed(1, 2));
+        let absent = why(&misses, 0, libc::ENOENT);
+        assert!(
+            absent.starts_with("no hardware PMU: a virtual machine?")
+                || absent.starts_with("this machine's PMU has no")
+        );
+        assert!(why(&faults, 0, libc::EACCES).starts_with("not permitted: found kernel.perf_event_paranoid = "));
+        assert!(why(&misses, 3, libc::EINVAL).starts_with("too many events for one group"));
+        assert!(why(&faults, 0, libc::EMFILE).starts_with("too many open files"));
+        assert!(why(&faults, 0, libc::EINVAL).starts_with("cannot be opened: Invalid argument"));
+    }
+}

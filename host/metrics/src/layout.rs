@@ -1,0 +1,68 @@
+//! What the cells of a family's series mean.
+
+use crate::cell::CellKind;
+
+/// The cells of one series of a family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// One number: a counter's or a gauge's.
+    Single(CellKind),
+    /// One count for each bound, one for all above, then the sum if there is one; none of them cumulated.
+    Classic { bounds: usize, sum: Option<usize> },
+    /// The zero bucket, `count` native buckets from index `first` on, one for all above, then the sum; classic buckets
+    /// are added up from them: bound k from all cells up to `ends[k]`.
+    Native { schema: i8, first: i32, count: usize, ends: Vec<usize>, sum: Option<usize> },
+}
+
+impl Layout {
+    /// Cells a series.
+    pub fn width(&self) -> usize {
+        self.buckets() + usize::from(self.sum().is_some())
+    }
+
+    /// Cells that are counts of observations; of a single number: that one.
+    pub fn buckets(&self) -> usize {
+        match self {
+            Layout::Single(_) => 1,
+            Layout::Classic { bounds, .. } => bounds + 1,
+            Layout::Native { count, .. } => count + 2,
+        }
+    }
+
+    /// The cell of a histogram's sum.
+    pub fn sum(&self) -> Option<usize> {
+        match self {
+            Layout::Single(_) => None,
+            Layout::Classic { sum, .. } | Layout::Native { sum, .. } => *sum,
+        }
+    }
+
+    /// A histogram's cumulated counts: one for each bound, in order, then that of all observations.
+    #[inline]
+    pub fn cumulate(&self, cells: &[u64], mut each: impl FnMut(u64)) {
+        let mut total = 0u64;
+        match self {
+            Layout::Single(_) => {}
+            Layout::Classic { .. } => {
+                for count in &cells[..self.buckets()] {
+                    total = total.wrapping_add(*count);
+                    each(total);
+                }
+            }
+            Layout::Native { ends, .. } => {
+                let mut from = 0;
+                for until in ends.iter().map(|end| end + 1).chain([self.buckets()]) {
+                    total = cells[from..until].iter().fold(total, |sum, count| sum.wrapping_add(*count));
+                    each(total);
+                    from = until;
+                }
+            }
+        }
+    }
+}
+
+/// The slot that ends at `bound`: slot 0 ends where the first bucket begins, slot s at 2^((first + s - 1) × 2^-schema).
+pub fn native_slot(bound: f64, schema: i8, first: i32, count: usize) -> usize {
+    let index = (bound.log2() * f64::from(schema).exp2()).round() as i64;
+    (index - i64::from(first) + 1).clamp(0, count as i64) as usize
+}

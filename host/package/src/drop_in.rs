@@ -1,0 +1,98 @@
+//! Configurations written for cloudflare/ebpf_exporter: `NAME.yaml` beside `NAME.bpf.o`. Each becomes a package of the builtin
+//! component, and is loaded, watched and counted as any other is.
+//!
+//! What the file says is checked by the component, when it describes itself; here is taken out what the kernel's side needs.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{
+    Bpf, CgroupIdMap, Dialect, Digest, FailureCost, Limits, Package, PackageError, builtin,
+    file::Place,
+    located::{self, Tree},
+    read_artefact, read_bounded,
+};
+use ebhost_limits as limits;
+use ebhost_lookup::tables::LookupTable;
+
+/// Which configurations are loaded, out of which folder.
+#[derive(Debug, Clone)]
+pub struct DropIns {
+    pub folder: PathBuf,
+    pub names: Vec<String>,
+    /// A file with the kernel's types.
+    pub btf_path: Option<PathBuf>,
+    /// What a program costs that cannot be loaded or attached.
+    pub failure_costs: FailureCost,
+}
+
+impl DropIns {
+    /// Their files, whether they are there or not.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.names.iter().map(|name| self.folder.join(format!("{name}.yaml"))).collect()
+    }
+
+    /// Reads one of them, and the object beside it.
+    pub fn read(&self, file: &Path) -> Result<Package, PackageError> {
+        let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "--config.names names it, without `.yaml`")?;
+        let digest = Digest::of(&text);
+        let text = String::from_utf8(text)
+            .map_err(|error| PackageError::Invalid(Place::whole(file, format!("is not UTF-8: {error}"))))?;
+        let Tree(config) =
+            serde_yaml::from_str(&text).map_err(|error| PackageError::Invalid(Place::of(file, &text, &error)))?;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let object = format!("{name}.bpf.o");
+        let hint = "each configuration has its object beside it, NAME.bpf.o to NAME.yaml";
+        let object = read_artefact(&self.folder, &object, limits::OBJECT_BYTES, hint)?;
+        let bpf = Bpf {
+            failure_costs: self.failure_costs,
+            kaddrs: kaddrs(&config),
+            cgroup_id_map: cgroup_id_map(&config),
+            btf_path: self.btf_path.clone(),
+            ..Bpf::of(object)
+        };
+        Ok(Package {
+            name,
+            version: String::new(),
+            file: file.to_owned(),
+            digest,
+            dialect: Dialect::Peer,
+            component: builtin::component(),
+            bpf: Some(bpf),
+            perf: Default::default(),
+            config: config.to_string(),
+            text,
+            grants: LookupTable::ALL.to_vec(),
+            limits: Limits {
+                memory_bytes: limits::DROP_IN_MEMORY_BYTES,
+                decode: limits::GUEST_TIME_PER_SCRAPE,
+                series: limits::MOST_SERIES,
+            },
+        })
+    }
+}
+
+/// What is not as it should be is the component's to refuse.
+fn kaddrs(config: &Value) -> Vec<String> {
+    let symbols = config["kaddrs"].as_array().into_iter().flatten();
+    symbols.filter_map(|symbol| symbol.as_str().map(str::to_owned)).collect()
+}
+
+fn cgroup_id_map(config: &Value) -> Option<CgroupIdMap> {
+    serde_json::from_value(config.get("cgroup_id_map")?.clone()).ok()
+}
+
+impl Package {
+    /// Where a drop-in configuration asks for spans, which are not made.
+    pub fn spans(&self) -> Option<Place> {
+        if self.dialect != Dialect::Peer {
+            return None;
+        }
+        let config: Value = serde_json::from_str(&self.config).ok()?;
+        let spans = config["tracing"]["spans"].as_array().filter(|spans| !spans.is_empty())?.len();
+        let steps = located::steps("tracing.spans").unwrap_or_default();
+        let message = format!("found {spans} spans, which ebhost does not make; the metrics of this file are served");
+        Some(Place::at(&self.file, &self.text, located::find(&self.text, &steps), message))
+    }
+}

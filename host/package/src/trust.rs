@@ -1,0 +1,155 @@
+//! Which packages an operator trusts: a file of sha256 pins, and what is required to be in it.
+//!
+//! The file is what `sha256sum` writes when it is run in the plugin folder: `cd plugins && sha256sum */plugin.yaml */*.wasm
+//! */*.bpf.o > pins`. A package is pinned if every file of it that is used is listed with its digest. Checked are the bytes that were read,
+//! and those are the bytes that run.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{Digest, Package, PackageError, read_bounded};
+use ebhost_limits as limits;
+
+/// What has to be pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Require {
+    /// Packages that bring BPF objects: code for the kernel.
+    Bpf,
+    /// Every package.
+    All,
+}
+
+/// The operator's pins; without a file, everything is trusted.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    file: PathBuf,
+    require: Require,
+    pins: BTreeMap<String, Digest>,
+}
+
+/// Why a package is not trusted, or the pins cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error(transparent)]
+    Unreadable(#[from] PackageError),
+    #[error(
+        "{file}:{line}: found `{found}`, expected a sha256 and a path, as `cd plugins && sha256sum */*` prints them"
+    )]
+    Line { file: PathBuf, line: usize, found: String },
+    #[error("{file}:{line}: `{path}` is pinned to another digest before; a file has one")]
+    Twice { file: PathBuf, line: usize, path: String },
+    #[error("{path}: its sha256 is {found}, {pins} pins it to {expected}: changed since it was pinned?")]
+    Differs { path: PathBuf, found: Digest, expected: Digest, pins: PathBuf },
+    #[error("{path}: {pins} does not pin it, and {what}; look at the file, then add the line\n{found}  {name}")]
+    Missing { path: PathBuf, found: Digest, name: String, pins: PathBuf, what: &'static str },
+}
+
+impl Trust {
+    pub fn read(file: &Path, require: Require) -> Result<Self, TrustError> {
+        let text = read_bounded(file, limits::PINS_BYTES, "--trust.pins names it")?;
+        let pins = parse(file, &String::from_utf8_lossy(&text))?;
+        Ok(Self { file: file.to_owned(), require, pins })
+    }
+
+    /// The same file, as it is now.
+    pub fn read_again(&self) -> Result<Self, TrustError> {
+        Self::read(&self.file, self.require)
+    }
+
+    /// Holds a package's files against the pins.
+    pub fn check(&self, package: &Package) -> Result<(), TrustError> {
+        let what = match (self.require, &package.bpf) {
+            (Require::Bpf, Some(_)) => Some("only pinned packages may bring BPF (--trust.require bpf)"),
+            (Require::Bpf, None) => None,
+            (Require::All, _) => Some("only pinned packages may run (--trust.require all)"),
+        };
+        self.check_file(&package.file, package.digest, what)?;
+        if !package.is_builtin() {
+            self.check_file(&package.component.path, package.component.digest, what)?;
+        }
+        package.bpf.iter().try_for_each(|bpf| self.check_file(&bpf.object.path, bpf.object.digest, what))
+    }
+
+    fn check_file(&self, path: &Path, found: Digest, what: Option<&'static str>) -> Result<(), TrustError> {
+        let name = name_of(path);
+        match (self.pins.get(&name), what) {
+            (Some(expected), _) if *expected == found => Ok(()),
+            (Some(expected), _) => {
+                Err(TrustError::Differs { path: path.to_owned(), found, expected: *expected, pins: self.file.clone() })
+            }
+            (None, None) => Ok(()),
+            (None, Some(what)) => {
+                Err(TrustError::Missing { path: path.to_owned(), found, name, pins: self.file.clone(), what })
+            }
+        }
+    }
+}
+
+/// `FOLDER/FILE`: a path as seen from the plugin folder.
+fn name_of(path: &Path) -> String {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{folder}/{file}")
+}
+
+fn parse(file: &Path, text: &str) -> Result<BTreeMap<String, Digest>, TrustError> {
+    let mut pins = BTreeMap::new();
+    for (index, found) in text.lines().enumerate() {
+        let line = index + 1;
+        if found.trim().is_empty() || found.starts_with('#') {
+            continue;
+        }
+        let Some((digest, path)) = pin(found) else {
+            return Err(TrustError::Line { file: file.to_owned(), line, found: found.to_owned() });
+        };
+        let path = name_of(Path::new(path));
+        if pins.insert(path.clone(), digest).is_some_and(|before| before != digest) {
+            return Err(TrustError::Twice { file: file.to_owned(), line, path });
+        }
+    }
+    Ok(pins)
+}
+
+fn pin(line: &str) -> Option<(Digest, &str)> {
+    let (hex, path) = line.split_at_checked(64)?;
+    let mut digest = [0; 32];
+    for (place, byte) in digest.iter_mut().enumerate() {
+        let pair = hex.get(2 * place..2 * place + 2).filter(|pair| pair.bytes().all(|c| c.is_ascii_hexdigit()))?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    // Between them sha256sum writes a blank and the kind of the file: a second one, or `*`.
+    let path = path.strip_prefix("  ").or_else(|| path.strip_prefix(" *"))?;
+    path.contains('/').then_some((Digest(digest), path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+
+    fn refusal(text: &str) -> String {
+        parse(Path::new("pins"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lines_are_as_sha256sum_writes_them() {
+        let pins = parse(Path::new("pins"), &format!("# mine\n{X}  a/x.wasm\n{X} *./a/y.wasm\n\n")).unwrap();
+        assert_eq!(pins.keys().collect::<Vec<_>>(), ["a/x.wasm", "a/y.wasm"]);
+        assert_eq!(pins["a/x.wasm"], Digest::of(b"x"));
+        assert_eq!(pins["a/x.wasm"].to_string(), X);
+    }
+
+    #[test]
+    fn what_is_no_pin_is_pointed_at() {
+        let short = &X[1..];
+        for line in [format!("{short}  a/x.wasm"), format!("{X} a/x.wasm"), format!("{X}  x.wasm"), "ä".repeat(40)] {
+            let message = refusal(&format!("\n{line}\n"));
+            assert!(message.starts_with("pins:2: found `") && message.contains("expected a sha256"), "{message}");
+        }
+        let other = X.replace('2', "3");
+        assert!(refusal(&format!("{X}  a/x\n{other}  a/x\n")).starts_with("pins:2: `a/x` is pinned"));
+    }
+}

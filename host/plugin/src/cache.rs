@@ -1,0 +1,197 @@
+//! Compiled components, kept between runs: compiling costs 0.1 s for a small one and 18 s for an interpreter, loading its
+//! compiled form a tenth of a millisecond.
+//!
+//! Compiled code is native code, so the folder is trusted only if it is ours and nobody else's to write, and a file in it
+//! only under the digest of all its bytes. It is keyed by the component's content and by the engine that compiled it; a
+//! package can bring no file of this form. Whatever is wrong with the cache costs a compilation and never a start.
+
+#![allow(unsafe_code, reason = "a compiled component is loaded as the native code that it is")]
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use tracing::{debug, warn};
+use wasmtime::{Engine, component::Component};
+
+use ebhost_limits as limits;
+use ebhost_package::Digest;
+
+/// A digest's bytes, which a cached file begins with.
+const DIGEST_BYTES: usize = 32;
+
+/// A folder of compiled components.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    folder: PathBuf,
+}
+
+/// Why a folder is not used as the cache.
+#[derive(Debug, thiserror::Error)]
+enum CacheError {
+    #[error("{path}: cannot be made or looked at: {error}; choose another with --cache.dir")]
+    Unusable { path: PathBuf, error: io::Error },
+    #[error(
+        "{path}: found owner {owner} and mode {mode:o}, expected a folder of user {user} that nobody else can write: \
+         it holds native code"
+    )]
+    Untrusted { path: PathBuf, owner: u32, mode: u32, user: u32 },
+}
+
+impl Cache {
+    /// Uses `folder`, making it if need be; none, with a line in the log, if it cannot be trusted.
+    pub(super) fn open(folder: &Path) -> Option<Self> {
+        match check(folder) {
+            Ok(()) => Some(Self { folder: folder.to_owned() }),
+            Err(fault) => {
+                warn!("compiled components are not cached: {fault}");
+                None
+            }
+        }
+    }
+
+    /// The compiled form of a component, if it is here and whole.
+    pub(super) fn find(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
+        let bytes = fs::read(self.file(engine, component)).ok()?;
+        let (digest, compiled) = bytes.split_at_checked(DIGEST_BYTES)?;
+        if *digest != Digest::of(compiled).0 {
+            return None;
+        }
+        // The file lies in a folder that only this user can write (checked in `open`) and is as it was written: what
+        // the compiler gave, for an engine of equal settings and version (its name says so).
+        load(engine, compiled).ok()
+    }
+
+    /// Keeps a compiled component. A failure is logged and otherwise without effect.
+    pub(super) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
+        let mut bytes = Digest::of(compiled).0.to_vec();
+        bytes.extend_from_slice(compiled);
+        let kept = self.write(&self.file(engine, component), &bytes);
+        if let Err(error) = kept.and_then(|()| self.shrink()) {
+            debug!(folder = %self.folder.display(), "a compiled component was not cached: {error}");
+        }
+    }
+
+    fn file(&self, engine: &Engine, component: &[u8]) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        let content = Digest::of(component);
+        self.folder.join(format!("{content}-{:016x}", hasher.finish()))
+    }
+
+    /// Whole or not at all: a reader sees no half-written file, and a crash leaves none under the name.
+    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = file.with_extension(format!("{}.tmp", std::process::id()));
+        let mut options = fs::OpenOptions::new();
+        let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        open.write_all(bytes)?;
+        fs::rename(&unfinished, file)
+    }
+
+    /// Lets go of the oldest beyond the limit.
+    fn shrink(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            files.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        files.sort();
+        let excess = files.len().saturating_sub(limits::CACHED_COMPONENTS);
+        files[..excess].iter().try_for_each(|(_, file)| fs::remove_file(file))
+    }
+}
+
+/// A component out of what our own compiler made of it.
+pub(super) fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are what `Engine::precompile_component` gave: just now, from the compiler's process, or from the
+    // cache, which nobody else can write. No package can bring bytes that come here.
+    unsafe { Component::deserialize(engine, compiled) }
+}
+
+fn check(folder: &Path) -> Result<(), CacheError> {
+    let unusable = |error| CacheError::Unusable { path: folder.to_owned(), error };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    let metadata = fs::symlink_metadata(folder).map_err(unusable)?;
+    let user = rustix::process::geteuid().as_raw();
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    if owner != user || mode & 0o022 != 0 || !metadata.is_dir() {
+        return Err(CacheError::Untrusted { path: folder.to_owned(), owner, mode, user });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("ebhost-cache-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn component(engine: &Engine) -> (Vec<u8>, Vec<u8>) {
+        let bytes = wat::parse_str("(component)").unwrap();
+        let compiled = engine.precompile_component(&bytes).unwrap();
+        (bytes, compiled)
+    }
+
+    #[test]
+    fn what_was_kept_is_found_until_it_is_damaged() {
+        let folder = Folder::new("kept");
+        let engine = Engine::default();
+        let (bytes, compiled) = component(&engine);
+        let cache = Cache::open(&folder.0).unwrap();
+        assert!(cache.find(&engine, &bytes).is_none());
+        cache.keep(&engine, &bytes, &compiled);
+        assert!(cache.find(&engine, &bytes).is_some());
+        assert!(cache.find(&engine, b"another").is_none());
+
+        let file = cache.file(&engine, &bytes);
+        let mut damaged = fs::read(&file).unwrap();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(&file, &damaged).unwrap();
+        assert!(cache.find(&engine, &bytes).is_none(), "one flipped bit");
+        fs::write(&file, &damaged[..DIGEST_BYTES - 1]).unwrap();
+        assert!(cache.find(&engine, &bytes).is_none(), "cut short");
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_not_trusted() {
+        let folder = Folder::new("open");
+        fs::create_dir(&folder.0).unwrap();
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(Cache::open(&folder.0).is_none());
+        let error = check(&folder.0).unwrap_err().to_string();
+        assert!(error.contains("mode 777") && error.contains("expected a folder of user"), "{error}");
+        fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(Cache::open(&folder.0).is_some());
+    }
+
+    #[test]
+    fn the_oldest_go_beyond_the_limit() {
+        let folder = Folder::new("shrink");
+        let cache = Cache::open(&folder.0).unwrap();
+        for file in 0..limits::CACHED_COMPONENTS + 3 {
+            fs::write(folder.0.join(format!("{file:03}")), b"x").unwrap();
+        }
+        cache.shrink().unwrap();
+        assert_eq!(fs::read_dir(&folder.0).unwrap().count(), limits::CACHED_COMPONENTS);
+    }
+}

@@ -1,0 +1,214 @@
+//! The compiler, in a process of its own.
+//!
+//! A component is hostile until proven otherwise, and a few kilobytes of one can keep a compiler busy for hours and fill a machine's
+//! memory. A thread cannot be ended from outside and has no memory of its own; a process can and has. So ebhost forks once, before it has a
+//! thread or a file open, into a process that gives up every privilege and waits for components. For each it forks
+//! again, with limits on time and memory, and hands back the compiled form or the reason why there is none.
+
+#![allow(unsafe_code, reason = "fork has no safe form")]
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    process,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit};
+
+use super::engine;
+use ebhost_confine as privileges;
+use ebhost_limits as limits;
+
+/// A handle of the compiling process. It ends when the handle goes.
+#[derive(Debug)]
+pub struct Compiler {
+    socket: Mutex<UnixStream>,
+}
+
+/// What compiling a component took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CompileCost {
+    pub(super) cpu: Duration,
+    pub(super) cpu_limit: Duration,
+    /// At the most.
+    pub(super) memory_bytes: usize,
+}
+
+/// Why a component has no compiled form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum CompileFault {
+    #[error("{0}")]
+    Invalid(String),
+    #[error(
+        "compiling it took more than {0:?} of CPU time, which is too long for its size; a smaller or simpler component compiles sooner"
+    )]
+    Time(Duration),
+    #[error("compiling it took more than {} GiB of memory; a smaller or simpler component takes less", limits::COMPILE_BYTES >> 30)]
+    Memory,
+    #[error("the compiler's process failed: {0}; restart ebhost if it goes on")]
+    Process(String),
+}
+
+/// What an answer begins with.
+const COMPILED: u8 = 0;
+const INVALID: u8 = 1;
+const TIME: u8 = 2;
+const MEMORY: u8 = 3;
+const FAILED: u8 = 4;
+
+/// Where the compiled form begins: after the mark, CPU time in microseconds and memory in bytes.
+const COST_END: usize = 1 + 8 + 8;
+
+impl Compiler {
+    /// Forks. To be called before any thread is started: a copy of a process has one thread alone, and what the others held it
+    /// would hold forever.
+    pub fn start() -> io::Result<Self> {
+        let (socket, theirs) = UnixStream::pair()?;
+        // SAFETY: by contract of this function there is one thread, so the child is a whole copy of this process.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                drop(socket);
+                serve(theirs);
+                process::exit(0);
+            }
+            _ => Ok(Self { socket: Mutex::new(socket) }),
+        }
+    }
+
+    /// The compiled form, as `Component::serialize` gives it, and what it took.
+    pub(super) fn compile(&self, component: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
+        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = write_frame(&mut *socket, component).and_then(|()| read_frame(&mut *socket));
+        let mut answer = answer.map_err(|error| CompileFault::Process(error.to_string()))?;
+        let text = |answer: &[u8]| String::from_utf8_lossy(&answer[1..]).into_owned();
+        match answer.first() {
+            Some(&COMPILED) if answer.len() >= COST_END => {
+                let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| answer[at + byte]));
+                let (cpu, cpu_limit) = (Duration::from_micros(number(1)), time_for(component.len()));
+                let cost = CompileCost { cpu, cpu_limit, memory_bytes: number(1 + 8) as usize };
+                Ok((answer.split_off(COST_END), cost))
+            }
+            Some(&INVALID) => Err(CompileFault::Invalid(text(&answer))),
+            Some(&TIME) => Err(CompileFault::Time(time_for(component.len()))),
+            Some(&MEMORY) => Err(CompileFault::Memory),
+            _ => Err(CompileFault::Process(text(answer.get(..).filter(|answer| !answer.is_empty()).unwrap_or(b"?")))),
+        }
+    }
+}
+
+/// CPU time that a component of this size may take.
+fn time_for(bytes: usize) -> Duration {
+    let megabytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+    limits::COMPILE + limits::COMPILE_PER_MEGABYTE * megabytes
+}
+
+/// The process that waits for components, until nobody can send any.
+fn serve(mut socket: UnixStream) {
+    let name = rustix::thread::set_name(c"ebhost-compiler");
+    let with_parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if let Err(error) = name.and(with_parent) {
+        tracing::debug!("the compiler's process goes on without a name or its parent's end: {error}");
+    }
+    // Of a terminal's signals: this process ends when its parent does.
+    for signal in [libc::SIGHUP, libc::SIGINT] {
+        // SAFETY: ignoring a signal runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    privileges::give_up_all();
+    while let Ok(component) = read_frame(&mut socket) {
+        let answer = in_child(&component).unwrap_or_else(|error| tagged(FAILED, error.to_string().as_bytes()));
+        if write_frame(&mut socket, &answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Compiles in a process that can be lost.
+fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut result, out) = io::pipe()?;
+    // SAFETY: this process has one thread.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(result);
+            compile(component, out);
+            process::exit(0);
+        }
+        child => {
+            drop(out);
+            let mut answer = Vec::new();
+            let read = result.read_to_end(&mut answer);
+            let status = rustix::process::waitpid(Pid::from_raw(child), WaitOptions::empty())?;
+            read?;
+            Ok(status.map_or_else(Vec::new, |(_, status)| judged(status, answer)))
+        }
+    }
+}
+
+fn judged(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(0), _) if !answer.is_empty() => answer,
+        (_, Some(libc::SIGXCPU | libc::SIGKILL)) => tagged(TIME, b""),
+        (_, Some(libc::SIGABRT)) => tagged(MEMORY, b""),
+        (code, signal) => tagged(FAILED, format!("exit status {code:?}, signal {signal:?}").as_bytes()),
+    }
+}
+
+fn compile(component: &[u8], mut out: io::PipeWriter) {
+    let limited = limit(Resource::Data, limits::COMPILE_BYTES)
+        .and_then(|()| limit(Resource::Core, 0))
+        .and_then(|()| limit(Resource::Cpu, time_for(component.len()).as_secs()));
+    let answer = match limited {
+        Err(error) => tagged(FAILED, error.to_string().as_bytes()),
+        Ok(()) => match engine::precompile(component) {
+            Ok(compiled) => {
+                let (cpu, memory_bytes) = cost();
+                let micros = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
+                [&[COMPILED], &micros.to_le_bytes()[..], &memory_bytes.to_le_bytes(), &compiled].concat()
+            }
+            Err(error) => tagged(INVALID, format!("{error:#}").as_bytes()),
+        },
+    };
+    // If it cannot be written the parent is gone.
+    let _ = out.write_all(&answer);
+}
+
+/// CPU time and memory, at its most, of this process.
+fn cost() -> (Duration, u64) {
+    // SAFETY: all numbers of the struct may be zero, and the kernel fills it in or leaves it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let time =
+        |time: libc::timeval| Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64);
+    (time(usage.ru_utime) + time(usage.ru_stime), (usage.ru_maxrss as u64) << 10)
+}
+
+fn limit(resource: Resource, most: u64) -> io::Result<()> {
+    // A limit that is lower already stays.
+    let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+    Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
+}
+
+fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[tag], bytes].concat()
+}
+
+fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    to.write_all(bytes)
+}
+
+fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 8];
+    from.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    let mut bytes = Vec::new();
+    from.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

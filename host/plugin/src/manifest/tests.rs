@@ -1,0 +1,174 @@
+//! Each rule of the contract broken once: the refusal names the place, what was found and what was expected.
+
+use super::*;
+use crate::contract::{self as wit, Kind as K, Label, Value as V};
+use ebhost_metrics::Kind;
+use ebhost_series::schema::LabelSource;
+
+fn number(offset: u32, size: u32) -> wit::Number {
+    wit::Number { offset, size, is_signed: false }
+}
+
+/// A sound manifest: a histogram of slots and a counter, from one table of 4-byte keys and 256-byte values.
+fn sound() -> Manifest {
+    let family = |name: &str, labels: &[&str], kind| wit::Family {
+        name: name.to_owned(),
+        help: "H.".to_owned(),
+        unit: String::new(),
+        labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+        kind,
+        times: 1.0,
+        per: 1e9,
+    };
+    let slots = wit::Slots { offset: 16, size: 8, sum: Some(number(8, 8)) };
+    Manifest {
+        families: vec![
+            family("io_seconds", &["device"], K::Histogram(vec![1e-6, 2e-6])),
+            family("faults_total", &["cpu"], K::Counter),
+        ],
+        views: vec![
+            wit::View {
+                source: "banks".to_owned(),
+                key_size: 4,
+                value_size: 256,
+                identity: vec![wit::Field { part: wit::Part::Value, offset: 0, length: 4 }],
+                lookups: vec![wit::Lookup { table: "block-device".to_owned(), field: 0 }],
+                columns: 1,
+                series: vec![wit::Series { family: 0, labels: vec![Label::Column(0)], value: V::Slots(slots) }],
+            },
+            wit::View {
+                source: "faults".to_owned(),
+                key_size: 4,
+                value_size: 8,
+                identity: vec![],
+                lookups: vec![],
+                columns: 0,
+                series: vec![wit::Series { family: 1, labels: vec![Label::Cpu], value: V::Number(number(0, 8)) }],
+            },
+        ],
+    }
+}
+
+fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, String> {
+    let sources = BTreeMap::from([
+        ("banks".to_owned(), SourceShape::Table { key_size: 4, value_size: 256 }),
+        ("faults".to_owned(), SourceShape::PerCpuTable { key_size: 4, value_size: 8 }),
+        ("events".to_owned(), SourceShape::Events { know_cpu: true }),
+    ]);
+    check(manifest, &Context { sources: &sources, grants, dialect: Dialect::Own }).map_err(|error| error.to_string())
+}
+
+fn refusal(break_it: impl FnOnce(&mut Manifest)) -> String {
+    let mut manifest = sound();
+    break_it(&mut manifest);
+    check_with(&[LookupTable::BlockDevice], manifest).expect_err("the manifest is broken")
+}
+
+#[test]
+fn a_sound_manifest_becomes_the_same_schema() {
+    let schema = check_with(&[LookupTable::BlockDevice], sound()).unwrap();
+    assert_eq!(schema.families[0].kind, Kind::Histogram(vec![1e-6, 2e-6]));
+    assert_eq!(schema.views[0].identity_size(), 4);
+    assert_eq!(schema.views[1].feeds[0].labels, [LabelSource::Cpu]);
+}
+
+#[test]
+fn a_lookup_without_its_grant_says_how_to_grant_it() {
+    let error = check_with(&[], sound()).unwrap_err();
+    assert_eq!(
+        error,
+        "manifest, view 0 (`banks`), lookup in `block-device`: found the grants [], expected a granted table; \
+         add `grants: [block-device]` to plugin.yaml to grant it"
+    );
+}
+
+#[test]
+fn every_broken_rule_is_named() {
+    type Break = fn(&mut Manifest);
+    let broken: &[(Break, &str)] = &[
+        (|m| m.families.clear(), "families: found none"),
+        (|m| m.views.clear(), "views: found none"),
+        (|m| m.families[0].name = "io seconds".into(), "family `io seconds`: found that name"),
+        (|m| m.families[0].name = "__io".into(), "family `__io`: found that name"),
+        (|m| m.families[1].name = "faults".into(), "expected a counter's name to end in `_total`"),
+        (|m| m.families[0].name = "io_total".into(), "expected a counter's name to end in `_total`, and no other's"),
+        (|m| m.families[0].unit = "bytes".into(), "expected a name that ends with its unit: `…_bytes`"),
+        (|m| m.families[0].labels[0] = "le".into(), "found the label name `le`"),
+        (|m| m.families[0].labels[0] = "a-b".into(), "found the label name `a-b`"),
+        (|m| m.families[0].labels = vec!["a".into(), "a".into()], "found the label `a` twice"),
+        (|m| m.families[0].per = 0.0, "found per = 0"),
+        (|m| m.families[0].times = f64::NAN, "found times = NaN"),
+        (|m| m.families[0].kind = K::Histogram(vec![2.0, 1.0]), "found the bound 1 after 2, expected ascending bounds"),
+        (|m| m.families[0].kind = K::Histogram(vec![1.0, f64::INFINITY]), "expected finite bounds"),
+        (|m| m.families[0].kind = K::Histogram(vec![]), "found no bounds"),
+        (
+            |m| {
+                m.families[1].name = "io_seconds_count_total".into();
+                m.families[0].name = "io_seconds".into();
+            },
+            "which family `io_seconds` prints already",
+        ),
+        (
+            |m| m.views[0].source = "bank".into(),
+            "found the source `bank`, expected a map of the BPF object or a source under `perf` in plugin.yaml: banks, events, faults",
+        ),
+        (|m| m.views[0].key_size = 8, "found key-size 8, expected 4, as the map has it"),
+        (|m| m.views[0].value_size = 8, "found value-size 8, expected 256, as the map has it"),
+        (|m| m.views[0].identity[0].offset = 254, "identity field 0: found bytes 254 to 258"),
+        (|m| m.views[0].identity[0].offset = u32::MAX, "identity field 0: found bytes 4294967295 to"),
+        (
+            |m| m.views[1].identity.push(wit::Field { part: wit::Part::Value, offset: 0, length: 4 }),
+            "a per-CPU map has a value for each CPU",
+        ),
+        (
+            |m| m.views[0].lookups[0].table = "disks".into(),
+            "found a table that does not exist, expected one of block-device",
+        ),
+        (|m| m.views[0].lookups[0].field = 1, "found identity field 1, expected one below 1"),
+        (|m| m.views[0].identity[0].length = 8, "found a field of 8 bytes, expected a length that the table takes"),
+        (|m| m.views[0].series.clear(), "found no series"),
+        (|m| m.views[0].series[0].family = 7, "found family 7, expected one below 2"),
+        (|m| m.views[0].series[0].labels.clear(), "found 0 labels, expected 1, as the family has"),
+        (|m| m.views[0].series[0].labels[0] = Label::Column(1), "found column 1, expected one below the view's 1"),
+        (|m| m.views[0].series[0].labels[0] = Label::Cpu, "found the label `cpu`, expected a per-CPU map"),
+        (|m| m.views[0].series[0].value = V::Number(number(0, 8)), "found the value `number`, expected `slots`"),
+        (|m| m.views[0].series[0].value = V::Observation(number(0, 8)), "found the value `observation`"),
+        (|m| m.views[1].series[0].value = V::One, "found the value `one`, expected `number`"),
+        (
+            |m| m.views[1].series[0].value = V::Number(number(1, 8)),
+            "found 1 × 8 bytes from byte 1, expected bytes within the value's 8",
+        ),
+        (|m| m.views[1].series[0].value = V::Number(number(0, 3)), "found a number of 3 bytes"),
+        (
+            |m| m.views[1].series[0].value = V::Number(wit::Number { offset: 0, size: 8, is_signed: true }),
+            "found a signed number",
+        ),
+        (
+            |m| m.views[0].series[0].value = V::Slots(wit::Slots { offset: 240, size: 8, sum: None }),
+            "found 3 × 8 bytes from byte 240",
+        ),
+        (
+            |m| m.views[0].series[0].value = V::Slots(wit::Slots { offset: 0, size: 2, sum: None }),
+            "found slots of 2 bytes, expected 4 or 8",
+        ),
+        (
+            |m| {
+                let slots = wit::NativeSlots { offset: 0, schema: 9, first: 0, count: 2, sum: None };
+                m.views[0].series[0].value = V::NativeSlots(slots);
+            },
+            "found schema 9",
+        ),
+        (
+            |m| {
+                let slots = wit::NativeSlots { offset: 0, schema: 0, first: -30, count: 20, sum: None };
+                m.views[0].series[0].value = V::NativeSlots(slots);
+            },
+            "expected bounds that are ends of its native buckets",
+        ),
+        (|m| m.views.truncate(1), "family `faults_total`: found no view that feeds it"),
+    ];
+    for (break_it, expected) in broken {
+        let error = refusal(break_it);
+        assert!(error.contains(expected), "found `{error}`, expected it to say `{expected}`");
+    }
+}

@@ -1,0 +1,140 @@
+//! Values: where in an entry's value the numbers of a series lie, and whether its family's kind can take them.
+
+use super::{
+    super::contract::{self as wit, Value as WitValue},
+    refusal::{Checked, Rule, require},
+};
+use ebhost_metrics::{Family, Kind};
+use ebhost_series::schema::{Bucket, NativeSlots, Number, Slots, SourceShape, Value};
+
+pub(super) fn value(
+    place: &str,
+    value: WitValue,
+    family: &Family,
+    shape: SourceShape,
+    value_size: usize,
+) -> Checked<Value> {
+    let is_events = matches!(shape, SourceShape::Events { .. });
+    let suits = match (&value, &family.kind) {
+        (WitValue::One, Kind::Counter) => is_events,
+        (WitValue::One | WitValue::Number(_), Kind::Gauge(_)) | (WitValue::Number(_), Kind::Counter) => true,
+        (WitValue::Observation(_), Kind::Histogram(_)) => is_events,
+        (WitValue::Slots(_) | WitValue::NativeSlots(_) | WitValue::Bucket(_), Kind::Histogram(_)) => !is_events,
+        _ => false,
+    };
+    let expected = match &family.kind {
+        Kind::Counter => "`number`, or of events `one`, for a counter",
+        Kind::Gauge(_) => "`number` or `one` for a gauge",
+        Kind::Histogram(_) => "`slots`, `native-slots` or `bucket`, of events `observation`, for a histogram",
+    };
+    require(suits, Rule::Value, place, format!("the value `{}`", value_name(&value)), expected)?;
+    let is_gauge = matches!(family.kind, Kind::Gauge(_));
+    let sum = |sum: Option<wit::Number>| sum.map(|sum| number(place, sum, value_size, Signs::Unsigned)).transpose();
+    Ok(match value {
+        WitValue::One => Value::One,
+        WitValue::Number(field) => {
+            Value::Number(number(place, field, value_size, if is_gauge { Signs::Any } else { Signs::Unsigned })?)
+        }
+        WitValue::Observation(field) => Value::Observation(number(place, field, value_size, Signs::Any)?),
+        WitValue::Slots(slots) => {
+            let count = bounds(family).len() + 1;
+            let size = slots.size as usize;
+            require(matches!(size, 4 | 8), Rule::Value, place, format!("slots of {size} bytes"), "4 or 8")?;
+            check_run(place, slots.offset as usize, size, count, value_size)?;
+            Value::Slots(Slots { offset: slots.offset as usize, size, sum: sum(slots.sum)? })
+        }
+        WitValue::NativeSlots(slots) => native_slots(place, &slots, family, value_size, sum(slots.sum)?)?,
+        WitValue::Bucket(bucket) => Value::Bucket(Bucket {
+            count: number(place, bucket.count, value_size, Signs::Unsigned)?,
+            sum: sum(bucket.sum)?,
+        }),
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Signs {
+    Any,
+    Unsigned,
+}
+
+fn number(place: &str, number: wit::Number, value_size: usize, signs: Signs) -> Checked<Number> {
+    let (offset, size) = (number.offset as usize, number.size as usize);
+    require(matches!(size, 1 | 2 | 4 | 8), Rule::Number, place, format!("a number of {size} bytes"), "1, 2, 4 or 8")?;
+    check_run(place, offset, size, 1, value_size)?;
+    let is_legal = matches!(signs, Signs::Any) || !number.is_signed;
+    require(
+        is_legal,
+        Rule::Number,
+        place,
+        "a signed number",
+        "an unsigned one: only gauges and observations fall below 0",
+    )?;
+    Ok(Number { offset, size, is_signed: number.is_signed })
+}
+
+fn check_run(place: &str, offset: usize, size: usize, count: usize, value_size: usize) -> Checked<()> {
+    let end = size.checked_mul(count).and_then(|bytes| bytes.checked_add(offset));
+    let found = format!("{count} × {size} bytes from byte {offset}");
+    require(
+        end.is_some_and(|end| end <= value_size),
+        Rule::Number,
+        place,
+        found,
+        format!("bytes within the value's {value_size}"),
+    )
+}
+
+fn native_slots(
+    place: &str,
+    slots: &wit::NativeSlots,
+    family: &Family,
+    value_size: usize,
+    sum: Option<Number>,
+) -> Checked<Value> {
+    let (schema, first, count) = (slots.schema, slots.first, slots.count as usize);
+    require(
+        (-4..=8).contains(&schema),
+        Rule::Value,
+        place,
+        format!("schema {schema}"),
+        "-4 to 8, as Prometheus has them",
+    )?;
+    require((1..=65_536).contains(&count), Rule::Value, place, format!("{count} native buckets"), "1 to 65536")?;
+    check_run(place, slots.offset as usize, 8, count + 2, value_size)?;
+    let width = 2f64.powi(-i32::from(schema));
+    let ends = [f64::from(first) - 1.0, f64::from(first) + count as f64 - 1.0].map(|index| (index * width).exp2());
+    let found = format!("native buckets from {} to {}", ends[0], ends[1]);
+    require(ends[0].is_normal() && ends[1].is_finite(), Rule::Value, place, found, "ends that are numbers above 0")?;
+    for bound in bounds(family) {
+        let index = bound.log2() / width;
+        let is_end = (index - index.round()).abs() < 1e-6
+            && index.round() >= f64::from(first) - 1.0
+            && index.round() < f64::from(first) + count as f64;
+        require(
+            is_end,
+            Rule::Bounds,
+            place,
+            format!("the bound {bound}"),
+            "bounds that are ends of its native buckets",
+        )?;
+    }
+    Ok(Value::NativeSlots(NativeSlots { offset: slots.offset as usize, schema, first, count, sum }))
+}
+
+pub(super) fn bounds(family: &Family) -> &[f64] {
+    match &family.kind {
+        Kind::Histogram(bounds) => bounds,
+        Kind::Counter | Kind::Gauge(_) => &[],
+    }
+}
+
+fn value_name(value: &WitValue) -> &'static str {
+    match value {
+        WitValue::One => "one",
+        WitValue::Number(_) => "number",
+        WitValue::Observation(_) => "observation",
+        WitValue::Slots(_) => "slots",
+        WitValue::NativeSlots(_) => "native-slots",
+        WitValue::Bucket(_) => "bucket",
+    }
+}

@@ -1,0 +1,72 @@
+//! What ebhost says of drop-in configurations under the names that people alert on: those of ebpf_exporter.
+//!
+//! Nothing is measured for it; it is the report under other names, and is printed only when there are such configurations.
+
+use std::{env::consts, fmt};
+
+use prometheus_client::registry::Unit;
+
+use super::{PackageReport, ProgramReport, Report, families::Families};
+
+pub(super) fn drop_ins(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+    let all: Vec<_> = report.packages.iter().filter(|package| package.is_drop_in).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
+    let labels = [
+        ("version", report.build.version),
+        ("revision", report.build.revision),
+        ("goos", consts::OS),
+        ("goarch", arch()),
+    ];
+    families.gauge("build_info", "The running version, of ebhost.", None, [(labels.to_vec(), 1u64)])?;
+    let running = all.iter().filter(|package| package.fault.is_empty());
+    let enabled = running.map(|package| (vec![("name", package.name.as_str())], 1u64));
+    families.gauge("enabled_configs", "The configurations that are loaded.", None, enabled)?;
+    programs(families, &all)?;
+    let errors = all.iter().map(|package| {
+        let rejected = package.dropped.iter().map(|(_, count)| count).sum::<u64>();
+        (vec![("config", package.name.as_str())], rejected)
+    });
+    families.counter("decoder_errors", "Keys that a decoder rejected, each counted once.", None, errors)
+}
+
+fn programs(families: &mut Families<'_, '_>, all: &[&PackageReport]) -> fmt::Result {
+    let all = || all.iter().flat_map(|package| package.programs.iter().map(move |program| (*package, program)));
+    let ids: Vec<_> = all().map(|(package, program)| id(package, program)).collect();
+    let info = all().zip(&ids).map(|((package, program), id)| {
+        let (config, name, tag) = (package.name.as_str(), program.name.as_str(), program.tag.as_str());
+        (vec![("config", config), ("program", name), ("tag", tag), ("id", id.as_str())], 1u64)
+    });
+    families.gauge("ebpf_program_info", "The kernel's number of a program, and its digest.", None, info)?;
+    let by_id = || all().zip(&ids).map(|((_, program), id)| (vec![("id", id.as_str())], program));
+    let attached = by_id().map(|(labels, program)| (labels, u64::from(program.reason.is_empty())));
+    families.gauge(
+        "ebpf_program_attached",
+        "1 for an attached program, 0 for one that is left out.",
+        None,
+        attached,
+    )?;
+    let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
+    let seconds = by_id().map(|(labels, program)| (labels, program.run_seconds));
+    families.gauge("ebpf_program_run_time", help, Some(&Unit::Seconds), seconds)?;
+    let help = "Runs of the program, while kernel.bpf_stats_enabled is on.";
+    families.counter("ebpf_program_run_count", help, None, by_id().map(|(labels, program)| (labels, program.runs)))
+}
+
+/// A program that the kernel never took has no number, and is to be told from the others.
+fn id(package: &PackageReport, program: &ProgramReport) -> String {
+    match program.id {
+        0 => format!("{}/{}", package.name, program.name),
+        id => id.to_string(),
+    }
+}
+
+/// As Go calls it.
+fn arch() -> &'static str {
+    match consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

@@ -1,0 +1,162 @@
+//! What the host has to say of itself at one scrape, in plain numbers.
+//!
+//! The agent fills it in; the metrics and the status page are made of it.
+
+use std::{ops::Deref, time::Duration};
+
+use serde::Serialize;
+
+use crate::{Process, Stage};
+
+/// What moves with every scrape. Two reports are equal if they are the same but for this.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(transparent)]
+pub struct Moving<T>(pub T);
+
+impl<T> PartialEq for Moving<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Deref for Moving<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Which build this is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct BuildInfo {
+    pub version: &'static str,
+    /// The commit that it was built from, or `unknown`.
+    pub revision: &'static str,
+    /// The compiler's version.
+    pub rustc: &'static str,
+}
+
+/// All that the host says of itself at one scrape.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    pub build: BuildInfo,
+    pub packages: Vec<PackageReport>,
+    pub scrapes: Moving<u64>,
+    pub collections: Moving<u64>,
+    /// CPU time since the start, in the order of `Stage::ALL`.
+    pub stages: Moving<[Duration; Stage::ALL.len()]>,
+    /// Of reading, labelling and counting in the last scrape.
+    pub collect_seconds: Moving<f64>,
+    /// Of all of the last scrape, printing included.
+    pub scrape_seconds: Moving<f64>,
+    /// Bytes of the last scrape's answer, before compression.
+    pub exposition_bytes: Moving<u64>,
+    pub lookup_names: u64,
+    pub dropped_log_lines: u64,
+    pub reloads: u64,
+    pub reload_failures: u64,
+    /// Upper bounds of the buckets of `PackageReport::decode_durations`.
+    pub decode_bounds: &'static [f64],
+    /// What `PackageReport::state` can be.
+    pub states: Vec<&'static str>,
+    pub process: Moving<Process>,
+}
+
+/// One package's part.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct PackageReport {
+    pub name: String,
+    /// Whether it is a drop-in configuration and not a plugin.
+    pub is_drop_in: bool,
+    pub is_up: bool,
+    /// Where it stands in its life; none: it was never admitted.
+    pub state: Option<&'static str>,
+    pub version: String,
+    /// Of the component, in hexadecimal.
+    pub digest: String,
+    /// Whether its files as they are now are those that run.
+    pub is_current: bool,
+    /// Why it is left out; empty: it is not.
+    pub fault: String,
+    pub series: u64,
+    pub series_limit: u64,
+    pub folded: u64,
+    pub entries: u64,
+    pub unlabelled: u64,
+    pub trimmed: u64,
+    pub replaced: u64,
+    pub asked: u64,
+    pub guest_seconds: f64,
+    /// Calls by duration, one more than there are bounds.
+    pub decode_durations: Vec<u64>,
+    pub compile_seconds: f64,
+    pub restarts: u64,
+    pub last_success_seconds: Option<f64>,
+    pub failures: Vec<(&'static str, u64)>,
+    /// Entries that no series shows, by reason.
+    pub dropped: Vec<(&'static str, u64)>,
+    pub dropped_lines: u64,
+    pub late_scrapes: u64,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
+    /// The largest part of each limit that was used, from 0 to 1.
+    pub limits_used: Vec<(&'static str, f64)>,
+    pub programs: Vec<ProgramReport>,
+    pub maps: Vec<MapReport>,
+    pub perf: Vec<PerfReport>,
+    pub events: Vec<EventsReport>,
+    /// Events that the series had no room for.
+    pub events_beyond_limit: u64,
+    /// Symbols of `kaddrs` that the kernel does not show.
+    pub missing_symbols: u64,
+    /// Cgroups in the cgroup id map, and how often it did not take one.
+    pub cgroup_map: Option<(u64, u64)>,
+}
+
+/// One program of a BPF object, attached or left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ProgramReport {
+    pub name: String,
+    /// Why it is not attached, in one word; empty: it is.
+    pub reason: &'static str,
+    /// The same at length.
+    pub fault: String,
+    /// The kernel's number of it.
+    pub id: u32,
+    /// The digest of its instructions, in hexadecimal digits, as bpftool shows it.
+    pub tag: String,
+    pub run_seconds: f64,
+    pub runs: u64,
+    pub recursion_misses: u64,
+}
+
+/// One map that is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct MapReport {
+    pub name: String,
+    pub entries: u64,
+    pub max_entries: u64,
+    pub read_seconds: Moving<f64>,
+    pub read_errors: u64,
+}
+
+/// One perf event on one CPU.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct PerfReport {
+    pub source: String,
+    pub event: String,
+    pub cpu: u32,
+    /// `absent`, `stalled`, `scaled` or `live`.
+    pub state: &'static str,
+    /// Why it is absent or stalled.
+    pub reason: Option<String>,
+}
+
+/// One buffer of events.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct EventsReport {
+    pub source: String,
+    pub read: u64,
+    pub lost: u64,
+}
