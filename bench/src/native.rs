@@ -71,7 +71,7 @@ impl Sandboxed {
         let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
         let sources = BTreeMap::from([("hash".to_owned(), shape)]);
         let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-        let context = Context { sources: &sources, grants: &[], dialect: package.dialect };
+        let context = Context { sources: &sources, grants: &[], compat: package.compat };
         Self(Plugin::describe("maps", compiled, CONFIG, limits, &context).unwrap_or_else(|error| panic!("{error}")))
     }
 }

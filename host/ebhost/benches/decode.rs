@@ -14,7 +14,7 @@ use std::{
 };
 
 use ebhost_limits as limits;
-use ebhost_package::{Artefact, Dialect};
+use ebhost_package::{Artefact, Compat};
 use ebhost_plugin_host::{Ask, Asked, Context, Engine, Plugin, PluginLimits};
 use ebhost_series::schema::SourceShape;
 
@@ -51,7 +51,7 @@ fn main() {
         let compiled = engine.compile(&Artefact::new(path, bytes)).unwrap_or_else(|error| panic!("{error}"));
         let sources = BTreeMap::from([("hash".to_owned(), SourceShape::Table { key_size: KEY, value_size: 8 })]);
         let limits = PluginLimits { memory_bytes: 64 << 20, decode: Duration::from_millis(500) };
-        let context = Context { sources: &sources, grants: &[], dialect: Dialect::Own };
+        let context = Context { sources: &sources, grants: &[], compat: Compat::Native };
         let mut plugin = Plugin::describe(name, Arc::new(compiled), config, limits, &context)
             .unwrap_or_else(|error| panic!("{error}"));
         let rounds = (0..ROUNDS).map(|round| {

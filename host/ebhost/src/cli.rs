@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
-use ebhost_package::{DropIns, FailureCost, Places};
+use ebhost_package::{DropIns, FailureCost, PackageFolders};
 use ebhost_server::Address;
 
 use ebhost_confine::Keep;
@@ -175,14 +175,14 @@ pub enum LogLevel {
 
 impl Cli {
     /// Where the packages are.
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> PackageFolders {
         let drop_ins = self.config_dir.as_ref().map(|folder| DropIns {
             folder: folder.clone(),
             names: self.config_names.clone(),
             btf_path: self.btf_path.clone().filter(|path| !path.as_os_str().is_empty()),
             failure_costs: if self.config_strict { FailureCost::Object } else { FailureCost::Program },
         });
-        Places { plugins: self.plugins.clone(), drop_ins }
+        PackageFolders { plugins: self.plugins.clone(), drop_ins }
     }
 
     /// Whether a package that fails to load is to end the start. A check is of everything.

@@ -39,7 +39,7 @@ use ebhost_confine as privileges;
 use ebhost_confine::Capabilities;
 pub use load::load;
 pub use load_error::LoadError;
-pub use loaded::{LeftOut, Loaded, Program, Wanted};
+pub use loaded::{LeftOut, Loaded, Program, UnreadMaps, Wanted};
 pub use object::{MapShape, ObjectError, ObjectFile};
 use perf::Opener;
 pub use perf::{EventState, PerfReader};

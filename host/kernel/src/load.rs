@@ -17,7 +17,7 @@ use super::{
     cgroup_map::CgroupMap,
     externs::{Externs, addresses},
     link::{self, Links, UsdtSpecs},
-    loaded::{LeftOut, Loaded, Program, Wanted, reader, unreadable},
+    loaded::{LeftOut, Loaded, Program, Unread, UnreadMaps, Wanted, reader, unreadable},
     maps::Maps,
     object::{Declared, chain},
     perf::PerfReader,
@@ -49,7 +49,7 @@ pub fn load(
         perf_readers.iter_mut().for_each(open);
         let sources =
             wanted.iter().filter_map(|wanted| take(&mut perf_readers, wanted.name)).map(Source::Perf).collect();
-        return Ok(loaded(Maps::default(), sources, perf_readers));
+        return Ok(loaded(UnreadMaps::default(), sources, perf_readers));
     };
     let mut loading = Loading::begin(object, bpf, perf, types)?;
     for reader in &mut perf_readers {
@@ -67,17 +67,21 @@ pub fn load(
     let source = |wanted: &Wanted<'_>| take(&mut perf_readers, wanted.name).map(Source::Perf).or_else(|| maps.next());
     let sources = wanted.iter().filter_map(source).collect();
     let Loading { maps, missing_symbols, .. } = loading;
-    Ok(Loaded { programs, missing_symbols, cgroup_map, ..loaded(maps, sources, perf_readers) })
+    let mut unread = Unread { maps, read: BTreeSet::new() };
+    for wanted in wanted.iter().filter(is_map) {
+        unread.give_to_reader(wanted.name);
+    }
+    Ok(Loaded { programs, missing_symbols, cgroup_map, ..loaded(UnreadMaps::new(unread), sources, perf_readers) })
 }
 
-fn loaded(maps: Maps, sources: Vec<Source>, others: Vec<PerfReader>) -> Loaded {
+fn loaded(unread: UnreadMaps, sources: Vec<Source>, others: Vec<PerfReader>) -> Loaded {
     Loaded {
         programs: Vec::new(),
         sources,
         others,
         missing_symbols: Vec::new(),
         spare: Vec::new(),
-        maps,
+        unread,
         cgroup_map: None,
         failed_iterators: BTreeSet::new(),
     }
@@ -145,8 +149,11 @@ impl<'a> Loading<'a> {
         let mut maps = Vec::with_capacity(perf.maps.len());
         for name in &perf.maps {
             let shape = self.object.map(name, "`perf` in plugin.yaml")?;
-            match self.maps.take(name) {
-                Ok(Map::PerfEventArray(data)) if shape.is_perf_event_array() => maps.push(data),
+            match self.maps.open(name) {
+                Ok(Map::PerfEventArray(data)) if shape.is_perf_event_array() => {
+                    self.maps.close(name);
+                    maps.push(data);
+                }
                 _ => {
                     let error = "expected a perf event array, named by one event alone";
                     return Err(unreadable(self.bpf, name, io::Error::other(error)));
@@ -157,8 +164,8 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    fn reader(&mut self, wanted: &Wanted<'_>) -> Result<Source, LoadError> {
-        reader(self.object, self.bpf, &mut self.maps, wanted, self.types)
+    fn reader(&self, wanted: &Wanted<'_>) -> Result<Source, LoadError> {
+        reader(self.object, self.bpf, &self.maps, wanted, self.types)
     }
 
     /// Fills the cgroup id map, if there is one.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, Read as _},
     os::fd::{AsFd as _, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -32,7 +33,7 @@ pub struct Loaded {
     pub missing_symbols: Vec<String>,
     /// What an earlier version of the component asked for: a later one may ask again.
     pub(super) spare: Vec<Source>,
-    pub(super) maps: Maps,
+    pub(super) unread: UnreadMaps,
     pub(super) cgroup_map: Option<CgroupMap>,
     pub(super) failed_iterators: BTreeSet<String>,
 }
@@ -71,22 +72,17 @@ impl Program {
 }
 
 impl Loaded {
-    /// Reads these sources from now on, in this order. The programs stay attached and the maps stay what they are; after an
-    /// error everything is as it was.
-    pub fn choose(
-        &mut self,
-        object: Option<(&ObjectFile, &package::Bpf)>,
-        wanted: &[Wanted<'_>],
-        types: &KernelTypes,
-    ) -> Result<(), LoadError> {
-        for wanted in wanted {
-            let perf = self.others.iter().any(|reader| reader.name == wanted.name);
-            let is_there = perf || self.sources.iter().chain(&self.spare).any(|source| source.name() == wanted.name);
-            if let (false, Some((object, bpf))) = (is_there, object) {
-                self.spare.push(reader(object, bpf, &mut self.maps, wanted, types)?);
-            }
-        }
-        let mut all: Vec<_> = self.spare.drain(..).chain(self.sources.drain(..)).collect();
+    /// The object's maps that have no reader yet, for a thread that prepares readers for another component.
+    pub fn unread_maps(&self) -> UnreadMaps {
+        self.unread.clone()
+    }
+
+    /// Reads these sources from now on, in this order. The programs stay attached and the maps stay what they are.
+    ///
+    /// `opened` are the readers that [`UnreadMaps::open`] made for the same sources; it is the only step that can fail, and it
+    /// comes before this one.
+    pub fn choose(&mut self, opened: Vec<Source>, wanted: &[Wanted<'_>]) {
+        let mut all: Vec<_> = opened.into_iter().chain(self.spare.drain(..)).chain(self.sources.drain(..)).collect();
         all.extend(self.others.drain(..).map(Source::Perf));
         for wanted in wanted {
             if let Some(place) = all.iter().position(|source| source.name() == wanted.name) {
@@ -103,7 +99,6 @@ impl Loaded {
                 source => self.spare.push(source),
             }
         }
-        Ok(())
     }
 
     /// Runs the programs that run when they are read, so that the maps have what they count. What fails says so once.
@@ -155,11 +150,62 @@ fn run(link: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// What reads a map for its views.
+/// The maps of a loaded object that have no reader yet.
+///
+/// It is shared between the thread that reads the maps and the thread that loads packages: only the latter may open perf
+/// buffers, so it opens the readers that another component needs before the component is exchanged.
+#[derive(Debug, Clone, Default)]
+pub struct UnreadMaps(Arc<Mutex<Unread>>);
+
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    pub(super) maps: Maps,
+    /// Maps that have their reader, and are not among `maps` any more.
+    pub(super) read: BTreeSet<String>,
+}
+
+impl UnreadMaps {
+    pub(super) fn new(unread: Unread) -> Self {
+        Self(Arc::new(Mutex::new(unread)))
+    }
+
+    /// Opens readers for those of the `wanted` maps that have none yet. `object` is the one that was loaded.
+    ///
+    /// # Errors
+    /// A map that cannot be read. Then nothing has changed: no reader was opened, and each map can be asked for again.
+    pub fn open(
+        &self,
+        object: &ObjectFile,
+        bpf: &package::Bpf,
+        wanted: &[Wanted<'_>],
+        types: &KernelTypes,
+    ) -> Result<Vec<Source>, LoadError> {
+        let mut unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let without_reader =
+            |wanted: &&Wanted<'_>| object.maps.contains_key(wanted.name) && !unread.read.contains(wanted.name);
+        let opened =
+            wanted.iter().filter(without_reader).map(|wanted| reader(object, bpf, &unread.maps, wanted, types));
+        let opened = opened.collect::<Result<Vec<_>, _>>()?;
+        for source in &opened {
+            unread.give_to_reader(source.name());
+        }
+        Ok(opened)
+    }
+}
+
+impl Unread {
+    /// Closes the map's own descriptor: its reader has one.
+    pub(super) fn give_to_reader(&mut self, name: &str) {
+        self.maps.close(name);
+        self.read.insert(name.to_owned());
+    }
+}
+
+/// Opens the reader of a map; the map itself stays among `maps`.
 pub(super) fn reader(
     object: &ObjectFile,
     bpf: &package::Bpf,
-    maps: &mut Maps,
+    maps: &Maps,
     wanted: &Wanted<'_>,
     types: &KernelTypes,
 ) -> Result<Source, LoadError> {
@@ -169,7 +215,7 @@ pub(super) fn reader(
     if let Some(entries) = bpf.max_entries.get(name) {
         shape.max_entries = entries.on(types.cpus);
     }
-    let source = maps.take(name).and_then(|map| match map {
+    let source = maps.open(name).and_then(|map| match map {
         Map::Array(data)
         | Map::PerCpuArray(data)
         | Map::HashMap(data)

@@ -59,11 +59,16 @@ impl Maps {
         self.0.get(name).map(|(map, file)| (map, file.as_fd()))
     }
 
-    /// The map for its reader, which owns it from then on.
-    pub(super) fn take(&mut self, name: &str) -> io::Result<Map> {
-        let (_, file) = self.0.remove(name).ok_or(io::ErrorKind::NotFound)?;
-        let data = MapData::from_fd(file).map_err(io::Error::other)?;
+    /// The map for a reader, which has a descriptor of its own.
+    pub(super) fn open(&self, name: &str) -> io::Result<Map> {
+        let (_, file) = self.0.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let data = MapData::from_fd(file.try_clone()?).map_err(io::Error::other)?;
         Map::from_map_data(data).map_err(io::Error::other)
+    }
+
+    /// Closes the map's descriptor.
+    pub(super) fn close(&mut self, name: &str) {
+        self.0.remove(name);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Artefact, Dialect, Package, PackageError, file::Place, located};
+use super::{Artefact, Compat, Package, PackageError, file::Diagnostic, located};
 
 /// What stands for a path.
 const NAME: &str = "builtin";
@@ -35,21 +35,21 @@ impl Package {
         PackageError::Mistakes(Mistakes(refusal.split(NEXT).map(|mistake| self.mistake(mistake)).collect()))
     }
 
-    fn mistake(&self, mistake: &str) -> Place {
+    fn mistake(&self, mistake: &str) -> Diagnostic {
         let (path, message) = mistake.split_once(": ").unwrap_or(("", mistake));
         let inside = located::steps(path.strip_prefix('.').unwrap_or(path)).unwrap_or_default();
-        let outside = match self.dialect {
-            Dialect::Own => Some(located::Step::Key("config".to_owned())),
-            Dialect::Peer => None,
+        let outside = match self.compat {
+            Compat::Native => Some(located::Step::Key("config".to_owned())),
+            Compat::EbpfExporter => None,
         };
         let steps: Vec<_> = outside.into_iter().chain(inside).collect();
-        Place::at(&self.file, &self.text, located::find(&self.text, &steps), message.to_owned())
+        Diagnostic::at(&self.file, &self.text, located::find(&self.text, &steps), message.to_owned())
     }
 }
 
 /// All that is wrong in one file.
 #[derive(Debug)]
-pub struct Mistakes(Vec<Place>);
+pub struct Mistakes(Vec<Diagnostic>);
 
 impl std::fmt::Display for Mistakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

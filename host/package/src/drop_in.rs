@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{
-    Bpf, CgroupIdMap, Dialect, Digest, FailureCost, Limits, Package, PackageError, builtin,
-    file::Place,
+    Bpf, CgroupIdMap, Compat, Digest, FailureCost, Limits, Package, PackageError, builtin,
+    file::Diagnostic,
     located::{self, Tree},
     read_artefact, read_bounded,
 };
@@ -38,9 +38,9 @@ impl DropIns {
         let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "--config.names names it, without `.yaml`")?;
         let digest = Digest::of(&text);
         let text = String::from_utf8(text)
-            .map_err(|error| PackageError::Invalid(Place::whole(file, format!("is not UTF-8: {error}"))))?;
+            .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
         let Tree(config) =
-            serde_yaml::from_str(&text).map_err(|error| PackageError::Invalid(Place::of(file, &text, &error)))?;
+            serde_yaml::from_str(&text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, &text, &error)))?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let object = format!("{name}.bpf.o");
         let hint = "each configuration has its object beside it, NAME.bpf.o to NAME.yaml";
@@ -57,7 +57,7 @@ impl DropIns {
             version: String::new(),
             file: file.to_owned(),
             digest,
-            dialect: Dialect::Peer,
+            compat: Compat::EbpfExporter,
             component: builtin::component(),
             bpf: Some(bpf),
             perf: Default::default(),
@@ -85,14 +85,14 @@ fn cgroup_id_map(config: &Value) -> Option<CgroupIdMap> {
 
 impl Package {
     /// Where a drop-in configuration asks for spans, which are not made.
-    pub fn spans(&self) -> Option<Place> {
-        if self.dialect != Dialect::Peer {
+    pub fn spans(&self) -> Option<Diagnostic> {
+        if self.compat != Compat::EbpfExporter {
             return None;
         }
         let config: Value = serde_json::from_str(&self.config).ok()?;
         let spans = config["tracing"]["spans"].as_array().filter(|spans| !spans.is_empty())?.len();
         let steps = located::steps("tracing.spans").unwrap_or_default();
         let message = format!("found {spans} spans, which ebhost does not make; the metrics of this file are served");
-        Some(Place::at(&self.file, &self.text, located::find(&self.text, &steps), message))
+        Some(Diagnostic::at(&self.file, &self.text, located::find(&self.text, &steps), message))
     }
 }

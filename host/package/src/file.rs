@@ -19,7 +19,7 @@ use ebhost_lookup::tables::LookupTable;
 
 /// A place in a package file and what is wrong there.
 #[derive(Debug)]
-pub struct Place {
+pub struct Diagnostic {
     file: PathBuf,
     message: String,
     /// Line and column, from 1, and the line's text.
@@ -82,8 +82,9 @@ struct RawLimits {
 
 /// Parses and checks the text of a `plugin.yaml`.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Declared, PackageError> {
-    let raw: Raw = serde_yaml::from_str(text).map_err(|error| PackageError::Invalid(Place::of(file, text, &error)))?;
-    check(raw).map_err(|(key, message)| PackageError::Invalid(Place::of_key(file, text, key, message)))
+    let raw: Raw =
+        serde_yaml::from_str(text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, text, &error)))?;
+    check(raw).map_err(|(key, message)| PackageError::Invalid(Diagnostic::of_key(file, text, key, message)))
 }
 
 /// The key that is wrong and why.
@@ -170,7 +171,7 @@ fn check_inside(key: &'static str, path: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-impl Place {
+impl Diagnostic {
     pub(super) fn whole(file: &Path, message: String) -> Self {
         Self { file: file.to_owned(), message, at: None }
     }
@@ -212,7 +213,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((line, column, text)) = &self.at else {
             return write!(f, "{}: {}", self.file.display(), self.message);

@@ -7,9 +7,9 @@
 mod builtin;
 mod drop_in;
 mod file;
+mod folders;
 mod located;
 pub mod perf;
-mod places;
 mod quantity;
 mod trust;
 
@@ -29,8 +29,8 @@ use ebhost_lookup::tables::LookupTable;
 
 pub use builtin::Mistakes;
 pub use drop_in::DropIns;
-pub use file::Place;
-pub use places::Places;
+pub use file::Diagnostic;
+pub use folders::PackageFolders;
 pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.
@@ -43,7 +43,7 @@ pub struct Package {
     pub file: PathBuf,
     /// Of the bytes of `plugin.yaml`.
     pub digest: Digest,
-    pub dialect: Dialect,
+    pub compat: Compat,
     pub component: Artefact,
     pub bpf: Option<Bpf>,
     /// Groups of perf events, by the name of the source that each is.
@@ -57,21 +57,21 @@ pub struct Package {
     pub limits: Limits,
 }
 
-/// Whose rules names and numbers follow.
+/// The rules that a package's names and numbers follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// The contract's.
-    Own,
-    /// Those of cloudflare/ebpf_exporter: its prefix, any name for a counter, numbers as Go prints floats.
-    Peer,
+pub enum Compat {
+    /// The plugin contract's.
+    Native,
+    /// Those of cloudflare/ebpf_exporter: its prefix, any name for a counter, numbers printed like Go's floats.
+    EbpfExporter,
 }
 
-impl Dialect {
-    /// What the families' names begin with; `own`: those of plugins.
+impl Compat {
+    /// The prefix of the families' names; `own` is that of plugins.
     pub fn namespace(self, own: &str) -> &str {
         match self {
-            Self::Own => own,
-            Self::Peer => "ebpf_exporter",
+            Self::Native => own,
+            Self::EbpfExporter => "ebpf_exporter",
         }
     }
 }
@@ -219,7 +219,7 @@ pub enum PackageError {
     #[error("{path}: cannot be read: {error}; {hint}")]
     Unreadable { path: PathBuf, error: io::Error, hint: &'static str },
     #[error("{0}")]
-    Invalid(Place),
+    Invalid(Diagnostic),
     #[error("{0}")]
     Mistakes(Mistakes),
     #[error("{path}: found {found} bytes, expected at most {most}: is this the right file?")]
@@ -286,7 +286,7 @@ impl Package {
         let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "expected a plugin.yaml")?;
         let digest = Digest::of(&text);
         let text = String::from_utf8(text)
-            .map_err(|error| PackageError::Invalid(Place::whole(file, format!("is not UTF-8: {error}"))))?;
+            .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
         let declared = file::parse(file, &text)?;
         let folder = file.parent().unwrap_or(Path::new("."));
         let component = read_component(folder, &declared.component)?;
@@ -296,7 +296,7 @@ impl Package {
             version: declared.version,
             file: file.to_owned(),
             digest,
-            dialect: Dialect::Own,
+            compat: Compat::Native,
             component,
             bpf,
             perf: declared.perf,

@@ -21,7 +21,7 @@ use self::{
 use super::contract::Manifest;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
-use ebhost_package::Dialect;
+use ebhost_package::Compat;
 use ebhost_series::schema::{Schema, SourceShape};
 
 /// What a manifest is held against.
@@ -29,7 +29,7 @@ use ebhost_series::schema::{Schema, SourceShape};
 pub struct Context<'a> {
     pub sources: &'a BTreeMap<String, SourceShape>,
     pub grants: &'a [LookupTable],
-    pub dialect: Dialect,
+    pub compat: Compat,
 }
 
 /// Checks a manifest whole.
@@ -39,7 +39,7 @@ pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema
     at_most("families", "", manifest.families.len(), limits::MANIFEST_FAMILIES)?;
     at_most("views", "", manifest.views.len(), limits::MANIFEST_VIEWS)?;
     manifest.families.iter().try_for_each(check_size)?;
-    let families = manifest.families.into_iter().map(|one| family(one, context.dialect));
+    let families = manifest.families.into_iter().map(|one| family(one, context.compat));
     let families = families.collect::<Checked<Vec<_>>>()?;
     check_sample_names(&families)?;
     let views = manifest

@@ -22,7 +22,7 @@ use super::{
     tls::{self, TlsError},
 };
 use ebhost_limits as limits;
-use ebhost_package::Place;
+use ebhost_package::Diagnostic;
 
 /// Why a web configuration is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum WebConfigError {
     #[error("{path}: cannot be read: {error}; expected the file that --web.config.file names")]
     Read { path: PathBuf, error: io::Error },
     #[error("{0}")]
-    Invalid(Place),
+    Invalid(Diagnostic),
     #[error("{path}: {why}")]
     Rejected { path: PathBuf, why: String },
     #[error("{path}: tls_server_config: {error}")]
@@ -82,7 +82,7 @@ impl WebConfig {
         let raw = if text.trim().is_empty() {
             Raw::default()
         } else {
-            serde_yaml::from_str(&text).map_err(|error| WebConfigError::Invalid(Place::of(path, &text, &error)))?
+            serde_yaml::from_str(&text).map_err(|error| WebConfigError::Invalid(Diagnostic::of(path, &text, &error)))?
         };
         let reject = |why| WebConfigError::Rejected { path: path.into(), why };
         let headers = raw.http_server_config.headers.iter().map(|(name, value)| header(name, value));

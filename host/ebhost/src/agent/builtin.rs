@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use ebhost_package::{Dialect, Package};
+use ebhost_package::{Compat, Package};
 use ebhost_series::schema::SourceShape;
 
 /// The package's configuration with the key `host` in it.
 pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>) -> String {
     let mut config: Value = serde_json::from_str(&package.config).unwrap_or_default();
     let maps: serde_json::Map<_, _> = sources.iter().map(|(name, shape)| (name.clone(), map(*shape))).collect();
-    let is_peers = package.dialect == Dialect::Peer;
+    let is_peers = package.compat == Compat::EbpfExporter;
     let host = json!({ "architecture": std::env::consts::ARCH, "is_peers": is_peers, "maps": maps });
     match &mut config {
         Value::Object(keys) => {

@@ -3,12 +3,12 @@
 use std::{io::PipeReader, sync::mpsc as std_mpsc, thread};
 
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::info;
 
 use super::{
     Agent, AgentError, Options, Reload,
     loader::{Change, Loader, Polling},
-    package::Described,
+    package::Exchange,
 };
 use ebhost_confine as privileges;
 
@@ -48,7 +48,7 @@ impl Agent {
                 }
                 self.running.sort_by(|one, other| one.file.cmp(&other.file));
             }
-            Change::Exchange { described, done } => self.exchange(*described, &done),
+            Change::Exchange { exchange, done } => self.exchange(*exchange, &done),
             Change::Remove(file) => {
                 self.reloads += 1;
                 self.left_out.remove(&file);
@@ -69,25 +69,16 @@ impl Agent {
         }
     }
 
-    fn exchange(&mut self, described: Described, done: &std_mpsc::Sender<bool>) {
-        let file = described.package.file.clone();
-        let Some(running) = self.running.iter_mut().find(|running| running.file == file) else {
-            let _ = done.send(false);
-            return;
-        };
-        let result = running.exchange(described, &self.types);
-        match &result {
-            Ok(()) => {
-                self.reloads += 1;
-                info!(package = running.name, "component exchanged; programs, maps and counts stay");
-            }
-            Err(fault) => {
-                self.reload_failures += 1;
-                running.is_current = false;
-                error!(file = %file.display(), "package not exchanged, the version before goes on: {fault}");
-            }
+    fn exchange(&mut self, exchange: Exchange, done: &std_mpsc::Sender<bool>) {
+        let file = &exchange.described.package.file;
+        let running = self.running.iter_mut().find(|running| running.file == *file);
+        let is_there = running.is_some();
+        if let Some(running) = running {
+            running.exchange(exchange);
+            self.reloads += 1;
+            info!(package = running.name, "component exchanged; programs, maps and counts stay");
         }
         // The loader may have ended, when the host is about to.
-        let _ = done.send(result.is_ok());
+        let _ = done.send(is_there);
     }
 }

@@ -17,12 +17,12 @@ use tracing::{error, info, warn};
 use super::{
     names::Names,
     notice::{ForChanges, Notice, Woken},
-    package::{Described, RunError, Running, folder_name},
+    package::{Described, Exchange, RunError, Running, folder_name},
     watch::{Found, Stamp, Watch, folders, stamp},
 };
-use ebhost_kernel::KernelTypes;
+use ebhost_kernel::{KernelTypes, UnreadMaps};
 use ebhost_limits as limits;
-use ebhost_package::{Digest, FolderError, Package, Places, Trust};
+use ebhost_package::{Digest, FolderError, Package, PackageFolders, Trust};
 use ebhost_plugin_host::Engine;
 
 /// What the agent's thread is to do with a package.
@@ -30,7 +30,7 @@ pub(super) enum Change {
     /// Run it, in the place of the version before, if there is one.
     Start(Box<Running>),
     /// Go on with another component; the answer says whether that was done.
-    Exchange { described: Box<Described>, done: std_mpsc::Sender<bool> },
+    Exchange { exchange: Box<Exchange>, done: std_mpsc::Sender<bool> },
     /// Let go of it.
     Remove(PathBuf),
     /// Its files are of no use: what runs goes on.
@@ -40,14 +40,15 @@ pub(super) enum Change {
 }
 
 /// What runs of a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 struct Known {
     content: Digest,
     kernel_part: Digest,
+    unread_maps: UnreadMaps,
 }
 
 pub(super) struct Loader {
-    places: Places,
+    places: PackageFolders,
     engine: Engine,
     types: Arc<KernelTypes>,
     trust: Option<Trust>,
@@ -60,7 +61,7 @@ pub(super) struct Loader {
 
 impl Loader {
     pub(super) fn new(
-        places: Places,
+        places: PackageFolders,
         names: Names,
         engine: Engine,
         types: Arc<KernelTypes>,
@@ -105,12 +106,12 @@ impl Loader {
 
     fn start_one(&mut self, file: &Path) -> Result<Running, RunError> {
         let package = self.read(file)?;
-        let known = known(&package);
+        let (content, kernel_part) = (package.content(), package.kernel_part());
         let described = self.describe(package)?;
         let schema = described.schema().clone();
         let running = Running::start(described, &self.types)?;
-        self.names.take(file, &running.name, running.dialect, &schema);
-        self.known.insert(file.to_owned(), known);
+        self.names.take(file, &running.name, running.compat, &schema);
+        self.known.insert(file.to_owned(), Known { content, kernel_part, unread_maps: running.unread_maps() });
         Ok(running)
     }
 
@@ -205,28 +206,35 @@ impl Loader {
 
     fn reloaded(&mut self, file: &Path, changes: &mpsc::Sender<Change>) -> Result<Result<Reloaded, Closed>, RunError> {
         let package = self.read(file)?;
-        let now = known(&package);
-        let before = self.known.get(file).copied();
-        if before == Some(now) {
+        let (content, kernel_part) = (package.content(), package.kernel_part());
+        let before = self.known.get(file);
+        if before.is_some_and(|before| (before.content, before.kernel_part) == (content, kernel_part)) {
             return Ok(Ok(Reloaded::Same));
         }
         let described = self.describe(package)?;
-        let (name, dialect) = (described.package.name.clone(), described.package.dialect);
+        let (name, compat) = (described.package.name.clone(), described.package.compat);
         let schema = described.schema().clone();
-        let reloaded = if before.is_some_and(|before| before.kernel_part == now.kernel_part) {
-            let (done, is_done) = std_mpsc::channel();
-            if let Err(closed) = send(changes, Change::Exchange { described: Box::new(described), done }) {
-                return Ok(Err(closed));
+        let same_kernel_part = before.filter(|before| before.kernel_part == kernel_part);
+        let (reloaded, unread_maps) = match same_kernel_part {
+            Some(before) => {
+                let exchange = Box::new(Exchange::prepare(described, &before.unread_maps, &self.types)?);
+                let (done, is_done) = std_mpsc::channel();
+                if let Err(closed) = send(changes, Change::Exchange { exchange, done }) {
+                    return Ok(Err(closed));
+                }
+                if !is_done.recv().unwrap_or(false) {
+                    return Ok(Ok(Reloaded::Component));
+                }
+                (Reloaded::Component, before.unread_maps.clone())
             }
-            if !is_done.recv().unwrap_or(false) {
-                return Ok(Ok(Reloaded::Component));
+            None => {
+                let running = Running::start(described, &self.types)?;
+                let unread_maps = running.unread_maps();
+                (Reloaded::Whole(Box::new(running)), unread_maps)
             }
-            Reloaded::Component
-        } else {
-            Reloaded::Whole(Box::new(Running::start(described, &self.types)?))
         };
-        self.names.take(file, &name, dialect, &schema);
-        self.known.insert(file.to_owned(), now);
+        self.names.take(file, &name, compat, &schema);
+        self.known.insert(file.to_owned(), Known { content, kernel_part, unread_maps });
         Ok(Ok(reloaded))
     }
 
@@ -277,10 +285,6 @@ struct Closed;
 
 fn send(changes: &mpsc::Sender<Change>, change: Change) -> Result<(), Closed> {
     changes.blocking_send(change).map_err(|_| Closed)
-}
-
-fn known(package: &Package) -> Known {
-    Known { content: package.content(), kernel_part: package.kernel_part() }
 }
 
 fn stamps(files: &[PathBuf]) -> BTreeMap<PathBuf, Stamp> {

@@ -84,7 +84,6 @@ struct Agent {
     running: Vec<Running>,
     /// Files of packages that do not run, and why.
     left_out: BTreeMap<PathBuf, String>,
-    types: Arc<KernelTypes>,
     reloads: u64,
     reload_failures: u64,
     /// Off again when it is dropped.
@@ -181,7 +180,7 @@ impl Agent {
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelTypes::keeping(options.keep.0));
         let names = Names::new(&options.namespace);
-        let mut loader = Loader::new(options.places.clone(), names, engine, types.clone(), trust);
+        let mut loader = Loader::new(options.places.clone(), names, engine, types, trust);
         let (running, left_out) = loader.start()?;
         if options.faults == OnFault::EndStart && !left_out.is_empty() {
             return Err(AgentError::Strict { left_out: left_out.len(), all: running.len() + left_out.len() });
@@ -191,7 +190,6 @@ impl Agent {
             created: options.created,
             running,
             left_out,
-            types,
             reloads: 0,
             reload_failures: 0,
             _statistics: statistics,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ebhost_metrics::Family;
-use ebhost_package::{Dialect, Package};
+use ebhost_package::{Compat, Package};
 use ebhost_plugin_host::sample_names;
 use ebhost_series::schema::Schema;
 use ebhost_telemetry as telemetry;
@@ -47,8 +47,8 @@ impl Names {
     }
 
     /// As they are printed.
-    fn samples(&self, dialect: Dialect, family: &Family) -> impl Iterator<Item = String> {
-        let namespace = dialect.namespace(&self.namespace).to_owned();
+    fn samples(&self, compat: Compat, family: &Family) -> impl Iterator<Item = String> {
+        let namespace = compat.namespace(&self.namespace).to_owned();
         sample_names(family).into_iter().map(move |sample| format!("{namespace}_{sample}"))
     }
 
@@ -68,11 +68,11 @@ impl Names {
         };
         let mut families = schema.families.iter();
         families
-            .try_for_each(|family| self.samples(package.dialect, family).try_for_each(|sample| taken(family, sample)))
+            .try_for_each(|family| self.samples(package.compat, family).try_for_each(|sample| taken(family, sample)))
     }
 
-    pub(super) fn take(&mut self, file: &Path, package: &str, dialect: Dialect, schema: &Schema) {
-        let samples = schema.families.iter().flat_map(|family| self.samples(dialect, family)).collect();
+    pub(super) fn take(&mut self, file: &Path, package: &str, compat: Compat, schema: &Schema) {
+        let samples = schema.families.iter().flat_map(|family| self.samples(compat, family)).collect();
         self.own.insert(file.to_owned(), Own { package: package.to_owned(), samples });
     }
 

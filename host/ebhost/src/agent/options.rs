@@ -4,14 +4,14 @@ use std::{path::PathBuf, sync::Arc};
 
 use ebhost_confine::Keep;
 use ebhost_metrics::Created;
-use ebhost_package::{Places, Require};
+use ebhost_package::{PackageFolders, Require};
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{Address, WebConfigFile};
 
 /// What the agent is told to do.
 #[derive(Clone)]
 pub struct Options {
-    pub places: Places,
+    pub places: PackageFolders,
     /// Of plugins' families.
     pub namespace: String,
     pub faults: OnFault,

@@ -1,6 +1,7 @@
 //! One package on its way through the stages: read → compiled and described → loaded and attached → counted.
 
 mod describe;
+mod exchange;
 mod report;
 
 use std::{
@@ -13,13 +14,16 @@ use std::{
 use tracing::{info, warn};
 
 use self::describe::sources_of;
-pub(super) use self::describe::{Described, describe};
+pub(super) use self::{
+    describe::{Described, describe},
+    exchange::Exchange,
+};
 use super::{label, names::NameError};
 use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelTypes, LoadError, Loaded, ObjectError, Source};
+use ebhost_kernel::{KernelTypes, LoadError, Loaded, ObjectError, Source, UnreadMaps};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question};
-use ebhost_package::{Dialect, Limits, PackageError, TrustError};
+use ebhost_package::{Compat, Limits, PackageError, TrustError};
 use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
 use ebhost_series::{Table, TableLimits};
 use ebhost_snapshot::Snapshot;
@@ -30,7 +34,7 @@ pub(super) struct Running {
     /// Its `plugin.yaml`, which it is known by.
     pub(super) file: PathBuf,
     pub(super) name: String,
-    pub(super) dialect: Dialect,
+    pub(super) compat: Compat,
     version: String,
     /// In hex, as it is shown.
     digest: String,
@@ -86,7 +90,7 @@ impl Running {
         Ok(Self {
             file: package.file,
             name: package.name,
-            dialect: package.dialect,
+            compat: package.compat,
             version: package.version,
             digest: package.component.digest.to_string(),
             plugin,
@@ -103,15 +107,15 @@ impl Running {
         })
     }
 
-    /// Goes on with another component. What is in the kernel stays, and so does every count; after an error it goes on as it was.
-    pub(super) fn exchange(&mut self, described: Described, types: &KernelTypes) -> Result<(), RunError> {
-        let Described { package, object, mut plugin, compile_time } = described;
+    /// Goes on with another component. What is in the kernel stays, and so does every count.
+    pub(super) fn exchange(&mut self, exchange: Exchange) {
+        let Exchange { described: Described { package, mut plugin, compile_time, .. }, opened } = exchange;
         let schema = plugin.schema().clone();
         if schema == *self.table.schema() && package.limits.series == self.limits.series {
             self.table.ask_all_again();
         } else {
             let (wanted, sources) = sources_of(&schema);
-            self.loaded.choose(object.as_ref().zip(package.bpf.as_ref()), &wanted, types)?;
+            self.loaded.choose(opened, &wanted);
             self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
             self.table = Table::new(schema.clone(), table_limits(package.limits));
@@ -120,7 +124,11 @@ impl Running {
         self.plugin = plugin;
         (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
-        Ok(())
+    }
+
+    /// Its maps that have no reader so far, for [`Exchange::prepare`].
+    pub(super) fn unread_maps(&self) -> UnreadMaps {
+        self.loaded.unread_maps()
     }
 
     /// Counts of the version before, of which nothing else is left, go on in this one.

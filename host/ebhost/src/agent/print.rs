@@ -6,7 +6,7 @@ use tracing::{debug, error};
 
 use super::Agent;
 use ebhost_metrics::{Format, Integers, Messages, Pieces, Style, Syntax, Writer};
-use ebhost_package::Dialect;
+use ebhost_package::Compat;
 use ebhost_series::Table;
 use ebhost_server::Reply;
 use ebhost_telemetry::Stage;
@@ -36,12 +36,12 @@ impl Agent {
     /// The packages' families, then the host's own, as text.
     fn write(&self, syntax: Syntax, own: [&str; 2], out: &mut dyn Pieces) -> io::Result<()> {
         let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: self.created }, out);
-        self.tables().try_for_each(|(dialect, table)| {
-            writer.set_integers(match dialect {
-                Dialect::Own => Integers::Exact,
-                Dialect::Peer => Integers::AsGoFloat,
+        self.tables().try_for_each(|(compat, table)| {
+            writer.set_integers(match compat {
+                Compat::Native => Integers::Exact,
+                Compat::EbpfExporter => Integers::AsGoFloat,
             });
-            writer.families(dialect.namespace(&self.namespace), table.families())
+            writer.families(compat.namespace(&self.namespace), table.families())
         })?;
         own.iter().try_for_each(|part| writer.verbatim(part.as_bytes()))?;
         writer.finish()
@@ -50,12 +50,12 @@ impl Agent {
     /// The same as protobuf.
     fn encode(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut messages = Messages::new(out);
-        let namespace = |dialect: Dialect| dialect.namespace(&self.namespace);
-        self.tables().try_for_each(|(dialect, table)| messages.families(namespace(dialect), table.families()))?;
+        let namespace = |compat: Compat| compat.namespace(&self.namespace);
+        self.tables().try_for_each(|(compat, table)| messages.families(namespace(compat), table.families()))?;
         self.own.openmetrics().iter().try_for_each(|part| messages.openmetrics(part))
     }
 
-    fn tables(&self) -> impl Iterator<Item = (Dialect, &Table)> {
-        self.running.iter().filter_map(|running| Some((running.dialect, running.ready_table()?)))
+    fn tables(&self) -> impl Iterator<Item = (Compat, &Table)> {
+        self.running.iter().filter_map(|running| Some((running.compat, running.ready_table()?)))
     }
 }

@@ -136,6 +136,6 @@ impl Offline {
 /// The names that a package would take, or what has them already.
 pub fn clash(package: &Package, schema: &Schema, taken: &mut Names) -> Result<(), SingleError> {
     taken.check(package, schema).map_err(package::RunError::from)?;
-    taken.take(&package.file, &package.name, package.dialect, schema);
+    taken.take(&package.file, &package.name, package.compat, schema);
     Ok(())
 }

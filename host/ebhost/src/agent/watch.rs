@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ebhost_package::Places;
+use ebhost_package::PackageFolders;
 
 /// Folders within a package, and files in it, that are looked at: more than any package has.
 const DEPTH: usize = 3;
@@ -83,7 +83,7 @@ impl Watch {
 }
 
 /// Every folder in which a file can change that a stamp is made of, and those that symbolic links lead to.
-pub(super) fn folders(places: &Places) -> Vec<PathBuf> {
+pub(super) fn folders(places: &PackageFolders) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = places.drop_ins.iter().map(|drop_ins| drop_ins.folder.clone()).collect();
     if let Some(plugins) = &places.plugins {
         add_folders(plugins, DEPTH + 1, &mut folders);

@@ -8,7 +8,7 @@ use super::{
 };
 use ebhost_limits as limits;
 use ebhost_metrics::{Family, Fold, Kind};
-use ebhost_package::Dialect;
+use ebhost_package::Compat;
 
 /// Sizes first: what is too large is not even shown.
 pub(super) fn check_size(family: &wit::Family) -> Checked<()> {
@@ -25,7 +25,7 @@ pub(super) fn check_size(family: &wit::Family) -> Checked<()> {
     }
 }
 
-pub(super) fn family(family: wit::Family, dialect: Dialect) -> Checked<Family> {
+pub(super) fn family(family: wit::Family, compat: Compat) -> Checked<Family> {
     let place = format!("family `{}`", family.name);
     let name = &family.name;
     let name_rule = "letters, digits and `_`, not beginning with a digit or `__`";
@@ -33,7 +33,7 @@ pub(super) fn family(family: wit::Family, dialect: Dialect) -> Checked<Family> {
     let kind = kind(&place, family.kind)?;
     let is_counter = matches!(kind, Kind::Counter);
     let counter_rule = "a counter's name to end in `_total`, and no other's";
-    let is_well_ended = dialect == Dialect::Peer || name.ends_with("_total") == is_counter;
+    let is_well_ended = compat == Compat::EbpfExporter || name.ends_with("_total") == is_counter;
     require(is_well_ended, Rule::Name, &place, "that name", counter_rule)?;
     let base = name.strip_suffix("_total").unwrap_or(name);
     let unit_rule = format!("a name that ends with its unit: `…_{}`", family.unit);

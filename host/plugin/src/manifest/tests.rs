@@ -55,7 +55,7 @@ fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, Stri
         ("faults".to_owned(), SourceShape::PerCpuTable { key_size: 4, value_size: 8 }),
         ("events".to_owned(), SourceShape::Events { know_cpu: true }),
     ]);
-    check(manifest, &Context { sources: &sources, grants, dialect: Dialect::Own }).map_err(|error| error.to_string())
+    check(manifest, &Context { sources: &sources, grants, compat: Compat::Native }).map_err(|error| error.to_string())
 }
 
 fn refusal(break_it: impl FnOnce(&mut Manifest)) -> String {

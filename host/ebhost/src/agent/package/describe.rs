@@ -44,7 +44,7 @@ pub(in crate::agent) fn describe(
     compiled: Arc<Compiled>,
 ) -> Result<Plugin, PluginError> {
     let sources = shapes(object, package);
-    let context = Context { sources: &sources, grants: &package.grants, dialect: package.dialect };
+    let context = Context { sources: &sources, grants: &package.grants, compat: package.compat };
     let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
     if !package.is_builtin() {
         return Plugin::describe(&package.name, compiled, &package.config, limits, &context);

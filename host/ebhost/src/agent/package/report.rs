@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Read, Running};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{Loaded, Source};
-use ebhost_package::Dialect;
+use ebhost_package::Compat;
 use ebhost_plugin_host::State;
 use ebhost_telemetry::{EventsReport, MapReport, Moving, PackageReport, PerfReport, ProgramReport};
 
@@ -19,7 +19,7 @@ impl Running {
         limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
         PackageReport {
             name: self.name.clone(),
-            is_drop_in: self.dialect == Dialect::Peer,
+            is_drop_in: self.compat == Compat::EbpfExporter,
             is_up: matches!(state, State::Admitted | State::Running),
             fault: String::new(),
             state: Some(state.name()),

@@ -6,13 +6,13 @@ use super::{DropIns, FolderError, Package, PackageError, discover};
 
 /// At least one of the two.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct PackageFolders {
     /// A folder whose subfolders hold a `plugin.yaml` each.
     pub plugins: Option<PathBuf>,
     pub drop_ins: Option<DropIns>,
 }
 
-impl Places {
+impl PackageFolders {
     /// The files by which all packages are known, those that were named and are not there among them.
     pub fn all(&self) -> Result<Vec<PathBuf>, FolderError> {
         let mut files = self.plugins.as_deref().map(discover).transpose()?.unwrap_or_default();
