@@ -1,31 +1,35 @@
-//! The lookup stage: names that the host finds for identity bytes, so that a plugin needs no access to anything.
+//! The lookup stage: finds names for identity bytes, so that a plugin needs no access to anything.
 //!
-//! A name is found once and kept; before each scrape the kept ones are found again, and those that changed are reported,
-//! so that only what depends on them is asked anew. It knows no plugin and no series.
+//! A name is found once and kept. Before each collection the kept names are checked, and those that changed are reported, so that
+//! only the identities that depend on them are labelled again.
+//!
+//! [`tables`] has one file per table: its name, the keys that it takes, the files that it reads, and how it is documented. The
+//! Landlock rules ([`readable_paths`]), the table in `docs/contract.md` and the SDK's constants are derived from it. [`sources`] has
+//! what tables read from, because several tables may read the same source.
+//!
+//! This crate knows no plugin and no series, and writes nothing.
 
-mod cgroups;
-mod disks;
-mod interfaces;
-mod pci;
-mod symbols;
+mod key;
+mod sources;
 pub mod tables;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::PathBuf,
 };
 
-pub use crate::tables::LookupTable;
+use sources::{Freshness, Sources};
+pub use tables::LookupTable;
 
-/// A question: the table, and the identity field's bytes.
+/// A table, and the bytes of an identity field that are looked up in it.
 pub type Question = (LookupTable, Box<[u8]>);
 
-/// Where the tables are read from; tests read from a folder of their own.
+/// The folders that the tables are read below; tests have their own.
 #[derive(Debug, Clone)]
 pub struct Roots {
     pub sys: PathBuf,
     pub proc: PathBuf,
-    /// Of databases that distributions install.
+    /// Databases that distributions install.
     pub share: PathBuf,
 }
 
@@ -35,75 +39,67 @@ impl Default for Roots {
     }
 }
 
-/// The names found so far.
+/// Every file and folder that a table may read on this machine: the source of the Landlock rules. Not all of them need exist.
+pub fn readable_paths() -> Vec<PathBuf> {
+    let roots = Roots::default();
+    let paths: BTreeSet<_> = tables::REGISTRY.iter().flat_map(|table| (table.paths)(&roots)).collect();
+    paths.into_iter().collect()
+}
+
+/// The names found so far, and the sources that they are found in.
 #[derive(Debug)]
 pub struct Lookups {
     names: HashMap<Question, Option<String>>,
-    disks: disks::Disks,
-    interfaces: interfaces::Interfaces,
-    cgroups: cgroups::Cgroups,
-    symbols: symbols::Symbols,
-    pci: pci::Database,
+    sources: Sources,
 }
 
 impl Lookups {
+    /// Opens nothing yet: a source is opened when one of its tables is first asked.
     pub fn new(roots: &Roots) -> Self {
-        Self {
-            disks: disks::Disks::new(roots),
-            interfaces: interfaces::Interfaces::new(roots),
-            cgroups: cgroups::Cgroups::new(roots),
-            symbols: symbols::Symbols::new(roots),
-            pci: pci::Database::new(roots),
-            names: HashMap::new(),
-        }
+        Self { names: HashMap::new(), sources: Sources::new(roots.clone()) }
     }
 
-    /// Knows these names and no others: it never looks at the machine.
+    /// Lookups that know these names and no others: they never look at the machine.
     pub fn recorded(names: impl IntoIterator<Item = (Question, Option<String>)>) -> Self {
-        // Nothing lies under a file, so every table is empty.
+        // There is nothing below a file, so every source is empty.
         let nowhere = PathBuf::from("/dev/null");
         let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
         Self { names: names.into_iter().collect(), ..Self::new(&nowhere) }
     }
 
-    /// The name for `bytes`; none: not known to the host now.
-    pub fn find(&mut self, table: LookupTable, bytes: &[u8]) -> Option<String> {
-        let question = (table, bytes.into());
+    /// The name for `key`; `None` if the host does not know one now.
+    pub fn find(&mut self, table: LookupTable, key: &[u8]) -> Option<String> {
+        let question = (table, key.into());
         if let Some(name) = self.names.get(&question) {
             return name.clone();
         }
-        let name = self.look(table, bytes);
+        let name = table.resolve(&mut self.sources, key);
         self.names.insert(question, name.clone());
         name
     }
 
-    /// Finds every kept name again and says which questions have another answer now.
+    /// Finds every kept name again whose source may have changed, and returns the questions whose answer differs now.
     pub fn refresh(&mut self) -> HashSet<Question> {
-        self.interfaces.refresh();
-        self.cgroups.refresh();
-        self.symbols.refresh();
-        self.pci.refresh();
-        let disks_change = self.disks.refresh();
-        let mut names = std::mem::take(&mut self.names);
+        self.sources.refresh();
+        let may_differ = LookupTable::ALL.map(|table| self.sources.freshness(table.source()) == Freshness::MayDiffer);
         let mut changed = HashSet::new();
-        for (question, name) in &mut names {
-            let is_disk = matches!(question.0, LookupTable::BlockDevice | LookupTable::BlockDeviceUser);
-            if is_disk && !disks_change {
+        for (question, name) in &mut self.names {
+            let (table, key) = question;
+            if !may_differ[table.index()] {
                 continue;
             }
-            let now = self.look(question.0, &question.1);
+            let now = table.resolve(&mut self.sources, key);
             if *name != now {
                 *name = now;
                 changed.insert(question.clone());
             }
         }
-        self.names = names;
         changed
     }
 
-    /// Forgets what nobody asks about any more.
-    pub fn retain(&mut self, is_asked: impl Fn(&Question) -> bool) {
-        self.names.retain(|question, _| is_asked(question));
+    /// Drops the names that no identity needs any more.
+    pub fn retain(&mut self, is_needed: impl Fn(&Question) -> bool) {
+        self.names.retain(|question, _| is_needed(question));
     }
 
     /// Number of kept names.
@@ -114,35 +110,9 @@ impl Lookups {
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
-
-    fn look(&mut self, table: LookupTable, bytes: &[u8]) -> Option<String> {
-        match table {
-            LookupTable::BlockDevice => self.disks.name(disks::Number::kernel(bytes)?),
-            LookupTable::BlockDeviceUser => self.disks.name(disks::Number::user(bytes)?),
-            LookupTable::NetworkInterface => self.interfaces.name(bytes),
-            LookupTable::Cgroup => self.cgroups.path(bytes),
-            LookupTable::CgroupFolder => self.cgroups.folder(bytes),
-            LookupTable::KernelSymbol => self.symbols.places(bytes),
-            LookupTable::KernelSymbolExact => self.symbols.exactly(bytes),
-            LookupTable::KernelStack => self.symbols.functions(bytes),
-            LookupTable::PciVendor => self.pci.vendor(number(bytes)?),
-            LookupTable::PciDevice => self.pci.device(number(bytes)?),
-            LookupTable::PciClass => self.pci.class(number(bytes)?),
-            LookupTable::PciSubclass => self.pci.subclass(number(bytes)?),
-        }
-    }
 }
 
-/// A little-endian number of 1, 2, 4 or 8 bytes.
-fn number(bytes: &[u8]) -> Option<u64> {
-    match bytes.len() {
-        1 => Some(u64::from(bytes[0])),
-        2 => Some(u64::from(u16::from_le_bytes(bytes.try_into().ok()?))),
-        4 => Some(u64::from(u32::from_le_bytes(bytes.try_into().ok()?))),
-        8 => Some(u64::from_le_bytes(bytes.try_into().ok()?)),
-        _ => None,
-    }
-}
-
+#[cfg(test)]
+mod generated;
 #[cfg(test)]
 mod tests;

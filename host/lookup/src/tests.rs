@@ -1,4 +1,4 @@
-//! Names are found, kept, and reported when they change, in a /sys and a /proc of the test's own.
+//! Names are found, kept, and reported when they change, in a /sys and a /proc that belong to the test.
 
 use std::{
     fs,
@@ -37,6 +37,10 @@ impl Drop for Folder {
     }
 }
 
+fn table(name: &str) -> LookupTable {
+    LookupTable::named(name).unwrap()
+}
+
 fn kernel_number(major: u32, minor: u32) -> [u8; 4] {
     (major << 20 | minor).to_le_bytes()
 }
@@ -48,39 +52,40 @@ fn a_replugged_number_gets_its_new_name() {
     folder.disk("104:0", "cciss!c0d0");
     let mut lookups = folder.lookups();
     let question = kernel_number(8, 16);
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdb".into()));
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &kernel_number(104, 0)), Some("cciss/c0d0".into()));
+    assert_eq!(lookups.find(table("block-device"), &question), Some("sdb".into()));
+    assert_eq!(lookups.find(table("block-device"), &kernel_number(104, 0)), Some("cciss/c0d0".into()));
     assert!(lookups.refresh().is_empty(), "nothing changed");
 
     fs::remove_file(folder.0.join("sys/dev/block/8:16")).unwrap();
     let unplugged = lookups.refresh();
-    assert_eq!(unplugged, HashSet::from([(LookupTable::BlockDevice, Box::from(question))]));
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), None);
+    assert_eq!(unplugged, HashSet::from([(table("block-device"), Box::from(question))]));
+    assert_eq!(lookups.find(table("block-device"), &question), None);
 
     folder.disk("8:16", "sdq");
     assert_eq!(lookups.refresh().len(), 1);
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdq".into()));
+    assert_eq!(lookups.find(table("block-device"), &question), Some("sdq".into()));
 }
 
 #[test]
-fn disks_are_looked_at_when_the_kernel_has_told_of_devices() {
-    let folder = Folder::new("told");
-    let told = |number: u32| fs::write(folder.0.join("sys/kernel/uevent_seqnum"), format!("{number}\n")).unwrap();
+fn disks_are_looked_up_again_when_the_kernel_has_counted_a_uevent() {
+    let folder = Folder::new("uevents");
+    let count_uevents =
+        |number: u32| fs::write(folder.0.join("sys/kernel/uevent_seqnum"), format!("{number}\n")).unwrap();
     fs::create_dir_all(folder.0.join("sys/kernel")).unwrap();
-    told(4953);
+    count_uevents(4953);
     folder.disk("8:16", "sdb");
     let mut lookups = folder.lookups();
     let question = kernel_number(8, 16);
     assert!(lookups.refresh().is_empty());
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdb".into()));
+    assert_eq!(lookups.find(table("block-device"), &question), Some("sdb".into()));
     folder.disk("8:16", "sdq");
-    assert!(lookups.refresh().is_empty(), "nobody was told");
-    told(4954);
+    assert!(lookups.refresh().is_empty(), "no uevent was counted");
+    count_uevents(4954);
     assert_eq!(lookups.refresh().len(), 1);
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &question), Some("sdq".into()));
+    assert_eq!(lookups.find(table("block-device"), &question), Some("sdq".into()));
     folder.disk("8:16", "sdr");
     fs::write(folder.0.join("sys/kernel/uevent_seqnum"), "").unwrap();
-    assert_eq!(lookups.refresh().len(), 1, "without a number every name is looked at");
+    assert_eq!(lookups.refresh().len(), 1, "without a count every name is looked up");
 }
 
 #[test]
@@ -90,8 +95,8 @@ fn both_forms_of_a_device_number_are_understood() {
     let mut lookups = folder.lookups();
     let (major, minor) = (259u32, 300u32);
     let user = (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12);
-    assert_eq!(lookups.find(LookupTable::BlockDeviceUser, &user.to_le_bytes()), Some("nvme9n1p4".into()));
-    assert_eq!(lookups.find(LookupTable::BlockDevice, &kernel_number(major, minor)), Some("nvme9n1p4".into()));
+    assert_eq!(lookups.find(table("block-device-user"), &user.to_le_bytes()), Some("nvme9n1p4".into()));
+    assert_eq!(lookups.find(table("block-device"), &kernel_number(major, minor)), Some("nvme9n1p4".into()));
 }
 
 #[test]
@@ -101,11 +106,11 @@ fn a_renamed_interface_is_reported() {
     fs::create_dir(class.join("eth0")).unwrap();
     fs::write(class.join("eth0/ifindex"), "7\n").unwrap();
     let mut lookups = folder.lookups();
-    assert_eq!(lookups.find(LookupTable::NetworkInterface, &7u32.to_le_bytes()), Some("eth0".into()));
-    assert_eq!(lookups.find(LookupTable::NetworkInterface, &8u32.to_le_bytes()), None);
+    assert_eq!(lookups.find(table("network-interface"), &7u32.to_le_bytes()), Some("eth0".into()));
+    assert_eq!(lookups.find(table("network-interface"), &8u32.to_le_bytes()), None);
     fs::rename(class.join("eth0"), class.join("wan0")).unwrap();
     assert_eq!(lookups.refresh().len(), 1);
-    assert_eq!(lookups.find(LookupTable::NetworkInterface, &7u32.to_le_bytes()), Some("wan0".into()));
+    assert_eq!(lookups.find(table("network-interface"), &7u32.to_le_bytes()), Some("wan0".into()));
 }
 
 #[test]
@@ -117,11 +122,11 @@ fn cgroups_are_found_by_inode_and_lost_when_removed() {
     let id = |path: &str| fs::metadata(mount.join(path)).unwrap().ino().to_le_bytes();
     let (root, service) = (id(""), id("system.slice/a.service"));
     let mut lookups = folder.lookups();
-    assert_eq!(lookups.find(LookupTable::Cgroup, &service), Some("/system.slice/a.service".into()));
-    assert_eq!(lookups.find(LookupTable::Cgroup, &root), Some("/".into()));
+    assert_eq!(lookups.find(table("cgroup"), &service), Some("/system.slice/a.service".into()));
+    assert_eq!(lookups.find(table("cgroup"), &root), Some("/".into()));
     fs::remove_dir(mount.join("system.slice/a.service")).unwrap();
-    assert_eq!(lookups.refresh(), HashSet::from([(LookupTable::Cgroup, Box::from(service))]));
-    assert_eq!(lookups.find(LookupTable::Cgroup, &service), None);
+    assert_eq!(lookups.refresh(), HashSet::from([(table("cgroup"), Box::from(service))]));
+    assert_eq!(lookups.find(table("cgroup"), &service), None);
 }
 
 #[test]
@@ -131,8 +136,8 @@ fn addresses_become_the_nearest_symbol_before_them() {
     fs::write(folder.0.join("proc/kallsyms"), kallsyms).unwrap();
     let mut lookups = folder.lookups();
     let stack: Vec<u8> = [0x1000u64, 0x10ba, 0, 0x1000].iter().flat_map(|address| address.to_le_bytes()).collect();
-    assert_eq!(lookups.find(LookupTable::KernelSymbol, &stack), Some("first\nsecond\t[mod]+0x1a".into()));
-    assert_eq!(lookups.find(LookupTable::KernelSymbol, &0xfffu64.to_le_bytes()), None, "before the first symbol");
+    assert_eq!(lookups.find(table("kernel-symbol"), &stack), Some("first\nsecond\t[mod]+0x1a".into()));
+    assert_eq!(lookups.find(table("kernel-symbol"), &0xfffu64.to_le_bytes()), None, "before the first symbol");
 }
 
 #[test]
@@ -141,9 +146,9 @@ fn a_stack_is_functions_and_a_symbol_is_where_it_begins() {
     fs::write(folder.0.join("proc/kallsyms"), "0000000000001000 T first\n00000000000010a0 t second\t[mod]\n").unwrap();
     let mut lookups = folder.lookups();
     let stack: Vec<u8> = [0x10bau64, 0x1000, 0xfff, 0, 7].iter().flat_map(|address| address.to_le_bytes()).collect();
-    assert_eq!(lookups.find(LookupTable::KernelStack, &stack), Some("second\t[mod]\nfirst\n??".into()));
-    assert_eq!(lookups.find(LookupTable::KernelStack, &[0; 16]), Some(String::new()));
-    let mut exactly = |address: u64| lookups.find(LookupTable::KernelSymbolExact, &address.to_le_bytes());
+    assert_eq!(lookups.find(table("kernel-stack"), &stack), Some("second\t[mod]\nfirst\n??".into()));
+    assert_eq!(lookups.find(table("kernel-stack"), &[0; 16]), Some(String::new()));
+    let mut exactly = |address: u64| lookups.find(table("kernel-symbol-exact"), &address.to_le_bytes());
     assert_eq!((exactly(0x10a0), exactly(0x1000)), (Some("second\t[mod]".into()), Some("first".into())));
     assert_eq!((exactly(0x1001), exactly(0), exactly(0xfff)), (None, None, None));
 }
@@ -157,8 +162,8 @@ fn a_cgroups_folder_begins_with_the_mount() {
     let id = |path: &str| fs::metadata(mount.join(path)).unwrap().ino().to_le_bytes();
     let mut lookups = folder.lookups();
     let expected = mount.display().to_string();
-    assert_eq!(lookups.find(LookupTable::CgroupFolder, &id("a.slice")), Some(format!("{expected}/a.slice")));
-    assert_eq!(lookups.find(LookupTable::CgroupFolder, &id("")), Some(expected));
+    assert_eq!(lookups.find(table("cgroup-folder"), &id("a.slice")), Some(format!("{expected}/a.slice")));
+    assert_eq!(lookups.find(table("cgroup-folder"), &id("")), Some(expected));
 }
 
 #[test]
@@ -166,29 +171,41 @@ fn pci_numbers_have_names_as_soon_as_there_is_a_database() {
     let folder = Folder::new("pci");
     let mut lookups = folder.lookups();
     let vendor = 0x8086u16.to_le_bytes();
-    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), None, "no database");
+    assert_eq!(lookups.find(table("pci-vendor"), &vendor), None, "no database");
     let misc = folder.0.join("share/misc");
     fs::create_dir_all(&misc).unwrap();
     let ids = "# comment\n0e11  Compaq\n\t0001  PCI to EISA\n8086  Intel Corporation\n\t1572  Ethernet X710\n\
                \t\t1028 0000  a subsystem\n\n\t9999  no one's\nC 02  Network controller\n\t00  Ethernet controller\n\t\t01  x\n";
     fs::write(misc.join("pci.ids"), ids).unwrap();
     assert_eq!(lookups.refresh().len(), 1, "the database has come");
-    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), Some("Intel Corporation".into()));
-    for (table, number, name) in [
-        (LookupTable::PciDevice, 0x8086_1572u32, "Ethernet X710"),
-        (LookupTable::PciDevice, 0x0e11_0001, "PCI to EISA"),
-        (LookupTable::PciDevice, 0x8086_9999, ""),
-        (LookupTable::PciVendor, 0x1af4, ""),
-        (LookupTable::PciClass, 0x02, "Network controller"),
-        (LookupTable::PciSubclass, 0x0200, "Ethernet controller"),
-        (LookupTable::PciSubclass, 0x0201, ""),
+    assert_eq!(lookups.find(table("pci-vendor"), &vendor), Some("Intel Corporation".into()));
+    for (asked, number, name) in [
+        (table("pci-device"), 0x8086_1572u32, "Ethernet X710"),
+        (table("pci-device"), 0x0e11_0001, "PCI to EISA"),
+        (table("pci-device"), 0x8086_9999, ""),
+        (table("pci-vendor"), 0x1af4, ""),
+        (table("pci-class"), 0x02, "Network controller"),
+        (table("pci-subclass"), 0x0200, "Ethernet controller"),
+        (table("pci-subclass"), 0x0201, ""),
     ] {
-        assert_eq!(lookups.find(table, &number.to_le_bytes()), Some(name.into()), "{table:?} {number:#x}");
+        assert_eq!(lookups.find(asked, &number.to_le_bytes()), Some(name.into()), "{asked:?} {number:#x}");
     }
     fs::remove_file(misc.join("pci.ids")).unwrap();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, b"8086  Intel, packed\n").unwrap();
     fs::write(misc.join("pci.ids.gz"), packed.finish().unwrap()).unwrap();
     assert_eq!(lookups.refresh().len(), 5, "those that had names");
-    assert_eq!(lookups.find(LookupTable::PciVendor, &vendor), Some("Intel, packed".into()));
+    assert_eq!(lookups.find(table("pci-vendor"), &vendor), Some("Intel, packed".into()));
+}
+
+#[test]
+fn every_table_has_its_own_name_and_says_what_it_reads() {
+    let roots = Roots::default();
+    for (index, table) in tables::REGISTRY.iter().enumerate() {
+        assert_eq!(LookupTable::named(table.name), Some(LookupTable::ALL[index]), "{}", table.name);
+        assert!(!(table.paths)(&roots).is_empty(), "{}", table.name);
+    }
+    for path in ["/sys/dev/block", "/proc/kallsyms", "/usr/share/misc", "/usr/share/pci.ids.gz"] {
+        assert!(readable_paths().contains(&PathBuf::from(path)), "{path}");
+    }
 }

@@ -1,13 +1,53 @@
-//! The host's lookup tables by name. A host may know more: any name can be given to [`View::lookup`](crate::View::lookup), and one
-//! that is not known or not granted is refused at load.
+//! The host's lookup tables by name, written from the host's registry.
+//!
+//! A newer host may have more: any name can be given to [`View::lookup`](crate::View::lookup). One that the
+//! host does not have, or that is not among the package's `grants`, is refused when the package is loaded.
 
-/// A disk's name, by the kernel's `dev_t`: 4 bytes, `major << 20 | minor`.
+/// Finds the name of a disk or partition.
+///
+/// The key: the kernel's `dev_t`, `major << 20 | minor`; 4 bytes.
 pub const BLOCK_DEVICE: &str = "block-device";
-/// A disk's name, by the number that stat(2) gives: 4 bytes.
+/// Finds the name of a disk or partition.
+///
+/// The key: the device number of stat(2); 4 bytes.
 pub const BLOCK_DEVICE_USER: &str = "block-device-user";
-/// An interface's name, by its index: 4 bytes.
+/// Finds the name of a network interface in the host's own network namespace.
+///
+/// The key: the interface's index; 4 bytes.
 pub const NETWORK_INTERFACE: &str = "network-interface";
-/// A cgroup's path, by its id: 4 or 8 bytes.
+/// Finds the path of a cgroup below the cgroup2 mount; the root is `/`.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
 pub const CGROUP: &str = "cgroup";
-/// Kernel symbols, by addresses of 8 bytes each up to the first 0: lines `name` or `name+0x1a`.
+/// Finds the folder of a cgroup, from the root of the file system on.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const CGROUP_FOLDER: &str = "cgroup-folder";
+/// Finds the kernel symbols at the addresses, as lines of `name` or `name+0x1a`.
+///
+/// The key: addresses, up to the first 0; 8 bytes each.
 pub const KERNEL_SYMBOL: &str = "kernel-symbol";
+/// Finds the kernel symbol that begins at that address.
+///
+/// The key: an address; 8 bytes.
+pub const KERNEL_SYMBOL_EXACT: &str = "kernel-symbol-exact";
+/// Finds the function names of a kernel stack, one line each; `??` below the first symbol.
+///
+/// The key: addresses, up to the first 0; 8 bytes each.
+pub const KERNEL_STACK: &str = "kernel-stack";
+/// Finds the name of a PCI vendor in pci.ids; empty if it is not in it, none without pci.ids.
+///
+/// The key: `vendor`; 1, 2, 4 or 8 bytes.
+pub const PCI_VENDOR: &str = "pci-vendor";
+/// Finds the name of a PCI device, as in `pci-vendor`.
+///
+/// The key: `vendor << 16 | device`; 1, 2, 4 or 8 bytes.
+pub const PCI_DEVICE: &str = "pci-device";
+/// Finds the name of a PCI class, as in `pci-vendor`.
+///
+/// The key: `class`; 1, 2, 4 or 8 bytes.
+pub const PCI_CLASS: &str = "pci-class";
+/// Finds the name of a PCI subclass, as in `pci-vendor`.
+///
+/// The key: `class << 8 | subclass`; 1, 2, 4 or 8 bytes.
+pub const PCI_SUBCLASS: &str = "pci-subclass";

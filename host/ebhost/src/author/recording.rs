@@ -361,7 +361,8 @@ mod tests {
             len: 2,
             complete: true,
         };
-        let names = vec![((LookupTable::Cgroup, Box::from([1u8, 0, 0, 0])), Some("/a\"b".to_owned()))];
+        let names =
+            vec![((LookupTable::named("cgroup").unwrap(), Box::from([1u8, 0, 0, 0])), Some("/a\"b".to_owned()))];
         let sources = vec![("array".into(), array), ("hash".into(), hash), ("events".into(), events)];
         Recording { package: "p".into(), names, reads: vec![Read { at: Duration::from_millis(5), sources }] }
     }

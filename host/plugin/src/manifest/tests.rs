@@ -61,12 +61,12 @@ fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, Stri
 fn refusal(break_it: impl FnOnce(&mut Manifest)) -> String {
     let mut manifest = sound();
     break_it(&mut manifest);
-    check_with(&[LookupTable::BlockDevice], manifest).expect_err("the manifest is broken")
+    check_with(&[LookupTable::named("block-device").unwrap()], manifest).expect_err("the manifest is broken")
 }
 
 #[test]
 fn a_sound_manifest_becomes_the_same_schema() {
-    let schema = check_with(&[LookupTable::BlockDevice], sound()).unwrap();
+    let schema = check_with(&[LookupTable::named("block-device").unwrap()], sound()).unwrap();
     assert_eq!(schema.families[0].kind, Kind::Histogram(vec![1e-6, 2e-6]));
     assert_eq!(schema.views[0].identity_size(), 4);
     assert_eq!(schema.views[1].feeds[0].labels, [LabelSource::Cpu]);

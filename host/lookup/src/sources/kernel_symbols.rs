@@ -1,0 +1,75 @@
+//! Kernel addresses as symbols, from `/proc/kallsyms`.
+//!
+//! The symbols are read once, and again when the list of modules has changed. Without CAP_SYSLOG the kernel shows every address as 0,
+//! and no symbol is known.
+
+use std::{fs, path::PathBuf};
+
+use super::{Freshness, Source};
+use crate::Roots;
+
+#[derive(Debug)]
+pub(crate) struct KernelSymbols {
+    kallsyms: PathBuf,
+    modules: PathBuf,
+    /// By address; `None` until one is asked about.
+    symbols: Option<Vec<Symbol>>,
+    /// The list of modules when `symbols` was read.
+    modules_then: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Symbol {
+    pub(crate) address: u64,
+    pub(crate) name: String,
+}
+
+impl KernelSymbols {
+    /// Every symbol, in the order of addresses; empty if the kernel hides them.
+    pub(crate) fn all(&mut self) -> &[Symbol] {
+        if self.symbols.is_none() {
+            self.modules_then = fs::read_to_string(&self.modules).unwrap_or_default();
+        }
+        self.symbols.get_or_insert_with(|| parse(&fs::read_to_string(&self.kallsyms).unwrap_or_default()))
+    }
+}
+
+/// The last symbol that begins at the address or before it.
+pub(crate) fn nearest(symbols: &[Symbol], address: u64) -> Option<&Symbol> {
+    let after = symbols.partition_point(|symbol| symbol.address <= address);
+    symbols.get(after.checked_sub(1)?)
+}
+
+impl Source for KernelSymbols {
+    fn paths(roots: &Roots) -> Vec<PathBuf> {
+        vec![roots.proc.join("kallsyms"), roots.proc.join("modules")]
+    }
+
+    fn open(roots: &Roots) -> Self {
+        let (kallsyms, modules) = (roots.proc.join("kallsyms"), roots.proc.join("modules"));
+        Self { kallsyms, modules, symbols: None, modules_then: String::new() }
+    }
+
+    fn refresh(&mut self) -> Freshness {
+        if self.symbols.is_some() && fs::read_to_string(&self.modules).unwrap_or_default() == self.modules_then {
+            return Freshness::Unchanged;
+        }
+        self.symbols = None;
+        Freshness::MayDiffer
+    }
+}
+
+fn parse(kallsyms: &str) -> Vec<Symbol> {
+    let mut symbols: Vec<_> = kallsyms
+        .lines()
+        .filter_map(|line| {
+            let (address, rest) = line.split_once(' ')?;
+            let address = u64::from_str_radix(address, 16).ok().filter(|address| *address != 0)?;
+            Some(Symbol { address, name: rest.split_once(' ')?.1.to_owned() })
+        })
+        .collect();
+    symbols.sort_by_key(|symbol| symbol.address);
+    // Of several names for one address the first stays, as in the kernel's own lookup.
+    symbols.dedup_by_key(|symbol| symbol.address);
+    symbols
+}

@@ -1,0 +1,23 @@
+//! `kernel-symbol-exact`: the symbol that begins at an address.
+
+use std::any::TypeId;
+
+use super::Definition;
+use crate::{
+    key::{KeyWidths, number},
+    sources::{KernelSymbols, Source as _, nearest},
+};
+
+pub(super) const TABLE: Definition = Definition {
+    name: "kernel-symbol-exact",
+    key_widths: KeyWidths::OneOf(&[8]),
+    key: "an address",
+    value: "kernel symbol that begins at that address",
+    source: TypeId::of::<KernelSymbols>,
+    paths: KernelSymbols::paths,
+    resolve: |sources, key| {
+        let address = number(key)?;
+        let symbol = nearest(sources.get::<KernelSymbols>().all(), address)?;
+        (symbol.address == address).then(|| symbol.name.clone())
+    },
+};

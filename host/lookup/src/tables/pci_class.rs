@@ -1,0 +1,19 @@
+//! `pci-class`: a PCI class' name.
+
+use std::any::TypeId;
+
+use super::Definition;
+use crate::{
+    key::{KeyWidths, number},
+    sources::{PciIds, Source as _},
+};
+
+pub(super) const TABLE: Definition = Definition {
+    name: "pci-class",
+    key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
+    key: "`class`",
+    value: "name of a PCI class, as in `pci-vendor`",
+    source: TypeId::of::<PciIds>,
+    paths: PciIds::paths,
+    resolve: |sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.classes),
+};

@@ -1,0 +1,19 @@
+//! `pci-device`: a PCI device's name.
+
+use std::any::TypeId;
+
+use super::Definition;
+use crate::{
+    key::{KeyWidths, number},
+    sources::{PciIds, Source as _},
+};
+
+pub(super) const TABLE: Definition = Definition {
+    name: "pci-device",
+    key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
+    key: "`vendor << 16 | device`",
+    value: "name of a PCI device, as in `pci-vendor`",
+    source: TypeId::of::<PciIds>,
+    paths: PciIds::paths,
+    resolve: |sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.devices),
+};

@@ -1,0 +1,19 @@
+//! `pci-vendor`: a PCI vendor's name.
+
+use std::any::TypeId;
+
+use super::Definition;
+use crate::{
+    key::{KeyWidths, number},
+    sources::{PciIds, Source as _},
+};
+
+pub(super) const TABLE: Definition = Definition {
+    name: "pci-vendor",
+    key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
+    key: "`vendor`",
+    value: "name of a PCI vendor in pci.ids; empty if it is not in it, none without pci.ids",
+    source: TypeId::of::<PciIds>,
+    paths: PciIds::paths,
+    resolve: |sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.vendors),
+};
