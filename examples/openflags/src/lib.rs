@@ -5,7 +5,7 @@
 
 mod flags;
 
-use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, row, text};
+use ebhost_plugin::{Answer, Family, Manifest, LookupNames, Plugin, View, key, layout, member, number, row, text};
 
 use flags::Machine;
 
@@ -65,7 +65,7 @@ impl Plugin for Openflags {
 }
 
 impl Openflags {
-    fn open<'a>(&'a self, key: &'a Key, _: Names<'a, 0>) -> Answer<'a, 3> {
+    fn open<'a>(&'a self, key: &'a Key, _: LookupNames<'a, 0>) -> Answer<'a, 3> {
         let command = text::c_string(&key.comm);
         row![command, flags::access(key.flags), self.names(key.flags)]
     }
@@ -76,7 +76,7 @@ impl Openflags {
         if names.is_empty() { "none".to_owned() } else { names.join("|") }
     }
 
-    fn lost<'a>(&'a self, _: &'a (), _: Names<'a, 0>) -> Answer<'a, 0> {
+    fn lost<'a>(&'a self, _: &'a (), _: LookupNames<'a, 0>) -> Answer<'a, 0> {
         row![]
     }
 }

@@ -1,29 +1,30 @@
-//! Latency of block requests, by disk and operation: names for the banks that `bpf/biolatency.bpf.c` counts in.
+//! Latency of block requests, by disk and operation: labels for the banks in which `bpf/biolatency.bpf.c` counts. A bank is a histogram
+//! of one disk and operation on one CPU.
 //!
-//! A bank says itself whose it is; its disk's name is the host's to find. A disk without a name (unplugged, or not yet seen) is
-//! skipped until it has one: its counts wait in the bank and are not lost.
+//! Each bank carries its disk and operation in its value; the host looks up the disk's name. A disk without a name (unplugged, or not
+//! yet seen) is skipped until it has one: its counts stay in the bank and are not lost.
 
 mod names;
 
 use ebhost_plugin::table::BLOCK_DEVICE;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, Layout, Manifest, Name, Names, Plugin, Reading, Refusal, View, exp2, key, layout, member,
-    native_slots, number, row, slots, value_at,
+    Answer, Family, FamilyId, LabelledView, Layout, LookupName, LookupNames, Manifest, Plugin, Refusal, View, exp2,
+    key, layout, member, native_slots, number, row, slots, value_at,
 };
 
-/// Bounds from 1 µs to 134 s; BPF has one slot more.
+/// Exponents of the bounds, in powers of two of a microsecond: 1 µs to 134 s. The BPF program has one more slot, for +Inf.
 const BOUNDS: core::ops::RangeInclusive<i32> = 0..=27;
 
-/// The classic bounds beside native buckets: powers of two of a second, for those are ends of native buckets, where powers of
-/// two of a microsecond are 4.9 % beside them. From 0.95 µs, as long as the others.
+/// Exponents of the classic bounds next to native buckets, in powers of two of a second: 0.95 µs to 128 s. Powers of two of a second
+/// are bounds of native buckets too; powers of two of a microsecond would miss the nearest one by 4.9 %.
 const NATIVE_BOUNDS: core::ops::RangeInclusive<i32> = -20..=7;
 
-/// As `bpf/native.h` has them: eight to an octave, the first one ends 2^(1/8) above 2^-20 s.
+/// The native buckets of `bpf/native.h`: 2^3 = 8 for each power of two; the first one ends at 2^(-20 + 1/8) s.
 const NATIVE_SCHEMA: i8 = 3;
 const NATIVE_FIRST: i32 = -159;
 
 layout! {
-    /// Whose a bank is: `union identity`.
+    /// The disk, operation and flags of a bank: `union identity` in biolatency.bpf.c.
     struct Owner: 8 bytes {
         device: u32,
         operation: u8,
@@ -33,7 +34,7 @@ layout! {
 }
 
 layout! {
-    /// `struct bank`.
+    /// `struct bank` in biolatency.bpf.c.
     struct Bank: 256 bytes {
         owner: Owner,
         sum_ns: u64,
@@ -44,7 +45,7 @@ layout! {
 }
 
 layout! {
-    /// `struct native_bank`.
+    /// `struct native_bank` in biolatency.bpf.c.
     struct NativeBank: 1960 bytes {
         owner: Owner,
         sum_ns: u64,
@@ -58,12 +59,12 @@ layout! {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Adds the label `flags`. The BPF side needs its global `targ_per_flag` as well.
+    /// Adds the label `flags`. The BPF program needs `targ_per_flag: true` as well.
     per_flag: bool,
-    /// Native buckets, schema 3, and classic bounds at powers of two of a second. The BPF side needs its global `targ_native`
-    /// as well.
+    /// Exposes native buckets with schema 3, and classic bounds at powers of two of a second. The BPF program needs `targ_native: true` as
+    /// well.
     native: bool,
-    /// Only disks of these names; empty: all.
+    /// Names of the disks to expose, such as `sda`. Empty: all disks.
     disks: Vec<String>,
 }
 
@@ -86,7 +87,7 @@ impl Plugin for Biolatency {
         let bounds = if self.config.native { exp2(NATIVE_BOUNDS) } else { exp2(BOUNDS).per(1e6) };
         let latency = manifest.family(
             Family::histogram("bio_latency_seconds", bounds)
-                .help("Time that block requests took, from their issue to the driver to their completion.")
+                .help("Time from a block request's issue to the driver to its completion.")
                 .unit("seconds")
                 .per(1e9)
                 .labels(["device", "operation", "flags"].into_iter().take(if self.config.per_flag { 3 } else { 2 })),
@@ -105,7 +106,7 @@ impl Plugin for Biolatency {
 }
 
 impl Biolatency {
-    fn banks(&self, latency: FamilyId) -> Reading<Self> {
+    fn banks(&self, latency: FamilyId) -> LabelledView<Self> {
         if self.config.native {
             let slots = native_slots(member!(NativeBank.slots), NATIVE_SCHEMA, NATIVE_FIRST);
             let view = View::table::<u32, NativeBank>("native_banks")
@@ -122,27 +123,29 @@ impl Biolatency {
         }
     }
 
-    fn labelled<B: Layout>(&self, view: View<u32, B, Owner>) -> Reading<Self> {
+    fn labelled<B: Layout>(&self, view: View<u32, B, Owner>) -> LabelledView<Self> {
         if self.config.per_flag { view.rows(Self::by_flags) } else { view.rows(Self::by_operation) }
     }
 
-    fn by_operation<'a>(&'a self, owner: &'a Owner, [disk]: Names<'a, 1>) -> Answer<'a, 2> {
+    fn by_operation<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 2> {
         let disk = self.disk(owner, disk)?;
         row![disk, names::operation(owner.operation)]
     }
 
-    fn by_flags<'a>(&'a self, owner: &'a Owner, [disk]: Names<'a, 1>) -> Answer<'a, 3> {
+    fn by_flags<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 3> {
         let disk = self.disk(owner, disk)?;
         row![disk, names::operation(owner.operation), names::flags(owner.flags)]
     }
 
-    fn lost_reason<'a>(&'a self, reason: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn lost_reason<'a>(&'a self, reason: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![names::lost(*reason)]
     }
 
-    fn disk<'a>(&self, owner: &Owner, found: Option<Name<'a>>) -> Result<Name<'a>, Refusal> {
-        let wanted =
-            |name: Name<'_>| self.config.disks.is_empty() || self.config.disks.iter().any(|disk| disk == name.as_str());
+    /// The disk's name; skips unused banks, disks without a name and disks that are not configured.
+    fn disk<'a>(&self, owner: &Owner, found: Option<LookupName<'a>>) -> Result<LookupName<'a>, Refusal> {
+        let wanted = |name: LookupName<'_>| {
+            self.config.disks.is_empty() || self.config.disks.iter().any(|disk| disk == name.as_str())
+        };
         found.filter(|name| owner.used == 1 && wanted(*name)).ok_or(Refusal::Skip)
     }
 }

@@ -1,5 +1,5 @@
-//! Names for the numbers in `bpf/biolatency.bpf.c`. They are that program's own (the kernel's `REQ_OP_*` move between versions), are
-//! never given anew, and grow at the end; a number without a name keeps its counts under its number.
+//! Names for the numbers in `bpf/biolatency.bpf.c`. The numbers are the program's own, because the kernel's `REQ_OP_*` change between
+//! versions. A number is never reused and new ones are added at the end. A number without a name is exposed as the number.
 
 use std::borrow::Cow;
 
@@ -22,19 +22,19 @@ const OPERATIONS: [&str; 15] = [
     "other",
 ];
 
-/// `enum flag`, from bit 0, in the words of bcc's biolatency.
+/// `enum flag`, from bit 0, with the names that bcc's biolatency uses.
 const FLAGS: [&str; 8] = ["Sync", "Metadata", "Priority", "FUA", "ReadAhead", "Background", "NoWait", "Idle"];
 
 /// `enum lost`, from 0.
 const LOST: [&str; 4] = ["banks_full", "starts_full", "no_start", "no_end"];
 
-/// A request's operation.
+/// The name of a request's operation.
 #[inline]
 pub(crate) fn operation(number: u8) -> Cow<'static, str> {
     OPERATIONS.get(usize::from(number)).map_or_else(|| format!("op_{number}").into(), |name| Cow::Borrowed(*name))
 }
 
-/// A request's flags, joined by hyphens; `none` for none, as an empty label would be no label.
+/// The names of a request's flags, joined by hyphens; `none` if there are none, because an empty label value means no label in Prometheus.
 pub(crate) fn flags(bits: u16) -> Cow<'static, str> {
     let set: Vec<_> = (0..16)
         .filter(|bit| bits >> bit & 1 == 1)
@@ -47,7 +47,7 @@ pub(crate) fn flags(bits: u16) -> Cow<'static, str> {
     }
 }
 
-/// Why a request was not counted.
+/// The reason why a request was not counted.
 pub(crate) fn lost(reason: u32) -> Cow<'static, str> {
     LOST.get(reason as usize).map_or_else(|| format!("reason_{reason}").into(), |name| Cow::Borrowed(*name))
 }

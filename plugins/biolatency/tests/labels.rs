@@ -1,4 +1,4 @@
-//! What the host sees of this plugin, natively: the manifest, labels, refusals; and that its names are the BPF program's.
+//! The plugin's answers to the host, natively: manifest, labels, refusals. And that its names match those of the BPF program.
 
 use biolatency::Biolatency;
 use ebhost_plugin::testing::{Harness, Kind, Reason, Row};
@@ -70,7 +70,7 @@ fn the_manifest_reads_the_maps_that_bpf_writes() {
 }
 
 #[test]
-fn a_bank_is_of_its_disk_and_operation() {
+fn a_bank_is_labelled_with_its_disk_and_operation() {
     assert_eq!(bank("{}", owner(8 << 20, 0, 1, 0), Some("sda")), labels(&["sda", "read"]));
     assert_eq!(bank("{}", owner(8 << 20, 4, 1, 0), Some("sda")), labels(&["sda", "preflush"]));
     assert_eq!(bank("{}", owner(8 << 20, 200, 1, 0), Some("sda")), labels(&["sda", "op_200"]));

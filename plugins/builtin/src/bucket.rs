@@ -1,17 +1,18 @@
-//! Bounds of a histogram, and which of them a map's bucket key means.
+//! Bounds of a histogram, and the mapping from a map's bucket key to the index of a bucket.
 //!
-//! Bounds are products, as everybody who has stored such series has them: 100 × 1e-6 is not 0.0001, and prints so.
+//! A bound is its key times the multiplier, computed as ebpf_exporter computes it, so that `le` labels equal those of stored series:
+//! 100 × 1e-6 is 9.999999999999999e-05, not 0.0001.
 
 /// The bucket keys of a histogram.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Keys {
-    /// Every whole number from the first to the last.
+pub(crate) enum BucketKeys {
+    /// Every integer from `first` to `last`.
     Range { first: u32, last: u32, form: Form },
-    /// These, ascending.
+    /// The listed keys, ascending.
     Fixed(Vec<f64>),
 }
 
-/// The bound of key i, before it is multiplied.
+/// How the bound of key i is computed, before it is multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// 2^i.
@@ -22,19 +23,19 @@ pub(crate) enum Form {
     Linear,
 }
 
-/// What a key of the map is.
+/// The part of the histogram that a bucket key of the map stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A bucket, from 0. As many as there are bounds: all above them.
+pub(crate) enum BucketIndex {
+    /// The bucket with this index, from 0. The index that equals the number of bounds is the `+Inf` bucket.
     Bucket(u32),
     /// The sum of the observations.
     Sum,
-    /// Nothing of the histogram.
+    /// The key is below the first bucket or between two of them: the entry is skipped.
     None,
 }
 
-impl Keys {
-    /// Upper bounds.
+impl BucketKeys {
+    /// The upper bounds.
     pub(crate) fn bounds(&self, multiplier: f64) -> Vec<f64> {
         match self {
             Self::Range { first, last, form } => (*first..=*last).map(|key| form.bound(key) * multiplier).collect(),
@@ -49,8 +50,8 @@ impl Keys {
         }
     }
 
-    /// The sum lies behind the last key, and all that is further behind is above the last bound.
-    pub(crate) fn place(&self, key: f64) -> Place {
+    /// The bucket of a key. The key after the last one holds the sum; all keys after that count as `+Inf`.
+    pub(crate) fn index_of(&self, key: f64) -> BucketIndex {
         let (last, bucket) = match self {
             Self::Range { first, last, .. } => {
                 let is_key = key.fract() == 0.0 && (f64::from(*first)..=f64::from(*last)).contains(&key);
@@ -62,10 +63,10 @@ impl Keys {
             }
         };
         match bucket {
-            Some(bucket) => Place::Bucket(bucket),
-            None if key == last + 1.0 => Place::Sum,
-            None if key > last + 1.0 => Place::Bucket(self.len()),
-            None => Place::None,
+            Some(bucket) => BucketIndex::Bucket(bucket),
+            None if key == last + 1.0 => BucketIndex::Sum,
+            None if key > last + 1.0 => BucketIndex::Bucket(self.len()),
+            None => BucketIndex::None,
         }
     }
 }
@@ -85,8 +86,8 @@ impl Form {
 mod tests {
     use super::*;
 
-    fn range(first: u32, last: u32, form: Form) -> Keys {
-        Keys::Range { first, last, form }
+    fn range(first: u32, last: u32, form: Form) -> BucketKeys {
+        BucketKeys::Range { first, last, form }
     }
 
     #[test]
@@ -95,18 +96,18 @@ mod tests {
         assert_eq!(range(0, 4, Form::Exp2Zero).bounds(1.0), [0.0, 1.0, 2.0, 4.0, 8.0]);
         assert_eq!(range(2, 4, Form::Exp2Zero).bounds(1.0), [2.0, 4.0, 8.0]);
         assert_eq!(range(100, 100, Form::Linear).bounds(1e-6), [9.999999999999999e-5], "not 0.0001");
-        assert_eq!(Keys::Fixed(vec![0.5, 10.0]).bounds(2.0), [1.0, 20.0]);
+        assert_eq!(BucketKeys::Fixed(vec![0.5, 10.0]).bounds(2.0), [1.0, 20.0]);
         assert_eq!(range(0, 63, Form::Exp2).bounds(1.0)[63], 9_223_372_036_854_775_808.0);
     }
 
     #[test]
-    fn the_sum_lies_behind_the_last_key() {
+    fn the_key_after_the_last_one_is_the_sum() {
         let keys = range(1, 3, Form::Linear);
-        let places = [0.0, 1.0, 3.0, 4.0, 5.0, 99.0, 1.5].map(|key| keys.place(key));
-        let (bucket, none) = (Place::Bucket, Place::None);
-        assert_eq!(places, [none, bucket(0), bucket(2), Place::Sum, bucket(3), bucket(3), none]);
-        let keys = Keys::Fixed(vec![1.0, 10.0, 100.0]);
-        let places = [1.0, 100.0, 101.0, 102.0, 50.0].map(|key| keys.place(key));
-        assert_eq!(places, [bucket(0), bucket(2), Place::Sum, bucket(3), none]);
+        let indices = [0.0, 1.0, 3.0, 4.0, 5.0, 99.0, 1.5].map(|key| keys.index_of(key));
+        let (bucket, none) = (BucketIndex::Bucket, BucketIndex::None);
+        assert_eq!(indices, [none, bucket(0), bucket(2), BucketIndex::Sum, bucket(3), bucket(3), none]);
+        let keys = BucketKeys::Fixed(vec![1.0, 10.0, 100.0]);
+        let indices = [1.0, 100.0, 101.0, 102.0, 50.0].map(|key| keys.index_of(key));
+        assert_eq!(indices, [bucket(0), bucket(2), BucketIndex::Sum, bucket(3), none]);
     }
 }

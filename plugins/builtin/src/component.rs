@@ -1,4 +1,4 @@
-//! Metrics as the contract has them: a family and a view each.
+//! Turns the configured metrics into the contract's manifest: one family and one view for each metric.
 
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 
@@ -6,10 +6,10 @@ use crate::label::Label;
 use crate::machine::Kind;
 use crate::metric::Metric;
 
-/// Of every table.
+/// The value of an entry of any table: one `u64`.
 const VALUE: wit::Number = wit::Number { offset: 0, size: 8, is_signed: false };
 
-/// All families and views, in the order of the metrics.
+/// The families and views of all metrics, in the order of the metrics.
 pub(crate) fn manifest(metrics: &[Metric]) -> wit::Manifest {
     wit::Manifest {
         families: metrics.iter().map(family).collect(),
@@ -61,9 +61,9 @@ fn view(index: u32, metric: &Metric) -> wit::View {
     }
 }
 
-/// Every label's bytes, or the whole key of a metric without labels.
+/// The identity: the bytes of every label, or the whole key if the metric has no labels.
 fn fields(metric: &Metric, part: wit::Part) -> Vec<wit::Field> {
-    if metric.takes_key_0() {
+    if metric.reads_only_key_0() {
         return vec![wit::Field { part, offset: 0, length: metric.map.key_size }];
     }
     let mut offset = 0;

@@ -1,4 +1,4 @@
-//! A configuration, checked whole: every mistake in it is found at load, none at a scrape.
+//! Parses and checks the configuration as a whole: every mistake is found at load, none at a scrape.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use crate::machine::Machine;
 use crate::metric::{self, Metric};
 use crate::node::{Keys, Mistakes, Node};
 
-/// Labels of a span that are not attributes, and their sizes.
-const SPAN: [(&str, u32); 5] = [
+/// The labels of a span that are not attributes, with their sizes in bytes.
+const SPAN_LABELS: [(&str, u32); 5] = [
     ("trace_id", 16),
     ("span_id", 8),
     ("parent_span_id", 8),
@@ -16,35 +16,36 @@ const SPAN: [(&str, u32); 5] = [
     ("span_duration_ns", 8),
 ];
 
-/// Reads the JSON that the host gives.
+/// Parses the JSON that the host passes to `describe`.
 ///
 /// # Errors
 /// All mistakes, in one line.
 pub(crate) fn read(config: &str) -> Result<Vec<Metric>, String> {
     let mut value: Value = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
-    let machine = Machine::read(&value).ok_or("config: found no `host`, expected what this version's host adds")?;
+    let machine =
+        Machine::read(&value).ok_or("config: found no `host`, expected the key that this version's host adds")?;
     if let Value::Object(keys) = &mut value {
         keys.remove("host");
     }
     let mistakes = Mistakes::default();
     let root = Node::root(&value, &mistakes);
-    let known: &[_] = match machine.is_peers {
+    let known: &[_] = match machine.is_ebpf_exporter {
         true => &["metrics", "tracing", "kaddrs", "cgroup_id_map"],
         false => &["metrics"],
     };
     let keys = root.keys(known);
     let metrics = keys.find("metrics").map(|node| metric::read(&node, &machine)).unwrap_or_default();
-    if machine.is_peers {
-        check_rest(&keys, &machine);
+    if machine.is_ebpf_exporter {
+        check_other_keys(&keys, &machine);
     }
-    if metrics.is_empty() && mistakes.refusal().is_none() {
-        keys.place().wrong("no metrics", "at least one counter or histogram");
+    if metrics.is_empty() && mistakes.to_line().is_none() {
+        keys.node().mistake("no metrics", "at least one counter or histogram");
     }
-    mistakes.refusal().map_or(Ok(metrics), Err)
+    mistakes.to_line().map_or(Ok(metrics), Err)
 }
 
-/// What of the peer's files is the host's to heed.
-fn check_rest(keys: &Keys<'_>, machine: &Machine) {
+/// Checks the keys of ebpf_exporter's files that concern the host, not this component.
+fn check_other_keys(keys: &Keys<'_>, machine: &Machine) {
     for symbol in keys.list("kaddrs") {
         symbol.text();
     }
@@ -54,11 +55,11 @@ fn check_rest(keys: &Keys<'_>, machine: &Machine) {
         if let Some(kind) = keys.find("type")
             && !kind.text().is_some_and(|text| matches!(text.as_str(), "hash" | "cgrp_storage"))
         {
-            kind.wrong("that type", "hash or cgrp_storage");
+            kind.mistake("that type", "hash or cgrp_storage");
         }
         for regexp in keys.list("regexps") {
             if let Some(Err(error)) = regexp.text().map(|text| regex_lite::Regex::new(&text)) {
-                regexp.wrong("that", format!("a regular expression: {error}"));
+                regexp.mistake("that", format!("a regular expression: {error}"));
             }
         }
     }
@@ -67,7 +68,7 @@ fn check_rest(keys: &Keys<'_>, machine: &Machine) {
     }
 }
 
-/// Spans are not made; a file with them is to be right all the same.
+/// ebhost does not produce spans; a file that configures them is checked all the same.
 fn check_span(span: &Node<'_>, machine: &Machine) {
     let keys = span.keys(&["ringbuf", "name", "service", "labels"]);
     keys.text("ringbuf");
@@ -78,9 +79,9 @@ fn check_span(span: &Node<'_>, machine: &Machine) {
     let nodes = keys.list("labels");
     let labels = label::read(&nodes, &machine.architecture);
     for (label, node) in labels.iter().zip(&nodes).filter(|_| labels.len() == nodes.len()) {
-        let size = SPAN.iter().find(|(name, _)| *name == label.name).map(|(_, size)| *size);
+        let size = SPAN_LABELS.iter().find(|(name, _)| *name == label.name).map(|(_, size)| *size);
         if let Some(size) = size.filter(|size| *size != label.size) {
-            node.wrong(format!("`{}` of {} bytes", label.name, label.size), format!("{size} bytes"));
+            node.mistake(format!("`{}` of {} bytes", label.name, label.size), format!("{size} bytes"));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The decoders: bytes in, bytes out, one after the other. None of them fails but by saying that the row has no labels.
+//! The decoders of a label: each takes bytes and returns bytes, one after the other. A decoder that cannot decode its input refuses the
+//! row; there are no other errors.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,9 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ebhost_plugin::text;
 use regex_lite::Regex;
 
-use crate::names::Names;
+use crate::code_names::CodeNames;
 
-/// One step of a label's way.
+/// One decoder with its parameters.
 pub(crate) enum Decoder {
     Uint,
     String,
@@ -18,32 +19,32 @@ pub(crate) enum Decoder {
     Regexp(Vec<Regexp>),
     InetIp,
     Dname,
-    Errno(Names),
-    Syscall(Names),
+    Errno(CodeNames),
+    Syscall(CodeNames),
 }
 
-/// What a static map makes of text that is not in it.
+/// The result of a static map for text that is not in it.
 #[derive(Clone, Copy)]
 pub(crate) enum Otherwise {
     /// `unknown:TEXT`.
-    SayUnknown,
+    Unknown,
     /// The text itself.
-    PassOn,
+    Unchanged,
 }
 
-/// A regular expression, and which part of a match is the answer.
+/// A regular expression, and the group of a match that becomes the text.
 pub(crate) struct Regexp {
     pub(crate) regex: Regex,
-    /// 0: the whole match; 1: its one group.
+    /// 0: the whole match; 1: the only group.
     pub(crate) group: usize,
 }
 
 /// Why a row has no labels.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// No regular expression matches: that is meant.
+    /// No regular expression matches. Not an error: this is how a configuration leaves entries out.
     Skip,
-    /// It cannot be decoded.
+    /// A decoder cannot decode its input.
     Unknown(String),
 }
 
@@ -68,7 +69,7 @@ impl Decoder {
     }
 }
 
-/// A number in the kernel's byte order.
+/// An unsigned number of 1, 2, 4 or 8 bytes, little endian.
 pub(crate) fn uint(bytes: &[u8]) -> Option<u64> {
     match *bytes {
         [byte] => Some(u64::from(byte)),
@@ -97,8 +98,8 @@ fn until_nul(input: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 fn mapped<'a>(map: &HashMap<Vec<u8>, String>, otherwise: Otherwise, input: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
     match (map.get(&*input), otherwise) {
         (Some(value), _) => Cow::Owned(value.clone().into_bytes()),
-        (None, Otherwise::PassOn) => input,
-        (None, Otherwise::SayUnknown) => Cow::Owned([b"unknown:", &*input].concat()),
+        (None, Otherwise::Unchanged) => input,
+        (None, Otherwise::Unknown) => Cow::Owned([b"unknown:", &*input].concat()),
     }
 }
 
@@ -106,7 +107,7 @@ fn first_match(regexps: &[Regexp], input: &[u8]) -> Result<Vec<u8>, Refused> {
     let text = String::from_utf8_lossy(input);
     let captures = regexps.iter().find_map(|regexp| Some((regexp.regex.captures(&text)?, regexp.group)));
     let (captures, group) = captures.ok_or(Refused::Skip)?;
-    // A group that took no part in the match is empty.
+    // A group that did not take part in the match is empty.
     Ok(captures.get(group).map_or("", |found| found.as_str()).into())
 }
 
@@ -121,7 +122,7 @@ fn inet_ip<'a>(input: &[u8]) -> Option<Cow<'a, [u8]>> {
     Some(Cow::Owned(address.into_bytes()))
 }
 
-/// Labels, each behind its length, become a name with dots; what is no such name stays as it is.
+/// A DNS name in wire format, where each label follows its length, becomes a name with dots. Other input stays as it is.
 fn dname(input: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if input.is_empty() {
         return Cow::Borrowed(b".");
@@ -135,12 +136,12 @@ fn dname(input: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     Cow::Owned(labels.join(&b'.'))
 }
 
-fn named<'a>(names: &Names, input: &[u8], decoder: &str, otherwise: &str) -> Decoded<'a> {
+fn named<'a>(names: &CodeNames, input: &[u8], decoder: &str, unknown_prefix: &str) -> Decoded<'a> {
     let number = str::from_utf8(input).ok().and_then(|text| text.parse::<u64>().ok());
     let number = number.ok_or_else(|| unknown(decoder, input, "a number as text: put `uint` before it"))?;
     Ok(match names.get(number) {
         Some(name) => Cow::Borrowed(name.as_bytes()),
-        None => Cow::Owned(format!("{otherwise}{number}").into_bytes()),
+        None => Cow::Owned(format!("{unknown_prefix}{number}").into_bytes()),
     })
 }
 
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     fn decoded(decoder: &Decoder, input: &[u8]) -> Result<String, Refused> {
-        decoder.decode(input.into()).map(|bytes| String::from_utf8(bytes.into_owned()).expect("these are"))
+        decoder.decode(input.into()).map(|bytes| String::from_utf8(bytes.into_owned()).expect("these inputs are UTF-8"))
     }
 
     fn text(text: &str) -> Result<String, Refused> {
@@ -186,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_wire() {
+    fn dns_names_in_wire_format() {
         assert_eq!(decoded(&Decoder::Dname, b""), text("."));
         assert_eq!(decoded(&Decoder::Dname, b"\x07example\x03org"), text("example.org"));
         assert_eq!(decoded(&Decoder::Dname, b"\x09example\x03org"), text("\texample\u{3}org"), "a bad length");
     }
 
     #[test]
-    fn the_first_expression_that_matches() {
+    fn the_first_matching_expression_decides() {
         let regexp = |pattern: &str| {
             let regex = Regex::new(pattern).unwrap();
             Regexp { group: usize::from(regex.captures_len() > 1), regex }
@@ -206,20 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn a_static_map_says_what_it_does_not_know() {
+    fn a_static_map_marks_or_keeps_text_that_is_not_in_it() {
         let map: HashMap<_, _> = [(b"1".to_vec(), "read".to_owned())].into();
-        let strict = Decoder::StaticMap { map: map.clone(), otherwise: Otherwise::SayUnknown };
+        let strict = Decoder::StaticMap { map: map.clone(), otherwise: Otherwise::Unknown };
         assert_eq!((decoded(&strict, b"1"), decoded(&strict, b"9")), (text("read"), text("unknown:9")));
-        let lax = Decoder::StaticMap { map, otherwise: Otherwise::PassOn };
+        let lax = Decoder::StaticMap { map, otherwise: Otherwise::Unchanged };
         assert_eq!(decoded(&lax, b"9"), text("9"));
     }
 
     #[test]
-    fn numbers_with_names() {
-        let errno = Decoder::Errno(Names::errno());
+    fn error_and_system_call_numbers_have_names() {
+        let errno = Decoder::Errno(CodeNames::errno());
         assert_eq!((decoded(&errno, b"32"), decoded(&errno, b"0")), (text("EPIPE"), text("unknown:0")));
         assert!(matches!(decoded(&errno, b"-1"), Err(Refused::Unknown(_))));
-        let syscall = |architecture| Decoder::Syscall(Names::syscalls(architecture).unwrap());
+        let syscall = |architecture| Decoder::Syscall(CodeNames::syscalls(architecture).unwrap());
         assert_eq!(decoded(&syscall("x86_64"), b"59"), text("execve"));
         assert_eq!(decoded(&syscall("aarch64"), b"221"), text("execve"));
         assert_eq!(decoded(&syscall("aarch64"), b"9999"), text("unknown_syscall:9999"));

@@ -1,46 +1,47 @@
-//! Labels of a configuration: which bytes, and which decoders take them to text. Checked whole, so that a batch checks nothing.
+//! The labels of a configuration: which bytes of the key, and which decoders turn them into text. Everything is checked here, so that
+//! decoding a batch checks nothing.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use regex_lite::Regex;
 
+use crate::code_names::CodeNames;
 use crate::decoder::{Decoded, Decoder, Otherwise, Refused, Regexp};
 use crate::lookup::Lookup;
-use crate::names::Names;
 use crate::node::{Keys, Node};
 
-/// One label, checked.
+/// A label whose configuration has been checked.
 pub(crate) struct Label {
     pub(crate) name: String,
     pub(crate) size: u32,
     pub(crate) padding: u32,
     chain: Chain,
-    /// Its decoders as they were written.
+    /// The names of its decoders, as configured.
     decoders: Vec<String>,
 }
 
-/// The way from bytes to text: a name that the host finds, if any, then decoders.
+/// The steps from bytes to text: a name that the host looks up, if any, then the decoders.
 struct Chain {
     lookup: Option<Lookup>,
     steps: Vec<Decoder>,
 }
 
-/// Bytes of a key that one label may take; `string` labels of a path are as long as this.
-const MOST_SIZE: u32 = 4096;
-const MOST_LABELS: usize = 32;
+/// The largest size of one label in a key, in bytes: enough for a path (`PATH_MAX`).
+const MAX_SIZE: u32 = 4096;
+const MAX_LABELS: usize = 32;
 const ALL: &str = "cgroup, dname, errno, hex, ifname, inet_ip, kstack, ksym, majorminor, pci_class, pci_device, pci_subclass, \
                    pci_vendor, regexp, static_map, string, syscall, uint";
 
-/// The labels of a metric, as far as they can be read.
+/// Reads the labels of a metric. Labels with mistakes are left out of the result; the mistakes are collected.
 pub(crate) fn read(nodes: &[Node<'_>], architecture: &str) -> Vec<Label> {
-    if let Some(beyond) = nodes.get(MOST_LABELS) {
-        beyond.wrong("one label more", format!("at most {MOST_LABELS}"));
+    if let Some(beyond) = nodes.get(MAX_LABELS) {
+        beyond.mistake("one label more", format!("at most {MAX_LABELS}"));
     }
     let labels: Vec<_> = nodes.iter().filter_map(|node| label(node, architecture)).collect();
     for (index, label) in labels.iter().enumerate() {
         if labels[..index].iter().any(|other| other.name == label.name) {
-            nodes[index].wrong(format!("the label `{}` a second time", label.name), "each name once");
+            nodes[index].mistake(format!("the label `{}` a second time", label.name), "each name once");
         }
     }
     labels
@@ -51,13 +52,13 @@ fn label(node: &Node<'_>, architecture: &str) -> Option<Label> {
     let name = keys.text("name");
     if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
         let expected = "letters, digits and `_`, not beginning with a digit or `__`, not `le` or `quantile`";
-        keys.find("name")?.wrong(format!("`{name}`"), expected);
+        keys.find("name")?.mistake(format!("`{name}`"), expected);
     }
-    let size = keys.need("size").and_then(|node| node.whole(1, MOST_SIZE));
-    let padding = keys.find("padding").map_or(Some(0), |node| node.whole(0, MOST_SIZE));
+    let size = keys.need("size").and_then(|node| node.integer(1..=MAX_SIZE));
+    let padding = keys.find("padding").map_or(Some(0), |node| node.integer(0..=MAX_SIZE));
     let decoders = keys.list("decoders");
     if decoders.is_empty() {
-        keys.place().wrong("no decoders", format!("one or more of {ALL}"));
+        keys.node().mistake("no decoders", format!("one or more of {ALL}"));
     }
     let written: Vec<_> = decoders.iter().map(name_of).collect();
     let chain = chain(&decoders, &written, size, architecture);
@@ -75,34 +76,34 @@ fn name_of(decoder: &Node<'_>) -> String {
     keys.text("name").unwrap_or_default()
 }
 
-/// None: there are mistakes, which are noted.
+/// Reads the decoders of a label; none if there are mistakes, which are collected.
 fn chain(decoders: &[Node<'_>], written: &[String], size: Option<u32>, architecture: &str) -> Option<Chain> {
     let mut chain = Chain { lookup: None, steps: Vec::new() };
-    let mut is_whole = true;
+    let mut is_valid = true;
     for (index, node) in decoders.iter().enumerate() {
         let name = written[index].as_str();
         if let Some(lookup) = Lookup::named(name) {
             let before: Vec<_> = written[..index].iter().map(String::as_str).collect();
-            is_whole &= check_lookup(node, lookup, &before, size);
-            chain.steps.clear(); // the `uint` before it: the host reads the number itself
+            is_valid &= check_lookup(node, lookup, &before, size);
+            chain.steps.clear(); // drops the `uint` before it: the host gets the number's bytes
             chain.lookup = Some(lookup);
             continue;
         }
         match decoder(node, name, architecture) {
             Some(decoder) => {
-                is_whole &= index > 0 || check_first(node, &decoder, size);
+                is_valid &= index > 0 || check_first(node, &decoder, size);
                 chain.steps.push(decoder);
             }
-            None => is_whole = false,
+            None => is_valid = false,
         }
     }
-    is_whole.then_some(chain)
+    is_valid.then_some(chain)
 }
 
-/// Names are looked up for bytes of the key, before anything else has changed them.
+/// Checks that nothing but an expected `uint` comes before a lookup: the host looks names up by bytes of the key.
 fn check_lookup(node: &Node<'_>, lookup: Lookup, before: &[&str], size: Option<u32>) -> bool {
     let name = lookup.name();
-    let expected: &[&str] = if lookup.takes_text() { &["uint"] } else { &[] };
+    let expected: &[&str] = if lookup.follows_uint() { &["uint"] } else { &[] };
     if before != expected {
         let found = match before {
             [] => format!("`{name}` at first"),
@@ -111,34 +112,34 @@ fn check_lookup(node: &Node<'_>, lookup: Lookup, before: &[&str], size: Option<u
                 before.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             ),
         };
-        let expected = match lookup.takes_text() {
+        let expected = match lookup.follows_uint() {
             true => format!("`uint` and then at once `{name}`: the host finds names for numbers of the key"),
             false => format!("`{name}` at first: the host finds names for bytes of the key"),
         };
-        node.wrong(found, expected);
+        node.mistake(found, expected);
         return false;
     }
     let fits = size.is_none_or(|size| lookup.takes(size));
     if !fits {
-        node.wrong(format!("`{name}` of {} bytes", size.unwrap_or_default()), lookup.sizes());
+        node.mistake(format!("`{name}` of {} bytes", size.unwrap_or_default()), lookup.sizes());
     }
     fits
 }
 
-/// What would refuse every row.
+/// Checks the first decoder against the label's size, for a combination that would refuse every row.
 fn check_first(node: &Node<'_>, decoder: &Decoder, size: Option<u32>) -> bool {
     let (name, sizes, expected): (_, &[u32], _) = match decoder {
         Decoder::Uint => ("uint", &[1, 2, 4, 8], "a `size` of 1, 2, 4 or 8"),
         Decoder::InetIp => ("inet_ip", &[4, 16], "a `size` of 4 or 16"),
         Decoder::Errno(_) | Decoder::Syscall(_) => {
-            node.wrong("a decoder of numbers as text at first", "`uint` before it");
+            node.mistake("a decoder of numbers as text at first", "`uint` before it");
             return false;
         }
         _ => return true,
     };
     let fits = size.is_none_or(|size| sizes.contains(&size));
     if !fits {
-        node.wrong(format!("`{name}` of {} bytes", size.unwrap_or_default()), expected);
+        node.mistake(format!("`{name}` of {} bytes", size.unwrap_or_default()), expected);
     }
     fits
 }
@@ -151,11 +152,11 @@ fn decoder(node: &Node<'_>, name: &str, architecture: &str) -> Option<Decoder> {
         "hex" => Some(Decoder::Hex),
         "inet_ip" => Some(Decoder::InetIp),
         "dname" => Some(Decoder::Dname),
-        "errno" => Some(Decoder::Errno(Names::errno())),
+        "errno" => Some(Decoder::Errno(CodeNames::errno())),
         "syscall" => {
-            let names = Names::syscalls(architecture);
+            let names = CodeNames::syscalls(architecture);
             if names.is_none() {
-                node.wrong(
+                node.mistake(
                     format!("the architecture `{architecture}`"),
                     "x86_64 or aarch64: only their calls are known",
                 );
@@ -164,10 +165,10 @@ fn decoder(node: &Node<'_>, name: &str, architecture: &str) -> Option<Decoder> {
         }
         "static_map" => static_map(&keys),
         "regexp" => regexps(&keys),
-        "" => None, // noted already
+        "" => None, // reported when the name was read
         _ => {
-            let place = keys.find("name").unwrap_or_else(|| node.clone());
-            place.wrong(format!("the decoder `{name}`"), format!("one of {ALL}"));
+            let node = keys.find("name").unwrap_or_else(|| node.clone());
+            node.mistake(format!("the decoder `{name}`"), format!("one of {ALL}"));
             None
         }
     }
@@ -177,15 +178,15 @@ fn static_map(keys: &Keys<'_>) -> Option<Decoder> {
     let entries = keys.need("static_map")?.entries();
     let map = entries.iter().map(|(key, value)| Some((key.as_bytes().to_vec(), value.text()?)));
     let map: Option<HashMap<_, _>> = map.collect();
-    let lax = keys.find("allow_unknown").map_or(Some(false), |node| node.truth());
-    let otherwise = if lax? { Otherwise::PassOn } else { Otherwise::SayUnknown };
+    let lax = keys.find("allow_unknown").map_or(Some(false), |node| node.boolean());
+    let otherwise = if lax? { Otherwise::Unchanged } else { Otherwise::Unknown };
     Some(Decoder::StaticMap { map: map?, otherwise })
 }
 
 fn regexps(keys: &Keys<'_>) -> Option<Decoder> {
     let nodes = keys.need("regexps")?.list();
     if nodes.is_empty() {
-        keys.place().wrong("no `regexps`", "one or more, or every row is left out");
+        keys.node().mistake("no `regexps`", "one or more, or every row is left out");
     }
     let all: Vec<_> = nodes.iter().map(regexp).collect();
     let all: Option<Vec<_>> = all.into_iter().collect();
@@ -195,24 +196,24 @@ fn regexps(keys: &Keys<'_>) -> Option<Decoder> {
 fn regexp(node: &Node<'_>) -> Option<Regexp> {
     let pattern = node.text()?;
     let regex = Regex::new(&pattern).map_err(|error| {
-        node.wrong(format!("`{pattern}`"), format!("a regular expression: {error}"));
+        node.mistake(format!("`{pattern}`"), format!("a regular expression: {error}"));
     });
     let regex = regex.ok()?;
     let groups = regex.captures_len() - 1;
     if groups > 1 {
-        node.wrong(format!("{groups} groups in `{pattern}`"), "one at most: try `(?:…)` for the others");
+        node.mistake(format!("{groups} groups in `{pattern}`"), "one at most: try `(?:…)` for the others");
         return None;
     }
     Some(Regexp { regex, group: groups })
 }
 
 impl Label {
-    /// Whether it is the number of a CPU as the peer lays it behind a per-CPU map's key.
+    /// Whether it is the CPU number that ebpf_exporter appends to the key of a per-CPU map.
     pub(crate) fn is_cpu(&self) -> bool {
         self.name == "cpu" && self.size == 2 && self.padding == 0 && self.decoders == ["uint"]
     }
 
-    /// Whether its bytes are a number, which is printed.
+    /// Whether the label is just a number in decimal digits.
     pub(crate) fn is_number(&self) -> bool {
         self.chain.lookup.is_none() && matches!(self.chain.steps[..], [Decoder::Uint])
     }
@@ -221,7 +222,7 @@ impl Label {
         self.chain.lookup
     }
 
-    /// The label's value, of its bytes and the name that the host found for them.
+    /// The label's value, from its bytes and the name that the host found for them.
     pub(crate) fn decode<'a>(&self, bytes: &'a [u8], found: Option<&'a str>) -> Result<Cow<'a, str>, Refused> {
         let first = match self.chain.lookup {
             Some(lookup) => lookup.text(bytes, found),

@@ -1,11 +1,13 @@
-//! Labels any map by configuration: labels, decoders and buckets as cloudflare/ebpf_exporter has them, with none of its code.
+//! The builtin component: labels any map as configured, with the labels, decoders and buckets of cloudflare/ebpf_exporter. It contains
+//! none of that project's code.
 //!
-//! It is a component like any other: it sees bytes of keys and names that the host found, never a count, and is asked about
-//! each identity once. A configuration is checked whole in `describe`; all its mistakes come back, each with its place.
+//! It is a component like any other: it sees bytes of keys and names that the host looked up, never a count, and is asked about each
+//! identity once. `describe` checks the whole configuration and returns all mistakes at once, each with its position.
 //!
-//! It uses the contract itself and not the SDK's typed views: how many labels there are is known only when the configuration is.
+//! It uses the contract's records and not the SDK's typed views, because the number of labels is known only from the configuration.
 
 mod bucket;
+mod code_names;
 mod component;
 mod config;
 mod decoder;
@@ -13,7 +15,6 @@ mod label;
 mod lookup;
 mod machine;
 mod metric;
-mod names;
 mod node;
 mod rows;
 
@@ -27,10 +28,12 @@ thread_local! {
     static STATE: RefCell<State> = RefCell::default();
 }
 
-/// What `describe` has read, and what a decode keeps for the next.
+/// The state between calls.
 #[derive(Default)]
 struct State {
+    /// The metrics that `describe` read.
     metrics: Vec<metric::Metric>,
+    /// Buffers that each batch reuses.
     memo: rows::Memo,
 }
 
@@ -53,6 +56,6 @@ impl Decoder for Builtin {
 }
 
 #[cfg(target_family = "wasm")]
-type Lending = ebhost_plugin::lent::Lending<Builtin>;
+type ZeroCopy = ebhost_plugin::zero_copy::ZeroCopy<Builtin>;
 #[cfg(target_family = "wasm")]
-ebhost_plugin::exported::export_component!(Lending with_types_in ebhost_plugin::lent);
+ebhost_plugin::exported::export_component!(ZeroCopy with_types_in ebhost_plugin::zero_copy);

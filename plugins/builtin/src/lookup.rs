@@ -1,10 +1,10 @@
-//! Decoders whose answer is a name that the host finds for bytes of the key, and what they say when it finds none.
+//! Decoders whose result is a name that the host looks up by bytes of the key, and their result if the host finds none.
 
 use std::borrow::Cow;
 
 use crate::decoder::uint;
 
-/// Such a decoder.
+/// A decoder that is a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lookup {
     Ksym,
@@ -20,6 +20,7 @@ pub(crate) enum Lookup {
 
 use Lookup::{Cgroup, IfName, Kstack, Ksym, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor};
 
+/// Each lookup with the decoder's name in a configuration and the host's lookup table.
 const ALL: [(Lookup, &str, &str); 9] = [
     (Ksym, "ksym", "kernel-symbol-exact"),
     (Kstack, "kstack", "kernel-stack"),
@@ -32,11 +33,11 @@ const ALL: [(Lookup, &str, &str); 9] = [
     (PciSubclass, "pci_subclass", "pci-subclass"),
 ];
 
-/// What the `pci_*` decoders say where no database is installed.
+/// The result of the `pci_*` decoders if no database is installed.
 const NO_DATABASE: &str = "missing pci.ids db";
 
 impl Lookup {
-    /// By the decoder's name.
+    /// The lookup with this decoder name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)
     }
@@ -45,20 +46,21 @@ impl Lookup {
         self.entry().1
     }
 
-    /// The host's table.
+    /// The host's lookup table.
     pub(crate) fn table(self) -> &'static str {
         self.entry().2
     }
 
     fn entry(self) -> &'static (Self, &'static str, &'static str) {
-        ALL.iter().find(|(lookup, ..)| *lookup == self).expect("each is there")
+        ALL.iter().find(|(lookup, ..)| *lookup == self).expect("every variant is in the table")
     }
 
-    /// Whether it stands behind `uint`.
-    pub(crate) fn takes_text(self) -> bool {
+    /// Whether a configuration writes `uint` before it.
+    pub(crate) fn follows_uint(self) -> bool {
         matches!(self, Cgroup | PciVendor | PciDevice | PciClass | PciSubclass)
     }
 
+    /// Whether the label may have this size, in bytes.
     pub(crate) fn takes(self, size: u32) -> bool {
         match self {
             Ksym => size == 8,
@@ -69,7 +71,7 @@ impl Lookup {
         }
     }
 
-    /// The same in words.
+    /// The sizes for which [`takes`](Self::takes) holds, for an error message.
     pub(crate) fn sizes(self) -> &'static str {
         match self {
             Ksym => "a `size` of 8",
@@ -80,22 +82,22 @@ impl Lookup {
         }
     }
 
-    /// The name, or what stands for it.
+    /// The name that the host found, or the text that replaces it.
     pub(crate) fn text<'a>(self, bytes: &[u8], found: Option<&'a str>) -> Cow<'a, [u8]> {
         match (self, found) {
-            // The database is there and does not have it.
+            // There is a database, but it does not contain the number.
             (PciVendor | PciDevice | PciClass | PciSubclass, Some("")) => {}
             (_, Some(name)) => return Cow::Borrowed(name.as_bytes()),
             (PciVendor | PciDevice | PciClass | PciSubclass, None) => return Cow::Borrowed(NO_DATABASE.as_bytes()),
             (_, None) => {}
         }
-        Cow::Owned(self.otherwise(uint(bytes).unwrap_or_default()).into_bytes())
+        Cow::Owned(self.unknown(uint(bytes).unwrap_or_default()).into_bytes())
     }
 
-    fn otherwise(self, number: u64) -> String {
+    fn unknown(self, number: u64) -> String {
         match self {
             Ksym => format!("unknown_addr:{number:#x}"),
-            // The host knows no symbol at all.
+            // The host has no symbols at all.
             Kstack => "??".into(),
             MajorMinor => {
                 let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xf_ff00));

@@ -1,19 +1,19 @@
-//! What the host says of the machine and of the package's BPF object, under the key `host` that it adds to the configuration.
+//! The facts about the machine and the package's BPF object that the host adds to the configuration, under the key `host`.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// The machine and the object's maps.
+/// The machine and the maps of the BPF object.
 pub(crate) struct Machine {
-    /// As `uname -m` has it.
+    /// As printed by `uname -m`.
     pub(crate) architecture: String,
     pub(crate) maps: BTreeMap<String, Map>,
-    /// Whether the configuration is a file of the peer's, which has more in it than metrics.
-    pub(crate) is_peers: bool,
+    /// Whether the configuration is a file of ebpf_exporter, which may contain more than metrics.
+    pub(crate) is_ebpf_exporter: bool,
 }
 
-/// A map as the host sees it.
+/// A map of the BPF object.
 #[derive(Clone, Copy)]
 pub(crate) struct Map {
     pub(crate) kind: Kind,
@@ -30,14 +30,14 @@ pub(crate) enum Kind {
 }
 
 impl Machine {
-    /// None: a host that does not say it is not one that this component was made for.
+    /// Reads the key `host`. None if it is missing or incomplete: then this component was built for another version of the host.
     pub(crate) fn read(config: &Value) -> Option<Self> {
         let host = config.get("host")?;
         let maps = host.get("maps")?.as_object()?.iter().map(|(name, map)| Some((name.clone(), Map::read(map)?)));
         Some(Self {
             architecture: host.get("architecture")?.as_str()?.to_owned(),
             maps: maps.collect::<Option<_>>()?,
-            is_peers: host.get("is_peers")?.as_bool()?,
+            is_ebpf_exporter: host.get("is_peers")?.as_bool()?,
         })
     }
 }

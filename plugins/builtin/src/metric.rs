@@ -1,6 +1,6 @@
-//! Metrics of a configuration, checked against the maps that they read.
+//! The metrics of a configuration, checked against the maps that they read.
 
-use crate::bucket::{Form, Keys as BucketKeys};
+use crate::bucket::{BucketKeys, Form};
 use crate::label::{self, Label};
 use crate::machine::{Kind, Machine, Map};
 use crate::node::{Keys, Node};
@@ -8,42 +8,44 @@ use crate::node::{Keys, Node};
 /// A counter or a histogram.
 pub(crate) struct Metric {
     pub(crate) name: String,
-    /// The map that it reads; the peer's has the metric's name.
+    /// The name of the map that it reads; in files of ebpf_exporter, the metric's name.
     pub(crate) source: String,
     pub(crate) help: String,
     pub(crate) map: Map,
-    /// Without `cpu` of a per-CPU map and without the bucket.
+    /// The labels without the CPU of a per-CPU map and without the bucket.
     pub(crate) labels: Vec<Label>,
+    /// Whether the last label is the CPU of a per-CPU map.
     pub(crate) by_cpu: bool,
-    /// Of a histogram.
+    /// The buckets, if it is a histogram.
     pub(crate) buckets: Option<Buckets>,
 }
 
 impl Metric {
-    /// Those of the key: the bucket is the last.
+    /// The labels whose bytes are in the key; the bucket is the last one.
     pub(crate) fn all_labels(&self) -> impl Iterator<Item = &Label> {
         self.labels.iter().chain(self.buckets.as_ref().map(|buckets| &buckets.label))
     }
 
-    /// A table without labels in its key, of which only key 0 is of the metric.
-    pub(crate) fn takes_key_0(&self) -> bool {
+    /// Whether the metric is the one number at key 0: a table, and no labels in its key.
+    pub(crate) fn reads_only_key_0(&self) -> bool {
         self.labels.is_empty() && self.buckets.is_none() && self.map.kind != Kind::Events
     }
 }
 
-/// How a histogram's entries are its buckets.
+/// How the key of a histogram's entry says which bucket the entry is.
 pub(crate) struct Buckets {
-    /// The key's last label.
+    /// The last label of the key.
     pub(crate) label: Label,
     pub(crate) keys: BucketKeys,
     pub(crate) multiplier: f64,
 }
 
-/// As many as the host takes.
-const MOST_BOUNDS: u32 = 512;
-const MOST_EXPONENT: u32 = 63;
+/// The host's limit for the bounds of a histogram.
+const MAX_BOUNDS: u32 = 512;
+/// 2^63 is the largest power of two in a `u64`.
+const MAX_EXPONENT: u32 = 63;
 
-/// The metrics, as far as they can be read.
+/// Reads the metrics. Metrics with mistakes are left out of the result; the mistakes are collected.
 pub(crate) fn read(metrics: &Node<'_>, machine: &Machine) -> Vec<Metric> {
     let keys = metrics.keys(&["counters", "histograms"]);
     let (counters, histograms) = (keys.list("counters"), keys.list("histograms"));
@@ -53,7 +55,7 @@ pub(crate) fn read(metrics: &Node<'_>, machine: &Machine) -> Vec<Metric> {
     for (metric, node) in read.chain(histograms.iter().map(|node| histogram(node, machine))).zip(nodes) {
         let Some(metric): Option<Metric> = metric else { continue };
         if all.iter().any(|other: &Metric| other.name == metric.name) {
-            node.wrong(format!("the metric `{}` a second time", metric.name), "each name once");
+            node.mistake(format!("the metric `{}` a second time", metric.name), "each name once");
         }
         all.push(metric);
     }
@@ -64,22 +66,22 @@ fn counter(node: &Node<'_>, machine: &Machine) -> Option<Metric> {
     let known = ["name", "help", "perf_event_array", "flush_interval", "labels", "map"];
     let keys = node.keys(known_to(machine, &known));
     let (name, help) = (name(&keys), help(&keys));
-    let is_events = keys.find("perf_event_array").map_or(Some(false), |node| node.truth());
-    // Nothing is flushed here; but what is said is to be right.
+    let is_events = keys.find("perf_event_array").map_or(Some(false), |node| node.boolean());
+    // ebhost does not flush counts; the value is checked all the same.
     if let Some(interval) = keys.find("flush_interval")
         && !interval.text().is_some_and(|text| is_duration(&text))
     {
-        interval.wrong("that", "a time such as `1h` or `30s`");
+        interval.mistake("that", "a time such as `1h` or `30s`");
     }
     let nodes = keys.list("labels");
     let mut labels = label::read(&nodes, &machine.architecture);
-    let are_whole = labels.len() == nodes.len();
-    let (source, map) = of_map(&keys, name.as_ref()?, machine, is_events?)?;
+    let are_valid = labels.len() == nodes.len();
+    let (source, map) = source(&keys, name.as_ref()?, machine, is_events?)?;
     let by_cpu = map.kind == Kind::PerCpuTable && labels.last().is_some_and(Label::is_cpu);
     if by_cpu {
         labels.pop();
     }
-    if are_whole {
+    if are_valid {
         check_size(&keys, &labels, None, &map);
     }
     Some(Metric { name: name?, source, help: help?, map, labels, by_cpu, buckets: None })
@@ -103,13 +105,13 @@ fn histogram(node: &Node<'_>, machine: &Machine) -> Option<Metric> {
     let multiplier = multiplier(&keys);
     let nodes = keys.list("labels");
     let mut labels = label::read(&nodes, &machine.architecture);
-    let are_whole = labels.len() == nodes.len();
+    let are_valid = labels.len() == nodes.len();
     if nodes.is_empty() {
-        keys.place().wrong("no labels", "one at least: the last one is the bucket");
+        keys.node().mistake("no labels", "one at least: the last one is the bucket");
     }
-    let (source, map) = of_map(&keys, name.as_ref()?, machine, false)?;
+    let (source, map) = source(&keys, name.as_ref()?, machine, false)?;
     let label = labels.pop()?;
-    if are_whole {
+    if are_valid {
         check_size(&keys, &labels, Some(&label), &map);
     }
     let buckets = Buckets { label, keys: bucket_keys?, multiplier: multiplier? };
@@ -121,7 +123,7 @@ fn name(keys: &Keys<'_>) -> Option<String> {
     let name = keys.text("name")?;
     if !label::is_name(&name) {
         let expected = "letters, digits and `_`, not beginning with a digit or `__`";
-        keys.find("name")?.wrong(format!("`{name}`"), expected);
+        keys.find("name")?.mistake(format!("`{name}`"), expected);
         return None;
     }
     Some(name)
@@ -131,26 +133,26 @@ fn help(keys: &Keys<'_>) -> Option<String> {
     keys.find("help").map_or(Some(String::new()), |node| node.text())
 }
 
-/// All but `map`, the last, for the peer's files, whose metrics have the names of their maps.
+/// The keys that a metric may have. In files of ebpf_exporter there is no `map`, the last of `known`: a metric has the name of its map.
 fn known_to<'k>(machine: &Machine, known: &'k [&'k str]) -> &'k [&'k str] {
-    if machine.is_peers { &known[..known.len() - 1] } else { known }
+    if machine.is_ebpf_exporter { &known[..known.len() - 1] } else { known }
 }
 
-/// The map, which has to be of the kind that the metric reads.
-fn of_map(keys: &Keys<'_>, name: &str, machine: &Machine, is_events: bool) -> Option<(String, Map)> {
-    let (place, name) = match keys.find("map") {
-        Some(place) => (place.clone(), place.text()?),
+/// The metric's map and its name. None, with a mistake, unless it is a map of the kind that the metric reads.
+fn source(keys: &Keys<'_>, name: &str, machine: &Machine, is_events: bool) -> Option<(String, Map)> {
+    let (node, name) = match keys.find("map") {
+        Some(node) => (node.clone(), node.text()?),
         None => (keys.find("name")?, name.to_owned()),
     };
     let Some(map) = machine.maps.get(&name).copied() else {
         let all: Vec<_> = machine.maps.keys().map(String::as_str).collect();
         let all = if all.is_empty() { "but the object has none".into() } else { all.join(", ") };
-        place.wrong(format!("no map `{name}` in the BPF object"), format!("the name of one of its maps: {all}"));
+        node.mistake(format!("no map `{name}` in the BPF object"), format!("the name of one of its maps: {all}"));
         return None;
     };
     let expected = match (is_events, map.kind) {
-        (false, Kind::Events) => Some("`perf_event_array: true`, for the map holds events"),
-        (true, Kind::Table | Kind::PerCpuTable) => Some("no `perf_event_array`, for the map is a table"),
+        (false, Kind::Events) => Some("`perf_event_array: true`, because the map holds events"),
+        (true, Kind::Table | Kind::PerCpuTable) => Some("no `perf_event_array`, because the map is a table"),
         (false, _) if map.value_size != 8 => Some("a map with values of 8 bytes, `u64`"),
         _ => None,
     };
@@ -159,21 +161,21 @@ fn of_map(keys: &Keys<'_>, name: &str, machine: &Machine, is_events: bool) -> Op
         Kind::Events => "an array of perf events".into(),
         Kind::Table | Kind::PerCpuTable => format!("a table with values of {} bytes", map.value_size),
     };
-    place.wrong(found, expected);
+    node.mistake(found, expected);
     None
 }
 
-/// Sizes and paddings are the key's.
+/// Checks that the sizes and paddings of the labels add up to the size of the map's key.
 fn check_size(keys: &Keys<'_>, labels: &[Label], last: Option<&Label>, map: &Map) {
     let size: u32 = labels.iter().chain(last).map(|label| label.size + label.padding).sum();
     let is_right = match map.kind {
         Kind::Events => true,
-        // Without labels only key 0 is of the metric, whatever its size.
+        // A metric without labels reads key 0, whatever the size of the key.
         Kind::Table | Kind::PerCpuTable => size == map.key_size || size == 0,
     };
     if !is_right {
-        let place = keys.find("labels").unwrap_or_else(|| keys.place().clone());
-        place.wrong(format!("{size} bytes of sizes and paddings"), format!("{}, as the map's key has", map.key_size));
+        let node = keys.find("labels").unwrap_or_else(|| keys.node().clone());
+        node.mistake(format!("{size} bytes of sizes and paddings"), format!("{}, as the map's key has", map.key_size));
     }
 }
 
@@ -183,29 +185,29 @@ fn multiplier(keys: &Keys<'_>) -> Option<f64> {
         0.0 => Some(1.0),
         number if number > 0.0 => Some(number),
         number => {
-            node.wrong(format!("`{number}`"), "a number above 0");
+            node.mistake(format!("`{number}`"), "a number above 0");
             None
         }
     }
 }
 
 fn bucket_keys(keys: &Keys<'_>) -> Option<BucketKeys> {
-    let place = keys.need("bucket_type")?;
-    let (form, most) = match place.text()?.as_str() {
-        "exp2" => (Form::Exp2, MOST_EXPONENT),
-        "exp2zero" => (Form::Exp2Zero, MOST_EXPONENT + 1),
+    let kind = keys.need("bucket_type")?;
+    let (form, max) = match kind.text()?.as_str() {
+        "exp2" => (Form::Exp2, MAX_EXPONENT),
+        "exp2zero" => (Form::Exp2Zero, MAX_EXPONENT + 1),
         "linear" => (Form::Linear, u32::MAX - 2),
         "fixed" => return fixed(keys),
         other => {
-            place.wrong(format!("`{other}`"), "exp2, exp2zero, linear or fixed");
+            kind.mistake(format!("`{other}`"), "exp2, exp2zero, linear or fixed");
             return None;
         }
     };
-    let first = keys.find("bucket_min").map_or(Some(0), |node| node.whole(0, most))?;
+    let first = keys.find("bucket_min").map_or(Some(0), |node| node.integer(0..=max))?;
     let node = keys.need("bucket_max")?;
-    let last = node.whole(0, most)?;
-    if last < first || last - first >= MOST_BOUNDS {
-        node.wrong(format!("{first} to {last}"), format!("from `bucket_min` up to {MOST_BOUNDS} buckets"));
+    let last = node.integer(0..=max)?;
+    if last < first || last - first >= MAX_BOUNDS {
+        node.mistake(format!("{first} to {last}"), format!("from `bucket_min` up to {MAX_BOUNDS} buckets"));
         return None;
     }
     Some(BucketKeys::Range { first, last, form })
@@ -215,27 +217,27 @@ fn fixed(keys: &Keys<'_>) -> Option<BucketKeys> {
     let node = keys.need("bucket_keys")?;
     let numbers: Option<Vec<_>> = node.list().iter().map(Node::number).collect();
     let numbers = numbers?;
-    if numbers.is_empty() || numbers.len() > MOST_BOUNDS as usize {
-        node.wrong(format!("{} keys", numbers.len()), format!("1 to {MOST_BOUNDS}"));
+    if numbers.is_empty() || numbers.len() > MAX_BOUNDS as usize {
+        node.mistake(format!("{} keys", numbers.len()), format!("1 to {MAX_BOUNDS}"));
         return None;
     }
     if let Some(pair) = numbers.windows(2).find(|pair| pair[0] >= pair[1]) {
-        node.wrong(format!("{} after {}", pair[1], pair[0]), "ascending keys");
+        node.mistake(format!("{} after {}", pair[1], pair[0]), "ascending keys");
         return None;
     }
     Some(BucketKeys::Fixed(numbers))
 }
 
-/// A multiplier can make bounds of keys that are good in themselves infinite, or equal.
+/// Checks the multiplied bounds: a multiplier can make the bounds of valid keys infinite or equal.
 fn check_bounds(keys: &Keys<'_>, buckets: &Buckets) {
     let bounds = buckets.keys.bounds(buckets.multiplier);
     let is_good = bounds.iter().all(|bound| bound.is_finite()) && bounds.windows(2).all(|pair| pair[0] < pair[1]);
     if !is_good && let Some(node) = keys.find("bucket_multiplier") {
-        node.wrong("bounds that do not ascend", "a multiplier that keeps them apart and finite");
+        node.mistake("bounds that do not ascend", "a multiplier that keeps them apart and finite");
     }
 }
 
-/// As Go writes them: `1h`, `1h30m`, `2.5s`.
+/// Whether this is a duration in Go's notation: `1h`, `1h30m`, `2.5s`.
 fn is_duration(text: &str) -> bool {
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,51 +1,53 @@
-//! A configuration as a tree that knows where in it one is. Mistakes are collected, not stopped at: a user mends a file once.
+//! A configuration as a tree of nodes that know their path. Mistakes are collected rather than stopped at, so that a user sees all
+//! mistakes in a file at once.
 //!
-//! A mistake begins with its place, `config.metrics.counters[0].name: `, by which the host finds file and line.
+//! A mistake begins with its path, `config.metrics.counters[0].name: `, by which the host finds file and line.
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-/// What is wrong, in the order in which it was found.
+/// The mistakes, in the order in which they were found.
 #[derive(Default)]
 pub(crate) struct Mistakes(RefCell<Vec<String>>);
 
-/// Between two mistakes in the one line that refuses a package.
-const BETWEEN: &str = "; ";
+/// Separates the mistakes in the one line that describes them all.
+const SEPARATOR: &str = "; ";
 
 impl Mistakes {
-    /// All of them in one line; none: there are none.
-    pub(crate) fn refusal(&self) -> Option<String> {
+    /// All mistakes in one line; none if there are none.
+    pub(crate) fn to_line(&self) -> Option<String> {
         let all = self.0.borrow();
-        (!all.is_empty()).then(|| all.join(BETWEEN))
+        (!all.is_empty()).then(|| all.join(SEPARATOR))
     }
 }
 
-/// One value and its place.
+/// One value and its path.
 #[derive(Clone)]
 pub(crate) struct Node<'a> {
     value: &'a Value,
-    place: String,
+    path: String,
     mistakes: &'a Mistakes,
 }
 
-/// A mapping whose keys are known ones.
+/// A mapping in which only certain keys are allowed.
 pub(crate) struct Keys<'a> {
     node: Node<'a>,
 }
 
 impl<'a> Node<'a> {
     pub(crate) fn root(value: &'a Value, mistakes: &'a Mistakes) -> Self {
-        Self { value, place: "config".into(), mistakes }
+        Self { value, path: "config".into(), mistakes }
     }
 
-    /// Notes a mistake here.
-    pub(crate) fn wrong(&self, found: impl Display, expected: impl Display) {
-        self.mistakes.0.borrow_mut().push(format!("{}: found {found}, expected {expected}", self.place));
+    /// Adds a mistake with this node's path.
+    pub(crate) fn mistake(&self, found: impl Display, expected: impl Display) {
+        self.mistakes.0.borrow_mut().push(format!("{}: found {found}, expected {expected}", self.path));
     }
 
-    fn unsuitable(&self, expected: &str) {
+    fn wrong_type(&self, expected: &str) {
         let found = match self.value {
             Value::Null => "nothing".into(),
             Value::Bool(_) | Value::Number(_) => format!("`{}`", self.value),
@@ -53,28 +55,28 @@ impl<'a> Node<'a> {
             Value::Array(_) => "a list".into(),
             Value::Object(_) => "a mapping".into(),
         };
-        self.wrong(found, expected);
+        self.mistake(found, expected);
     }
 
-    /// A mapping; keys other than `known` are mistakes.
+    /// The node as a mapping; keys other than `known` are mistakes.
     pub(crate) fn keys(&self, known: &[&str]) -> Keys<'a> {
         match self.value {
             Value::Object(map) => {
                 for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-                    self.key(key).wrong(format!("the key `{key}`"), format!("one of {}", known.join(", ")));
+                    self.key(key).mistake(format!("the key `{key}`"), format!("one of {}", known.join(", ")));
                 }
             }
-            _ => self.unsuitable(&format!("a mapping with {}", known.join(", "))),
+            _ => self.wrong_type(&format!("a mapping with {}", known.join(", "))),
         }
         Keys { node: self.clone() }
     }
 
-    /// Every key of a mapping that may have any.
+    /// The entries of a mapping that may have any keys.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Node<'a>)> {
         match self.value {
             Value::Object(map) => map.keys().map(|key| (key.as_str(), self.key(key))).collect(),
             _ => {
-                self.unsuitable("a mapping");
+                self.wrong_type("a mapping");
                 Vec::new()
             }
         }
@@ -82,30 +84,30 @@ impl<'a> Node<'a> {
 
     pub(crate) fn list(&self) -> Vec<Node<'a>> {
         let Value::Array(values) = self.value else {
-            self.unsuitable("a list");
+            self.wrong_type("a list");
             return Vec::new();
         };
-        let item = |(index, value)| Node { value, place: format!("{}[{index}]", self.place), mistakes: self.mistakes };
+        let item = |(index, value)| Node { value, path: format!("{}[{index}]", self.path), mistakes: self.mistakes };
         values.iter().enumerate().map(item).collect()
     }
 
-    /// Text; YAML's plain numbers and truths are text where text is meant.
+    /// The node as text. YAML's unquoted numbers and booleans are text where text is expected.
     pub(crate) fn text(&self) -> Option<String> {
         match self.value {
             Value::String(text) => Some(text.clone()),
             Value::Number(_) | Value::Bool(_) => Some(self.value.to_string()),
             _ => {
-                self.unsuitable("text");
+                self.wrong_type("text");
                 None
             }
         }
     }
 
-    pub(crate) fn whole(&self, least: u32, most: u32) -> Option<u32> {
+    pub(crate) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let number = self.value.as_u64().and_then(|number| u32::try_from(number).ok());
-        let number = number.filter(|number| (least..=most).contains(number));
+        let number = number.filter(|number| range.contains(number));
         if number.is_none() {
-            self.unsuitable(&format!("a whole number from {least} to {most}"));
+            self.wrong_type(&format!("a whole number from {} to {}", range.start(), range.end()));
         }
         number
     }
@@ -113,40 +115,40 @@ impl<'a> Node<'a> {
     pub(crate) fn number(&self) -> Option<f64> {
         let number = self.value.as_f64().filter(|number| number.is_finite());
         if number.is_none() {
-            self.unsuitable("a number");
+            self.wrong_type("a number");
         }
         number
     }
 
-    pub(crate) fn truth(&self) -> Option<bool> {
-        let truth = self.value.as_bool();
-        if truth.is_none() {
-            self.unsuitable("true or false");
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        let boolean = self.value.as_bool();
+        if boolean.is_none() {
+            self.wrong_type("true or false");
         }
-        truth
+        boolean
     }
 
     fn key(&self, key: &str) -> Self {
         let value = self.value.get(key).unwrap_or(&Value::Null);
         let is_plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let place =
-            if is_plain { format!("{}.{key}", self.place) } else { format!("{}[{}]", self.place, Value::from(key)) };
-        Self { value, place, mistakes: self.mistakes }
+        let path =
+            if is_plain { format!("{}.{key}", self.path) } else { format!("{}[{}]", self.path, Value::from(key)) };
+        Self { value, path, mistakes: self.mistakes }
     }
 }
 
 impl<'a> Keys<'a> {
-    /// The key's value, unless it is not there or empty.
+    /// The value of a key; none if the key is missing or empty.
     pub(crate) fn find(&self, key: &str) -> Option<Node<'a>> {
         let node = self.node.key(key);
         (!node.value.is_null()).then_some(node)
     }
 
-    /// The same; its absence is a mistake.
+    /// The value of a key whose absence is a mistake.
     pub(crate) fn need(&self, key: &str) -> Option<Node<'a>> {
         let found = self.find(key);
         if found.is_none() && self.node.value.is_object() {
-            self.node.wrong(format!("no `{key}`"), "one");
+            self.node.mistake(format!("no `{key}`"), "one");
         }
         found
     }
@@ -159,8 +161,8 @@ impl<'a> Keys<'a> {
         self.find(key).map(|node| node.list()).unwrap_or_default()
     }
 
-    /// Where the whole mapping stands.
-    pub(crate) fn place(&self) -> &Node<'a> {
+    /// The mapping itself.
+    pub(crate) fn node(&self) -> &Node<'a> {
         &self.node
     }
 }

@@ -1,54 +1,56 @@
-//! The rows of a batch, column by column: how a label is made is asked once a batch, and of equal bytes once.
+//! Decodes a batch column by column: a label's decoders are selected once for each batch, and equal bytes are decoded once.
 
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 use ebhost_plugin::exported::{Columns, Dictionary, Interner};
 
-use crate::bucket::Place;
+use crate::bucket::BucketIndex;
 use crate::decoder::Refused;
 use crate::label::Label;
 use crate::metric::{Buckets, Metric};
 
-/// What a label's bytes, or the names found for them, came to in this batch.
+/// Memoizes the results of one column: for each distinct input (the label's bytes, or the index of the name found for them) the result
+/// of its decoders.
 #[derive(Default)]
 pub(crate) struct Memo {
     inputs: Interner,
-    outcomes: Vec<Result<u32, Refused>>,
+    /// By the input's index.
+    results: Vec<Result<u32, Refused>>,
 }
 
-/// The answer to a batch, into columns that are empty.
+/// Decodes a batch. `answer` has been cleared for it.
 pub(crate) fn answer(metric: &Metric, memo: &mut Memo, batch: &wit::Batch, answer: &mut Columns) {
-    if metric.takes_key_0() {
+    if metric.reads_only_key_0() {
         return only_key_0(metric, batch, answer);
     }
     let Columns { dictionary, labels, buckets, refused } = answer;
     let columns = metric.labels.len();
     labels.resize(batch.count as usize * columns, 0);
     let mut refuse = |entry: usize, why: &Refused| refused.push(refusal(entry, why));
-    let mut cells = Cells::before(metric, batch);
+    let mut input = InputColumn::before_first(metric, batch);
     for (column, label) in metric.labels.iter().enumerate() {
-        cells.next(label);
-        let places = labels[column..].iter_mut().step_by(columns);
+        input.advance(label);
+        let output = labels[column..].iter_mut().step_by(columns);
         if label.is_number() {
-            cells.numbers(dictionary, places);
+            input.numbers(dictionary, output);
             continue;
         }
-        let mut places: Vec<&mut u32> = places.collect();
-        let of_new = |text: &str, dictionary: &mut Dictionary| Ok(dictionary.text(text));
-        memo.each(&cells, label, dictionary, of_new, |entry, outcome| match outcome {
-            Ok(place) => *places[entry] = *place,
+        let mut output: Vec<&mut u32> = output.collect();
+        let insert = |text: &str, dictionary: &mut Dictionary| Ok(dictionary.text(text));
+        memo.decode(&input, label, dictionary, insert, |entry, result| match result {
+            Ok(index) => *output[entry] = *index,
             Err(why) => refuse(entry, why),
         });
     }
-    if let Some(of) = &metric.buckets {
-        cells.next(&of.label);
+    if let Some(histogram) = &metric.buckets {
+        input.advance(&histogram.label);
         buckets.resize(batch.count as usize, 0);
-        let of_new = |text: &str, _: &mut Dictionary| bucket(of, text);
-        memo.each(&cells, &of.label, dictionary, of_new, |entry, outcome| match outcome {
+        let parse = |text: &str, _: &mut Dictionary| bucket(histogram, text);
+        memo.decode(&input, &histogram.label, dictionary, parse, |entry, result| match result {
             Ok(bucket) => buckets[entry] = *bucket,
             Err(why) => refuse(entry, why),
         });
     }
-    // Of an entry that several labels refuse, the first label says why.
+    // If several labels refuse an entry, the first one gives the reason.
     refused.sort_by_key(|refusal| refusal.entry);
     refused.dedup_by_key(|refusal| refusal.entry);
 }
@@ -67,76 +69,82 @@ fn refusal(entry: usize, why: &Refused) -> wit::Refusal {
     wit::Refusal { entry: entry as u32, why }
 }
 
+/// The contract's bucket index for the text of a bucket key.
 fn bucket(buckets: &Buckets, text: &str) -> Result<u32, Refused> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
     let number = number.ok_or_else(|| Refused::Unknown(format!("found the bucket `{text}`, expected a number")))?;
-    match buckets.keys.place(number) {
-        Place::Bucket(bucket) => Ok(bucket),
-        Place::Sum => Ok(buckets.keys.len() + 1),
-        Place::None => Err(Refused::Skip),
+    match buckets.keys.index_of(number) {
+        BucketIndex::Bucket(bucket) => Ok(bucket),
+        BucketIndex::Sum => Ok(buckets.keys.len() + 1),
+        BucketIndex::None => Err(Refused::Skip),
     }
 }
 
 impl Memo {
-    /// Gives `take` each entry's outcome; `of_new` makes it of the label's text.
-    fn each(
+    /// Decodes one column: calls `output` with the result of every entry. `convert` turns the text of a new input into its result.
+    fn decode(
         &mut self,
-        cells: &Cells<'_>,
+        input: &InputColumn<'_>,
         label: &Label,
         dictionary: &mut Dictionary,
-        of_new: impl Fn(&str, &mut Dictionary) -> Result<u32, Refused>,
-        mut take: impl FnMut(usize, &Result<u32, Refused>),
+        convert: impl Fn(&str, &mut Dictionary) -> Result<u32, Refused>,
+        mut output: impl FnMut(usize, &Result<u32, Refused>),
     ) {
-        self.inputs.begin();
-        self.outcomes.clear();
-        for (entry, bytes) in cells.bytes().enumerate() {
-            let found = cells.found(entry);
-            let name = found.and_then(|index| cells.batch.names[index as usize].as_deref());
-            let input = match (found, name) {
-                // What is said of a name depends on it alone.
+        self.inputs.clear();
+        self.results.clear();
+        for (entry, bytes) in input.bytes().enumerate() {
+            let found = input.found(entry);
+            let name = found.and_then(|index| input.batch.names[index as usize].as_deref());
+            let index = match (found, name) {
+                // If there is a name, the result depends on nothing else.
                 (Some(index), Some(name)) if !name.is_empty() => self.inputs.unsigned(index.into()),
                 (Some(_), _) => {
-                    take(entry, &label.decode(bytes, name).and_then(|text| of_new(&text, dictionary)));
+                    output(entry, &label.decode(bytes, name).and_then(|text| convert(&text, dictionary)));
                     continue;
                 }
                 (None, _) => self.inputs.bytes(bytes),
             };
-            if input as usize == self.outcomes.len() {
-                self.outcomes.push(label.decode(bytes, name).and_then(|text| of_new(&text, dictionary)));
+            if index as usize == self.results.len() {
+                self.results.push(label.decode(bytes, name).and_then(|text| convert(&text, dictionary)));
             }
-            take(entry, &self.outcomes[input as usize]);
+            output(entry, &self.results[index as usize]);
         }
     }
 }
 
-/// One label's bytes in all entries of a batch, and which of an entry's names is for them.
-struct Cells<'a> {
+/// The input of one label: its bytes in all identities of a batch, and the names that were looked up for it.
+struct InputColumn<'a> {
     batch: &'a wit::Batch,
-    /// Bytes and names of an entry.
+    /// Size of an identity, in bytes.
     identity: usize,
+    /// Names of an entry.
     names: usize,
+    /// Offset and size of the label's bytes in an identity.
     offset: usize,
     size: usize,
-    /// The label's own name, and the first of the next label.
+    /// Which of an entry's names is the label's, if it has a lookup.
     name: Option<usize>,
+    /// Which of an entry's names is that of the next label with a lookup.
     next_name: usize,
 }
 
-impl<'a> Cells<'a> {
-    /// Those before the first label: none.
-    fn before(metric: &Metric, batch: &'a wit::Batch) -> Self {
+impl<'a> InputColumn<'a> {
+    /// An empty column before the first label; call [`advance`](Self::advance) for each label.
+    fn before_first(metric: &Metric, batch: &'a wit::Batch) -> Self {
         let identity = metric.all_labels().map(|label| label.size as usize).sum();
         let names = metric.all_labels().filter(|label| label.lookup().is_some()).count();
         Self { batch, identity, names, offset: 0, size: 0, name: None, next_name: 0 }
     }
 
-    fn next(&mut self, label: &Label) {
+    /// Moves on to the next label.
+    fn advance(&mut self, label: &Label) {
         self.offset += self.size;
         self.size = label.size as usize;
         self.name = label.lookup().map(|_| self.next_name);
         self.next_name += usize::from(self.name.is_some());
     }
 
+    /// The identities, each from the label's bytes on.
     fn identities(&self) -> impl Iterator<Item = &'a [u8]> {
         let offset = self.offset;
         self.batch.identities.chunks_exact(self.identity).map(move |identity| &identity[offset..])
@@ -147,31 +155,31 @@ impl<'a> Cells<'a> {
         self.identities().map(move |identity| &identity[..size])
     }
 
-    /// Index of the name that the host looked up.
+    /// The index among the batch's names of the name that the host looked up for an entry.
     fn found(&self, entry: usize) -> Option<u32> {
         self.name.map(|name| self.batch.found[entry * self.names + name])
     }
 
-    /// Numbers of this width, as they are.
-    fn numbers<'p>(&self, dictionary: &mut Dictionary, places: impl Iterator<Item = &'p mut u32>) {
+    /// Fast path for labels that are just numbers in decimal digits.
+    fn numbers<'p>(&self, dictionary: &mut Dictionary, output: impl Iterator<Item = &'p mut u32>) {
         match self.size {
-            1 => self.numbers_of(|[byte]: [u8; 1]| byte.into(), dictionary, places),
-            2 => self.numbers_of(|bytes| u16::from_le_bytes(bytes).into(), dictionary, places),
-            4 => self.numbers_of(|bytes| u32::from_le_bytes(bytes).into(), dictionary, places),
-            _ => self.numbers_of(u64::from_le_bytes, dictionary, places),
+            1 => self.numbers_with(|[byte]: [u8; 1]| byte.into(), dictionary, output),
+            2 => self.numbers_with(|bytes| u16::from_le_bytes(bytes).into(), dictionary, output),
+            4 => self.numbers_with(|bytes| u32::from_le_bytes(bytes).into(), dictionary, output),
+            _ => self.numbers_with(u64::from_le_bytes, dictionary, output),
         }
     }
 
     #[inline(always)]
-    fn numbers_of<'p, const WIDTH: usize>(
+    fn numbers_with<'p, const WIDTH: usize>(
         &self,
-        number: impl Fn([u8; WIDTH]) -> u64,
+        parse: impl Fn([u8; WIDTH]) -> u64,
         dictionary: &mut Dictionary,
-        places: impl Iterator<Item = &'p mut u32>,
+        output: impl Iterator<Item = &'p mut u32>,
     ) {
-        for (bytes, place) in self.identities().zip(places) {
-            let bytes = bytes.first_chunk().expect("the label's size is checked");
-            *place = dictionary.unsigned(number(*bytes));
+        for (bytes, index) in self.identities().zip(output) {
+            let bytes = bytes.first_chunk().expect("the label's size was checked");
+            *index = dictionary.unsigned(parse(*bytes));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What the host sees of the component, natively: manifests, rows and mistakes, by configuration.
+//! The component's answers to the host, natively: manifests, rows and mistakes for various configurations.
 
 use builtin::{Builtin, contract::*};
 use ebhost_plugin::exported::{Columns, Decoder};
 use serde_json::{Value as Json, json};
 
-/// Maps that the tests' metrics read: key and value sizes by kind.
+/// The maps that the tests' metrics read.
 fn maps() -> Json {
     json!({
         "calls": {"kind": "table", "key_size": 24, "value_size": 8},
@@ -23,7 +23,7 @@ fn described(metrics: &Json) -> Result<Manifest, String> {
 
 fn decoded(batch: &Batch) -> Rows {
     let mut answer = Columns::new();
-    answer.begin(batch);
+    answer.clear_for(batch);
     Builtin::decode(batch, &mut answer);
     answer.rows()
 }
@@ -47,17 +47,17 @@ fn batch(identities: &[&[u8]], names: &[Option<&str>]) -> Batch {
     }
 }
 
-/// Of each entry its label values, or why it has none.
+/// The label values of each entry, or the reason why it has none.
 fn rows(manifest: &Manifest, batch: &Batch) -> Vec<Result<Vec<String>, Reason>> {
     let (columns, count) = (manifest.views[0].columns as usize, batch.count as usize);
     let rows = decoded(batch);
-    assert_eq!(rows.labels.len(), count * columns, "the columns are whole");
+    assert_eq!(rows.labels.len(), count * columns, "the columns have a value for every entry");
     let row = |entry: usize| {
         if let Some(refusal) = rows.refused.iter().find(|refusal| refusal.entry as usize == entry) {
             return Err(refusal.why.clone());
         }
-        let places = &rows.labels[entry * columns..][..columns];
-        Ok(places.iter().map(|place| rows.dictionary[*place as usize].clone()).collect())
+        let indices = &rows.labels[entry * columns..][..columns];
+        Ok(indices.iter().map(|index| rows.dictionary[*index as usize].clone()).collect())
     };
     (0..count).map(row).collect()
 }
@@ -67,7 +67,7 @@ fn values(values: &[&str]) -> Result<Vec<String>, Reason> {
 }
 
 #[test]
-fn labels_lie_one_behind_the_other_with_padding_between() {
+fn labels_follow_each_other_in_the_key_with_their_padding() {
     let mut kind = label("kind", 1, &["uint"]);
     kind["padding"] = json!(3);
     let metrics = json!({"counters": [{"name": "calls", "help": "Calls.", "labels": [
@@ -86,7 +86,7 @@ fn labels_lie_one_behind_the_other_with_padding_between() {
 }
 
 #[test]
-fn names_come_from_the_host_or_are_called_unknown() {
+fn names_come_from_the_host_or_a_placeholder_is_used() {
     let metrics = |decoder: &str, size: u32| {
         let decoders: &[&str] = match decoder {
             "cgroup" | "pci_vendor" | "pci_device" | "pci_class" | "pci_subclass" => &["uint", decoder],
@@ -119,7 +119,7 @@ fn names_come_from_the_host_or_are_called_unknown() {
 }
 
 #[test]
-fn a_database_that_lacks_a_number_says_which() {
+fn a_number_that_is_not_in_the_database_is_in_the_label() {
     for (decoder, size, bytes, unknown) in [
         ("pci_vendor", 2, 0x1af4u64, "unknown pci vendor: 0x1af4"),
         ("pci_device", 4, 0x0e11_0001, "unknown pci device: 0xe110001"),
@@ -135,7 +135,7 @@ fn a_database_that_lacks_a_number_says_which() {
 }
 
 #[test]
-fn what_does_not_match_is_left_out_and_costs_its_row_alone() {
+fn an_entry_that_does_not_match_is_left_out_and_affects_no_other_row() {
     let mut device = label("device", 8, &["string", "regexp", "static_map"]);
     device["decoders"][1]["regexps"] = json!(["^(sd[a-z])[0-9]*$"]);
     device["decoders"][2]["static_map"] = json!({"sda": "system", "sdb": 7});
@@ -164,7 +164,7 @@ fn what_does_not_match_is_left_out_and_costs_its_row_alone() {
 }
 
 #[test]
-fn a_histogram_has_its_bucket_last() {
+fn the_last_label_of_a_histogram_is_the_bucket() {
     let metrics = json!({"histograms": [{
         "name": "latency", "help": "Time.", "bucket_type": "exp2", "bucket_min": 0, "bucket_max": 3,
         "bucket_multiplier": 0.000001, "labels": [label("operation", 8, &["uint"]), label("bucket", 4, &["uint"])],
@@ -189,7 +189,7 @@ fn without_labels_only_key_0_is_counted() {
 }
 
 #[test]
-fn the_last_label_cpu_tells_cpus_apart() {
+fn a_last_label_cpu_gives_each_cpu_a_series() {
     let metrics = json!({"counters": [{"name": "by_cpu", "labels": [label("cpu", 2, &["uint"])]}]});
     let manifest = described(&metrics).expect("good");
     assert_eq!((&manifest.families[0].labels, manifest.views[0].columns), (&vec!["cpu".to_owned()], 0));
@@ -213,13 +213,13 @@ fn events_count_one_each() {
     assert!(view.identity.iter().all(|field| field.part == Part::Value));
 }
 
-/// Packages of one's own name a metric otherwise than its map.
+/// In ebhost's own packages a metric may have another name than its map.
 #[test]
-fn a_metric_of_a_package_names_its_map() {
+fn a_metric_of_a_native_package_may_name_its_map() {
     let labels = [label("id", 4, &["uint"])];
     let metrics = json!({"counters": [{"name": "calls_total", "map": "all", "labels": labels}]});
-    let config = |is_peers: bool| {
-        let host = json!({"architecture": "x86_64", "is_peers": is_peers, "maps": maps()});
+    let config = |is_ebpf_exporter: bool| {
+        let host = json!({"architecture": "x86_64", "is_peers": is_ebpf_exporter, "maps": maps()});
         Builtin::describe(&json!({"metrics": metrics, "host": host}).to_string())
     };
     let manifest = config(false).expect("good");
@@ -228,9 +228,9 @@ fn a_metric_of_a_package_names_its_map() {
     assert!(why.contains("config.metrics.counters[0].map: found the key `map`, expected one of name, "), "{why}");
 }
 
-/// Every one of them is found at load, and all at once.
+/// All mistakes are found at load, at once.
 #[test]
-fn mistakes_are_found_together_each_with_its_place() {
+fn all_mistakes_are_reported_together_each_with_its_path() {
     let metrics = json!({
         "counters": [
             {"name": "calls", "lables": [], "labels": [
@@ -264,7 +264,7 @@ fn mistakes_are_found_together_each_with_its_place() {
 }
 
 #[test]
-fn a_chain_that_cannot_be_asked_for_says_so() {
+fn a_lookup_after_other_decoders_is_a_mistake() {
     for (decoders, expected) in [
         (&["string", "cgroup"][..], "found `cgroup` after `string`, expected `uint` and then at once `cgroup`"),
         (&["cgroup"], "found `cgroup` at first, expected `uint` and then at once `cgroup`"),
@@ -289,7 +289,7 @@ fn a_chain_that_cannot_be_asked_for_says_so() {
 }
 
 #[test]
-fn what_else_is_in_the_peers_files_is_checked_too() {
+fn other_keys_of_ebpf_exporter_files_are_checked_too() {
     let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
     let config = json!({
         "metrics": {"counters": [{"name": "all"}]}, "host": host,

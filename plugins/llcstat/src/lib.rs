@@ -1,20 +1,21 @@
-//! Last-level-cache references and misses: by CPU from the host's perf source, by who caused them from the places that
-//! `bpf/llcstat.bpf.c` charges them to.
+//! Last-level-cache references and misses: by CPU, from the host's perf source; and by cgroup, command or process, from the places (slots
+//! of an array) in which `bpf/llcstat.bpf.c` counts.
 //!
-//! The two events are configuration, and so are their names. A place says itself whose it is; that of a process that has exited is
-//! `exited`'s, that of a cgroup that is not there any more `other`'s, from the scrape on that finds it so: what has been
-//! counted stays where it was, and the series of the dead end.
+//! The two events and their names are configuration. Each place carries its owner in its value. The place of a process that has exited
+//! is labelled `exited`, and that of a cgroup that was removed `other`, from the next scrape on: counts until then stay in the old
+//! series, which ends.
 
 use std::borrow::Cow;
 
 use ebhost_plugin::table::CGROUP;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, Manifest, Member, Names, Plugin, Reading, Refusal, View, key, layout, member, number,
-    row, text, value_at,
+    Answer, Family, FamilyId, LabelledView, LookupNames, Manifest, Member, PerfReading, Plugin, Refusal, View, key,
+    layout, member, number, row, text, value_at,
 };
 
 layout! {
-    /// Whose a place is: the first members of `struct place`.
+    /// The owner of a place: the first members of `struct place` in llcstat.bpf.c. While a place changes its owner, `first` and `last`
+    /// differ.
     struct Owner: 40 bytes {
         first: u64,
         who: [u64; 2],
@@ -24,7 +25,7 @@ layout! {
 }
 
 layout! {
-    /// `struct place`.
+    /// `struct place` in llcstat.bpf.c.
     struct Place: 64 bytes {
         owner: Owner,
         counts: [u64; 2],
@@ -33,9 +34,9 @@ layout! {
 }
 
 layout! {
-    /// `struct counts`.
+    /// `struct counts` in llcstat.bpf.c: one count for each event.
     struct Counts: 16 bytes {
-        of: [u64; 2],
+        events: [u64; 2],
     }
 }
 
@@ -43,9 +44,9 @@ layout! {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whom to charge. The BPF side needs its global `targ_by` and its programs as well.
+    /// What to attribute the events to, besides the CPU. The BPF program needs `targ_by`, and its programs attached, as well.
     by: By,
-    /// What the two events are called: `NAME_total{cpu}`, `NAME_by_pid_total{pid}` ….
+    /// The names of the two events in metrics: `NAME_total{cpu}`, `NAME_by_pid_total{pid}` ….
     names: [String; 2],
 }
 
@@ -81,36 +82,37 @@ impl Plugin for Llcstat {
     fn describe(&self) -> Manifest<Self> {
         let mut manifest = Manifest::new();
         let [references, misses] = &self.config.names;
-        let by_cpu = |manifest: &mut Manifest<Self>, name: &str| {
-            let help = format!("{}, of each CPU; kernel and user.", sentence(name));
-            manifest.family(Family::counter(&format!("{name}_total")).help(&help).labels(["cpu"]))
-        };
-        let cpu = [by_cpu(&mut manifest, references), by_cpu(&mut manifest, misses)];
-        let events = [ebhost_plugin::PerfReading::<2>::event(0), ebhost_plugin::PerfReading::<2>::event(1)];
+        let by_cpu = [references, misses].map(|name| manifest.family(by_cpu_family(name)));
         manifest.view(
             View::perf::<2>("llc")
                 .identity(key())
-                .feed(cpu[0], number(events[0]))
-                .feed(cpu[1], number(events[1]))
+                .feed(by_cpu[0], number(PerfReading::<2>::event(0)))
+                .feed(by_cpu[1], number(PerfReading::<2>::event(1)))
                 .rows(Self::cpu),
         );
         if let Some(label) = self.config.by.label() {
-            let by = |manifest: &mut Manifest<Self>, name: &str| {
-                let help = format!("{}, charged to the {label} that ran.", sentence(name));
-                manifest.family(Family::counter(&format!("{name}_by_{label}_total")).help(&help).labels([label]))
-            };
-            let by = [by(&mut manifest, references), by(&mut manifest, misses)];
-            manifest.view(self.places(by));
+            let by_owner = [references, misses].map(|name| manifest.family(by_owner_family(name, label)));
+            manifest.view(self.places(by_owner));
             manifest.view(
                 View::table::<u32, Counts>("folded")
                     .identity(key())
-                    .feed(by[0], number(member!(Counts.of).element(0)))
-                    .feed(by[1], number(member!(Counts.of).element(1)))
+                    .feed(by_owner[0], number(member!(Counts.events).element(0)))
+                    .feed(by_owner[1], number(member!(Counts.events).element(1)))
                     .rows(Self::folded),
             );
         }
         manifest
     }
+}
+
+fn by_cpu_family(event: &str) -> Family {
+    let help = format!("{}, of each CPU; kernel and user.", describe_event(event));
+    Family::counter(&format!("{event}_total")).help(&help).labels(["cpu"])
+}
+
+fn by_owner_family(event: &str, label: &str) -> Family {
+    let help = format!("{}, charged to the {label} that ran.", describe_event(event));
+    Family::counter(&format!("{event}_by_{label}_total")).help(&help).labels([label])
 }
 
 impl By {
@@ -125,12 +127,12 @@ impl By {
 }
 
 impl Llcstat {
-    fn places(&self, by: [FamilyId; 2]) -> Reading<Self> {
+    fn places(&self, families: [FamilyId; 2]) -> LabelledView<Self> {
         let counts: Member<Place, [u64; 2]> = member!(Place.counts);
         let view = View::table::<u32, Place>("places")
             .identity(value_at(member!(Place.owner)))
-            .feed(by[0], number(counts.element(0)))
-            .feed(by[1], number(counts.element(1)));
+            .feed(families[0], number(counts.element(0)))
+            .feed(families[1], number(counts.element(1)));
         match self.config.by {
             By::Cgroup => view.lookup(CGROUP, value_at(member!(Place.owner.who).element(0))).rows(Self::cgroup),
             By::None | By::Comm => view.rows(Self::comm),
@@ -138,11 +140,11 @@ impl Llcstat {
         }
     }
 
-    fn cpu<'a>(&'a self, cpu: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn cpu<'a>(&'a self, cpu: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![*cpu]
     }
 
-    fn cgroup<'a>(&'a self, owner: &'a Owner, [path]: Names<'a, 1>) -> Answer<'a, 1> {
+    fn cgroup<'a>(&'a self, owner: &'a Owner, [path]: LookupNames<'a, 1>) -> Answer<'a, 1> {
         owner.check()?;
         match path {
             Some(path) => row![path],
@@ -150,7 +152,7 @@ impl Llcstat {
         }
     }
 
-    fn comm<'a>(&'a self, owner: &'a Owner, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn comm<'a>(&'a self, owner: &'a Owner, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         owner.check()?;
         let mut bytes = [0; 16];
         for (part, word) in bytes.chunks_exact_mut(8).zip(owner.who) {
@@ -159,25 +161,25 @@ impl Llcstat {
         row![Cow::<str>::Owned(text::c_string(&bytes).into_owned())]
     }
 
-    fn pid<'a>(&'a self, owner: &'a Owner, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn pid<'a>(&'a self, owner: &'a Owner, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         owner.check()?;
         if owner.dead == owner.first { row!["exited"] } else { row![owner.who[0]] }
     }
 
-    fn folded<'a>(&'a self, place: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn folded<'a>(&'a self, place: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![if place.is_multiple_of(2) { "other" } else { "unattributed" }]
     }
 }
 
 impl Owner {
-    /// Skips a place that nobody has, and one that was being given away while it was read.
+    /// Skips a place without an owner, and one that changed its owner while it was read.
     fn check(&self) -> Result<(), Refusal> {
         if self.first != 0 && self.first == self.last { Ok(()) } else { Err(Refusal::Skip) }
     }
 }
 
-/// What an event's name says, for a help text.
-fn sentence(name: &str) -> String {
+/// The beginning of a help text for an event with this name.
+fn describe_event(name: &str) -> String {
     match name {
         "llc_references" => "Last-level-cache references".into(),
         "llc_misses" => "Last-level-cache misses".into(),

@@ -1,4 +1,4 @@
-//! What the host sees of this plugin, natively; and that its layouts are the BPF program's.
+//! The plugin's answers to the host, natively. And that its layouts match those of the BPF program.
 
 use ebhost_plugin::testing::{Harness, Reason, Row};
 use llcstat::Llcstat;
@@ -13,7 +13,7 @@ fn owner(first: u64, who: [u64; 2], dead: u64, last: u64) -> Vec<u8> {
     [first, who[0], who[1], dead, last].iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// A label of one place; where it is looked up, with what was found.
+/// The label of one place; `found` are the names that were looked up for it.
 fn place(by: &str, owner: &[u8], found: &[Option<&str>]) -> Row {
     let plugin = plugin(&format!(r#"{{"by": "{by}"}}"#));
     plugin.decode(plugin.view("places"), &[(owner, found)]).remove(0)
@@ -35,7 +35,7 @@ fn cpus_are_counted_from_the_perf_source_alone() {
 }
 
 #[test]
-fn events_have_the_names_that_they_are_given() {
+fn events_have_the_configured_names() {
     let plugin = plugin(r#"{"by": "comm", "names": ["page_faults", "context_switches"]}"#);
     let names: Vec<_> = plugin.manifest().families.iter().map(|family| family.name.as_str()).collect();
     let expected =
@@ -45,7 +45,7 @@ fn events_have_the_names_that_they_are_given() {
 }
 
 #[test]
-fn a_place_is_of_who_it_says() {
+fn a_place_is_labelled_with_its_owner() {
     assert_eq!(place("pid", &owner(1, [4711, 99], 0, 1), &[]), label("4711"));
     assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[Some("/system.slice")]), label("/system.slice"));
     let comm = [u64::from_le_bytes(*b"kworker/"), u64::from_le_bytes(*b"0:1\0junk")];
@@ -53,9 +53,9 @@ fn a_place_is_of_who_it_says() {
 }
 
 #[test]
-fn the_dead_are_folded() {
+fn exited_processes_and_removed_cgroups_are_folded() {
     assert_eq!(place("pid", &owner(7, [4711, 99], 7, 7), &[]), label("exited"));
-    assert_eq!(place("pid", &owner(8, [4711, 99], 7, 8), &[]), label("4711"), "of one that had the place before");
+    assert_eq!(place("pid", &owner(8, [4711, 99], 7, 8), &[]), label("4711"), "`dead` is a former owner");
     assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[None]), label("other"));
 }
 
@@ -69,7 +69,7 @@ fn a_place_without_an_owner_is_skipped() {
 }
 
 #[test]
-fn what_has_no_place_says_why() {
+fn counts_without_a_place_are_labelled_with_the_reason() {
     let plugin = plugin(r#"{"by": "pid"}"#);
     let rows = plugin.decode(plugin.view("folded"), &[(&[2, 0, 0, 0], &[]), (&[3, 0, 0, 0], &[])]);
     assert_eq!(rows, [label("other"), label("unattributed")]);

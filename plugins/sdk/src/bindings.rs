@@ -1,10 +1,10 @@
-//! The contract's types and calls, generated from `wit/`. Nothing here is written by hand, and nothing of it is shown to authors.
+//! The contract's types and functions, generated from `wit/`. Nothing here is written by hand, and plugin authors never see it.
 
 #![allow(clippy::all, clippy::pedantic, reason = "generated")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
     unsafe_op_in_unsafe_fn,
-    reason = "generated: memory handed over by the canonical ABI"
+    reason = "generated: memory passed through the canonical ABI"
 )]
 #![allow(unreachable_pub, unused_qualifications, missing_docs, dead_code, reason = "generated")]
 

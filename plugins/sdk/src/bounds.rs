@@ -1,42 +1,49 @@
-//! Upper bounds of buckets. Each is computed by one rounding, so that it equals the decimal literal one would write.
+//! Upper bounds of histogram buckets. Each bound is computed with a single rounding, so it equals the decimal literal that one
+//! would write by hand, and `le` labels come out as `0.001`, not `0.0009999999999999998`.
 
 use core::ops::RangeInclusive;
 
-/// Upper bounds (`le`), ascending, in the family's unit, without `+Inf`.
+/// Upper bounds (`le`), ascending, in the family's unit, without `+Inf`. Made by [`exp2`], [`linear`] or [`fixed`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds(Vec<f64>);
 
 impl Bounds {
-    /// Each divided by this: `exp2(0..=27).per(1e6)` are microseconds, as seconds. Divide rather than multiply by 1e-6:
-    /// 7 / 1e6 is 7e-06, 7 × 1e-6 is not.
+    /// Divides every bound by `divisor`. Divide by 1e6 rather than multiply by 1e-6: 7 / 1e6 is 7e-06, 7 × 1e-6 is not.
+    ///
+    /// ```
+    /// // Bounds at powers of two of a microsecond, in seconds.
+    /// let bounds = ebhost_plugin::exp2(0..=27).per(1e6).into_vec();
+    /// assert_eq!(bounds[..3], [0.000001, 0.000002, 0.000004]);
+    /// ```
     pub fn per(mut self, divisor: f64) -> Self {
         self.0.iter_mut().for_each(|bound| *bound /= divisor);
         self
     }
 
-    /// Each multiplied by this.
+    /// Multiplies every bound by `factor`.
     pub fn times(mut self, factor: f64) -> Self {
         self.0.iter_mut().for_each(|bound| *bound *= factor);
         self
     }
 
-    /// As the contract has them.
+    /// The bounds as a list.
     pub fn into_vec(self) -> Vec<f64> {
         self.0
     }
 }
 
-/// 2^k for each k: slot k holds what lies in (2^(k-1), 2^k], the first one all up to its bound.
+/// Bounds at 2^k for each exponent k. A bucket counts the observations in (2^(k-1), 2^k]; the first one counts everything up to its
+/// bound.
 pub fn exp2(exponents: RangeInclusive<i32>) -> Bounds {
     Bounds(exponents.map(|k| 2f64.powi(k)).collect())
 }
 
-/// `count` bounds: `first`, `first + step`, ….
+/// `count` bounds at equal distances: `first`, `first + step`, `first + 2 × step`, ….
 pub fn linear(first: u32, step: u32, count: u32) -> Bounds {
     Bounds((0..count).map(|i| f64::from(first) + f64::from(step) * f64::from(i)).collect())
 }
 
-/// These bounds.
+/// The given bounds, which must ascend.
 pub fn fixed(bounds: impl IntoIterator<Item = f64>) -> Bounds {
     Bounds(bounds.into_iter().collect())
 }

@@ -1,36 +1,36 @@
-//! The answer to a batch, in buffers that are kept: the next batch finds them as large as it needs them.
+//! The answer to a batch, column by column. The buffers are reused from batch to batch, so that a warm instance does not allocate.
 
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::dictionary::Dictionary;
 
-/// The contract's columns, as they grow.
+/// The contract's columns while they are being filled.
 #[derive(Default)]
 pub struct Columns {
-    /// Label values.
+    /// The distinct label values of the batch.
     pub dictionary: Dictionary,
-    /// Places in the dictionary, a run for each entry. Those of a refused entry are not read.
+    /// Indices into the dictionary, `columns` of them for each entry. The host does not read those of a refused entry.
     pub labels: Vec<u32>,
-    /// Bucket numbers, or empty.
+    /// One bucket index for each entry; empty in views without buckets.
     pub buckets: Vec<u32>,
-    /// Entries without a series, each once.
+    /// Entries that get no series, each at most once.
     pub refused: Vec<wit::Refusal>,
 }
 
 impl Columns {
-    /// Empty, and nothing allocated.
+    /// Empty columns, without an allocation.
     pub const fn new() -> Self {
         Self { dictionary: Dictionary::new(), labels: Vec::new(), buckets: Vec::new(), refused: Vec::new() }
     }
 
-    /// Empties them for a batch.
-    pub fn begin(&mut self, batch: &wit::Batch) {
-        self.dictionary.begin(batch.names.len());
+    /// Clears the columns for a batch; keeps their memory.
+    pub fn clear_for(&mut self, batch: &wit::Batch) {
+        self.dictionary.clear(batch.names.len());
         self.labels.clear();
         self.buckets.clear();
         self.refused.clear();
     }
 
-    /// A copy in the contract's own form, for tests: the host is lent the columns themselves.
+    /// Copies the columns into the contract's record. For native tests; in a component the host reads the columns in place.
     pub fn rows(&mut self) -> wit::Rows {
         wit::Rows {
             dictionary: self.dictionary.texts(),

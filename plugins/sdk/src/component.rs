@@ -1,40 +1,44 @@
-//! One instance of a component: `describe` and `decode` as the host calls them, over a [`Plugin`] that knows neither columns nor batches.
+//! One instance of a component: implements the contract's `describe` and `decode`, which work on batches and columns, with a
+//! [`Plugin`], which works on one entry at a time.
 
 use std::cell::RefCell;
 
 use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::columns::Columns;
-use crate::label::{Answer, Bucket, BucketAnswer, Name, Names, Refusal};
+use crate::label::{Answer, Bucket, BucketAnswer, LookupName, LookupNames, Refusal};
 use crate::layout::Packed;
 use crate::log;
 
-/// What [`export!`](crate::export!) makes a component of: the contract's two functions.
+/// The contract's two functions; [`export!`](crate::export!) exports an implementation of this trait as a component.
 pub trait Decoder: 'static {
-    /// The contract's `describe`.
+    /// The contract's `describe`: takes the package's `config` as JSON.
     ///
     /// # Errors
-    /// A sentence that refuses the package.
+    /// A sentence for the operator; the host then rejects the package.
     fn describe(config: &str) -> Result<wit::Manifest, String>;
 
-    /// The contract's `decode`, into columns that are empty.
+    /// The contract's `decode`. `answer` has been cleared for this batch.
     fn decode(batch: &wit::Batch, answer: &mut Columns);
 }
 
-/// Decodes one view's batches. Boxed once a view: inside, the loop over entries is compiled for its row function.
-pub(crate) type Decode<P> = Box<dyn Fn(&P, &wit::Batch, u32, &mut Columns)>;
+/// Decodes batches of one view: plugin, batch, number of bounds of the view's histograms, answer. There is one indirect call per batch;
+/// the loop over the entries inside is compiled for the view's row function.
+pub(crate) type DecodeBatch<P> = Box<dyn Fn(&P, &wit::Batch, u32, &mut Columns)>;
 
-/// What lives between calls: the plugin.
+/// The state of a component between calls: nothing before `describe`, then the configured plugin.
 pub struct Instance<P>(RefCell<Option<Described<P>>>);
 
 struct Described<P> {
     plugin: P,
+    /// For each view the number of bounds of its histograms.
     bounds: Vec<u32>,
-    decoders: Vec<Decode<P>>,
+    /// For each view its decoder.
+    decoders: Vec<DecodeBatch<P>>,
 }
 
 impl<P> Instance<P> {
-    /// Before `describe`.
+    /// An instance on which `describe` has not been called yet.
     pub const fn new() -> Self {
         Self(RefCell::new(None))
     }
@@ -50,76 +54,79 @@ impl<P: Plugin> Instance<P> {
     /// The contract's `describe`.
     ///
     /// # Errors
-    /// A sentence that refuses the package: the configuration, what the plugin says of it, or a mistake in the manifest.
+    /// A sentence for the operator: `config` does not parse, the plugin rejects it, or the manifest contradicts itself.
     pub fn describe(&self, config: &str) -> Result<wit::Manifest, String> {
-        log::panics_too();
-        let plugin = P::new(configuration(config)?)?;
-        let (manifest, decoders) = plugin.describe().build().map_err(|mistake| mistake.to_string())?;
+        log::log_panics();
+        let plugin = P::new(parse_config(config)?)?;
+        let (manifest, decoders) = plugin.describe().build().map_err(|error| error.to_string())?;
         let bounds = manifest.views.iter().map(|view| bounds(&manifest, view)).collect();
         *self.0.borrow_mut() = Some(Described { plugin, bounds, decoders });
         Ok(manifest)
     }
 
-    /// The contract's `decode`, into columns that are empty. Panics, which is a trap, before `describe` and for a view that is not in
-    /// the manifest: the host does neither.
+    /// The contract's `decode`. `answer` has been cleared for this batch.
+    ///
+    /// # Panics
+    /// Before `describe`, and for a view that is not in the manifest. In a component that is a trap; the host does neither.
     pub fn decode(&self, batch: &wit::Batch, answer: &mut Columns) {
         let described = self.0.borrow();
-        let Described { plugin, bounds, decoders } = described.as_ref().expect("describe comes first");
+        let Described { plugin, bounds, decoders } = described.as_ref().expect("describe is called first");
         let view = batch.view as usize;
         decoders[view](plugin, batch, bounds[view], answer);
     }
 }
 
-/// Errors are without the line and column: the text is the host's own, where they say nothing to an operator.
-fn configuration<C: serde::de::DeserializeOwned>(config: &str) -> Result<C, String> {
+/// Parses the JSON. Line and column are removed from an error: the host generates the JSON from YAML, so they mean nothing to an
+/// operator.
+fn parse_config<C: serde::de::DeserializeOwned>(config: &str) -> Result<C, String> {
     serde_json::from_str(config).map_err(|error| {
         let error = error.to_string();
         format!("config: {}", error.split(" at line ").next().unwrap_or(&error))
     })
 }
 
-/// How many bounds the histograms of a view of buckets have.
+/// The number of bounds of a view's histograms; all histograms of a view with bucket entries have equally many.
 fn bounds(manifest: &wit::Manifest, view: &wit::View) -> u32 {
-    let of = |series: &wit::Series| match &manifest.families[series.family as usize].kind {
+    let Some(series) = view.series.first() else { return 0 };
+    match &manifest.families[series.family as usize].kind {
         wit::Kind::Histogram(bounds) => bounds.len() as u32,
         wit::Kind::Counter | wit::Kind::Gauge(_) => 0,
-    };
-    view.series.first().map_or(0, of)
+    }
 }
 
-/// A decoder from a row function.
-pub(crate) fn rows<P, I, F, const L: usize, const C: usize>(function: F) -> Decode<P>
+/// A batch decoder that calls a row function for every entry.
+pub(crate) fn rows<P, I, F, const L: usize, const C: usize>(function: F) -> DecodeBatch<P>
 where
     I: Packed,
-    F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> Answer<'a, C> + 'static,
+    F: for<'a> Fn(&'a P, &'a I, LookupNames<'a, L>) -> Answer<'a, C> + 'static,
 {
     Box::new(move |plugin, batch, _, answer| {
         answer.labels.reserve(batch.count as usize * C);
         for entry in 0..batch.count as usize {
             let identity = identity(batch, entry);
-            answer.put(entry, function(plugin, &identity, names(batch, entry)));
+            answer.push_row(entry, function(plugin, &identity, names(batch, entry)));
         }
     })
 }
 
-/// A decoder from a row function that gives buckets.
-pub(crate) fn bucket_rows<P, I, F, const L: usize, const C: usize>(function: F) -> Decode<P>
+/// The same for a row function that also returns the entry's bucket.
+pub(crate) fn bucket_rows<P, I, F, const L: usize, const C: usize>(function: F) -> DecodeBatch<P>
 where
     I: Packed,
-    F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> BucketAnswer<'a, C> + 'static,
+    F: for<'a> Fn(&'a P, &'a I, LookupNames<'a, L>) -> BucketAnswer<'a, C> + 'static,
 {
     Box::new(move |plugin, batch, bounds, answer| {
         answer.labels.reserve(batch.count as usize * C);
         answer.buckets.reserve(batch.count as usize);
         for entry in 0..batch.count as usize {
             let identity: I = identity(batch, entry);
-            let found = function(plugin, &identity, names(batch, entry));
-            answer.buckets.push(match &found {
+            let row = function(plugin, &identity, names(batch, entry));
+            answer.buckets.push(match &row {
                 Ok((Bucket::Slot(slot), _)) => *slot,
                 Ok((Bucket::Sum, _)) => bounds + 1,
                 Err(_) => 0,
             });
-            answer.put(entry, found.map(|(_, labels)| labels));
+            answer.push_row(entry, row.map(|(_, labels)| labels));
         }
     })
 }
@@ -130,25 +137,25 @@ fn identity<I: Packed>(batch: &wit::Batch, entry: usize) -> I {
 }
 
 #[inline(always)]
-fn names<const L: usize>(batch: &wit::Batch, entry: usize) -> Names<'_, L> {
+fn names<const L: usize>(batch: &wit::Batch, entry: usize) -> LookupNames<'_, L> {
     core::array::from_fn(|lookup| {
         let index = batch.found[entry * L + lookup];
         let text = batch.names[index as usize].as_deref()?;
-        Some(Name { text, index: Some(index) })
+        Some(LookupName { text, index: Some(index) })
     })
 }
 
 impl Columns {
-    /// One entry's labels.
+    /// Appends one entry's labels, or its refusal.
     #[inline(always)]
-    fn put<const C: usize>(&mut self, entry: usize, found: Answer<'_, C>) {
-        match found {
+    fn push_row<const C: usize>(&mut self, entry: usize, row: Answer<'_, C>) {
+        match row {
             Ok(labels) => {
-                let places: [u32; C] = core::array::from_fn(|column| self.dictionary.place(&labels[column]));
-                self.labels.extend_from_slice(&places);
+                let indices: [u32; C] = core::array::from_fn(|column| self.dictionary.index_of(&labels[column]));
+                self.labels.extend_from_slice(&indices);
             }
             Err(refusal) => {
-                self.labels.extend_from_slice(&[0; C]); // its places in the columns are not read
+                self.labels.extend_from_slice(&[0; C]); // keeps the columns aligned; the host does not read these
                 self.refuse(entry, refusal);
             }
         }

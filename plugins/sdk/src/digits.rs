@@ -1,31 +1,32 @@
-//! Decimal digits, eight at a time in one word: no table, no loop, no copy of a length that is known only then. In the sandbox
-//! such a copy is a call.
+//! Formats integers as decimal digits, eight digits at a time in one 64-bit word. There is no table, no loop and no copy of variable
+//! length: in WebAssembly such a copy is a call.
 
-/// Numbers of so many digits are one word.
-const EIGHT: u64 = 100_000_000;
+/// 10^8: smaller numbers have at most eight digits, which fit into one word.
+const TEN_TO_8: u64 = 100_000_000;
 
-/// Appends a number's digits and says where they begin; there may be zeros before them.
+/// Appends the digits of `number`, possibly after leading zeros; returns the position of its first digit in `bytes`.
 #[inline]
 pub(crate) fn append(bytes: &mut Vec<u8>, number: u64) -> usize {
-    if number < EIGHT {
+    if number < TEN_TO_8 {
         let number = number as u32;
-        bytes.extend_from_slice(&eight(number));
+        bytes.extend_from_slice(&eight_digits(number));
         return bytes.len() - number.checked_ilog10().map_or(1, |log| log as usize + 1);
     }
-    longer(bytes, number)
+    append_long(bytes, number)
 }
 
 #[inline(never)]
-fn longer(bytes: &mut Vec<u8>, number: u64) -> usize {
-    let start = append(bytes, number / EIGHT);
-    bytes.extend_from_slice(&eight((number % EIGHT) as u32));
+fn append_long(bytes: &mut Vec<u8>, number: u64) -> usize {
+    let start = append(bytes, number / TEN_TO_8);
+    bytes.extend_from_slice(&eight_digits((number % TEN_TO_8) as u32));
     start
 }
 
-/// The digits of a number below 10^8, zeros first: halves it into lanes of four digits, of two, of one. A lane's quotient comes
-/// from a product with a power of two's share, which is exact for numbers so small; the mask cuts off what the next lane left.
+/// The eight digits of a number below 10^8, with leading zeros. SIMD within a register: splits the number into two lanes of four
+/// digits, then four lanes of two, then eight of one. Each lane is divided by multiplying with a fixed-point reciprocal, which is
+/// exact for numbers this small; the mask removes the bits that the neighbouring lane left behind.
 #[inline]
-fn eight(number: u32) -> [u8; 8] {
+fn eight_digits(number: u32) -> [u8; 8] {
     let fours = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
     let hundreds = (fours * 10_486) >> 20 & 0x7f_0000_007f;
     let twos = hundreds | (fours - hundreds * 100) << 16;
@@ -39,9 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_as_rust_prints_them() {
+    fn digits_are_those_that_rust_prints() {
         let near = |power: u32| [10u64.pow(power) - 1, 10u64.pow(power), 10u64.pow(power) + 1];
-        let all = (0..=19).flat_map(near).chain([u64::MAX, 1 << 32]).chain((0..EIGHT).step_by(997)).chain(0..20_000);
+        let all = (0..=19).flat_map(near).chain([u64::MAX, 1 << 32]).chain((0..TEN_TO_8).step_by(997)).chain(0..20_000);
         let mut bytes = Vec::new();
         for number in all {
             bytes.clear();

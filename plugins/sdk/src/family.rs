@@ -1,34 +1,46 @@
-//! Metric families: names, kinds, units. Whether they are well formed is checked by the host, at load.
+//! Metric families: names, kinds, units. The host checks at load that names, labels and bounds are well formed.
 
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::bounds::Bounds;
 
-/// One metric family, as it will be printed.
+/// One metric family, as it will be exposed.
+///
+/// ```
+/// use ebhost_plugin::{Family, exp2};
+///
+/// // Observations in nanoseconds, exposed in seconds, with bounds from 1 µs to 134 s.
+/// let latency = Family::histogram("request_latency_seconds", exp2(0..=27).per(1e6))
+///     .help("Time from the request to its response.")
+///     .unit("seconds")
+///     .per(1e9)
+///     .labels(["service"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Family(pub(crate) wit::Family);
 
-/// A family of a [`Manifest`](crate::Manifest); views name by it what they feed.
+/// Identifies a family that was added to a [`Manifest`](crate::Manifest); [`View::feed`](crate::View::feed) takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FamilyId(pub(crate) u32);
 
-/// How present values with equal labels become one.
+/// How a gauge combines the values of entries, and CPUs, with equal labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fold {
-    /// Their sum.
+    /// The sum of the values.
     Sum,
-    /// The least.
+    /// The smallest value.
     Min,
-    /// The greatest.
+    /// The largest value.
     Max,
 }
 
 impl Family {
-    /// Only rises: the host adds up the increases of its entries. The name ends in `_total`.
+    /// A counter. The host adds up the increases of its entries, so the counter survives entries that are deleted or reset. The name
+    /// must end in `_total`.
     pub fn counter(name: &str) -> Self {
         Self::of(name, wit::Kind::Counter)
     }
 
-    /// Present values, folded over entries of equal labels and over CPUs.
+    /// A gauge: the current values of its entries. Values with equal labels are combined by `fold`, over entries and over CPUs.
     pub fn gauge(name: &str, fold: Fold) -> Self {
         let fold = match fold {
             Fold::Sum => wit::Fold::Sum,
@@ -38,36 +50,37 @@ impl Family {
         Self::of(name, wit::Kind::Gauge(fold))
     }
 
-    /// Observations in buckets with these upper bounds, in the family's unit.
+    /// A histogram with these upper bounds, in the family's unit.
     pub fn histogram(name: &str, bounds: Bounds) -> Self {
         Self::of(name, wit::Kind::Histogram(bounds.into_vec()))
     }
 
-    /// One sentence: what is counted, where it begins and ends.
+    /// The `# HELP` text: one sentence that says what is counted and where a measured interval begins and ends.
     pub fn help(mut self, sentence: &str) -> Self {
         self.0.help = sentence.into();
         self
     }
 
-    /// OpenMetrics unit (`seconds`, `bytes`), which then ends the name, `_total` aside.
+    /// The OpenMetrics unit (`seconds`, `bytes`). The name must end in it, before `_total` if it is a counter.
     pub fn unit(mut self, unit: &str) -> Self {
         self.0.unit = unit.into();
         self
     }
 
-    /// Label names in the order of printing.
+    /// The label names, in the order in which they are exposed.
     pub fn labels<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
         self.0.labels = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Raw numbers are multiplied by this when printed; 1 unless said.
+    /// Multiplies the raw numbers by this when they are exposed. The default is 1.
     pub fn times(mut self, factor: f64) -> Self {
         self.0.times = factor;
         self
     }
 
-    /// Raw numbers are divided by this when printed: `per(1e9)` makes nanoseconds seconds, exact to the last digit.
+    /// Divides the raw numbers by this when they are exposed: `per(1e9)` turns nanoseconds into seconds, exact to the last digit. The
+    /// default is 1.
     pub fn per(mut self, divisor: f64) -> Self {
         self.0.per = divisor;
         self

@@ -1,44 +1,47 @@
-//! Which bytes of an entry decide its labels, as the contract's fields: padding left out, neighbours joined, looked-up names apart.
+//! The identity of an entry: the bytes of its key and value that decide its labels. They become the contract's fields: without padding,
+//! with adjacent members merged into one field, except that a member with a lookup has a field of its own.
 
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::layout::{Layout, Member, Packed};
 
-/// A part of an entry of key `K` and value `V`: [`key()`], [`value()`], [`key_at`], [`value_at`], `()` for none, or a pair of them.
-pub trait Pick<K, V> {
-    /// What the row function gets.
+/// Selects bytes of an entry with keys `K` and values `V`. Implemented by [`key()`], [`value()`], [`key_at`], [`value_at`], by `()` for
+/// nothing, and by pairs of these.
+pub trait FieldSelector<K, V> {
+    /// The type in which the row function gets the selected bytes.
     type Identity: Packed;
 
-    /// Appends the fields that hold it, one for each integer, padding left out.
+    /// Appends the selected fields, one for each integer, without padding.
     fn fields(&self, fields: &mut Vec<wit::Field>);
 }
 
-/// A part of the key.
-pub struct OfKey<K, T>(Member<K, T>);
+/// Selects a part of the key; made by [`key()`] and [`key_at`].
+pub struct KeyField<K, T>(Member<K, T>);
 
-/// A part of the value.
-pub struct OfValue<V, T>(Member<V, T>);
+/// Selects a part of the value; made by [`value()`] and [`value_at`].
+pub struct ValueField<V, T>(Member<V, T>);
 
 /// The whole key.
-pub fn key<K: Layout>() -> OfKey<K, K> {
-    OfKey(Member::whole())
+pub fn key<K: Layout>() -> KeyField<K, K> {
+    KeyField(Member::whole())
 }
 
-/// The whole value: of events, which have no key.
-pub fn value<V: Layout>() -> OfValue<V, V> {
-    OfValue(Member::whole())
+/// The whole value. For events, which have no key.
+pub fn value<V: Layout>() -> ValueField<V, V> {
+    ValueField(Member::whole())
 }
 
-/// One member of the key.
-pub fn key_at<K, T: Layout>(member: Member<K, T>) -> OfKey<K, T> {
-    OfKey(member)
+/// One member of the key: `key_at(member!(Key.device))`.
+pub fn key_at<K, T: Layout>(member: Member<K, T>) -> KeyField<K, T> {
+    KeyField(member)
 }
 
-/// One member of the value. In a table, BPF must have written it before the entry's first count; in a per-CPU map there is none.
-pub fn value_at<V, T: Layout>(member: Member<V, T>) -> OfValue<V, T> {
-    OfValue(member)
+/// One member of the value: `value_at(member!(Bank.owner))`. In a table, the BPF program must write the member before it counts in the
+/// entry for the first time. Per-CPU maps cannot have identity bytes in the value, because every CPU has its own.
+pub fn value_at<V, T: Layout>(member: Member<V, T>) -> ValueField<V, T> {
+    ValueField(member)
 }
 
-impl<K, V, T: Layout> Pick<K, V> for OfKey<K, T> {
+impl<K, V, T: Layout> FieldSelector<K, V> for KeyField<K, T> {
     type Identity = T;
 
     fn fields(&self, fields: &mut Vec<wit::Field>) {
@@ -46,7 +49,7 @@ impl<K, V, T: Layout> Pick<K, V> for OfKey<K, T> {
     }
 }
 
-impl<K, V, T: Layout> Pick<K, V> for OfValue<V, T> {
+impl<K, V, T: Layout> FieldSelector<K, V> for ValueField<V, T> {
     type Identity = T;
 
     fn fields(&self, fields: &mut Vec<wit::Field>) {
@@ -54,13 +57,13 @@ impl<K, V, T: Layout> Pick<K, V> for OfValue<V, T> {
     }
 }
 
-impl<K, V> Pick<K, V> for () {
+impl<K, V> FieldSelector<K, V> for () {
     type Identity = ();
 
     fn fields(&self, _: &mut Vec<wit::Field>) {}
 }
 
-impl<K, V, A: Pick<K, V>, B: Pick<K, V>> Pick<K, V> for (A, B) {
+impl<K, V, A: FieldSelector<K, V>, B: FieldSelector<K, V>> FieldSelector<K, V> for (A, B) {
     type Identity = (A::Identity, B::Identity);
 
     fn fields(&self, fields: &mut Vec<wit::Field>) {
@@ -75,7 +78,7 @@ fn append<T: Layout>(part: wit::Part, base: u32, fields: &mut Vec<wit::Field>) {
     fields.extend(runs.into_iter().map(|(offset, length)| wit::Field { part, offset, length }));
 }
 
-/// Neighbours as one field: fewer pieces for the host to gather.
+/// Merges adjacent fields, so that the host copies fewer pieces for each entry.
 pub(crate) fn join(fields: Vec<wit::Field>) -> Vec<wit::Field> {
     let mut joined: Vec<wit::Field> = Vec::new();
     for field in fields {
@@ -89,7 +92,7 @@ pub(crate) fn join(fields: Vec<wit::Field>) -> Vec<wit::Field> {
     joined
 }
 
-/// Cuts the field that holds `wanted` so that it stands alone; false if none holds it whole.
+/// Splits the field that contains `wanted`, so that `wanted` is a field of its own. Returns false if no field contains all of it.
 pub(crate) fn isolate(fields: &mut Vec<wit::Field>, wanted: wit::Field) -> bool {
     let end = wanted.offset + wanted.length;
     let Some(at) = fields.iter().position(|field| {
@@ -117,15 +120,15 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_joined_and_padding_is_not() {
+    fn adjacent_members_are_merged_and_padding_is_left_out() {
         let mut fields = Vec::new();
-        Pick::<Key, ()>::fields(&key::<Key>(), &mut fields);
+        FieldSelector::<Key, ()>::fields(&key::<Key>(), &mut fields);
         let mut fields = join(fields);
         assert_eq!(fields, [field(0, 1), field(4, 12)]);
         assert!(isolate(&mut fields, field(8, 2)));
         assert_eq!(fields, [field(0, 1), field(4, 4), field(8, 2), field(10, 6)]);
-        assert!(isolate(&mut fields, field(8, 2)), "twice is no harm");
-        assert!(!isolate(&mut fields, field(0, 4)), "padding is in no field");
+        assert!(isolate(&mut fields, field(8, 2)), "a second time changes nothing");
+        assert!(!isolate(&mut fields, field(0, 4)), "no field contains padding");
         assert_eq!(fields.len(), 4);
     }
 }

@@ -1,51 +1,53 @@
-//! A row: what a function from identity to labels takes and gives.
+//! Rows: the arguments and the result of a row function, which turns an entry's identity into label values.
 
 use core::fmt;
 use std::borrow::Cow;
 
-/// The labels of an entry, `C` of them in the order of the view's columns, or why it has none; made by [`row!`](crate::row!).
+/// The result of a row function: the entry's `C` label values in the order of the view's columns, or why it has no series. Made by
+/// [`row!`](crate::row!).
 pub type Answer<'a, const C: usize> = Result<[Label<'a>; C], Refusal>;
 
-/// The same for an entry that is one bucket of a series.
+/// The result of a row function for an entry that is one bucket of a histogram; see [`View::bucket_rows`](crate::View::bucket_rows).
 pub type BucketAnswer<'a, const C: usize> = Result<(Bucket, [Label<'a>; C]), Refusal>;
 
-/// What the host found, for each of the view's lookups in order; `None`: not known to it now.
-pub type Names<'a, const L: usize> = [Option<Name<'a>>; L];
+/// The names that the host found, one for each [`View::lookup`](crate::View::lookup) in the order of the calls; `None` if the host does
+/// not know a name at the moment.
+pub type LookupNames<'a, const L: usize> = [Option<LookupName<'a>>; L];
 
-/// A name that the host found.
+/// A name that the host found in one of its lookup tables.
 #[derive(Clone, Copy, Debug)]
-pub struct Name<'a> {
+pub struct LookupName<'a> {
     pub(crate) text: &'a str,
-    /// Its place in the batch, which saves a look into the dictionary.
+    /// Its index among the batch's names, by which the dictionary finds it without hashing. None in tests of row functions.
     pub(crate) index: Option<u32>,
 }
 
-impl<'a> Name<'a> {
-    /// A name as the host would find it; for tests of row functions.
+impl<'a> LookupName<'a> {
+    /// A name as if the host had found it; for tests of row functions.
     pub fn new(text: &'a str) -> Self {
         Self { text, index: None }
     }
 
-    /// Its text.
+    /// The name as text.
     pub fn as_str(self) -> &'a str {
         self.text
     }
 }
 
-/// One label value. From texts, names and integers by `into`; [`row!`](crate::row!) does that by itself.
+/// One label value. Texts, looked-up names and integers convert into it; [`row!`](crate::row!) does the conversion.
 #[derive(Clone, Debug)]
 pub struct Label<'a>(pub(crate) Kind<'a>);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Kind<'a> {
     Text(Cow<'a, str>),
-    Name(Name<'a>),
+    Name(LookupName<'a>),
     Unsigned(u64),
     Signed(i64),
 }
 
 impl Label<'_> {
-    /// As it will be printed, before escaping.
+    /// The value as it will be exposed, before escaping.
     pub fn text(&self) -> Cow<'_, str> {
         match &self.0 {
             Kind::Text(text) => Cow::Borrowed(text),
@@ -88,9 +90,9 @@ impl<'a> From<Cow<'a, str>> for Label<'a> {
     }
 }
 
-impl<'a> From<Name<'a>> for Label<'a> {
+impl<'a> From<LookupName<'a>> for Label<'a> {
     #[inline]
-    fn from(name: Name<'a>) -> Self {
+    fn from(name: LookupName<'a>) -> Self {
         Self(Kind::Name(name))
     }
 }
@@ -109,32 +111,46 @@ macro_rules! numbers {
 numbers!(u8 => Unsigned as u64, u16 => Unsigned as u64, u32 => Unsigned as u64, u64 => Unsigned as u64);
 numbers!(i8 => Signed as i64, i16 => Signed as i64, i32 => Signed as i64, i64 => Signed as i64);
 
-/// Which bucket of its series an entry is; of views that feed [`bucket`](crate::bucket()) values.
+/// Which part of its histogram an entry is, in views that feed [`bucket`](crate::bucket()) values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket {
-    /// The bucket of this bound, from 0; equal to the number of bounds: above the last.
+    /// The bucket with this index, from 0. The index that equals the number of bounds is the `+Inf` bucket.
     Slot(u32),
-    /// The entry that holds the sum of observations.
+    /// The sum of all observations.
     Sum,
 }
 
-/// Why an entry gives no series.
+/// Why an entry has no series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not of interest, not of this view, or not nameable now: no error. Its counts wait, so that a later answer loses none.
+    /// The entry is not of interest, belongs to another view, or has no name yet. Not an error. The host keeps its counts and asks again
+    /// when a name appears, so nothing is lost.
     Skip,
-    /// Not understood: counted as a decode error, and this text shown to the operator.
+    /// The entry is not understood. The host counts it as a decode error and shows this text to the operator.
     Unknown(String),
 }
 
 impl Refusal {
-    /// Not understood, with what was found and what was expected.
+    /// A [`Refusal::Unknown`] with a text that says what was found and what was expected.
+    ///
+    /// ```
+    /// # use ebhost_plugin::Refusal;
+    /// let state = 7;
+    /// let refusal = Refusal::unknown(format_args!("found state {state}, expected 0 to 3"));
+    /// ```
     pub fn unknown(why: impl fmt::Display) -> Self {
         Self::Unknown(why.to_string())
     }
 }
 
-/// The labels of an entry, in the order of the view's columns: `row![disk, "read", 7u32]`.
+/// An [`Answer`](crate::Answer) with the label values of an entry, in the order of the view's columns.
+///
+/// ```
+/// use ebhost_plugin::{Answer, row};
+///
+/// let answer: Answer<'_, 3> = row!["sda", "read", 7u32];
+/// assert_eq!(answer.unwrap(), ["sda", "read", "7"]);
+/// ```
 #[macro_export]
 macro_rules! row {
     ($($label:expr),* $(,)?) => {

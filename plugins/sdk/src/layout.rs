@@ -1,30 +1,34 @@
-//! C structs as BPF programs lay them out: sizes, offsets, padding. Little endian, 64-bit alignment, as the kernel has them on
-//! every host of contract 0.1. Bytes become values by reading, never by casting: there is no `unsafe` here or in a plugin.
+//! C structs as BPF programs lay them out: sizes, offsets, padding. Little endian, with 64-bit integers aligned to 8 bytes, as on every
+//! host of contract 0.1. Bytes are parsed into values, never cast: there is no `unsafe` here or in a plugin.
 
 use core::marker::PhantomData;
 
 const _: () =
     assert!(align_of::<u64>() == 8, "u64 must be aligned as in BPF programs, to 8 bytes: try a 64-bit target");
 
-/// What `decode` sees of an entry: values one after the other, without padding.
+/// A type that can be read from identity bytes: its values one after the other, without padding.
 pub trait Packed: Copy + 'static {
-    /// Bytes without padding.
+    /// Size in bytes, without padding.
     const PACKED: usize;
 
-    /// Reads it from the first [`PACKED`](Self::PACKED) bytes; panics when there are fewer.
+    /// Reads a value from the first [`PACKED`](Self::PACKED) bytes.
+    ///
+    /// # Panics
+    /// If there are fewer bytes.
     fn unpack(packed: &[u8]) -> Self;
 }
 
 /// A type with a layout in C: integers, arrays, and structs made by [`layout!`](crate::layout!).
 pub trait Layout: Packed {
-    /// Bytes in C, padding included.
+    /// Size in bytes in C, with padding.
     const SIZE: usize = size_of::<Self>();
 
-    /// Appends the runs (offset from `base`'s origin, length) that hold its values, padding left out.
+    /// Appends the byte ranges that hold its values, without padding, as (offset, length). `base` is the offset of this value in the
+    /// outermost struct and is added to each offset.
     fn runs(base: u32, runs: &mut Vec<(u32, u32)>);
 }
 
-/// A `T` somewhere in an `S`; made by [`member!`](crate::member!), so that no offset is written by hand.
+/// The position of a `T` in a struct `S`; made by [`member!`](crate::member!), so that no offset is written by hand.
 pub struct Member<S, T> {
     pub(crate) offset: u32,
     shape: PhantomData<fn(&S) -> &T>,
@@ -39,14 +43,14 @@ impl<S, T> Clone for Member<S, T> {
 impl<S, T> Copy for Member<S, T> {}
 
 impl<S> Member<S, S> {
-    /// All of it.
+    /// The whole value.
     pub const fn whole() -> Self {
         Self { offset: 0, shape: PhantomData }
     }
 }
 
 impl<S, T> Member<S, T> {
-    /// By offset and a function that proves the type. Not for authors.
+    /// From an offset and a function that proves the member's type. For [`member!`](crate::member!) only.
     #[doc(hidden)]
     pub const fn new(offset: usize, _: fn(&S) -> &T) -> Self {
         Self { offset: offset as u32, shape: PhantomData }
@@ -54,9 +58,12 @@ impl<S, T> Member<S, T> {
 }
 
 impl<S, T: Layout, const N: usize> Member<S, [T; N]> {
-    /// One element of an array, from 0; panics beyond its end.
+    /// One element of an array member, from 0.
+    ///
+    /// # Panics
+    /// If `index` is not in the array.
     pub const fn element(self, index: usize) -> Member<S, T> {
-        assert!(index < N, "no such element in the array");
+        assert!(index < N, "the array has no element with this index");
         Member { offset: self.offset + (index * size_of::<T>()) as u32, shape: PhantomData }
     }
 }
@@ -102,7 +109,7 @@ impl<T: Layout, const N: usize> Layout for [T; N] {
     }
 }
 
-/// Nothing: the key of an event, the identity of entries that are all alike.
+/// The key of an event, and the identity of entries that all have the same labels.
 impl Packed for () {
     const PACKED: usize = 0;
 
@@ -114,7 +121,7 @@ impl Layout for () {
     fn runs(_: u32, _: &mut Vec<(u32, u32)>) {}
 }
 
-/// An identity in two pieces, as of key and value.
+/// An identity made of two parts, such as one of the key and one of the value.
 impl<A: Packed, B: Packed> Packed for (A, B) {
     const PACKED: usize = A::PACKED + B::PACKED;
 
@@ -125,9 +132,9 @@ impl<A: Packed, B: Packed> Packed for (A, B) {
     }
 }
 
-/// Declares a struct of a BPF program: the same members in the same order, `#[repr(C)]`, with its size checked when it is stated.
+/// Declares a struct of a BPF program: the same members in the same order, `#[repr(C)]`. A stated size is checked at compile time.
 ///
-/// Padding is never part of an identity: entries that differ only there are one to the host.
+/// Padding is never part of an identity: entries that differ only in padding have the same labels.
 ///
 /// ```
 /// ebhost_plugin::layout! {
@@ -158,7 +165,7 @@ macro_rules! layout {
 
         $(const _: () = assert!(
             ::core::mem::size_of::<$name>() == $size,
-            concat!("`", stringify!($name), "` does not have the size it states: compare its members with the C struct's"),
+            concat!("`", stringify!($name), "` does not have the stated size: compare its members with those of the C struct"),
         );)?
 
         impl $crate::Packed for $name {
@@ -180,7 +187,7 @@ macro_rules! layout {
     };
 }
 
-/// A member of a struct, by name: `member!(Bank.head.device)`; without a name all of it: `member!(u64)`.
+/// The [`Member`](crate::Member) with this name: `member!(Bank.head.device)`. With a type alone, the whole value: `member!(u64)`.
 #[macro_export]
 macro_rules! member {
     ($struct:ident . $($field:ident).+) => {
@@ -213,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn members_know_their_offset() {
+    fn members_have_the_offsets_of_c() {
         let page: Member<Outer, u32> = member!(Outer.inner.page);
         assert_eq!(page.offset, 8);
         assert_eq!(member!(Outer.total).offset, 16);

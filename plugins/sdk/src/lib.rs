@@ -1,14 +1,17 @@
-//! Writes ebhost plugins: components that give entries of BPF maps their labels and buckets.
+//! SDK for ebhost plugins: WebAssembly components that turn entries of BPF maps into label values and bucket indices.
 //!
-//! An author describes the map's structs ([`layout!`]), says what is shown and read ([`Manifest`]), and writes a function
-//! from an entry's identity to its label values ([`Answer`]). The columns that cross the sandbox's boundary stay inside this
-//! crate. It never sees a count: the host does the arithmetic. It has no state between entries, so that the host may keep
-//! every answer.
+//! The author declares the map's structs ([`layout!`]), the metric families and the maps that feed them ([`Manifest`], [`Family`],
+//! [`View`]), and writes a *row function* from an entry's identity to its label values ([`Answer`]). The identity is the part of key
+//! and value that decides the labels. This crate does the rest: it implements the component's two functions, which exchange whole
+//! batches with the host in columns.
+//!
+//! A plugin never sees a count: the host does the arithmetic. A row function must depend on nothing but the plugin's configuration, the
+//! identity and the names that were looked up, because the host keeps its results and asks about each identity only once.
 //!
 //! The same code compiles natively: `cargo test` runs a plugin through [`testing::Harness`], without a kernel, a host or root.
 //!
 //! ```
-//! use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, row};
+//! use ebhost_plugin::{Answer, Family, Manifest, LookupNames, Plugin, View, key, layout, member, number, row};
 //!
 //! layout! {
 //!     /// `struct fault_key` in faults.bpf.c.
@@ -47,7 +50,7 @@
 //! }
 //!
 //! impl Faults {
-//!     fn fault<'a>(&'a self, _: &'a FaultKey, [cgroup]: Names<'a, 1>) -> Answer<'a, 1> {
+//!     fn fault<'a>(&'a self, _: &'a FaultKey, [cgroup]: LookupNames<'a, 1>) -> Answer<'a, 1> {
 //!         row![cgroup.ok_or(ebhost_plugin::Refusal::Skip)?]
 //!     }
 //! }
@@ -67,9 +70,6 @@ mod identity;
 mod intern;
 mod label;
 mod layout;
-#[cfg(target_arch = "wasm32")]
-#[doc(hidden)]
-pub mod lent;
 pub mod log;
 mod manifest;
 pub mod table;
@@ -77,33 +77,37 @@ pub mod testing;
 pub mod text;
 mod value;
 mod view;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod zero_copy;
 
 pub use bounds::{Bounds, exp2, fixed, linear};
 pub use family::{Family, FamilyId, Fold};
-pub use identity::{Pick, key, key_at, value, value_at};
-pub use label::{Answer, Bucket, BucketAnswer, Label, Name, Names, Refusal};
+pub use identity::{FieldSelector, KeyField, ValueField, key, key_at, value, value_at};
+pub use label::{Answer, Bucket, BucketAnswer, Label, LookupName, LookupNames, Refusal};
 pub use layout::{Layout, Member, Packed};
-pub use manifest::{Manifest, Mistake};
+pub use manifest::{Manifest, ManifestError};
 pub use value::{Counts, Integer, Value, bucket, native_slots, number, observation, one, slots};
-pub use view::{PerfReading, Reading, Source, View};
+pub use view::{LabelledView, PerfReading, Source, View};
 
-/// One plugin: what an author implements and hands to [`export!`].
+/// A plugin. The author implements this trait and passes the type to [`export!`].
 pub trait Plugin: Sized + 'static {
-    /// The package's `config`. Put `#[serde(deny_unknown_fields, default)]` on it: then a misspelt key refuses the package, by
-    /// its name, and each key that is left out has its default.
+    /// The type of `config` in plugin.yaml. Put `#[serde(deny_unknown_fields, default)]` on it: then the host rejects a package with a
+    /// misspelt key and names the key, and every key that is left out has its default.
     type Config: serde::de::DeserializeOwned;
 
-    /// Takes the configuration.
+    /// Creates the plugin from the package's configuration.
     ///
     /// # Errors
-    /// A sentence for the operator, which refuses the package: what was found, what was expected, what to try.
+    /// A sentence for the operator: what was found, what was expected, what to try. The host then rejects the package.
     fn new(config: Self::Config) -> Result<Self, String>;
 
-    /// What the plugin shows and reads. Of one configuration always the same: the host makes and drops instances as it likes.
+    /// The families that the plugin exposes and the views that feed them. It must be the same for the same configuration: the host may
+    /// drop an instance at any time and create another one.
     fn describe(&self) -> Manifest<Self>;
 }
 
-/// What [`export!`] expands to. Not for authors.
+/// The parts that [`export!`] expands to, and the contract's own types for components that do without [`View`]. Not for plugin authors.
 #[doc(hidden)]
 pub mod exported {
     pub use crate::bindings::export_component;
@@ -117,7 +121,8 @@ pub mod exported {
     }
 }
 
-/// Makes a crate the component of one [`Plugin`]. Once a crate, which is a `cdylib`; on other targets than wasm it exports nothing.
+/// Exports a [`Plugin`] as the component of its crate, which must be a `cdylib`. Use it once in a crate. On other targets than WebAssembly
+/// it exports nothing.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -139,9 +144,9 @@ macro_rules! export {
             }
 
             #[cfg(target_family = "wasm")]
-            type Lending = $crate::lent::Lending<Component>;
+            type ZeroCopy = $crate::zero_copy::ZeroCopy<Component>;
             #[cfg(target_family = "wasm")]
-    $crate::exported::export_component!(Lending with_types_in $crate::lent);
+    $crate::exported::export_component!(ZeroCopy with_types_in $crate::zero_copy);
         };
     };
 }

@@ -1,32 +1,32 @@
-//! Lines for the operator. They have no influence on any metric, and the host limits their rate and length (1 KiB).
-//! Natively, as in tests, they go to standard error.
+//! Log lines for the operator. They appear in the host's log under the package's name; the host limits their rate, and their length to
+//! 1 KiB. They have no influence on any metric. In native tests they go to standard error.
 
 use core::fmt::Display;
 
 use crate::bindings::ebhost::plugin::log::Level;
 
-/// Something that was asked for cannot be given. Shown by default.
+/// Logs an error: something that was configured cannot be done. The host shows it by default.
 pub fn error(message: impl Display) {
     write(Level::Error, &message.to_string());
 }
 
-/// What was given may not be what was meant. Shown by default.
+/// Logs a warning: the configuration is valid but probably a mistake. The host shows it by default.
 pub fn warn(message: impl Display) {
     write(Level::Warn, &message.to_string());
 }
 
-/// What was chosen, once.
+/// Logs information, such as a choice that the plugin made at the start. The host shows it by default.
 pub fn info(message: impl Display) {
     write(Level::Info, &message.to_string());
 }
 
-/// For the plugin's author.
+/// Logs a message for the plugin's author. The host hides it by default.
 pub fn debug(message: impl Display) {
     write(Level::Debug, &message.to_string());
 }
 
-/// A panic becomes a trap, of which the host reports the last line as the reason: so a panic says its own.
-pub(crate) fn panics_too() {
+/// Installs a panic hook that logs the panic's message. A panic traps, and the host reports the last logged line as the reason of a trap.
+pub(crate) fn log_panics() {
     #[cfg(target_family = "wasm")]
     std::panic::set_hook(Box::new(|panic| error(panic)));
 }

@@ -1,72 +1,77 @@
-//! The manifest: families and views of a plugin, and the mistakes in it that types do not catch. The host checks all the rest.
+//! The manifest: the families and views of a plugin. Here are the checks that types cannot make and that need the SDK's types; the host
+//! checks everything else at load.
 
 use core::fmt;
 
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
-use crate::component::Decode;
+use crate::component::DecodeBatch;
 use crate::family::{Family, FamilyId};
 use crate::identity::{isolate, join};
 use crate::value::Shape;
-use crate::view::{Draft, Feed, Reading};
+use crate::view::{Draft, Feed, LabelledView};
 
-/// All that a plugin shows and reads.
+/// The families that a plugin exposes and the views that feed them.
 pub struct Manifest<P> {
     wit: wit::Manifest,
-    decoders: Vec<Decode<P>>,
-    mistake: Option<Mistake>,
+    decoders: Vec<DecodeBatch<P>>,
+    /// The first error that was found.
+    error: Option<ManifestError>,
 }
 
-/// What is wrong in a manifest; the first one refuses the package.
+/// A contradiction in a manifest. The host rejects the package and shows the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mistake {
-    /// The row function's names are not the view's lookups.
+pub enum ManifestError {
+    /// The row function takes a different number of names than the view has lookups.
     Names { view: String, function: usize, lookups: usize },
-    /// A lookup is of bytes that are not, or not in one piece, in the identity.
+    /// The key of a lookup is not one contiguous part of the identity.
     Lookup { view: String, table: String },
-    /// A family has not as many labels as the series names.
+    /// The number of label values differs from the number of the family's labels.
     Labels { view: String, family: String, found: usize, expected: usize },
-    /// An array of slots does not have one more than the family's bounds.
+    /// An array of slots is not one longer than the family's bounds.
     Slots { view: String, family: String, found: usize, expected: usize },
-    /// `rows` with bucket values, or `bucket_rows` with others.
-    Buckets { view: String, family: String, rows: bool },
+    /// The value is a bucket but the row function is not a [`View::bucket_rows`](crate::View::bucket_rows) function.
+    NeedsBucketRows { view: String, family: String },
+    /// The row function is a [`View::bucket_rows`](crate::View::bucket_rows) function but the value is not a bucket.
+    NeedsBucketValue { view: String, family: String },
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Names { view, function, lookups } => write!(
                 f,
-                "view `{view}`: its row function takes {function} names, its lookups are {lookups}: \
+                "view `{view}`: the row function takes {function} names, but the view has {lookups} lookups: \
                  try one `.lookup(…)` for each name"
             ),
             Self::Lookup { view, table } => write!(
                 f,
-                "view `{view}`: the lookup in `{table}` is not of one piece of the identity: \
-                 try a member that `.identity(…)` holds"
+                "view `{view}`: the key of the lookup in `{table}` is not one contiguous part of the identity: \
+                 try a member that `.identity(…)` contains"
             ),
             Self::Labels { view, family, found, expected } => write!(
                 f,
-                "view `{view}`: {found} label values for `{family}`, which has {expected} labels: \
+                "view `{view}`: found {found} label values for `{family}`, expected {expected}, as the family has labels: \
                  try a row of {expected}, or `.feed_from(…)` with {expected} sources"
             ),
             Self::Slots { view, family, found, expected } => write!(
                 f,
-                "view `{view}`: an array of {found} slots for `{family}`, expected {expected} (its bounds and one for all above): \
+                "view `{view}`: found an array of {found} slots for `{family}`, expected {expected} (one for each bound and one for +Inf): \
                  try other bounds, or another array"
             ),
-            Self::Buckets { view, family, rows: true } => write!(
+            Self::NeedsBucketRows { view, family } => write!(
                 f,
-                "view `{view}`: `{family}` takes buckets and the row function gives none: try `.bucket_rows(…)`"
+                "view `{view}`: `{family}` is fed with a bucket, but the row function returns none: try `.bucket_rows(…)`"
             ),
-            Self::Buckets { view, family, rows: false } => write!(
+            Self::NeedsBucketValue { view, family } => write!(
                 f,
-                "view `{view}`: the row function gives buckets and `{family}` takes none: try `bucket(…)` as its value, or `.rows(…)`"
+                "view `{view}`: the row function returns a bucket, but `{family}` is not fed with one: \
+                 try `bucket(…)` as its value, or `.rows(…)`"
             ),
         }
     }
 }
 
-impl core::error::Error for Mistake {}
+impl core::error::Error for ManifestError {}
 
 impl<P> Default for Manifest<P> {
     fn default() -> Self {
@@ -75,72 +80,74 @@ impl<P> Default for Manifest<P> {
 }
 
 impl<P> Manifest<P> {
-    /// Nothing yet.
+    /// A manifest without families and views.
     pub fn new() -> Self {
-        Self { wit: wit::Manifest { families: Vec::new(), views: Vec::new() }, decoders: Vec::new(), mistake: None }
+        Self { wit: wit::Manifest { families: Vec::new(), views: Vec::new() }, decoders: Vec::new(), error: None }
     }
 
-    /// Adds a family; several views may feed it.
+    /// Adds a family. Several views may feed it.
     pub fn family(&mut self, family: Family) -> FamilyId {
         self.wit.families.push(family.0);
         FamilyId(self.wit.families.len() as u32 - 1)
     }
 
-    /// Adds a view. A map may have several; an entry that a view is not about is skipped there.
-    pub fn view(&mut self, reading: Reading<P>) {
-        let mistake = self.check(&reading).err();
-        let Reading { draft, columns, decode, .. } = reading;
+    /// Adds a view. A map may have several views; a view's row function skips the entries that it is not about.
+    pub fn view(&mut self, view: LabelledView<P>) {
+        let inconsistent = self.check(&view).err();
+        let LabelledView { draft, columns, decode, .. } = view;
         match self.finish(draft, columns) {
             Ok(view) => self.wit.views.push(view),
-            Err(mistake) => self.mistake = self.mistake.take().or(Some(mistake)),
+            Err(error) => self.error = self.error.take().or(Some(error)),
         }
-        self.mistake = self.mistake.take().or(mistake);
+        self.error = self.error.take().or(inconsistent);
         self.decoders.push(decode);
     }
 
-    /// As the contract has it, and the decoders of its views.
-    pub(crate) fn build(self) -> Result<(wit::Manifest, Vec<Decode<P>>), Mistake> {
-        self.mistake.map_or(Ok((self.wit, self.decoders)), Err)
+    /// The contract's record, and for each view its decoder.
+    pub(crate) fn build(self) -> Result<(wit::Manifest, Vec<DecodeBatch<P>>), ManifestError> {
+        self.error.map_or(Ok((self.wit, self.decoders)), Err)
     }
 
-    fn check(&self, reading: &Reading<P>) -> Result<(), Mistake> {
-        let view = || reading.draft.source.clone();
-        let lookups = reading.draft.lookups.len();
-        if reading.names != lookups {
-            return Err(Mistake::Names { view: view(), function: reading.names, lookups });
+    fn check(&self, labelled: &LabelledView<P>) -> Result<(), ManifestError> {
+        let view = || labelled.draft.source.clone();
+        let lookups = labelled.draft.lookups.len();
+        if labelled.names != lookups {
+            return Err(ManifestError::Names { view: view(), function: labelled.names, lookups });
         }
-        for feed in &reading.draft.feeds {
-            let (family, name) = self.fed(feed);
-            let found = feed.labels.as_ref().map_or(reading.columns, Vec::len);
+        for feed in &labelled.draft.feeds {
+            let family = self.family_of(feed);
+            let name = family.name.clone();
+            let found = feed.labels.as_ref().map_or(labelled.columns, Vec::len);
             if found != family.labels.len() {
-                return Err(Mistake::Labels { view: view(), family: name, found, expected: family.labels.len() });
+                return Err(ManifestError::Labels { view: view(), family: name, found, expected: family.labels.len() });
             }
             if let (Shape::Slots(found), wit::Kind::Histogram(bounds)) = (feed.shape, &family.kind)
                 && found != bounds.len() + 1
             {
-                return Err(Mistake::Slots { view: view(), family: name, found, expected: bounds.len() + 1 });
+                return Err(ManifestError::Slots { view: view(), family: name, found, expected: bounds.len() + 1 });
             }
-            if (feed.shape == Shape::Bucket) != reading.buckets {
-                return Err(Mistake::Buckets { view: view(), family: name, rows: !reading.buckets });
+            match (feed.shape == Shape::Bucket, labelled.buckets) {
+                (true, false) => return Err(ManifestError::NeedsBucketRows { view: view(), family: name }),
+                (false, true) => return Err(ManifestError::NeedsBucketValue { view: view(), family: name }),
+                (true, true) | (false, false) => {}
             }
         }
         Ok(())
     }
 
-    fn fed(&self, feed: &Feed) -> (&wit::Family, String) {
-        let family = &self.wit.families[feed.family.0 as usize];
-        (family, family.name.clone())
+    fn family_of(&self, feed: &Feed) -> &wit::Family {
+        &self.wit.families[feed.family.0 as usize]
     }
 
-    fn finish(&self, draft: Draft, columns: usize) -> Result<wit::View, Mistake> {
+    fn finish(&self, draft: Draft, columns: usize) -> Result<wit::View, ManifestError> {
         let mut identity = join(draft.identity);
-        let refuse = |table: &String| Mistake::Lookup { view: draft.source.clone(), table: table.clone() };
+        let refuse = |table: &String| ManifestError::Lookup { view: draft.source.clone(), table: table.clone() };
         for (table, fields) in &draft.lookups {
             if !matches!(fields[..], [field] if isolate(&mut identity, field)) {
                 return Err(refuse(table));
             }
         }
-        // All cuts are made: a field that is no longer there was cut by a lookup of a part of it.
+        // All fields are split now: a lookup's field that is missing was split by another lookup that overlaps it.
         let lookup = |(table, fields): &(String, Vec<wit::Field>)| {
             let field = identity.iter().position(|field| *field == fields[0]).ok_or_else(|| refuse(table))?;
             Ok(wit::Lookup { table: table.clone(), field: field as u32 })
@@ -158,7 +165,7 @@ impl<P> Manifest<P> {
     }
 
     fn series(&self, feed: Feed) -> wit::Series {
-        let columns = self.fed(&feed).0.labels.len() as u32;
+        let columns = self.family_of(&feed).labels.len() as u32;
         wit::Series {
             family: feed.family.0,
             labels: feed.labels.unwrap_or_else(|| (0..columns).map(wit::Label::Column).collect()),

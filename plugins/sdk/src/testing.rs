@@ -1,5 +1,5 @@
-//! Runs a plugin as the host would, natively: `describe` with a configuration, then batches of identities in columns.
-//! For `cargo test`; no kernel, no host, no root.
+//! Test harness: runs a plugin natively as the host would run it, `describe` with a configuration and then `decode` with batches of
+//! identities. For `cargo test`; needs no kernel, no host and no root.
 
 use std::cell::RefCell;
 
@@ -10,44 +10,87 @@ use crate::component::Instance;
 
 pub use wit::{Batch, Family, Kind, Manifest, Reason, Rows, View};
 
-/// A plugin that has been described.
+/// A plugin on which `describe` has been called.
+///
+/// ```
+/// use ebhost_plugin::{Answer, Family, LookupNames, Manifest, Plugin, View, key, member, number, row, testing::Harness};
+///
+/// struct Queues;
+///
+/// impl Plugin for Queues {
+///     type Config = serde_json::Value;
+///
+///     fn new(_: serde_json::Value) -> Result<Self, String> {
+///         Ok(Queues)
+///     }
+///
+///     fn describe(&self) -> Manifest<Self> {
+///         let mut manifest = Manifest::new();
+///         let packets = manifest.family(Family::counter("packets_total").help("Packets.").labels(["queue"]));
+///         manifest.view(
+///             View::table::<u32, u64>("packets").identity(key()).feed(packets, number(member!(u64))).rows(Self::queue),
+///         );
+///         manifest
+///     }
+/// }
+///
+/// impl Queues {
+///     fn queue<'a>(&'a self, queue: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+///         row![*queue]
+///     }
+/// }
+///
+/// let plugin = Harness::<Queues>::new("{}").unwrap();
+/// let rows = plugin.decode(plugin.view("packets"), &[(&[7, 0, 0, 0], &[])]);
+/// assert_eq!(rows, [Ok((vec!["7".to_owned()], None))]);
+/// ```
 pub struct Harness<P> {
     instance: Instance<P>,
     manifest: Manifest,
     answer: RefCell<Columns>,
 }
 
-/// Of one entry: its label values (and its bucket number, in a view of buckets), or why it has none.
+/// The result for one entry: its label values (and its bucket index, in a view with [`bucket_rows`](crate::View::bucket_rows)), or the
+/// reason why it has no series.
 pub type Row = Result<(Vec<String>, Option<u32>), Reason>;
 
 impl<P: Plugin> Harness<P> {
-    /// Describes it with a configuration in JSON.
+    /// Calls `describe` with a configuration in JSON.
     ///
     /// # Errors
-    /// The text that would refuse the package.
+    /// The text with which the host would reject the package.
     pub fn new(config: &str) -> Result<Self, String> {
         let instance = Instance::new();
         let manifest = instance.describe(config)?;
         Ok(Self { instance, manifest, answer: RefCell::default() })
     }
 
-    /// What the host sees at load.
+    /// The manifest that the host gets at load.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// A family by name; panics when there is none.
+    /// The family with this name.
+    ///
+    /// # Panics
+    /// If the manifest has none.
     pub fn family(&self, name: &str) -> &Family {
         self.manifest.families.iter().find(|family| family.name == name).expect("no such family in the manifest")
     }
 
-    /// The place of the (first) view of a source; panics when there is none.
+    /// The index of the first view that reads this source.
+    ///
+    /// # Panics
+    /// If the manifest has none.
     pub fn view(&self, source: &str) -> u32 {
         self.manifest.views.iter().position(|view| view.source == source).expect("no such view in the manifest") as u32
     }
 
-    /// Decodes entries of a view, given by identity bytes (fields back to back) and the names found for its lookups.
-    /// Panics when the rows have a wrong shape, as the host would refuse them.
+    /// Decodes entries of a view. Each entry is given by its identity bytes, field after field without padding, and the names found
+    /// for the view's lookups.
+    ///
+    /// # Panics
+    /// If the columns of the answer are too short; the host would discard such an answer.
     pub fn decode(&self, view: u32, entries: &[(&[u8], &[Option<&str>])]) -> Vec<Row> {
         let names = entries.iter().flat_map(|(_, names)| names.iter().map(|name| name.map(str::to_owned)));
         let names: Vec<_> = names.collect();
@@ -62,10 +105,10 @@ impl<P: Plugin> Harness<P> {
         (0..entries.len()).map(|entry| self.row(view, &rows, entry)).collect()
     }
 
-    /// Decodes a batch in the contract's own form.
+    /// Decodes a batch in the form that the contract defines.
     pub fn decode_batch(&self, batch: &Batch) -> Rows {
         let mut answer = self.answer.borrow_mut();
-        answer.begin(batch);
+        answer.clear_for(batch);
         self.instance.decode(batch, &mut answer);
         answer.rows()
     }
@@ -75,8 +118,8 @@ impl<P: Plugin> Harness<P> {
             return Err(refusal.why.clone());
         }
         let columns = self.manifest.views[view as usize].columns as usize;
-        let places = &rows.labels[entry * columns..][..columns];
-        let labels = places.iter().map(|place| rows.dictionary[*place as usize].clone()).collect();
+        let indices = &rows.labels[entry * columns..][..columns];
+        let labels = indices.iter().map(|index| rows.dictionary[*index as usize].clone()).collect();
         Ok((labels, rows.buckets.get(entry).copied()))
     }
 }

@@ -1,36 +1,71 @@
-//! Views: which map is read, which bytes decide labels, which names are looked up, what is fed, and the function that labels.
+//! Views: which map is read, which bytes of an entry decide its labels, which names the host looks up, which families are fed, and the
+//! function that computes the labels.
 //!
-//! The types of key and value go through the whole builder: a member of another struct does not compile.
+//! The builder carries the types of key and value: a member of another struct does not compile.
 
-#![allow(clippy::needless_pass_by_value, reason = "a builder that takes what it is given reads better")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the calls of a builder read better with values than with references"
+)]
 
 use core::marker::PhantomData;
 
 use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
-use crate::component::{self, Decode};
+use crate::component::{self, DecodeBatch};
 use crate::family::FamilyId;
-use crate::identity::{self, Pick};
-use crate::label::{Answer, BucketAnswer, Names};
+use crate::identity::{self, FieldSelector};
+use crate::label::{Answer, BucketAnswer, LookupNames};
 use crate::layout::{Layout, Packed};
 use crate::value::{Shape, Value};
 
-/// A view of a source with keys `K` and values `V`, whose labels depend on an `I`.
+/// A view of a map, or of a perf source, with keys `K` and values `V`. The labels of an entry depend on its identity, of type `I`.
+///
+/// ```
+/// # use ebhost_plugin::{Answer, Family, LabelledView, LookupNames, Manifest, Plugin, Refusal, View};
+/// # use ebhost_plugin::{key, key_at, layout, member, number, row, table};
+/// layout! {
+///     /// `struct key` in traffic.bpf.c.
+///     struct Key: 8 bytes { interface: u32, queue: u32 }
+/// }
+/// # struct Traffic;
+/// # impl Plugin for Traffic {
+/// #     type Config = serde_json::Value;
+/// #     fn new(_: serde_json::Value) -> Result<Self, String> { Ok(Traffic) }
+/// #     fn describe(&self) -> Manifest<Self> {
+/// #         let mut manifest = Manifest::new();
+/// #         let bytes = manifest.family(Family::counter("bytes_total").labels(["interface", "queue"]));
+/// #         let view: LabelledView<Self> =
+/// View::table::<Key, u64>("bytes")
+///     .identity(key())
+///     .lookup(table::NETWORK_INTERFACE, key_at(member!(Key.interface)))
+///     .feed(bytes, number(member!(u64)))
+///     .rows(|_: &Self, key: &Key, [interface]: LookupNames<'_, 1>| row![interface.ok_or(Refusal::Skip)?, key.queue])
+/// #         ;
+/// #         manifest.view(view);
+/// #         manifest
+/// #     }
+/// # }
+/// # ebhost_plugin::testing::Harness::<Traffic>::new("{}").unwrap();
+/// ```
 pub struct View<K, V, I = ()> {
     pub(crate) draft: Draft,
     types: PhantomData<fn(&K, &V, &I)>,
 }
 
-/// A view with its row function: what [`Manifest::view`](crate::Manifest::view) takes.
-pub struct Reading<P> {
+/// A view together with its row function; [`Manifest::view`](crate::Manifest::view) takes it.
+pub struct LabelledView<P> {
     pub(crate) draft: Draft,
+    /// Names that the row function takes.
     pub(crate) names: usize,
+    /// Label values that the row function returns.
     pub(crate) columns: usize,
+    /// Whether the row function returns a bucket as well.
     pub(crate) buckets: bool,
-    pub(crate) decode: Decode<P>,
+    pub(crate) decode: DecodeBatch<P>,
 }
 
-/// What a view says so far.
+/// The parts of a view without their types.
 pub(crate) struct Draft {
     pub(crate) source: String,
     pub(crate) key_size: u32,
@@ -40,47 +75,48 @@ pub(crate) struct Draft {
     pub(crate) feeds: Vec<Feed>,
 }
 
-/// One family that is fed.
+/// A family that a view feeds.
 pub(crate) struct Feed {
     pub(crate) family: FamilyId,
-    /// None: the columns in order, one for each of the family's labels.
+    /// The sources of its labels; none: the columns in their order.
     pub(crate) labels: Option<Vec<wit::Label>>,
     pub(crate) value: wit::Value,
     pub(crate) shape: Shape,
 }
 
-/// Where a label's value comes from.
+/// The source of a label's value, for [`View::feed_from`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// This column of the rows, from 0.
+    /// The column of the row with this index, from 0.
     Column(u32),
-    /// Always this text.
+    /// A constant text.
     Fixed(String),
-    /// The CPU's number, of a per-CPU map or perf event array.
+    /// The number of the CPU, of a per-CPU map or perf event array.
     Cpu,
 }
 
 impl Source {
-    /// Always this text.
+    /// A constant text.
     pub fn fixed(text: &str) -> Self {
         Self::Fixed(text.into())
     }
 }
 
-/// The value of a perf source with `N` events: totals that the host has corrected for multiplexing.
+/// The value of a perf source with `N` events. The totals are already scaled up for the time in which the PMU counted other events
+/// (multiplexing).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PerfReading<const N: usize> {
-    /// One total for each event, in the order of plugin.yaml.
+    /// The total of each event, in the order of plugin.yaml.
     pub events: [u64; N],
-    /// Nanoseconds for which the events were wanted.
+    /// Nanoseconds for which the events were enabled.
     pub enabled: u64,
-    /// Nanoseconds for which they counted.
+    /// Nanoseconds for which the PMU counted them.
     pub running: u64,
 }
 
 impl<const N: usize> PerfReading<N> {
-    /// One event's total, from 0.
+    /// The total of the event with this index, from 0.
     pub const fn event(index: usize) -> crate::Member<Self, u64> {
         crate::Member::<Self, [u64; N]>::new(0, |reading| &reading.events).element(index)
     }
@@ -103,17 +139,18 @@ impl<const N: usize> Layout for PerfReading<N> {
 }
 
 impl View<(), ()> {
-    /// Of a map with keys and values. Per-CPU maps: `V` is one CPU's value.
+    /// A view of a map with keys and values. In a per-CPU map, `V` is the value of one CPU.
     pub fn table<K: Layout, V: Layout>(map: &str) -> View<K, V> {
         View::of(map)
     }
 
-    /// Of a ring buffer or perf event array: `V` is the event. Longer events are of this view too, shorter ones are not.
+    /// A view of a ring buffer or perf event array, where `V` is the event. The host passes over events that are shorter than `V`; of
+    /// longer ones it reads the beginning.
     pub fn events<V: Layout>(map: &str) -> View<(), V> {
         View::of(map)
     }
 
-    /// Of a perf source of plugin.yaml with `N` events; its key is the CPU.
+    /// A view of a perf source of plugin.yaml with `N` events. Its key is the CPU.
     pub fn perf<const N: usize>(source: &str) -> View<u32, PerfReading<N>> {
         View::of(source)
     }
@@ -132,29 +169,30 @@ impl<K: Layout, V: Layout> View<K, V> {
         Self { draft, types: PhantomData }
     }
 
-    /// The bytes that decide labels and bucket; without it all entries are alike. The row function sees these alone.
-    pub fn identity<X: Pick<K, V>>(mut self, pick: X) -> View<K, V, X::Identity> {
-        pick.fields(&mut self.draft.identity);
+    /// Selects the bytes that decide labels and bucket; the row function gets only these. Without this call all entries have the same
+    /// labels.
+    pub fn identity<X: FieldSelector<K, V>>(mut self, selector: X) -> View<K, V, X::Identity> {
+        selector.fields(&mut self.draft.identity);
         View { draft: self.draft, types: PhantomData }
     }
 }
 
 impl<K: Layout, V: Layout, I: Packed> View<K, V, I> {
-    /// A name that the host finds in a [`table`](crate::table) for a part of the identity, and gives to the row function. The package's
-    /// `grants` must name the table.
-    pub fn lookup(mut self, table: &str, pick: impl Pick<K, V>) -> Self {
+    /// Makes the host look up a name in one of its [tables](crate::table), by a part of the identity, and pass it to the row function.
+    /// plugin.yaml must list the table under `grants`.
+    pub fn lookup(mut self, table: &str, selector: impl FieldSelector<K, V>) -> Self {
         let mut fields = Vec::new();
-        pick.fields(&mut fields);
+        selector.fields(&mut fields);
         self.draft.lookups.push((table.into(), identity::join(fields)));
         self
     }
 
-    /// Feeds a family: its labels are the columns, in order.
+    /// Feeds a family whose labels are the columns of the row, in their order.
     pub fn feed(self, family: FamilyId, value: impl Into<Value<V>>) -> Self {
         self.push(family, None, value.into())
     }
 
-    /// Feeds a family whose labels come from these sources, in its order.
+    /// Feeds a family whose labels come from these sources, one for each label in the family's order.
     pub fn feed_from(
         self,
         family: FamilyId,
@@ -169,24 +207,30 @@ impl<K: Layout, V: Layout, I: Packed> View<K, V, I> {
         self.push(family, Some(labels.into_iter().map(label).collect()), value.into())
     }
 
-    /// The function that labels: of the plugin, the identity and the `L` names found, to `C` label values. It must depend on
-    /// nothing else, for the host keeps the answer.
-    pub fn rows<P, F, const L: usize, const C: usize>(self, function: F) -> Reading<P>
+    /// Sets the row function, which computes the `C` label values of an entry from the plugin, the entry's identity and the `L` names that
+    /// were looked up. It must depend on nothing else, because the host keeps the result.
+    pub fn rows<P, F, const L: usize, const C: usize>(self, function: F) -> LabelledView<P>
     where
         P: Plugin,
-        F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> Answer<'a, C> + 'static,
+        F: for<'a> Fn(&'a P, &'a I, LookupNames<'a, L>) -> Answer<'a, C> + 'static,
     {
-        Reading { draft: self.draft, names: L, columns: C, buckets: false, decode: component::rows(function) }
+        LabelledView { draft: self.draft, names: L, columns: C, buckets: false, decode: component::rows(function) }
     }
 
-    /// The same where each entry is a bucket: all families of the view are fed with [`bucket`](crate::bucket()) values, and bounds
-    /// of one length.
-    pub fn bucket_rows<P, F, const L: usize, const C: usize>(self, function: F) -> Reading<P>
+    /// Sets the row function of a view whose entries are single buckets: it also returns which bucket the entry is. All families of
+    /// the view must be fed with [`bucket`](crate::bucket()) values and have equally many bounds.
+    pub fn bucket_rows<P, F, const L: usize, const C: usize>(self, function: F) -> LabelledView<P>
     where
         P: Plugin,
-        F: for<'a> Fn(&'a P, &'a I, Names<'a, L>) -> BucketAnswer<'a, C> + 'static,
+        F: for<'a> Fn(&'a P, &'a I, LookupNames<'a, L>) -> BucketAnswer<'a, C> + 'static,
     {
-        Reading { draft: self.draft, names: L, columns: C, buckets: true, decode: component::bucket_rows(function) }
+        LabelledView {
+            draft: self.draft,
+            names: L,
+            columns: C,
+            buckets: true,
+            decode: component::bucket_rows(function),
+        }
     }
 
     fn push(mut self, family: FamilyId, labels: Option<Vec<wit::Label>>, value: Value<V>) -> Self {

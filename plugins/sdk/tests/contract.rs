@@ -1,10 +1,11 @@
-//! All that the contract can say is said with the SDK, and comes out as the contract has it; mistakes are refused by name.
+//! The SDK can express everything in the contract, and produces the contract's records; contradictions in a manifest are rejected with a
+//! message that names them.
 
 use ebhost_plugin::testing::{Harness, Manifest as Described, Reason};
 use ebhost_plugin::{
-    Answer, Bucket, BucketAnswer, Family, Fold, Manifest, Names, PerfReading, Plugin, Refusal, Source, View, bucket,
-    exp2, fixed, key, key_at, layout, linear, member, native_slots, number, observation, one, row, slots, table, text,
-    value, value_at,
+    Answer, Bucket, BucketAnswer, Family, Fold, LookupNames, Manifest, PerfReading, Plugin, Refusal, Source, View,
+    bucket, exp2, fixed, key, key_at, layout, linear, member, native_slots, number, observation, one, row, slots,
+    table, text, value, value_at,
 };
 
 layout! {
@@ -27,7 +28,7 @@ layout! {
     struct Exec: 24 bytes { comm: [u8; 16], took_us: u64 }
 }
 
-/// Everything at once.
+/// A plugin that uses everything in the contract.
 struct Whole;
 
 impl Plugin for Whole {
@@ -64,7 +65,7 @@ impl Plugin for Whole {
         manifest.view(
             View::table::<u32, Totals>("levels")
                 .feed_from(level, [Source::Cpu], number(member!(Totals.level)))
-                .rows(|_: &Self, (): &(), _: Names<'_, 0>| row![]),
+                .rows(|_: &Self, (): &(), _: LookupNames<'_, 0>| row![]),
         );
         manifest.view(
             View::table::<Slot, u64>("sizes")
@@ -76,7 +77,7 @@ impl Plugin for Whole {
         manifest.view(
             View::table::<u32, Native>("waits")
                 .feed(native, native_slots(member!(Native.counts), 0, -1).sum(member!(Native.sum)))
-                .rows(|_: &Self, (): &(), _: Names<'_, 0>| row![]),
+                .rows(|_: &Self, (): &(), _: LookupNames<'_, 0>| row![]),
         );
         manifest.view(
             View::events::<Exec>("execs")
@@ -88,14 +89,14 @@ impl Plugin for Whole {
         manifest.view(
             View::perf::<2>("llc")
                 .feed_from(misses, [Source::Cpu], number(PerfReading::event(1)))
-                .rows(|_: &Self, (): &(), _: Names<'_, 0>| row![]),
+                .rows(|_: &Self, (): &(), _: LookupNames<'_, 0>| row![]),
         );
         manifest
     }
 }
 
 impl Whole {
-    fn flow<'a>(&'a self, (flow, kind): &'a (Flow, u8), [interface]: Names<'a, 1>) -> Answer<'a, 2> {
+    fn flow<'a>(&'a self, (flow, kind): &'a (Flow, u8), [interface]: LookupNames<'a, 1>) -> Answer<'a, 2> {
         match kind {
             0 => Err(Refusal::Skip),
             1 => row![interface.ok_or(Refusal::Skip)?, text::network_order(flow.port)],
@@ -103,12 +104,12 @@ impl Whole {
         }
     }
 
-    fn size<'a>(&'a self, slot: &'a Slot, [cgroup]: Names<'a, 1>) -> BucketAnswer<'a, 1> {
+    fn size<'a>(&'a self, slot: &'a Slot, [cgroup]: LookupNames<'a, 1>) -> BucketAnswer<'a, 1> {
         let bucket = if slot.slot == 9 { Bucket::Sum } else { Bucket::Slot(slot.slot) };
         Ok((bucket, [cgroup.ok_or(Refusal::Skip)?.into()]))
     }
 
-    fn exec<'a>(&'a self, comm: &'a [u8; 16], _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn exec<'a>(&'a self, comm: &'a [u8; 16], _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![text::c_string(comm)]
     }
 }
@@ -117,8 +118,8 @@ fn whole() -> Harness<Whole> {
     Harness::new("{}").expect("a manifest without mistakes")
 }
 
-/// A view as the contract has it, in short.
-fn shown(manifest: &Described, view: usize) -> String {
+/// A short text form of a view of the contract.
+fn view_text(manifest: &Described, view: usize) -> String {
     let view = &manifest.views[view];
     let identity = view.identity.iter().map(|field| format!("{:?} {}+{}", field.part, field.offset, field.length));
     let series = view.series.iter().map(|series| format!("{:?} {:?}", series.labels, series.value));
@@ -135,7 +136,7 @@ fn shown(manifest: &Described, view: usize) -> String {
 }
 
 #[test]
-fn everything_the_contract_has_can_be_said() {
+fn everything_in_the_contract_can_be_expressed() {
     let whole = whole();
     let expected = [
         "flows 24:24 [Part::Key 0+1, Part::Key 2+2, Part::Key 4+4, Part::Key 8+4, Part::Key 16+8, Part::Value 16+1] \
@@ -153,19 +154,19 @@ fn everything_the_contract_has_can_be_said() {
         "llc 4:32 [] [] 0 [Label::Cpu] Value::Number(Number { offset: 8, size: 8, is-signed: false })",
     ];
     for (view, expected) in expected.iter().enumerate() {
-        assert_eq!(shown(whole.manifest(), view), *expected);
+        assert_eq!(view_text(whole.manifest(), view), *expected);
     }
     let level = whole.family("flow_level");
     assert_eq!(format!("{:?} {} {}", level.kind, level.times, level.per), "Kind::Gauge(Fold::Max) 2 1");
 }
 
 #[test]
-fn an_identity_of_key_and_value_comes_without_padding() {
+fn an_identity_of_key_and_value_has_no_padding() {
     let whole = whole();
     let mut flow = vec![6, 0x01, 0xbb, 2, 0, 0, 0, 10, 0, 0, 1];
     flow.extend(7u64.to_le_bytes());
-    let of_kind = |kind| [&flow[..], &[kind]].concat();
-    let (skipped, good, odd) = (of_kind(0), of_kind(1), of_kind(5));
+    let with_kind = |kind| [&flow[..], &[kind]].concat();
+    let (skipped, good, odd) = (with_kind(0), with_kind(1), with_kind(5));
     let eth0: &[_] = &[Some("eth0")];
     let rows = whole.decode(0, &[(&skipped, eth0), (&good, eth0), (&odd, eth0), (&good, &[None])]);
     assert_eq!(rows[0], Err(Reason::Skip));
@@ -175,7 +176,7 @@ fn an_identity_of_key_and_value_comes_without_padding() {
 }
 
 #[test]
-fn bucket_entries_have_numbers_and_the_sum_comes_after_all_slots() {
+fn bucket_entries_have_indices_and_the_sum_comes_after_all_slots() {
     let whole = whole();
     let slots: [&[u8]; 3] = [&[1, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 0, 0, 2, 0, 0, 0], &[1, 0, 0, 0, 9, 0, 0, 0]];
     let rows = whole.decode(whole.view("sizes"), &slots.map(|slot| (slot, &[Some("/web")] as &[_])));
@@ -184,21 +185,21 @@ fn bucket_entries_have_numbers_and_the_sum_comes_after_all_slots() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_mended() {
+fn text_that_is_not_utf8_gets_replacement_characters() {
     let whole = whole();
     let rows = whole.decode(whole.view("execs"), &[(b"ba\xffsh\0xxxxxxxxxx", &[])]);
     assert_eq!(rows, [Ok((vec!["ba\u{fffd}sh".into()], None))]);
 }
 
 #[test]
-fn what_a_plugin_says_of_its_configuration_refuses_the_package() {
+fn an_invalid_configuration_rejects_the_package_with_the_plugins_message() {
     assert_eq!(Harness::<Whole>::new(r#"{"x": 1}"#).err().as_deref(), Some("config: 1 keys, expected none"));
     let refusal = Harness::<Whole>::new("[]").err().expect("a list is no configuration");
     assert_eq!(refusal, "config: invalid type: sequence, expected a map");
 }
 
-/// A plugin for each mistake that types do not catch.
-macro_rules! mistake {
+/// Tests a manifest with a contradiction that types do not catch.
+macro_rules! contradiction {
     ($name:ident, $message:literal, |$manifest:ident, $family:ident| $view:expr) => {
         #[test]
         fn $name() {
@@ -224,53 +225,57 @@ macro_rules! mistake {
     };
 }
 
-mistake!(
+contradiction!(
     labels_and_columns_must_agree,
-    "view `m`: 0 label values for `x_seconds`, which has 1 labels: try a row of 1, or `.feed_from(…)` with 1 sources",
+    "view `m`: found 0 label values for `x_seconds`, expected 1, as the family has labels: \
+     try a row of 1, or `.feed_from(…)` with 1 sources",
     |m, x| View::table::<u32, [u64; 3]>("m")
         .feed(x, slots(member!([u64; 3])))
-        .rows(|_: &Wrong, (): &(), _: Names<'_, 0>| row![])
+        .rows(|_: &Wrong, (): &(), _: LookupNames<'_, 0>| row![])
 );
-mistake!(
-    slots_are_one_more_than_bounds,
-    "view `m`: an array of 2 slots for `x_seconds`, expected 3 (its bounds and one for all above): try other bounds, or another array",
+contradiction!(
+    there_is_one_slot_more_than_bounds,
+    "view `m`: found an array of 2 slots for `x_seconds`, expected 3 (one for each bound and one for +Inf): \
+     try other bounds, or another array",
     |m, x| View::table::<u32, [u64; 2]>("m")
         .identity(key())
         .feed(x, slots(member!([u64; 2])))
-        .rows(|_: &Wrong, key: &u32, _: Names<'_, 0>| row![*key])
+        .rows(|_: &Wrong, key: &u32, _: LookupNames<'_, 0>| row![*key])
 );
-mistake!(
-    names_are_those_looked_up,
-    "view `m`: its row function takes 1 names, its lookups are 0: try one `.lookup(…)` for each name",
+contradiction!(
+    every_name_needs_a_lookup,
+    "view `m`: the row function takes 1 names, but the view has 0 lookups: try one `.lookup(…)` for each name",
     |m, x| View::table::<u32, [u64; 3]>("m")
         .identity(key())
         .feed(x, slots(member!([u64; 3])))
-        .rows(|_: &Wrong, _: &u32, [_name]: Names<'_, 1>| row!["a"])
+        .rows(|_: &Wrong, _: &u32, [_name]: LookupNames<'_, 1>| row!["a"])
 );
-mistake!(
-    lookups_are_of_the_identity,
-    "view `m`: the lookup in `cgroup` is not of one piece of the identity: try a member that `.identity(…)` holds",
+contradiction!(
+    the_key_of_a_lookup_is_in_the_identity,
+    "view `m`: the key of the lookup in `cgroup` is not one contiguous part of the identity: \
+     try a member that `.identity(…)` contains",
     |m, x| View::table::<u32, [u64; 3]>("m")
         .identity(value())
         .lookup("cgroup", key())
         .feed(x, slots(member!([u64; 3])))
-        .rows(|_: &Wrong, _: &[u64; 3], [_name]: Names<'_, 1>| row!["a"])
+        .rows(|_: &Wrong, _: &[u64; 3], [_name]: LookupNames<'_, 1>| row!["a"])
 );
-mistake!(
+contradiction!(
     lookups_do_not_overlap,
-    "view `m`: the lookup in `cgroup` is not of one piece of the identity: try a member that `.identity(…)` holds",
+    "view `m`: the key of the lookup in `cgroup` is not one contiguous part of the identity: \
+     try a member that `.identity(…)` contains",
     |m, x| View::table::<Slot, [u64; 3]>("m")
         .identity(key())
         .lookup("cgroup", key())
         .lookup("network-interface", key_at(member!(Slot.slot)))
         .feed(x, slots(member!([u64; 3])))
-        .rows(|_: &Wrong, _: &Slot, [_cgroup, _interface]: Names<'_, 2>| row!["a"])
+        .rows(|_: &Wrong, _: &Slot, [_cgroup, _interface]: LookupNames<'_, 2>| row!["a"])
 );
-mistake!(
+contradiction!(
     buckets_need_bucket_rows,
-    "view `m`: `x_seconds` takes buckets and the row function gives none: try `.bucket_rows(…)`",
+    "view `m`: `x_seconds` is fed with a bucket, but the row function returns none: try `.bucket_rows(…)`",
     |m, x| View::table::<u32, u64>("m")
         .identity(key())
         .feed(x, bucket(member!(u64)))
-        .rows(|_: &Wrong, key: &u32, _: Names<'_, 0>| row![*key])
+        .rows(|_: &Wrong, key: &u32, _: LookupNames<'_, 0>| row![*key])
 );

@@ -1,7 +1,9 @@
 //! Labels for made-up keys: what a plugin does whose key is an address, a process or a connection. Each entry has a series of
 //! its own, the dearest case there is.
 
-use ebhost_plugin::{Answer, Family, Manifest, Names, Plugin, View, key, layout, member, number, one, row, value_at};
+use ebhost_plugin::{
+    Answer, Family, LookupNames, Manifest, Plugin, View, key, layout, member, number, one, row, value_at,
+};
 
 layout! {
     /// `struct key` in maps.bpf.c.
@@ -88,15 +90,15 @@ impl Plugin for Maps {
 }
 
 impl Maps {
-    fn call<'a>(&'a self, key: &'a Key, _: Names<'a, 0>) -> Answer<'a, 3> {
+    fn call<'a>(&'a self, key: &'a Key, _: LookupNames<'a, 0>) -> Answer<'a, 3> {
         row![key.id, key.group, KINDS[key.kind as usize % KINDS.len()]]
     }
 
-    fn event<'a>(&'a self, kind: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn event<'a>(&'a self, kind: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![KINDS[*kind as usize % KINDS.len()]]
     }
 
-    fn slot<'a>(&'a self, slot: &'a u32, _: Names<'a, 0>) -> Answer<'a, 1> {
+    fn slot<'a>(&'a self, slot: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![*slot]
     }
 }

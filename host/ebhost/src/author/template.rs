@@ -55,7 +55,6 @@ const RUST: [File; 27] = [
     file!("vendor/ebhost-plugin/src/intern.rs" = "plugins/sdk/src/intern.rs"),
     file!("vendor/ebhost-plugin/src/label.rs" = "plugins/sdk/src/label.rs"),
     file!("vendor/ebhost-plugin/src/layout.rs" = "plugins/sdk/src/layout.rs"),
-    file!("vendor/ebhost-plugin/src/lent.rs" = "plugins/sdk/src/lent.rs"),
     file!("vendor/ebhost-plugin/src/lib.rs" = "plugins/sdk/src/lib.rs"),
     file!("vendor/ebhost-plugin/src/log.rs" = "plugins/sdk/src/log.rs"),
     file!("vendor/ebhost-plugin/src/manifest.rs" = "plugins/sdk/src/manifest.rs"),
@@ -64,6 +63,7 @@ const RUST: [File; 27] = [
     file!("vendor/ebhost-plugin/src/text.rs" = "plugins/sdk/src/text.rs"),
     file!("vendor/ebhost-plugin/src/value.rs" = "plugins/sdk/src/value.rs"),
     file!("vendor/ebhost-plugin/src/view.rs" = "plugins/sdk/src/view.rs"),
+    file!("vendor/ebhost-plugin/src/zero_copy.rs" = "plugins/sdk/src/zero_copy.rs"),
 ];
 
 const C: [File; 11] = [

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ebhost_plugin::{
-    Answer, Family, Manifest, Names, Plugin, Refusal, View, key, layout, member, number, row, text::c_string,
+    Answer, Family, Manifest, LookupNames, Plugin, Refusal, View, key, layout, member, number, row, text::c_string,
 };
 
 layout! {
@@ -58,7 +58,7 @@ impl Plugin for Processes {
 
 impl Processes {
     /// The labels of one entry. It is asked once about each key; the count is the host's.
-    fn event<'a>(&'a self, key: &'a Key, _: Names<'a, 0>) -> Answer<'a, 2> {
+    fn event<'a>(&'a self, key: &'a Key, _: LookupNames<'a, 0>) -> Answer<'a, 2> {
         let comm = c_string(&key.comm);
         if !self.config.commands.is_empty() && !self.config.commands.iter().any(|command| *command == comm) {
             return Err(Refusal::Skip);
@@ -70,7 +70,7 @@ impl Processes {
         row![event, comm]
     }
 
-    fn lost<'a>(&'a self, _: &'a (), _: Names<'a, 0>) -> Answer<'a, 0> {
+    fn lost<'a>(&'a self, _: &'a (), _: LookupNames<'a, 0>) -> Answer<'a, 0> {
         row![]
     }
 }

@@ -1,8 +1,9 @@
-//! How an answer leaves the sandbox: lent, not given away.
+//! Returns answers to the host without copying them.
 //!
-//! The generated glue makes every label value an allocation of its own and frees each of them when the host has read it, which
-//! was more than half of a batch's time. So what it is given has empty columns; the true ones are written over them, lie in
-//! buffers that are kept, and are taken out again before the glue frees what it lent. All of this crate's `unsafe` is here.
+//! The generated glue would allocate every label value on its own and free each of them after the host has read it, which took more
+//! than half of a batch's time. So the glue gets an answer with empty columns; the real columns stay in buffers that are reused from
+//! batch to batch. Pointers to them are written over the empty lists before the host reads the answer, and replaced by empty lists
+//! again before the glue frees it. All `unsafe` of this crate is here.
 
 use core::marker::PhantomData;
 use std::cell::RefCell;
@@ -11,33 +12,33 @@ use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::columns::Columns;
 use crate::component::Decoder;
 
-// What the generated export macro looks for, where it looks for it; the other half of it are the two functions below.
+// The generated export macro expects these items at these paths. The two functions at the end of this file replace the generated ones.
 pub use wit::{__export_ebhost_plugin_decoder_0_1_0_cabi, __post_return_describe, _export_describe_cabi};
 pub mod exports {
     pub mod ebhost {
         pub mod plugin {
-            pub use crate::lent as decoder;
+            pub use crate::zero_copy as decoder;
         }
     }
 }
 
 thread_local! {
-    /// A component has one thread, and its host ends one call before it begins the next.
+    /// The columns of the last answer. A component has one thread, and the host finishes one call before it begins the next.
     static ANSWER: RefCell<Columns> = const { RefCell::new(Columns::new()) };
 }
 
-/// What the generated glue calls, as the `L` of the functions below.
-pub struct Lending<D>(PhantomData<D>);
+/// Implements the generated trait [`Guest`](wit::Guest) for the glue, with a [`Decoder`].
+pub struct ZeroCopy<D>(PhantomData<D>);
 
-impl<D: Decoder> wit::Guest for Lending<D> {
+impl<D: Decoder> wit::Guest for ZeroCopy<D> {
     fn describe(config: String) -> Result<wit::Manifest, String> {
         D::describe(&config)
     }
 
-    /// Without the columns: see [`lend`].
+    /// Returns empty columns: [`_export_decode_cabi`] puts the real ones in their place.
     fn decode(batch: wit::Batch) -> wit::Rows {
         ANSWER.with_borrow_mut(|answer| {
-            answer.begin(&batch);
+            answer.clear_for(&batch);
             D::decode(&batch, answer);
             let refused = core::mem::take(&mut answer.refused);
             wit::Rows { dictionary: Vec::new(), labels: Vec::new(), buckets: Vec::new(), refused }
@@ -53,7 +54,7 @@ struct List {
     length: usize,
 }
 
-/// The record `rows` begins with these lists: dictionary, labels, buckets.
+/// The first members of the record `rows`: dictionary, labels, buckets.
 type Lists = [List; 3];
 
 impl List {
@@ -65,14 +66,14 @@ impl List {
 fn lists() -> Lists {
     ANSWER.with_borrow_mut(|answer| {
         let Columns { dictionary, labels, buckets, .. } = answer;
-        [List::of(dictionary.values().addressed()), List::of(labels), List::of(buckets)]
+        [List::of(dictionary.values().into_abi_strings()), List::of(labels), List::of(buckets)]
     })
 }
 
-/// The component function `decode`.
+/// The exported function `decode`.
 ///
 /// # Safety
-/// To be called by the host alone, with a batch lowered by the canonical ABI.
+/// Only the host may call it, with a batch lowered by the canonical ABI.
 #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat parameters")]
 pub unsafe fn _export_decode_cabi<L: wit::Guest>(
     view: i32,
@@ -84,23 +85,23 @@ pub unsafe fn _export_decode_cabi<L: wit::Guest>(
     names: *mut u8,
     names_len: usize,
 ) -> *mut u8 {
-    // SAFETY: the host's own arguments, passed on.
+    // SAFETY: these are the host's arguments, passed on unchanged.
     let rows = unsafe {
         wit::_export_decode_cabi::<L>(view, count, identities, identities_len, found, found_len, names, names_len)
     };
-    // SAFETY: `rows` is the glue's own place for the record of that name, aligned to its pointers; the lists in it that this
-    // overwrites are empty and own nothing. What the new ones point to lives in `ANSWER` and is not touched before the next call.
+    // SAFETY: `rows` points to the glue's static return area, which holds the record `rows` and is aligned for its pointers. The lists
+    // that are overwritten are empty and own nothing. The new lists point into `ANSWER`, which does not change before the next call.
     unsafe { rows.cast::<Lists>().write(lists()) };
     rows
 }
 
-/// What the host calls when it has read an answer.
+/// The exported function that the host calls after it has read an answer.
 ///
 /// # Safety
-/// To be called by the host alone, with what `decode` returned.
+/// Only the host may call it, with the pointer that `decode` returned.
 pub unsafe fn __post_return_decode<L: wit::Guest>(rows: *mut u8) {
     let empty = List { first: core::ptr::dangling(), length: 0 };
-    // SAFETY: as above; with the lists that were lent taken out, what is left is the glue's to free.
+    // SAFETY: `rows` is as above; without the pointers into `ANSWER`, everything left in the record is owned by the glue, which frees it.
     unsafe {
         rows.cast::<Lists>().write([empty; 3]);
         wit::__post_return_decode::<L>(rows);
