@@ -11,7 +11,7 @@ use std::{
 };
 
 use ebhost_limits as limits;
-use ebhost_metrics::{Created, Integers, Style, Syntax, Writer};
+use ebhost_metrics::{Created, Format, Presentation, encoder};
 use ebhost_package::Package;
 use ebhost_plugin::testing::{Batch, Harness};
 use ebhost_plugin_host::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row};
@@ -138,14 +138,10 @@ impl<D: Decoder> Scrape<D> {
         self.table.settle(0, snapshot).expect("rows fit their schema");
         self.table.finish();
         let mut nowhere = io::sink();
-        let mut writer = Writer::new(
-            Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut },
-            &mut nowhere,
-        );
-        writer
-            .families("ebhost", self.table.families())
-            .and_then(|()| writer.finish())
-            .expect("a sink takes everything");
+        let mut encoder = encoder(Format::Text004, Created::LeftOut, &mut nowhere);
+        let mut families = self.table.families();
+        let encoded = families.try_for_each(|series| encoder.family(Presentation::exact("ebhost"), series));
+        encoded.and_then(|()| encoder.finish()).expect("a sink takes everything");
     }
 }
 

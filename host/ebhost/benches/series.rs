@@ -4,8 +4,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use ebhost_metrics::{Created, Integers, Style, Syntax, Writer};
-use ebhost_metrics::{Family, Kind};
+use ebhost_metrics::{Created, Family, Format, Kind, Presentation, encoder};
 use ebhost_series::schema::{Feed, Field, LabelSource, Number, Part, Schema, Value, View};
 use ebhost_series::{Answer, Labels, Table, TableLimits};
 use ebhost_snapshot::{Keys, Snapshot};
@@ -104,11 +103,10 @@ fn scrape(table: &mut Table, snapshot: &Snapshot) -> Duration {
 fn print(table: &Table) -> Duration {
     let began = Instant::now();
     let mut nowhere = std::io::sink();
-    let mut writer = Writer::new(
-        Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut },
-        &mut nowhere,
-    );
-    writer.families("ebhost", table.families()).and_then(|()| writer.finish()).expect("a sink takes everything");
+    let mut encoder = encoder(Format::Text004, Created::LeftOut, &mut nowhere);
+    let mut families = table.families();
+    let encoded = families.try_for_each(|series| encoder.family(Presentation::exact("ebhost"), series));
+    encoded.and_then(|()| encoder.finish()).expect("a sink takes everything");
     began.elapsed()
 }
 

@@ -1,86 +1,88 @@
-//! Many short byte strings in one buffer: label blocks by series.
+//! Label blocks by series: many short byte strings in one buffer.
 //!
 //! One allocation each would cost as much again as the labels themselves at a million series.
 
-/// Byte strings by slot. A slot keeps its place when its string goes: the next one often fits, for labels of one family are
-/// about as long as each other.
+/// Byte strings by slot. A cleared slot keeps its span: the next string often fits, because the label blocks of one family have
+/// similar lengths.
 #[derive(Debug, Default)]
 pub struct LabelBlocks {
     bytes: Vec<u8>,
-    places: Vec<Place>,
-    /// By slot, the steps that its place has; of a long place those that are used again.
+    spans: Vec<Span>,
+    /// By slot: the capacity of its span in steps, at most 255.
     rooms: Vec<u8>,
-    /// Bytes of places without a string, and of places that were given up.
+    /// Bytes of spans without a string, and of spans that were abandoned.
     waste: usize,
 }
 
-/// Where a slot's string lies.
+/// The position of a slot's string in the buffer.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
-    /// In steps from the beginning.
+struct Span {
+    /// In steps from the start of the buffer.
     start: u32,
     length: u32,
 }
 
-impl Place {
+impl Span {
     fn start(self) -> usize {
         self.start as usize * STEP
     }
 }
 
-/// Places begin and end at multiples of this: a number that gains a digit still fits.
+/// Spans begin and end at multiples of this: a label value that gains a digit still fits.
 const STEP: usize = 8;
 
-/// Waste below this is never worth a move.
+/// Waste below this is not compacted.
 const SLACK: usize = 64 << 10;
 
 impl LabelBlocks {
+    /// The block in `slot`.
     #[inline]
     pub fn get(&self, slot: u32) -> &[u8] {
-        let place = self.places[slot as usize];
-        &self.bytes[place.start()..][..place.length as usize]
+        let span = self.spans[slot as usize];
+        &self.bytes[span.start()..][..span.length as usize]
     }
 
-    /// Puts a block into a slot: one that was cleared, or the next new one.
+    /// Stores a block in a slot: one that was cleared, or the next new one.
     pub fn set(&mut self, slot: u32, block: &[u8]) {
         let slot = slot as usize;
-        if slot == self.places.len() {
-            self.places.push(Place::default());
+        if slot == self.spans.len() {
+            self.spans.push(Span::default());
             self.rooms.push(0);
         }
         let room = usize::from(self.rooms[slot]) * STEP;
         if block.len() <= room {
             self.waste -= room;
-            let place = &mut self.places[slot];
-            self.bytes[place.start()..][..block.len()].copy_from_slice(block);
-            place.length = size(block.len());
+            let span = &mut self.spans[slot];
+            self.bytes[span.start()..][..block.len()].copy_from_slice(block);
+            span.length = size(block.len());
             return;
         }
-        self.rooms[slot] = 0; // what it had is waste for good
+        self.rooms[slot] = 0; // its former span is waste until the next compaction
         if self.waste > SLACK.max(self.bytes.len() / 2) {
             self.compact();
         }
-        self.places[slot] = append(&mut self.bytes, block);
+        self.spans[slot] = append(&mut self.bytes, block);
         self.rooms[slot] = room_of(block.len());
     }
 
+    /// Removes the block of `slot`; its span is kept for the next one.
     pub fn clear(&mut self, slot: u32) {
-        let place = &mut self.places[slot as usize];
+        let span = &mut self.spans[slot as usize];
         let room = usize::from(self.rooms[slot as usize]) * STEP;
-        self.waste += room.max((place.length as usize).next_multiple_of(STEP));
-        place.length = 0;
+        self.waste += room.max((span.length as usize).next_multiple_of(STEP));
+        span.length = 0;
     }
 
     #[cfg(test)]
     fn memory(&self) -> usize {
-        self.bytes.len() + self.places.len() * (size_of::<Place>() + 1)
+        self.bytes.len() + self.spans.len() * (size_of::<Span>() + 1)
     }
 
     fn compact(&mut self) {
         let mut kept = Vec::with_capacity(self.bytes.len() - self.waste);
-        for (place, room) in self.places.iter_mut().zip(&mut self.rooms) {
-            let block = &self.bytes[place.start()..][..place.length as usize];
-            *place = if block.is_empty() { Place::default() } else { append(&mut kept, block) };
+        for (span, room) in self.spans.iter_mut().zip(&mut self.rooms) {
+            let block = &self.bytes[span.start()..][..span.length as usize];
+            *span = if block.is_empty() { Span::default() } else { append(&mut kept, block) };
             *room = room_of(block.len());
         }
         self.bytes = kept;
@@ -88,14 +90,14 @@ impl LabelBlocks {
     }
 }
 
-fn append(bytes: &mut Vec<u8>, block: &[u8]) -> Place {
+fn append(bytes: &mut Vec<u8>, block: &[u8]) -> Span {
     let start = bytes.len();
     bytes.extend_from_slice(block);
     bytes.resize(start + block.len().next_multiple_of(STEP), 0);
-    Place { start: size(start / STEP), length: size(block.len()) }
+    Span { start: size(start / STEP), length: size(block.len()) }
 }
 
-/// The steps that are remembered of a place for so many bytes.
+/// The capacity, in steps, that is recorded for a span of so many bytes.
 fn room_of(bytes: usize) -> u8 {
     u8::try_from(bytes.div_ceil(STEP)).unwrap_or(u8::MAX)
 }
@@ -117,7 +119,7 @@ mod tests {
         ) {
             let (mut blocks, mut held) = (LabelBlocks::default(), [const { None }; 8]);
             for (at, (slot, length)) in changes.into_iter().enumerate() {
-                let slot = slot.min(blocks.places.len() as u32); // new ones come in order
+                let slot = slot.min(blocks.spans.len() as u32); // new ones come in order
                 let block = vec![at as u8; length + 1];
                 if held[slot as usize].is_some() {
                     blocks.clear(slot);

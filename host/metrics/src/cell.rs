@@ -1,6 +1,8 @@
 //! A cell: 64 bits that hold one number of a series, and how those bits are read.
 
-use crate::family::Fold;
+use std::cmp::Ordering;
+
+use crate::{family::Fold, scale::Scale};
 
 /// How a cell's 64 bits are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,25 @@ impl CellKind {
             (Self::F64, Fold::Sum) => (f64::from_bits(a) + f64::from_bits(b)).to_bits(),
             (Self::F64, Fold::Min) => f64::from_bits(a).min(f64::from_bits(b)).to_bits(),
             (Self::F64, Fold::Max) => f64::from_bits(a).max(f64::from_bits(b)).to_bits(),
+        }
+    }
+
+    /// Which of two cells holds the greater number.
+    pub fn compare(self, a: u64, b: u64) -> Ordering {
+        match self {
+            Self::U64 => a.cmp(&b),
+            Self::I64 => (a as i64).cmp(&(b as i64)),
+            Self::F64 => f64::from_bits(a).total_cmp(&f64::from_bits(b)),
+        }
+    }
+
+    /// The number in a cell, in the unit of the family.
+    #[inline]
+    pub fn value(self, cell: u64, scale: Scale) -> f64 {
+        match self {
+            Self::U64 => scale.apply(cell),
+            Self::I64 => scale.apply_signed(cell as i64),
+            Self::F64 => scale.apply_float(f64::from_bits(cell)),
         }
     }
 

@@ -1,11 +1,13 @@
-//! Metric families: what a family is, and a family with its series as an encoder sees it.
+//! Metric families: the description of a family, and a family with its series as an encoder sees it.
 
-use crate::{blocks::LabelBlocks, layout::Layout};
+use std::collections::BTreeSet;
 
-/// One metric family, named without the host's namespace.
+use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout};
+
+/// One metric family, named without the namespace that precedes plugins' families.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
-    /// As in text 0.0.4: a counter's ends in `_total`.
+    /// As in text 0.0.4: a counter's name ends in `_total`.
     pub name: String,
     pub help: String,
     /// OpenMetrics unit; empty: none.
@@ -18,6 +20,7 @@ pub struct Family {
     pub per: f64,
 }
 
+/// The type of a family.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// Sums of increases.
@@ -28,6 +31,7 @@ pub enum Kind {
     Histogram(Vec<f64>),
 }
 
+/// How the values of a gauge with equal labels become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
     Sum,
@@ -35,22 +39,56 @@ pub enum Fold {
     Max,
 }
 
-/// A family and its series: columns by slot, borrowed from whoever counts.
+impl Family {
+    /// Every name that the family's samples or its metadata have in any exposition format, without a namespace.
+    ///
+    /// Two families of one answer must not share any of them.
+    pub fn sample_names(&self) -> BTreeSet<String> {
+        let name = self.name.as_str();
+        let with = |base: &str, suffixes: &[&str]| suffixes.iter().map(|suffix| format!("{base}{suffix}")).collect();
+        match (&self.kind, name.strip_suffix("_total")) {
+            (Kind::Counter, Some(base)) => with(base, &["", "_total", "_created"]),
+            (Kind::Counter, None) | (Kind::Gauge(_), _) => with(name, &[""]),
+            (Kind::Histogram(_), _) => with(name, &["", "_bucket", "_count", "_sum", "_created"]),
+        }
+    }
+
+    /// Whether this is a histogram with a bound below 0.
+    ///
+    /// The sum of such a histogram may fall. A scraper would take the fall for a counter reset, and OpenMetrics forbids the sum;
+    /// so no format shows it ([`FamilySeries::sum`]).
+    pub fn has_negative_bounds(&self) -> bool {
+        matches!(&self.kind, Kind::Histogram(bounds) if bounds.first().is_some_and(|bound| *bound < 0.0))
+    }
+}
+
+/// A family and its series: columns indexed by slot, borrowed from the table or buffer that holds them.
 ///
-/// A slot that nothing feeds has no series. It never changes anything and does no arithmetic.
+/// A slot that nothing feeds has no series. A view changes nothing and does no arithmetic. [`OwnedFamily`](crate::OwnedFamily) makes
+/// one without a table.
 #[derive(Debug, Clone, Copy)]
 pub struct FamilySeries<'a> {
     pub family: &'a Family,
-    /// What the cells of each series mean.
+    /// The meaning of the cells of each series.
     pub layout: &'a Layout,
-    /// By slot: how many feed its series; 0: there is none.
+    /// By slot: how many entries feed the series; 0: the slot has no series.
     pub feeders: &'a [u32],
-    /// By slot: `layout.width()` raw cells.
+    /// By slot: [`Layout::width`] raw cells.
     pub cells: &'a [u64],
-    /// By slot: when its series was surely 0, in seconds since 1970; 0: nobody said.
-    pub born: &'a [f64],
+    /// By slot: the time at which the series was surely 0, in seconds since 1970; 0: unknown.
+    pub start_seconds: &'a [f64],
     /// By slot: the label block, escaped, without braces.
     pub blocks: &'a LabelBlocks,
+}
+
+/// One series of a [`FamilySeries`].
+#[derive(Debug, Clone, Copy)]
+pub struct Series<'a> {
+    slot: usize,
+    /// The label block: `a="x",b="y"`, escaped as the text formats want it, without braces.
+    pub labels: &'a [u8],
+    /// [`Layout::width`] raw cells.
+    pub cells: &'a [u64],
 }
 
 impl<'a> FamilySeries<'a> {
@@ -62,15 +100,58 @@ impl<'a> FamilySeries<'a> {
         self.layout
     }
 
-    /// When each series of `iter`, in its order, was surely 0: seconds since 1970; 0: nobody said.
-    pub fn born(&self) -> impl Iterator<Item = f64> + use<'a> {
-        self.feeders.iter().zip(self.born).filter(|(feeders, _)| **feeders > 0).map(|(_, born)| *born)
+    /// The series, in the order of their slots.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = Series<'a>> + use<'a> {
+        let blocks = self.blocks;
+        let slots = self.feeders.iter().zip(self.cells.chunks_exact(self.layout.width())).enumerate();
+        slots.filter(|(_, (feeders, _))| **feeders > 0).map(|(slot, (_, cells))| Series {
+            slot,
+            labels: blocks.get(slot as u32),
+            cells,
+        })
     }
 
-    /// Each series that something feeds: its label block, escaped, without braces, and its raw cells.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u64])> + use<'a> {
-        let blocks = self.blocks;
-        let fed = self.feeders.iter().zip(self.cells.chunks_exact(self.layout.width())).enumerate();
-        fed.filter(|(_, (feeders, _))| **feeders > 0).map(|(slot, (_, cells))| (blocks.get(slot as u32), cells))
+    pub fn is_empty(&self) -> bool {
+        self.feeders.iter().all(|feeders| *feeders == 0)
+    }
+
+    /// The time at which `series` was surely 0, in seconds since 1970, if it is known.
+    #[inline]
+    pub fn start_seconds(&self, series: &Series<'_>) -> Option<f64> {
+        self.start_seconds.get(series.slot).copied().filter(|seconds| *seconds > 0.0)
+    }
+
+    /// Index and kind of the cell that holds a histogram's sum, if it has one that may be shown: see
+    /// [`Family::has_negative_bounds`].
+    pub fn sum(&self) -> Option<(usize, CellKind)> {
+        if self.family.has_negative_bounds() {
+            return None;
+        }
+        Some((self.layout.sum()?, self.layout.sum_kind()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn family(name: &str, kind: Kind) -> Family {
+        let (name, help) = (name.to_owned(), String::new());
+        Family { name, help, unit: String::new(), labels: vec![], kind, times: 1.0, per: 1.0 }
+    }
+
+    #[test]
+    fn every_suffix_of_a_family_is_among_its_sample_names() {
+        let names = |name, kind| family(name, kind).sample_names().into_iter().collect::<Vec<_>>();
+        assert_eq!(names("a_total", Kind::Counter), ["a", "a_created", "a_total"]);
+        assert_eq!(
+            names("a", Kind::Counter),
+            ["a"],
+            "a counter without `_total` has the type `unknown` in OpenMetrics"
+        );
+        assert_eq!(names("a", Kind::Gauge(Fold::Max)), ["a"]);
+        let histogram = ["a", "a_bucket", "a_count", "a_created", "a_sum"];
+        assert_eq!(names("a", Kind::Histogram(vec![1.0])), histogram);
     }
 }

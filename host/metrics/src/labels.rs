@@ -1,9 +1,9 @@
-//! Label blocks read back: `a="x",b="y"` as names and values, for formats that do not print them as text.
+//! Parsing label blocks: `a="x",b="y"` into names and values, for formats that do not print them as text.
 
 use std::borrow::Cow;
 
-/// The labels of a block that was rendered by us or by `prometheus-client`.
-pub fn of_block(block: &[u8]) -> impl Iterator<Item = (&[u8], Cow<'_, [u8]>)> {
+/// The names and unescaped values of a label block.
+pub fn parse_block(block: &[u8]) -> impl Iterator<Item = (&[u8], Cow<'_, [u8]>)> {
     let mut rest = block;
     std::iter::from_fn(move || {
         let equals = rest.iter().position(|&byte| byte == b'=')?;
@@ -41,7 +41,7 @@ mod tests {
 
     fn read(block: &str) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        of_block(block.as_bytes()).map(|(name, value)| (text(name), text(&value))).collect()
+        parse_block(block.as_bytes()).map(|(name, value)| (text(name), text(&value))).collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the cells of a family's series mean.
+//! The meaning of the cells of a family's series.
 
 use crate::cell::CellKind;
 
@@ -7,20 +7,20 @@ use crate::cell::CellKind;
 pub enum Layout {
     /// One number: a counter's or a gauge's.
     Single(CellKind),
-    /// One count for each bound, one for all above, then the sum if there is one; none of them cumulated.
-    Classic { bounds: usize, sum: Option<usize> },
-    /// The zero bucket, `count` native buckets from index `first` on, one for all above, then the sum; classic buckets
-    /// are added up from them: bound k from all cells up to `ends[k]`.
-    Native { schema: i8, first: i32, count: usize, ends: Vec<usize>, sum: Option<usize> },
+    /// One count for each bound, one for all above, then the sum if there is one, of the given kind. No count is cumulative.
+    Classic { bounds: usize, sum: Option<CellKind> },
+    /// The zero bucket, `count` native buckets from index `first` on, one for all above, then the sum if there is one, of the given
+    /// kind. Classic buckets are added up from them: bound k from all cells up to `ends[k]`.
+    Native { schema: i8, first: i32, count: usize, ends: Vec<usize>, sum: Option<CellKind> },
 }
 
 impl Layout {
     /// Cells a series.
     pub fn width(&self) -> usize {
-        self.buckets() + usize::from(self.sum().is_some())
+        self.buckets() + usize::from(self.sum_kind().is_some())
     }
 
-    /// Cells that are counts of observations; of a single number: that one.
+    /// The number of cells that are counts of observations; 1 for a single number.
     pub fn buckets(&self) -> usize {
         match self {
             Layout::Single(_) => 1,
@@ -29,15 +29,20 @@ impl Layout {
         }
     }
 
-    /// The cell of a histogram's sum.
+    /// Index of the cell of a histogram's sum.
     pub fn sum(&self) -> Option<usize> {
+        self.sum_kind().map(|_| self.buckets())
+    }
+
+    /// How the cell of a histogram's sum is read.
+    pub fn sum_kind(&self) -> Option<CellKind> {
         match self {
             Layout::Single(_) => None,
             Layout::Classic { sum, .. } | Layout::Native { sum, .. } => *sum,
         }
     }
 
-    /// A histogram's cumulated counts: one for each bound, in order, then that of all observations.
+    /// Calls `each` with a histogram's cumulative counts: one for each bound, in order, then that of all observations.
     #[inline]
     pub fn cumulate(&self, cells: &[u64], mut each: impl FnMut(u64)) {
         let mut total = 0u64;

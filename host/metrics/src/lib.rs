@@ -1,22 +1,26 @@
-//! From series to the bytes that a scraper reads.
+//! The one metric model of ebhost, and its encoders.
 //!
-//! It prints tables and never changes one, runs no guest and does no I/O but into the writer that it is given.
+//! Everything that is exposed, the families of plugins and those of the host itself, is a [`FamilySeries`]: a [`Family`] and the columns
+//! of its series. An [`Encoder`] turns families into the bytes of one exposition format; there is one file per format
+//! in [`encode`].
+//!
+//! This crate changes no series, runs no guest, and does no I/O but into the [`ChunkSink`] that it is given: so that an encoder can be
+//! tested with families made by hand ([`OwnedFamily`]), and a new sink needs no change of what counts.
 
 mod blocks;
 mod cell;
+pub mod encode;
 mod family;
 pub mod labels;
 mod layout;
 pub mod negotiate;
-pub mod number;
-pub mod protobuf;
+mod owned;
 pub mod scale;
-pub mod text;
 
 pub use blocks::LabelBlocks;
 pub use cell::CellKind;
-pub use family::{Family, FamilySeries, Fold, Kind};
+pub use encode::{ChunkSink, Created, Encoder, Integers, Presentation, encode_fragment, encoder};
+pub use family::{Family, FamilySeries, Fold, Kind, Series};
 pub use layout::{Layout, native_slot};
 pub use negotiate::{Encoding, Format};
-pub use protobuf::Messages;
-pub use text::{Created, Integers, Pieces, Style, Syntax, Writer};
+pub use owned::OwnedFamily;

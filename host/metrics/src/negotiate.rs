@@ -4,7 +4,7 @@
 //! refused over its headers. Several header lines are joined with commas by the caller.
 
 /// A format of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     Text004,
     /// The draft, which differs in its name alone.

@@ -24,6 +24,6 @@ pub use compiler::Compiler;
 pub use engine::{Compiled, ComponentError, Engine};
 pub use health::{Health, State};
 pub use instance::CallError;
-pub use manifest::{Context, ManifestError, Rule, sample_names};
+pub use manifest::{Context, ManifestError, Rule};
 pub use supervisor::{Ask, AskError, Asked, Plugin, PluginError, PluginLimits};
 pub use tally::{DECODE_BOUNDS, Tally};

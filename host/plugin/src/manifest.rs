@@ -9,10 +9,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::{
-    family::sample_names,
-    refusal::{ManifestError, Rule},
-};
+pub use self::refusal::{ManifestError, Rule};
 use self::{
     family::{check_sample_names, check_size, family},
     refusal::{Checked, at_most, refuse, require},

@@ -58,7 +58,7 @@ impl FamilyTable {
             layout: &self.layout,
             feeders: &self.feeders,
             cells: &self.cells,
-            born: &self.born,
+            start_seconds: &self.born,
             blocks: &self.blocks,
         }
     }

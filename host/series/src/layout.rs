@@ -20,6 +20,7 @@ pub(crate) fn layout_of(schema: &Schema, index: usize) -> Layout {
         Value::Bucket(bucket) => bucket.sum.is_some(),
         Value::One | Value::Number(_) => false,
     });
+    let sum = has_sum.then_some(CellKind::U64);
     let shape = |value: &Value| match value {
         Value::NativeSlots(slots) => Some((slots.schema, slots.first, slots.count)),
         _ => None,
@@ -30,9 +31,9 @@ pub(crate) fn layout_of(schema: &Schema, index: usize) -> Layout {
     {
         let (schema, first, count) = first;
         let ends = bounds.iter().map(|&bound| native_slot(bound, schema, first, count)).collect();
-        return Layout::Native { schema, first, count, ends, sum: has_sum.then_some(count + 2) };
+        return Layout::Native { schema, first, count, ends, sum };
     }
-    Layout::Classic { bounds: bounds.len(), sum: has_sum.then_some(bounds.len() + 1) }
+    Layout::Classic { bounds: bounds.len(), sum }
 }
 
 /// For each native slot the classic bucket that holds it.

@@ -211,7 +211,7 @@ fn label(names: &[u8; 6], identity: u8) -> Option<String> {
 
 fn shown(table: &Table) -> BTreeMap<SeriesKey, Vec<u64>> {
     let all = table.families().enumerate().flat_map(|(family, series)| {
-        series.iter().map(move |(block, cells)| ((family, String::from_utf8(block.to_vec()).unwrap()), cells.to_vec()))
+        series.iter().map(move |each| ((family, String::from_utf8(each.labels.to_vec()).unwrap()), each.cells.to_vec()))
     });
     let all: Vec<_> = all.collect();
     let by_key: BTreeMap<_, _> = all.iter().cloned().collect();

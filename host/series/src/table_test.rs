@@ -65,7 +65,8 @@ fn letter(identity: u8) -> Option<String> {
 }
 
 fn shown(table: &Table) -> Vec<(String, Vec<u64>)> {
-    let series = table.families().flat_map(|family| family.iter().collect::<Vec<_>>());
+    let series =
+        table.families().flat_map(|family| family.iter().map(|each| (each.labels, each.cells)).collect::<Vec<_>>());
     series.map(|(block, cells)| (String::from_utf8(block.to_vec()).unwrap(), cells.to_vec())).collect()
 }
 
@@ -128,7 +129,7 @@ fn native_slots_make_the_classic_buckets() {
     let series = alone.families().next().unwrap();
     assert!(matches!(series.layout(), Layout::Native { schema: 0, first: 0, count: 4, .. }));
     let mut cumulated = Vec::new();
-    series.layout().cumulate(series.iter().next().unwrap().1, |count| cumulated.push(count));
+    series.layout().cumulate(series.iter().next().unwrap().cells, |count| cumulated.push(count));
     assert_eq!(cumulated, [1, 6, 15, 21]);
 
     // Beside a feed of classic slots the same numbers go straight to classic buckets.

@@ -1,12 +1,11 @@
-//! What ebhost says about itself: log lines and its own metrics.
+//! The log of ebhost, and its own metrics.
 //!
-//! It is told everything and asks nobody, so that every stage may use it.
+//! Numbers and lines are handed in; this crate depends on no stage of the pipeline, so that every stage may use it.
 
 mod lines;
 mod own;
 mod process;
 mod stages;
-mod text;
 
 use std::io::{self, IsTerminal as _};
 
@@ -14,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
-    BuildInfo, EventsReport, MapReport, Moving, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report,
+    BuildInfo, EventsReport, MapReport, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report, Volatile, is_own,
 };
 pub use process::Process;
 pub use stages::{Stage, StageClock};
@@ -26,7 +25,7 @@ pub enum LogForm {
     Json,
 }
 
-/// Whether log lines have the time: who keeps them may add it.
+/// Whether log lines carry a timestamp; a journal adds one by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogTimes {
     Shown,
@@ -48,26 +47,4 @@ pub fn start_log(form: LogForm, times: LogTimes, least: LevelFilter) {
         (LogForm::Json, LogTimes::Shown) => lines.json().init(),
         (LogForm::Json, LogTimes::LeftOut) => lines.json().without_time().init(),
     }
-}
-
-/// Whether a name is one of the host's own, under either prefix, or kept for one.
-pub fn is_own(name: &str) -> bool {
-    const KEPT: [&str; 15] = [
-        "ebhost_build_info",
-        "ebhost_ready",
-        "ebhost_scrape",
-        "ebhost_collect_",
-        "ebhost_exposition_",
-        "ebhost_lookup_",
-        "ebhost_plugin_",
-        "ebhost_program_",
-        "ebhost_map_",
-        "ebhost_perf_event_",
-        "ebhost_events_",
-        "ebpf_exporter_build_info",
-        "ebpf_exporter_enabled_configs",
-        "ebpf_exporter_ebpf_program_",
-        "ebpf_exporter_decoder_errors",
-    ];
-    KEPT.iter().any(|kept| name.starts_with(kept))
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use ebhost_metrics::Pieces;
+use ebhost_metrics::ChunkSink;
 use ebhost_server::{Part, Reply};
 
 /// Memory of pieces that nobody reads any more.
@@ -53,8 +53,8 @@ impl Printing {
     }
 }
 
-impl Pieces for Printing {
-    fn blank(&mut self) -> Vec<u8> {
+impl ChunkSink for Printing {
+    fn buffer(&mut self) -> Vec<u8> {
         let (memory, left) = self.free.locked(|free| (free.pop(), free.len()));
         self.spare = self.spare.min(left);
         let mut blank = memory.unwrap_or_default();
@@ -63,7 +63,7 @@ impl Pieces for Printing {
     }
 
     /// Fails when no reader is left.
-    fn hand_out(&mut self, piece: Vec<u8>) -> io::Result<()> {
+    fn send(&mut self, piece: Vec<u8>) -> io::Result<()> {
         self.bytes += piece.len() as u64;
         let piece = Bytes::from_owner(Piece { bytes: piece, home: self.free.clone() });
         let before = std::mem::replace(&mut self.held, piece);
@@ -77,9 +77,9 @@ impl Pieces for Printing {
 /// For what prints into memory of its own.
 impl io::Write for Printing {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let mut piece = self.blank();
+        let mut piece = self.buffer();
         piece.extend_from_slice(text);
-        self.hand_out(piece)?;
+        self.send(piece)?;
         Ok(text.len())
     }
 

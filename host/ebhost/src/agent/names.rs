@@ -7,7 +7,6 @@ use std::{
 
 use ebhost_metrics::Family;
 use ebhost_package::{Compat, Package};
-use ebhost_plugin_host::sample_names;
 use ebhost_series::schema::Schema;
 use ebhost_telemetry as telemetry;
 
@@ -49,7 +48,7 @@ impl Names {
     /// As they are printed.
     fn samples(&self, compat: Compat, family: &Family) -> impl Iterator<Item = String> {
         let namespace = compat.namespace(&self.namespace).to_owned();
-        sample_names(family).into_iter().map(move |sample| format!("{namespace}_{sample}"))
+        family.sample_names().into_iter().map(move |sample| format!("{namespace}_{sample}"))
     }
 
     /// Whether a package can have its names beside the others; it may have had other ones before.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::agent::Offline;
 use ebhost_lookup::Lookups;
-use ebhost_metrics::{Created, Integers, Style, Syntax, Writer};
+use ebhost_metrics::{Created, Format, Presentation, encode_fragment};
 use ebhost_package::Limits;
 use ebhost_plugin_host::Engine;
 use ebhost_series::{Misfit, Table, schema::View};
@@ -85,12 +85,7 @@ pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> 
 }
 
 fn print(table: &Table, namespace: &str) -> Vec<u8> {
-    let mut text = Vec::new();
-    let style = Style { syntax: Syntax::Text004, integers: Integers::Exact, created: Created::LeftOut };
-    let mut writer = Writer::new(style, &mut text);
-    let printed = writer.families(namespace, table.families()).and_then(|()| writer.finish());
-    debug_assert!(printed.is_ok(), "a vector takes everything");
-    text
+    encode_fragment(Format::Text004, Created::LeftOut, Presentation::exact(namespace), table.families())
 }
 
 /// What it cost, beside what it may cost, and a warning where that is near.

@@ -25,17 +25,15 @@ pub(super) fn family(series: FamilySeries<'_>, out: &mut String) {
 fn table(series: FamilySeries<'_>, out: &mut String) {
     let family = series.family();
     let scale = Scale::new(family.times, family.per);
-    let is_signed = matches!(series.layout(), Layout::Single(CellKind::I64));
-    let number = |raw: u64| match scale {
-        Scale::One if is_signed => (raw as i64).to_string(),
-        Scale::One => raw.to_string(),
-        _ if is_signed => format!("{}", scale.apply_signed(raw as i64)),
-        _ => format!("{}", scale.apply(raw)),
+    let kind = if let Layout::Single(kind) = series.layout() { *kind } else { CellKind::U64 };
+    let number = |raw: u64| match (scale, kind) {
+        (Scale::One, CellKind::I64) => (raw as i64).to_string(),
+        (Scale::One, CellKind::U64) => raw.to_string(),
+        _ => kind.value(raw, scale).to_string(),
     };
-    let mut rows: Vec<(u64, Vec<String>)> = series.iter().map(|(block, cells)| (cells[0], values(block))).collect();
-    // The greatest first: what is looked for on a sick host.
-    let rank = |raw: u64| if is_signed { i128::from(raw as i64) } else { i128::from(raw) };
-    rows.sort_by(|one, other| rank(other.0).cmp(&rank(one.0)).then_with(|| one.1.cmp(&other.1)));
+    let mut rows: Vec<(u64, Vec<String>)> = series.iter().map(|each| (each.cells[0], values(each.labels))).collect();
+    // The greatest first: that is what one looks for on a sick host.
+    rows.sort_by(|one, other| kind.compare(other.0, one.0).then_with(|| one.1.cmp(&other.1)));
     let head: Vec<String> = family.labels.iter().cloned().chain(["value".to_owned()]).collect();
     let rows = rows.into_iter().map(|(raw, labels)| labels.into_iter().chain([number(raw)]).collect());
     let lines: Vec<Vec<String>> = [head].into_iter().chain(rows).collect();
@@ -55,7 +53,7 @@ fn table(series: FamilySeries<'_>, out: &mut String) {
 
 fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
     let family = series.family();
-    let mut all: Vec<_> = series.iter().map(|(block, cells)| (values(block), cells)).collect();
+    let mut all: Vec<_> = series.iter().map(|each| (values(each.labels), each.cells)).collect();
     all.sort();
     for (labels, cells) in all {
         let mut counts = Vec::with_capacity(bounds.len() + 1);
@@ -66,8 +64,8 @@ fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
         });
         let named: Vec<_> =
             family.labels.iter().zip(&labels).map(|(name, value)| format!("{name} = {value}")).collect();
-        let mean = series.layout().sum().filter(|_| before > 0).map(|sum| {
-            let sum = Scale::new(family.times, family.per).apply(cells[sum]);
+        let mean = series.sum().filter(|_| before > 0).map(|(cell, kind)| {
+            let sum = kind.value(cells[cell], Scale::new(family.times, family.per));
             format!(", mean {}", quantity(sum / before as f64, &family.unit))
         });
         let _ = writeln!(out, "\n  {}: {before} in all{}", named.join(", "), mean.unwrap_or_default());

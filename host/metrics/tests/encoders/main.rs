@@ -1,4 +1,6 @@
-//! The encoders against other people's: `prometheus-client` for OpenMetrics, `prost` for protobuf.
+//! The encoders against other people's: `prometheus-client` for OpenMetrics, `prost` for protobuf; and what each
+//! format demands, by families made by hand.
 
+mod formats;
 mod oracle;
 mod protobuf;

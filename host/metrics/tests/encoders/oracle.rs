@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-use ebhost_metrics::{Created, Family, Fold, Integers, Kind, Style, Syntax, Writer};
+use ebhost_metrics::{Created, Family, Fold, Format, Integers, Kind, Presentation, encoder};
 use ebhost_series::schema::*;
 use ebhost_series::{Answer, Labels, Table, TableLimits};
 use ebhost_snapshot::{Keys, Snapshot};
@@ -171,14 +171,20 @@ fn le_first(line: &str) -> String {
     parts.unwrap_or_else(|| line.to_owned())
 }
 
-pub(super) fn ours(tables: &[Table], syntax: Syntax) -> String {
+/// The answer that the encoder of a format gives for tables.
+pub(super) fn encoded(format: Format, created: Created, presentation: Presentation<'_>, tables: &[&Table]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = Writer::new(Style { syntax, integers: Integers::Exact, created: Created::LeftOut }, &mut out);
-    for table in tables {
-        writer.families("", table.families()).unwrap();
+    let mut encoder = encoder(format, created, &mut out);
+    for series in tables.iter().flat_map(|table| table.families()) {
+        encoder.family(presentation, series).unwrap();
     }
-    writer.finish().unwrap();
-    String::from_utf8(out).unwrap()
+    encoder.finish().unwrap();
+    out
+}
+
+pub(super) fn ours(tables: &[Table], format: Format) -> String {
+    let tables: Vec<_> = tables.iter().collect();
+    String::from_utf8(encoded(format, Created::LeftOut, Presentation::exact(""), &tables)).unwrap()
 }
 
 pub(super) fn samples() -> impl Strategy<Value = Vec<Sample>> {
@@ -208,7 +214,7 @@ proptest! {
         registry.register_collector(Box::new(Oracle(samples)));
         let mut expected = String::new();
         encode(&mut expected, &registry).unwrap();
-        prop_assert_eq!(in_their_order(&ours(&tables, Syntax::OpenMetrics)), expected);
+        prop_assert_eq!(in_their_order(&ours(&tables, Format::OpenMetrics100)), expected);
     }
 }
 
@@ -231,12 +237,12 @@ family7_seconds_bucket{l0="v\"a",le="+Inf"} 10
 family7_seconds_sum{l0="v\"a"} 5000
 family7_seconds_count{l0="v\"a"} 10
 "#;
-    assert_eq!(ours(&tables, Syntax::Text004), expected);
+    assert_eq!(ours(&tables, Format::Text004), expected);
     let expected = expected
         .replace("le=\"20\"", "le=\"20.0\"")
         .replace("} 5000\n", "} 5000.0\n")
         .replace(" histogram\n", " histogram\n# UNIT family7_seconds seconds\n");
-    assert_eq!(ours(&tables, Syntax::OpenMetrics), expected + "# EOF\n");
+    assert_eq!(ours(&tables, Format::OpenMetrics100), expected + "# EOF\n");
 }
 
 #[test]
@@ -246,39 +252,32 @@ fn counters_help_and_namespace() {
     let mut schema = sample.schema(0);
     schema.families[0].help = "A \\ and a \"quote\"\nand a line.".into();
     let table = sample.table(0);
-    let print = |style, namespace: &str, table: &Table| {
+    let print = |format, presentation| {
         let mut out = Vec::new();
-        let mut writer = Writer::new(style, &mut out);
-        writer.families(namespace, table.families()).unwrap();
-        writer.verbatim(b"# TYPE up gauge\nup 1\n").unwrap();
-        writer.finish().unwrap();
+        let mut encoder = encoder(format, Created::LeftOut, &mut out);
+        table.families().for_each(|series| encoder.family(presentation, series).unwrap());
+        encoder.fragment(b"# TYPE up gauge\nup 1\n").unwrap();
+        encoder.finish().unwrap();
         String::from_utf8(out).unwrap()
     };
-    let text = print(
-        Style { syntax: Syntax::Text004, integers: Integers::AsGoFloat, created: Created::LeftOut },
-        "ebpf_exporter",
-        &table,
-    );
+    let presentation = Presentation { namespace: "ebpf_exporter", integers: Integers::AsGoFloat };
+    let text = print(Format::Text004, presentation);
     assert!(
         text.contains("# TYPE ebpf_exporter_family0_total counter\nebpf_exporter_family0_total 1.287408e+06\n"),
         "{text}"
     );
     assert!(text.ends_with("# TYPE up gauge\nup 1\n"), "{text}");
-    let text = print(
-        Style { syntax: Syntax::OpenMetrics, integers: Integers::Exact, created: Created::LeftOut },
-        "ns",
-        &table,
-    );
+    let text = print(Format::OpenMetrics100, Presentation::exact("ns"));
     assert!(text.contains("# TYPE ns_family0 counter\nns_family0_total 1287408\n"), "{text}");
     assert!(text.ends_with("# TYPE up gauge\nup 1\n# EOF\n"), "{text}");
     // A counter of a drop-in keeps its name where OpenMetrics has no such counter.
     let mut unended = sample.schema(0);
     unended.families[0].name = "family0".into();
-    let unended = ours(&[sample.table_of(unended, 0.0)], Syntax::OpenMetrics);
+    let unended = ours(&[sample.table_of(unended, 0.0)], Format::OpenMetrics100);
     assert!(unended.ends_with("# TYPE family0 unknown\nfamily0 1287408\n# EOF\n"), "{unended}");
     // A family without series leaves no trace.
     let empty = Table::new(Arc::new(schema), TableLimits::default());
-    assert_eq!(ours(&[empty], Syntax::Text004), "");
+    assert_eq!(ours(&[empty], Format::Text004), "");
 }
 
 #[test]
@@ -290,20 +289,15 @@ fn creation_is_told_to_who_asks_for_it() {
         scaled: false,
         series: vec![(vec!["v".into()], vec![1, 2, 3, 4, 5])],
     };
-    let print = |table: &Table, syntax| {
-        let mut out = Vec::new();
-        let style = Style { syntax, integers: Integers::Exact, created: Created::Printed };
-        let mut writer = Writer::new(style, &mut out);
-        writer.families("", table.families()).unwrap();
-        writer.finish().unwrap();
-        String::from_utf8(out).unwrap()
+    let print = |table: &Table, format| {
+        String::from_utf8(encoded(format, Created::Printed, Presentation::exact(""), &[table])).unwrap()
     };
     for (kind, line) in [(0, Some("_created")), (1, None), (2, Some("_created"))] {
-        let text = print(&sample(kind).table_since(0, 1_763_819_000.25), Syntax::OpenMetrics);
+        let text = print(&sample(kind).table_since(0, 1_763_819_000.25), Format::OpenMetrics100);
         let expected = line.map(|suffix| format!("\nfamily0{suffix}{{l0=\"v\"}} 1.76381900025e+09\n# EOF\n"));
         assert_eq!(text.contains("_created"), expected.is_some(), "{text}");
         assert!(expected.is_none_or(|line| text.ends_with(&line)), "{text}");
     }
-    let text = print(&sample(0).table_since(0, 1_763_819_000.25), Syntax::Text004);
+    let text = print(&sample(0).table_since(0, 1_763_819_000.25), Format::Text004);
     assert!(!text.contains("_created"), "text 0.0.4 has no such thing: {text}");
 }

@@ -5,40 +5,40 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::oracle::{ours, samples};
-use ebhost_metrics::{Family, Kind, Messages, Syntax, labels, protobuf::Buckets};
+use crate::oracle::{encoded, ours, samples};
+use ebhost_metrics::{Created, Family, Format, Kind, Presentation, encode::protobuf::Buckets, labels};
 use ebhost_series::schema::*;
 use ebhost_series::{Answer, Labels, Table, TableLimits};
 use ebhost_snapshot::{Keys, Snapshot};
 
 #[derive(Clone, PartialEq, Message)]
-struct MetricFamily {
+pub(super) struct MetricFamily {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(super) name: String,
     #[prost(string, tag = "2")]
     help: String,
     #[prost(int32, tag = "3")]
     r#type: i32,
     #[prost(message, repeated, tag = "4")]
-    metric: Vec<Metric>,
+    pub(super) metric: Vec<Metric>,
     #[prost(string, tag = "5")]
     unit: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Metric {
+pub(super) struct Metric {
     #[prost(message, repeated, tag = "1")]
     label: Vec<LabelPair>,
     #[prost(message, optional, tag = "2")]
     gauge: Option<Single>,
     #[prost(message, optional, tag = "3")]
-    counter: Option<Single>,
+    pub(super) counter: Option<Single>,
     #[prost(message, optional, tag = "7")]
-    histogram: Option<Histogram>,
+    pub(super) histogram: Option<Histogram>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct LabelPair {
+pub(super) struct LabelPair {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -46,17 +46,27 @@ struct LabelPair {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Single {
+pub(super) struct Single {
     #[prost(double, tag = "1")]
-    value: f64,
+    pub(super) value: f64,
+    #[prost(message, optional, tag = "3")]
+    pub(super) created_timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Histogram {
+pub(super) struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub(super) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) nanos: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Histogram {
     #[prost(uint64, tag = "1")]
     sample_count: u64,
     #[prost(double, tag = "2")]
-    sample_sum: f64,
+    pub(super) sample_sum: f64,
     #[prost(message, repeated, tag = "3")]
     bucket: Vec<Bucket>,
     #[prost(sint32, tag = "5")]
@@ -69,10 +79,12 @@ struct Histogram {
     positive_span: Vec<Span>,
     #[prost(sint64, repeated, tag = "13")]
     positive_delta: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    pub(super) created_timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Bucket {
+pub(super) struct Bucket {
     #[prost(uint64, tag = "1")]
     cumulative_count: u64,
     #[prost(double, tag = "2")]
@@ -80,7 +92,7 @@ struct Bucket {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Span {
+pub(super) struct Span {
     #[prost(sint32, tag = "1")]
     offset: i32,
     #[prost(uint32, tag = "2")]
@@ -88,13 +100,11 @@ struct Span {
 }
 
 fn decoded(tables: &[Table]) -> Vec<MetricFamily> {
-    let mut out = Vec::new();
-    let mut messages = Messages::new(&mut out);
-    tables.iter().for_each(|table| messages.families("", table.families()).unwrap());
-    decode(&out)
+    let tables: Vec<_> = tables.iter().collect();
+    decode(&encoded(Format::Protobuf, Created::LeftOut, Presentation::exact(""), &tables))
 }
 
-fn decode(mut bytes: &[u8]) -> Vec<MetricFamily> {
+pub(super) fn decode(mut bytes: &[u8]) -> Vec<MetricFamily> {
     let mut families = Vec::new();
     while !bytes.is_empty() {
         families.push(MetricFamily::decode_length_delimited(&mut bytes).unwrap());
@@ -112,7 +122,7 @@ fn lines_of_text(text: &str) -> Vec<Line> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let block = block.strip_suffix('}').unwrap_or(block);
         let mut pairs: Vec<_> =
-            labels::of_block(block.as_bytes()).map(|(name, value)| (text(name), text(&value))).collect();
+            labels::parse_block(block.as_bytes()).map(|(name, value)| (text(name), text(&value))).collect();
         pairs.sort();
         (name.to_owned(), pairs, number.parse().unwrap())
     };
@@ -159,7 +169,7 @@ proptest! {
     #[test]
     fn protobuf_says_what_the_text_says(samples in samples()) {
         let tables: Vec<Table> = samples.iter().enumerate().map(|(index, sample)| sample.table(index)).collect();
-        let (text, families) = (ours(&tables, Syntax::Text004), decoded(&tables));
+        let (text, families) = (ours(&tables, Format::Text004), decoded(&tables));
         prop_assert_eq!(lines_of(&families), lines_of_text(&text));
         let kind = |family: &MetricFamily| ["counter", "gauge", "summary", "untyped", "histogram"][family.r#type as usize];
         let named: Vec<_> = families.iter().map(|family| (family.name.clone(), kind(family).to_owned())).collect();
@@ -257,25 +267,4 @@ fn native_and_classic_buckets_are_of_the_same_counts() {
     let spans: Vec<_> = histogram.positive_span.iter().map(|span| (span.offset, span.length)).collect();
     assert_eq!(spans, [(2, 1), (3, 3), (4097 - 9, 1)]);
     assert_eq!(histogram.positive_delta, [2, 1, -3, 4, 1]);
-}
-
-#[test]
-fn the_hosts_own_families_come_from_their_text() {
-    let text = "# HELP a_seconds Time: spent.\n# TYPE a_seconds counter\n# UNIT a_seconds seconds\n\
-                a_seconds_total{x=\"1 2\",y=\"\\\"\"} 1.5\na_seconds_total{x=\"3\",y=\"\"} 2\n# HELP b B.\n# TYPE b info\n\
-                b_info{v=\"1\"} 1\n# HELP c C.\n# TYPE c gauge\nc 2e-05\n# EOF\n";
-    let mut out = Vec::new();
-    Messages::new(&mut out).openmetrics(text).unwrap();
-    let families = decode(&out);
-    let named: Vec<_> =
-        families.iter().map(|f| (f.name.as_str(), f.help.as_str(), f.r#type, f.unit.as_str())).collect();
-    assert_eq!(named, [("a_seconds_total", "Time: spent.", 0, "seconds"), ("b_info", "B.", 1, ""), ("c", "C.", 1, "")]);
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let lines = [
-        ("a_seconds_total".to_owned(), vec![pair("x", "1 2"), pair("y", "\"")], 1.5),
-        ("a_seconds_total".to_owned(), vec![pair("x", "3"), pair("y", "")], 2.0),
-        ("b_info".to_owned(), vec![pair("v", "1")], 1.0),
-        ("c".to_owned(), vec![], 2e-05),
-    ];
-    assert_eq!(lines_of(&families), lines);
 }

@@ -1,6 +1,6 @@
 //! Families: what they are called, and what kind of metric they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     super::contract::{self as wit, Kind as WitKind},
@@ -103,7 +103,7 @@ fn kind(place: &str, kind: WitKind) -> Checked<Kind> {
 pub(super) fn check_sample_names(families: &[Family]) -> Checked<()> {
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for family in families {
-        for sample in sample_names(family) {
+        for sample in family.sample_names() {
             if let Some(owner) = owners.insert(sample.clone(), &family.name) {
                 let place = format!("family `{}`", family.name);
                 let found = format!("the sample name `{sample}`, which family `{owner}` prints already");
@@ -112,18 +112,6 @@ pub(super) fn check_sample_names(families: &[Family]) -> Checked<()> {
         }
     }
     Ok(())
-}
-
-/// The names of the samples that a family prints, and its own, in text and in OpenMetrics.
-pub fn sample_names(family: &Family) -> BTreeSet<String> {
-    let name = &family.name;
-    match family.kind {
-        Kind::Counter => BTreeSet::from([name.clone(), name.trim_end_matches("_total").to_owned()]),
-        Kind::Gauge(_) => BTreeSet::from([name.clone()]),
-        Kind::Histogram(_) => {
-            ["", "_bucket", "_count", "_sum"].iter().map(|suffix| format!("{name}{suffix}")).collect()
-        }
-    }
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,6 +1,6 @@
-//! What ebhost says of drop-in configurations under the names that people alert on: those of ebpf_exporter.
+//! Metrics of drop-in configurations under the names that people alert on: those of ebpf_exporter.
 //!
-//! Nothing is measured for it; it is the report under other names, and is printed only when there are such configurations.
+//! Nothing is measured for them: they are the report under other names, and have series only when there are such configurations.
 
 use std::{env::consts, fmt};
 
@@ -8,31 +8,38 @@ use prometheus_client::registry::Unit;
 
 use super::{PackageReport, ProgramReport, Report, families::Families};
 
-pub(super) fn drop_ins(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
-    let all: Vec<_> = report.packages.iter().filter(|package| package.is_drop_in).collect();
-    if all.is_empty() {
-        return Ok(());
-    }
+/// The version, if there are drop-in configurations.
+pub(super) fn build_info(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     let labels = [
         ("version", report.build.version),
         ("revision", report.build.revision),
         ("goos", consts::OS),
         ("goarch", arch()),
     ];
-    families.gauge("build_info", "The running version, of ebhost.", None, [(labels.to_vec(), 1u64)])?;
-    let running = all.iter().filter(|package| package.fault.is_empty());
+    let has_any = report.packages.iter().any(|package| package.is_drop_in);
+    let build = has_any.then(|| (labels.to_vec(), 1u64));
+    families.gauge("build_info", "The running version, of ebhost.", None, build)
+}
+
+/// The configurations among the packages.
+pub(super) fn configurations(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let all = || packages.iter().filter(|package| package.is_drop_in);
+    let running = all().filter(|package| package.fault.is_empty());
     let enabled = running.map(|package| (vec![("name", package.name.as_str())], 1u64));
     families.gauge("enabled_configs", "The configurations that are loaded.", None, enabled)?;
-    programs(families, &all)?;
-    let errors = all.iter().map(|package| {
+    let errors = all().map(|package| {
         let rejected = package.dropped.iter().map(|(_, count)| count).sum::<u64>();
         (vec![("config", package.name.as_str())], rejected)
     });
     families.counter("decoder_errors", "Keys that a decoder rejected, each counted once.", None, errors)
 }
 
-fn programs(families: &mut Families<'_, '_>, all: &[&PackageReport]) -> fmt::Result {
-    let all = || all.iter().flat_map(|package| package.programs.iter().map(move |program| (*package, program)));
+/// The programs of the configurations among the packages.
+pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let all = || {
+        let drop_ins = packages.iter().filter(|package| package.is_drop_in);
+        drop_ins.flat_map(|package| package.programs.iter().map(move |program| (*package, program)))
+    };
     let ids: Vec<_> = all().map(|(package, program)| id(package, program)).collect();
     let info = all().zip(&ids).map(|((package, program), id)| {
         let (config, name, tag) = (package.name.as_str(), program.name.as_str(), program.tag.as_str());
@@ -54,7 +61,7 @@ fn programs(families: &mut Families<'_, '_>, all: &[&PackageReport]) -> fmt::Res
     families.counter("ebpf_program_run_count", help, None, by_id().map(|(labels, program)| (labels, program.runs)))
 }
 
-/// A program that the kernel never took has no number, and is to be told from the others.
+/// A program that was never loaded has no number of the kernel's, so it gets an id made of its names.
 fn id(package: &PackageReport, program: &ProgramReport) -> String {
     match program.id {
         0 => format!("{}/{}", package.name, program.name),
@@ -62,7 +69,7 @@ fn id(package: &PackageReport, program: &ProgramReport) -> String {
     }
 }
 
-/// As Go calls it.
+/// The architecture as Go calls it.
 fn arch() -> &'static str {
     match consts::ARCH {
         "x86_64" => "amd64",

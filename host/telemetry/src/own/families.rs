@@ -13,10 +13,14 @@ use super::PackageReport;
 pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// The label that every sample about a package has.
-pub(super) fn of(package: &PackageReport) -> Labels<'_> {
+pub(super) fn plugin_label(package: &PackageReport) -> Labels<'_> {
     vec![("plugin", package.name.as_str())]
 }
 
+/// Where the families of a collector are described and given their samples.
+///
+/// A family is described even when it has no samples, so that its name can be asked for: names of the host's own families are kept
+/// from plugins. The encoders show no family without series.
 pub(super) struct Families<'a, 'b>(pub(super) &'a mut DescriptorEncoder<'b>);
 
 impl Families<'_, '_> {
@@ -30,7 +34,8 @@ impl Families<'_, '_> {
     where
         ConstGauge<N>: EncodeMetric,
     {
-        self.family(name, help, unit, samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value))))
+        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, help, unit, MetricType::Gauge, samples)
     }
 
     pub(super) fn counter<'l, N>(
@@ -43,19 +48,29 @@ impl Families<'_, '_> {
     where
         ConstCounter<N>: EncodeMetric,
     {
-        self.family(name, help, unit, samples.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value))))
+        let samples = samples.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, unit, MetricType::Counter, samples)
     }
 
-    pub(super) fn family<'l, M: EncodeMetric>(
+    pub(super) fn histogram<'l>(
         &mut self,
         name: &str,
         help: &str,
         unit: Option<&Unit>,
+        samples: impl IntoIterator<Item = (Labels<'l>, Durations)>,
+    ) -> fmt::Result {
+        self.family(name, help, unit, MetricType::Histogram, samples.into_iter())
+    }
+
+    fn family<'l, M: EncodeMetric>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        kind: MetricType,
         samples: impl Iterator<Item = (Labels<'l>, M)>,
     ) -> fmt::Result {
-        let mut samples = samples.peekable();
-        let Some((_, first)) = samples.peek() else { return Ok(()) };
-        let mut family = self.0.encode_descriptor(name, help, unit, first.metric_type())?;
+        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
         for (labels, metric) in samples {
             if labels.is_empty() {
                 return metric.encode(family);
@@ -69,6 +84,7 @@ impl Families<'_, '_> {
 /// A histogram whose numbers are known.
 pub(super) struct Durations {
     pub(super) sum: f64,
+    /// Upper bounds, the last of them +Inf, each with the number of calls between it and the one before.
     pub(super) buckets: Vec<(f64, u64)>,
 }
 

@@ -7,7 +7,8 @@ use prometheus_client::registry::Unit;
 use super::{Report, families::Families};
 use crate::{Process, Stage};
 
-pub(super) fn settled(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+/// Families without a volatile field.
+pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     let build = vec![
         ("version", report.build.version),
         ("revision", report.build.revision),
@@ -22,10 +23,15 @@ pub(super) fn settled(families: &mut Families<'_, '_>, report: &Report) -> fmt::
     let help = "Packages added, exchanged and removed since the start.";
     families.counter("reloads", help, None, [(vec![], report.reloads)])?;
     let help = "New versions of packages that were refused.";
-    families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])
+    families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])?;
+    let left_out = report.packages.iter().filter(|package| !package.fault.is_empty());
+    let left_out = left_out.map(|package| (vec![("file", package.file.as_str())], 1u64));
+    let help = "1 for each file whose package was left out; the log and the status page give the reason.";
+    families.gauge("package_left_out", help, None, left_out)
 }
 
-pub(super) fn moving(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
+/// Families that change with every scrape.
+pub(super) fn volatile(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
     families.counter("scrapes", "Scrapes answered.", None, [(vec![], *report.scrapes)])?;
     let help = "Readings of the kernel; scrapes that wait when one begins share it.";
     families.counter("collections", help, None, [(vec![], *report.collections)])?;

@@ -6,10 +6,10 @@ use prometheus_client::registry::Unit;
 
 use super::{
     MapReport, PackageReport,
-    families::{Families, Labels, of},
+    families::{Families, Labels, plugin_label},
 };
 
-pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let all = || {
         packages.iter().flat_map(|package| {
             package
@@ -18,7 +18,7 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageRepor
                 .map(|program| (vec![("plugin", package.name.as_str()), ("program", program.name.as_str())], program))
         })
     };
-    // What was left out before the kernel had it has no number.
+    // A program that was left out before the kernel loaded it has no number.
     let loaded = || all().filter(|(_, program)| program.id != 0);
     let ids: Vec<_> = loaded().map(|(_, program)| program.id.to_string()).collect();
     let info = loaded().zip(&ids).map(|((mut labels, program), id)| {
@@ -45,8 +45,8 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[PackageRepor
     families.counter("program_recursion_misses", help, None, misses)
 }
 
-/// What the host tells programs of kernel symbols and cgroups.
-pub(super) fn names(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+/// Kernel symbols and cgroups that the host gives to programs.
+pub(super) fn names(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let all = || packages.iter().map(|package| (vec![("plugin", package.name.as_str())], package));
     let help = "Kernel symbols of `kaddrs` that the kernel does not show.";
     let missing = all().map(|(labels, package)| (labels, package.missing_symbols));
@@ -59,15 +59,15 @@ pub(super) fn names(families: &mut Families<'_, '_>, packages: &[PackageReport])
 }
 
 /// The maps of all packages, each with its labels.
-fn of_maps(packages: &[PackageReport]) -> impl Iterator<Item = (Labels<'_>, &MapReport)> {
+fn each_map<'a>(packages: &'a [&PackageReport]) -> impl Iterator<Item = (Labels<'a>, &'a MapReport)> {
     packages.iter().flat_map(|package| {
         let labels = |map| vec![("plugin", package.name.as_str()), ("map", map)];
         package.maps.iter().map(move |map| (labels(map.name.as_str()), map))
     })
 }
 
-pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
-    let all = || of_maps(packages);
+pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let all = || each_map(packages);
     let entries = all().map(|(labels, map)| (labels, map.entries));
     families.gauge("map_entries", "Entries at the last read.", None, entries)?;
     let most = all().map(|(labels, map)| (labels, map.max_entries));
@@ -76,12 +76,12 @@ pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[PackageReport]) 
     families.counter("map_read_errors", "Reads that did not reach the map's end.", None, errors)
 }
 
-pub(super) fn reads(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
-    let seconds = of_maps(packages).map(|(labels, map)| (labels, *map.read_seconds));
+pub(super) fn reads(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let seconds = each_map(packages).map(|(labels, map)| (labels, *map.read_seconds));
     families.gauge("map_read", "Time of the last read.", Some(&Unit::Seconds), seconds)
 }
 
-pub(super) fn perf(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+pub(super) fn perf(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let cpus: Vec<Vec<String>> =
         packages.iter().map(|package| package.perf.iter().map(|event| event.cpu.to_string()).collect()).collect();
     let states = packages.iter().zip(&cpus).flat_map(|(package, cpus)| {
@@ -96,12 +96,12 @@ pub(super) fn perf(families: &mut Families<'_, '_>, packages: &[PackageReport]) 
             (labels, 1u64)
         })
     });
-    let help = "1 for what a perf event does now: live, scaled (takes turns, in part estimated), stalled (never gets a \
+    let help = "1 for the state of a perf event: live, scaled (takes turns, in part estimated), stalled (never gets a \
                 counter), absent (cannot be opened).";
     families.gauge("perf_event_state", help, None, states)
 }
 
-pub(super) fn events(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
+pub(super) fn events(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let all = || {
         packages.iter().flat_map(|package| {
             let labels = |source| vec![("plugin", package.name.as_str()), ("source", source)];
@@ -115,6 +115,6 @@ pub(super) fn events(families: &mut Families<'_, '_>, packages: &[PackageReport]
     families.counter("events_lost", help, None, all().map(|(labels, events)| (labels, events.lost)))?;
     let help = "Events read and not counted, because there were more different ones than are remembered.";
     let beyond = packages.iter().filter(|package| !package.events.is_empty());
-    let beyond = beyond.map(|package| (of(package), package.events_beyond_limit));
+    let beyond = beyond.map(|package| (plugin_label(package), package.events_beyond_limit));
     families.counter("events_beyond_limit", help, None, beyond)
 }

@@ -1,48 +1,51 @@
-//! Metrics of plugins: where each stands in its life, what it costs, and how near its limits it is.
+//! Metrics of plugins: the state of each, its cost, and how near it is to its limits.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use prometheus_client::registry::Unit;
 
 use super::{
     PackageReport, Report,
-    families::{Durations, Families, of},
+    families::{Durations, Families, plugin_label},
 };
 
-/// Where each plugin stands, and what its calls cost.
-pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
-    let packages = &report.packages;
+/// The state of each plugin, and the cost of its calls.
+pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report, packages: &[&PackageReport]) -> fmt::Result {
     let states = packages.iter().flat_map(|package| {
         let at = |state: &&'static str| u64::from(package.state == Some(*state));
         let labels = |state: &'static str| vec![("plugin", package.name.as_str()), ("state", state)];
         report.states.iter().map(move |state| (labels(state), at(state)))
     });
-    let help = "1 for where the plugin stands: what is unseen waits while it backs off or is quarantined.";
+    let help = "1 for the state of the plugin. While it backs off or is quarantined, new identities wait.";
     families.gauge("plugin_state", help, None, states)?;
     let infos = packages.iter().filter(|package| !package.digest.is_empty()).map(|package| {
         let labels = [("plugin", &package.name), ("version", &package.version), ("digest", &package.digest)];
         (labels.map(|(name, value)| (name, value.as_str())).to_vec(), 1u64)
     });
     families.gauge("plugin_info", "The running version and the sha256 of its component.", None, infos)?;
-    let current = packages.iter().map(|package| (of(package), u64::from(package.is_current)));
+    let current = packages.iter().map(|package| (plugin_label(package), u64::from(package.is_current)));
     let help = "1 if the package runs as its files are now, 0 if their version was refused.";
     families.gauge("plugin_current", help, None, current)?;
-    let seconds = packages.iter().filter_map(|package| Some((of(package), package.last_success_seconds?)));
+    let seconds = packages.iter().filter_map(|package| Some((plugin_label(package), package.last_success_seconds?)));
     let help = "When the plugin last answered soundly.";
     families.gauge("plugin_last_success_timestamp", help, Some(&Unit::Seconds), seconds)?;
-    let seconds = packages.iter().map(|package| (of(package), package.compile_seconds));
+    let seconds = packages.iter().map(|package| (plugin_label(package), package.compile_seconds));
     let help = "Time of compiling the component, or of finding it in the cache.";
     families.gauge("plugin_compile", help, Some(&Unit::Seconds), seconds)?;
     let durations = packages.iter().map(|package| {
-        let mut buckets: Vec<_> = report.decode_bounds.iter().copied().zip(package.decode_durations.clone()).collect();
-        buckets.push((f64::INFINITY, package.decode_durations.last().copied().unwrap_or(0)));
-        (of(package), Durations { sum: package.guest_seconds, buckets })
+        // A package that was left out has no durations; its series have the same buckets all the same.
+        let bounds = report.decode_bounds.iter().copied().chain([f64::INFINITY]);
+        let counts = package.decode_durations.iter().copied().chain(iter::repeat(0));
+        let buckets = bounds.zip(counts).collect();
+        (plugin_label(package), Durations { sum: package.guest_seconds, buckets })
     });
-    families.family("plugin_decode_duration", "Time of the calls of decode.", Some(&Unit::Seconds), durations)
+    families.histogram("plugin_decode_duration", "Time of the calls of decode.", Some(&Unit::Seconds), durations)
 }
 
-pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[PackageReport]) -> fmt::Result {
-    let each = |value: fn(&PackageReport) -> u64| packages.iter().map(move |package| (of(package), value(package)));
+/// The series and entries of each plugin, and how near it is to its limits.
+pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let each =
+        |value: fn(&PackageReport) -> u64| packages.iter().map(move |package| (plugin_label(package), value(package)));
     families.gauge(
         "plugin_up",
         "1 for a plugin that answers, 0 for one that backs off, is quarantined or was left out.",

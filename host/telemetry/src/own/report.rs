@@ -1,25 +1,25 @@
-//! What the host has to say of itself at one scrape, in plain numbers.
+//! The host's report on itself at one scrape, in plain numbers.
 //!
-//! The agent fills it in; the metrics and the status page are made of it.
+//! The agent fills it in; the host's own metrics and the status page are made of it.
 
-use std::{ops::Deref, time::Duration};
+use std::{collections::HashSet, ops::Deref, time::Duration};
 
 use serde::Serialize;
 
 use crate::{Process, Stage};
 
-/// What moves with every scrape. Two reports are equal if they are the same but for this.
+/// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(transparent)]
-pub struct Moving<T>(pub T);
+pub struct Volatile<T>(pub T);
 
-impl<T> PartialEq for Moving<T> {
+impl<T> PartialEq for Volatile<T> {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl<T> Deref for Moving<T> {
+impl<T> Deref for Volatile<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -37,40 +37,57 @@ pub struct BuildInfo {
     pub rustc: &'static str,
 }
 
-/// All that the host says of itself at one scrape.
+/// The host's report on itself at one scrape.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     pub build: BuildInfo,
     pub packages: Vec<PackageReport>,
-    pub scrapes: Moving<u64>,
-    pub collections: Moving<u64>,
-    /// CPU time since the start, in the order of `Stage::ALL`.
-    pub stages: Moving<[Duration; Stage::ALL.len()]>,
-    /// Of reading, labelling and counting in the last scrape.
-    pub collect_seconds: Moving<f64>,
-    /// Of all of the last scrape, printing included.
-    pub scrape_seconds: Moving<f64>,
+    pub scrapes: Volatile<u64>,
+    pub collections: Volatile<u64>,
+    /// CPU time since the start, in the order of [`Stage::ALL`].
+    pub stages: Volatile<[Duration; Stage::ALL.len()]>,
+    /// Wall time of reading, labelling and counting in the last scrape.
+    pub collect_seconds: Volatile<f64>,
+    /// Wall time of the last scrape, encoding included.
+    pub scrape_seconds: Volatile<f64>,
     /// Bytes of the last scrape's answer, before compression.
-    pub exposition_bytes: Moving<u64>,
+    pub exposition_bytes: Volatile<u64>,
     pub lookup_names: u64,
     pub dropped_log_lines: u64,
     pub reloads: u64,
     pub reload_failures: u64,
     /// Upper bounds of the buckets of `PackageReport::decode_durations`.
     pub decode_bounds: &'static [f64],
-    /// What `PackageReport::state` can be.
+    /// All values that `PackageReport::state` can have.
     pub states: Vec<&'static str>,
-    pub process: Moving<Process>,
+    pub process: Volatile<Process>,
 }
 
-/// One package's part.
+impl Report {
+    /// Indices of the packages whose name stands for them in labels: of packages that share a name the one that runs, or the first.
+    ///
+    /// A package that was left out is known by its folder's name, which a running package may have, too. Its series under that name would
+    /// be duplicates of the other's, so the host exposes the label `plugin` for one of them only; every file that was left out has
+    /// a series of its own elsewhere.
+    pub(super) fn named_packages(&self) -> Vec<usize> {
+        let is_running = |index: &usize| self.packages[*index].fault.is_empty();
+        let (running, left_out): (Vec<_>, Vec<_>) = (0..self.packages.len()).partition(is_running);
+        let mut taken = HashSet::new();
+        let is_first = |index: &usize| taken.insert(self.packages[*index].name.as_str());
+        running.into_iter().chain(left_out).filter(is_first).collect()
+    }
+}
+
+/// The report on one package, which runs or was left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PackageReport {
     pub name: String,
+    /// The file that describes the package.
+    pub file: String,
     /// Whether it is a drop-in configuration and not a plugin.
     pub is_drop_in: bool,
     pub is_up: bool,
-    /// Where it stands in its life; none: it was never admitted.
+    /// The plugin's state; none: it was never admitted.
     pub state: Option<&'static str>,
     pub version: String,
     /// Of the component, in hexadecimal.
@@ -94,7 +111,7 @@ pub struct PackageReport {
     pub restarts: u64,
     pub last_success_seconds: Option<f64>,
     pub failures: Vec<(&'static str, u64)>,
-    /// Entries that no series shows, by reason.
+    /// Identities without series, by reason.
     pub dropped: Vec<(&'static str, u64)>,
     pub dropped_lines: u64,
     pub late_scrapes: u64,
@@ -106,11 +123,11 @@ pub struct PackageReport {
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,
     pub events: Vec<EventsReport>,
-    /// Events that the series had no room for.
+    /// Events not counted because too many different ones were remembered.
     pub events_beyond_limit: u64,
     /// Symbols of `kaddrs` that the kernel does not show.
     pub missing_symbols: u64,
-    /// Cgroups in the cgroup id map, and how often it did not take one.
+    /// Cgroups in the cgroup id map, and insertions into it that failed.
     pub cgroup_map: Option<(u64, u64)>,
 }
 
@@ -120,7 +137,7 @@ pub struct ProgramReport {
     pub name: String,
     /// Why it is not attached, in one word; empty: it is.
     pub reason: &'static str,
-    /// The same at length.
+    /// The reason at length.
     pub fault: String,
     /// The kernel's number of it.
     pub id: u32,
@@ -137,7 +154,7 @@ pub struct MapReport {
     pub name: String,
     pub entries: u64,
     pub max_entries: u64,
-    pub read_seconds: Moving<f64>,
+    pub read_seconds: Volatile<f64>,
     pub read_errors: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What is said of a package that runs.
+//! The report on a package that runs.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +7,7 @@ use ebhost_kernel as kernel;
 use ebhost_kernel::{Loaded, Source};
 use ebhost_package::Compat;
 use ebhost_plugin_host::State;
-use ebhost_telemetry::{EventsReport, MapReport, Moving, PackageReport, PerfReport, ProgramReport};
+use ebhost_telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Volatile};
 
 impl Running {
     pub(in crate::agent) fn report(&self) -> PackageReport {
@@ -19,6 +19,7 @@ impl Running {
         limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
         PackageReport {
             name: self.name.clone(),
+            file: self.file.display().to_string(),
             is_drop_in: self.compat == Compat::EbpfExporter,
             is_up: matches!(state, State::Admitted | State::Running),
             fault: String::new(),
@@ -66,7 +67,7 @@ impl Running {
                 name: map.name.clone(),
                 entries: map.snapshot().len as u64,
                 max_entries: u64::from(map.shape.max_entries),
-                read_seconds: Moving(read.time.as_secs_f64()),
+                read_seconds: Volatile(read.time.as_secs_f64()),
                 read_errors: read.errors,
             }),
             Source::Perf(_) | Source::Events(_) => None,

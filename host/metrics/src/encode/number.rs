@@ -1,4 +1,4 @@
-//! Numbers as Prometheus users know them.
+//! Formatting of numbers, in the form that Prometheus users know.
 //!
 //! Floats print as Go prints them, so that a `le` label is the same text that every other exporter gives and dashboards
 //! match it: the shortest digits that read back as the same number, with an exponent (sign and two digits at least)

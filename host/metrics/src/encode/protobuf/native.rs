@@ -1,11 +1,11 @@
-//! Native buckets as Prometheus' protobuf has them: spans of buckets in use, and each count as its difference to the last.
+//! Native buckets in Prometheus' protobuf: spans of buckets in use, and each count as its difference to the one before.
 
 use super::{field, wire::Wire};
 
 /// Empty buckets between two spans that cost less as zero deltas than as a span of their own.
 const BRIDGED: usize = 2;
 
-/// What the cells of a native histogram lie in.
+/// The range of a native histogram's cells.
 #[derive(Debug, Clone, Copy)]
 pub struct Buckets {
     pub schema: i8,
@@ -15,7 +15,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Writes the fields of one series; `cells` as in `Layout::Native`.
+    /// Writes the fields of one series; `cells` as in [`Layout::Native`](crate::Layout::Native).
     pub fn write(self, cells: &[u64], out: &mut Vec<u8>) {
         out.zigzag(field::histogram::SCHEMA, i64::from(self.schema));
         out.double(field::histogram::ZERO_THRESHOLD, self.end(self.first - 1));

@@ -1,0 +1,222 @@
+//! Lines of samples: the part that text 0.0.4 and OpenMetrics have in common.
+//!
+//! Label blocks come rendered from the table; what is left is copying them and formatting numbers. A histogram's lines share a stem that is
+//! assembled once a series. Nothing is allocated per series, and what the formats do differently ([`Syntax`]) is resolved at compile time.
+
+use std::io;
+
+use super::{Chunk, ChunkSink, Encoder, Integers, Presentation, number};
+use crate::{
+    cell::CellKind,
+    family::{Family, FamilySeries, Kind, Series},
+    layout::Layout,
+    scale::Scale,
+};
+
+/// The differences between the text formats.
+pub(super) trait Syntax {
+    /// Whether a histogram without `_sum` must not have `_count` either.
+    const COUNT_NEEDS_SUM: bool;
+    /// The end of an answer.
+    const END: &'static [u8];
+
+    /// Appends the metadata of a family whose samples are called `name`.
+    fn heading(&self, name: &str, family: &Family, out: &mut Vec<u8>);
+
+    /// The name of the samples that give the family's start times, if there are any.
+    fn created_name(&self, name: &str, family: &Family) -> Option<String>;
+
+    fn float(number: f64, out: &mut Vec<u8>);
+
+    /// Appends a histogram's sum that is in the family's unit already.
+    fn whole_sum(cell: u64, kind: CellKind, out: &mut Vec<u8>);
+}
+
+/// Appends a piece of a metadata line.
+pub(super) fn heading_line<const N: usize>(out: &mut Vec<u8>, parts: [&str; N]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
+
+/// An encoder that prints a line a sample.
+pub(super) struct Lines<'w, S> {
+    syntax: S,
+    chunk: Chunk<'w>,
+    /// A histogram series' bucket lines up to `le`; kept for its memory.
+    stem: Vec<u8>,
+}
+
+impl<'w, S: Syntax> Lines<'w, S> {
+    pub(super) fn new(syntax: S, out: &'w mut dyn ChunkSink) -> Self {
+        Self { syntax, chunk: Chunk::new(out), stem: Vec::new() }
+    }
+}
+
+impl<S: Syntax> Encoder for Lines<'_, S> {
+    fn family(&mut self, presentation: Presentation<'_>, series: FamilySeries<'_>) -> io::Result<()> {
+        if series.is_empty() {
+            return Ok(());
+        }
+        let family = series.family();
+        let name = presentation.name(&family.name);
+        self.syntax.heading(&name, family, &mut self.chunk.bytes);
+        let printer = Printer {
+            created_name: self.syntax.created_name(&name, family),
+            integers: presentation.integers,
+            scale: Scale::new(family.times, family.per),
+            name,
+            series,
+        };
+        match (series.layout(), &family.kind) {
+            (Layout::Single(kind), _) => self.numbers(&printer, *kind),
+            (_, Kind::Histogram(bounds)) => self.histograms(&printer, bounds),
+            // A table gives no such family: several cells are a histogram's.
+            (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
+        }
+    }
+
+    fn fragment(&mut self, encoded: &[u8]) -> io::Result<()> {
+        self.chunk.bytes.extend_from_slice(encoded);
+        self.chunk.send_if_full()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.chunk.flush()
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.chunk.bytes.extend_from_slice(S::END);
+        self.chunk.finish()
+    }
+}
+
+/// What the lines of one family have in common.
+struct Printer<'a> {
+    name: String,
+    created_name: Option<String>,
+    integers: Integers,
+    scale: Scale,
+    series: FamilySeries<'a>,
+}
+
+impl<S: Syntax> Lines<'_, S> {
+    /// Counters and gauges: one line a series.
+    fn numbers(&mut self, printer: &Printer<'_>, kind: CellKind) -> io::Result<()> {
+        for each in printer.series.iter() {
+            self.name_and_labels(printer.name.as_bytes(), each.labels);
+            self.number(printer, kind, each.cells[0]);
+            self.chunk.bytes.push(b'\n');
+            self.created(printer, &each);
+            self.chunk.send_if_full()?;
+        }
+        Ok(())
+    }
+
+    fn histograms(&mut self, printer: &Printer<'_>, bounds: &[f64]) -> io::Result<()> {
+        let les: Vec<Vec<u8>> = bounds.iter().copied().chain([f64::INFINITY]).map(Self::le).collect();
+        let (sum_name, count_name) = (format!("{}_sum", printer.name), format!("{}_count", printer.name));
+        let sum = printer.series.sum();
+        for each in printer.series.iter() {
+            let total = self.buckets(printer, &each, &les);
+            if let Some((cell, kind)) = sum {
+                self.name_and_labels(sum_name.as_bytes(), each.labels);
+                self.sum(printer, kind, each.cells[cell]);
+                self.chunk.bytes.push(b'\n');
+            }
+            if sum.is_some() || !S::COUNT_NEEDS_SUM {
+                self.name_and_labels(count_name.as_bytes(), each.labels);
+                self.integer(printer.integers, total);
+                self.chunk.bytes.push(b'\n');
+            }
+            self.created(printer, &each);
+            self.chunk.send_if_full()?;
+        }
+        Ok(())
+    }
+
+    /// The bucket lines of one series; returns the number of all observations.
+    fn buckets(&mut self, printer: &Printer<'_>, each: &Series<'_>, les: &[Vec<u8>]) -> u64 {
+        let mut stem = std::mem::take(&mut self.stem);
+        stem.clear();
+        stem.extend_from_slice(printer.name.as_bytes());
+        stem.extend_from_slice(b"_bucket{");
+        if !each.labels.is_empty() {
+            stem.extend_from_slice(each.labels);
+            stem.push(b',');
+        }
+        let (mut total, mut les) = (0, les.iter());
+        printer.series.layout().cumulate(each.cells, |count| {
+            total = count;
+            self.chunk.bytes.extend_from_slice(&stem);
+            self.chunk.bytes.extend_from_slice(les.next().expect("as many counts as bounds, and +Inf"));
+            self.integer(printer.integers, count);
+            self.chunk.bytes.push(b'\n');
+        });
+        self.stem = stem;
+        total
+    }
+
+    /// The end of a bucket line's labels.
+    fn le(bound: f64) -> Vec<u8> {
+        let mut le = b"le=\"".to_vec();
+        S::float(bound, &mut le);
+        le.extend_from_slice(b"\"} ");
+        le
+    }
+
+    /// The start time of a series, next to the series itself: OpenMetrics forbids to interleave the samples of two metrics, and
+    /// Prometheus looks for it nowhere else.
+    #[inline]
+    fn created(&mut self, printer: &Printer<'_>, each: &Series<'_>) {
+        if let Some(name) = &printer.created_name
+            && let Some(seconds) = printer.series.start_seconds(each)
+        {
+            self.name_and_labels(name.as_bytes(), each.labels);
+            S::float(seconds, &mut self.chunk.bytes);
+            self.chunk.bytes.push(b'\n');
+        }
+    }
+
+    #[inline]
+    fn name_and_labels(&mut self, name: &[u8], labels: &[u8]) {
+        let text = &mut self.chunk.bytes;
+        text.extend_from_slice(name);
+        if labels.is_empty() {
+            text.push(b' ');
+        } else {
+            text.push(b'{');
+            text.extend_from_slice(labels);
+            text.extend_from_slice(b"} ");
+        }
+    }
+
+    #[inline]
+    fn number(&mut self, printer: &Printer<'_>, kind: CellKind, cell: u64) {
+        match (printer.scale, kind) {
+            (Scale::One, CellKind::U64) => self.integer(printer.integers, cell),
+            (Scale::One, CellKind::I64) => self.signed(printer.integers, cell as i64),
+            (scale, kind) => S::float(kind.value(cell, scale), &mut self.chunk.bytes),
+        }
+    }
+
+    fn sum(&mut self, printer: &Printer<'_>, kind: CellKind, cell: u64) {
+        match (printer.scale, printer.integers) {
+            (Scale::One, Integers::Exact) => S::whole_sum(cell, kind, &mut self.chunk.bytes),
+            (scale, _) => S::float(kind.value(cell, scale), &mut self.chunk.bytes),
+        }
+    }
+
+    #[inline]
+    fn integer(&mut self, integers: Integers, number: u64) {
+        match integers {
+            Integers::Exact => number::integer(number, &mut self.chunk.bytes),
+            Integers::AsGoFloat => number::float(number as f64, &mut self.chunk.bytes),
+        }
+    }
+
+    fn signed(&mut self, integers: Integers, number: i64) {
+        match integers {
+            Integers::Exact => number::signed(number, &mut self.chunk.bytes),
+            Integers::AsGoFloat => number::float(number as f64, &mut self.chunk.bytes),
+        }
+    }
+}

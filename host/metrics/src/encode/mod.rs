@@ -1,0 +1,160 @@
+//! Encoders: from families to the bytes of an exposition format, one file per format.
+//!
+//! `text` is text 0.0.4, `openmetrics` is OpenMetrics 1.0, `protobuf` is delimited `io.prometheus.client.MetricFamily`. The two text
+//! formats share `lines`, which is generic over what they do differently. Numbers are formatted in [`number`] and text is escaped
+//! in [`escape`], for all of them. A new format is a new file here, a [`Format`], and an arm of [`encoder`].
+//!
+//! An encoder is called once a family, so that choosing one at run time costs nothing per sample.
+
+pub mod escape;
+mod lines;
+pub mod number;
+mod openmetrics;
+pub mod protobuf;
+mod text;
+
+use std::io;
+
+use crate::{family::FamilySeries, negotiate::Format};
+
+/// Encodes families in one exposition format.
+pub trait Encoder {
+    /// Encodes a family; one without series adds nothing. Fails only when the [`ChunkSink`] does.
+    fn family(&mut self, presentation: Presentation<'_>, series: FamilySeries<'_>) -> io::Result<()>;
+
+    /// Passes on what [`encode_fragment`] made in the same format.
+    fn fragment(&mut self, encoded: &[u8]) -> io::Result<()>;
+
+    /// Hands everything that was encoded so far to the sink, without ending the answer.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the answer and hands the rest of it to the sink.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// How the families of one package are presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presentation<'a> {
+    /// Precedes each family's name, with a `_` in between; empty: nothing does.
+    pub namespace: &'a str,
+    pub integers: Integers,
+}
+
+impl<'a> Presentation<'a> {
+    /// Families behind `namespace`, whole numbers with all their digits.
+    pub fn exact(namespace: &'a str) -> Self {
+        Self { namespace, integers: Integers::Exact }
+    }
+
+    /// The full name of a family.
+    fn name(self, family: &str) -> String {
+        if self.namespace.is_empty() { family.to_owned() } else { format!("{}_{family}", self.namespace) }
+    }
+}
+
+/// How whole raw numbers print in the text formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Integers {
+    /// All their digits.
+    Exact,
+    /// As Go prints a float, `1.287408e+06`: the form that dashboards and tests made for other exporters have seen.
+    AsGoFloat,
+}
+
+/// Whether start times are exposed: `_created` in OpenMetrics, which is one more series for each counter and histogram, and
+/// `created_timestamp` in protobuf. Text 0.0.4 has no start times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    LeftOut,
+    Printed,
+}
+
+/// A chunk is handed out once it is this long, so that a million series need no buffer of their size.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// The destination of an answer, which takes it chunk by chunk. It provides the memory to encode into, so that no chunk is copied.
+pub trait ChunkSink {
+    /// An empty buffer for the next chunk.
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes a chunk over.
+    fn send(&mut self, chunk: Vec<u8>) -> io::Result<()>;
+}
+
+impl ChunkSink for Vec<u8> {
+    fn send(&mut self, chunk: Vec<u8>) -> io::Result<()> {
+        self.extend_from_slice(&chunk);
+        Ok(())
+    }
+}
+
+impl ChunkSink for io::Sink {
+    fn send(&mut self, _: Vec<u8>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An encoder of `format` that writes to `out`.
+pub fn encoder<'w>(format: Format, created: Created, out: &'w mut dyn ChunkSink) -> Box<dyn Encoder + 'w> {
+    match format {
+        Format::Text004 => Box::new(text::encoder(out)),
+        Format::OpenMetrics001 | Format::OpenMetrics100 => Box::new(openmetrics::encoder(created, out)),
+        Format::Protobuf => Box::new(protobuf::Messages::new(created, out)),
+    }
+}
+
+/// Families encoded in `format` on their own, for [`Encoder::fragment`]: families that have not changed need not be encoded again.
+pub fn encode_fragment<'a>(
+    format: Format,
+    created: Created,
+    presentation: Presentation<'_>,
+    mut families: impl Iterator<Item = FamilySeries<'a>>,
+) -> Vec<u8> {
+    let mut fragment = Vec::new();
+    let mut encoder = encoder(format, created, &mut fragment);
+    let encoded = families.try_for_each(|series| encoder.family(presentation, series)).and_then(|()| encoder.flush());
+    debug_assert!(encoded.is_ok(), "a vector takes every chunk");
+    drop(encoder);
+    fragment
+}
+
+/// The chunk that is being filled, for encoders.
+struct Chunk<'w> {
+    out: &'w mut dyn ChunkSink,
+    bytes: Vec<u8>,
+}
+
+impl<'w> Chunk<'w> {
+    fn new(out: &'w mut dyn ChunkSink) -> Self {
+        let bytes = out.buffer();
+        Self { out, bytes }
+    }
+
+    /// Hands the chunk out once it is long enough.
+    #[inline]
+    fn send_if_full(&mut self) -> io::Result<()> {
+        if self.bytes.len() >= CHUNK_BYTES { self.send() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn send(&mut self) -> io::Result<()> {
+        // The next chunk overshoots by one series at most, which has this much room.
+        let capacity = self.bytes.len() + CHUNK_BYTES / 8;
+        self.out.send(std::mem::take(&mut self.bytes))?;
+        self.bytes = self.out.buffer();
+        self.bytes.reserve(capacity);
+        Ok(())
+    }
+
+    /// Hands out what there is, however short.
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.send(std::mem::take(&mut self.bytes))
+    }
+
+    /// Hands out the chunk as the last one.
+    fn finish(self) -> io::Result<()> {
+        self.out.send(self.bytes)
+    }
+}
