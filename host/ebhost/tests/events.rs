@@ -113,7 +113,7 @@ fn count(table: &mut Table, source: &Source) {
 }
 
 fn counted(table: &Table) -> u64 {
-    table.families().flat_map(|family| family.iter()).map(|(_, cells)| cells[0]).sum()
+    table.families().flat_map(|family| family.iter()).map(|series| series.cells[0]).sum()
 }
 
 /// The kernel's own count of our faults.
