@@ -101,7 +101,9 @@ impl Exposition {
     /// One series of a histogram; its labels are exactly these, `le` aside.
     pub fn histogram(&self, family: &str, labels: &[(&str, &str)]) -> Option<Histogram> {
         let wanted = owned(labels);
-        let all = self.families.get(family)?.histograms().expect("all of it was checked");
+        let family = self.families.get(family)?;
+        let all = family.histograms(Format::Text).or_else(|_| family.histograms(Format::OpenMetrics));
+        let all = all.expect("all of it was checked");
         all.into_iter().find(|(labels, _)| *labels == wanted).map(|(_, histogram)| histogram)
     }
 
@@ -116,7 +118,8 @@ impl Family {
         match (self.kind.as_str(), format) {
             ("counter", Format::OpenMetrics) => matches!(suffix, "_total" | "_created"),
             ("counter", Format::Text) => suffix.is_empty() && (family.ends_with("_total") || family.starts_with(PEER)),
-            ("histogram", _) => matches!(suffix, "_bucket" | "_sum" | "_count"),
+            ("histogram", Format::OpenMetrics) => matches!(suffix, "_bucket" | "_sum" | "_count" | "_created"),
+            ("histogram", Format::Text) => matches!(suffix, "_bucket" | "_sum" | "_count"),
             ("info", Format::OpenMetrics) => suffix == "_info",
             ("gauge", _) | ("unknown", Format::OpenMetrics) | ("untyped", Format::Text) => suffix.is_empty(),
             _ => false,
@@ -148,12 +151,27 @@ impl Family {
                 return Err(format!("has a bound that is not written as a float: {sample:?}"));
             }
         }
-        if self.kind == "histogram" { self.histograms().map(drop) } else { Ok(()) }
+        self.check_start_times(format)?;
+        if self.kind == "histogram" { self.histograms(format).map(drop) } else { Ok(()) }
     }
 
-    fn histograms(&self) -> Result<Vec<(Labels, Histogram)>, String> {
+    /// OpenMetrics forbids to interleave samples of two metrics: a start time follows another sample with its labels.
+    fn check_start_times(&self, format: Format) -> Result<(), String> {
+        let has_start_times = format == Format::OpenMetrics && matches!(self.kind.as_str(), "counter" | "histogram");
+        let is_created = |sample: &Sample| has_start_times && sample.name.ends_with("_created");
+        let labels = |sample: &Sample| {
+            let mut labels = sample.labels.clone();
+            labels.remove("le");
+            labels
+        };
+        let parted = self.samples.windows(2).find(|pair| is_created(&pair[1]) && labels(&pair[0]) != pair[1].labels);
+        parted.map_or(Ok(()), |pair| Err(format!("has a start time apart from its series: {:?}", pair[1])))
+    }
+
+    fn histograms(&self, format: Format) -> Result<Vec<(Labels, Histogram)>, String> {
         let mut all: Vec<(Labels, Parts)> = Vec::new();
-        for sample in &self.samples {
+        let is_created = |sample: &&Sample| sample.name.ends_with("_created"); // none in text, which was checked before
+        for sample in self.samples.iter().filter(|sample| !is_created(sample)) {
             let mut labels = sample.labels.clone();
             let bound = labels.remove("le").map(|le| number(&le)).transpose()?;
             let at = all.iter().position(|(seen, _)| *seen == labels).unwrap_or_else(|| {
@@ -167,7 +185,7 @@ impl Family {
                 None => parts.sum = Some(sample.value),
             }
         }
-        all.into_iter().map(|(labels, parts)| parts.close().map(|histogram| (labels, histogram))).collect()
+        all.into_iter().map(|(labels, parts)| parts.close(format).map(|histogram| (labels, histogram))).collect()
     }
 }
 

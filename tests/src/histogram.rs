@@ -1,11 +1,14 @@
 //! One series of a histogram, gathered from its samples: ascending, cumulative and closed, or refused.
 
+use crate::exposition::Format;
+
 /// One series of a histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// Upper bounds, ascending, and how many values lie at or below each.
     pub buckets: Vec<(f64, u64)>,
     pub count: u64,
+    /// Not a number where there is none.
     pub sum: f64,
 }
 
@@ -18,10 +21,14 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn close(self) -> Result<Histogram, String> {
-        let (Some(count), Some(sum)) = (self.count, self.sum) else {
-            return Err("has a series without _count or _sum".into());
+    pub(crate) fn close(self, format: Format) -> Result<Histogram, String> {
+        let count = match (self.count, self.sum, format) {
+            (Some(count), Some(_), _) | (Some(count), None, Format::Text) => count,
+            (None, None, Format::OpenMetrics) => self.buckets.last().map_or(0, |(_, count)| *count),
+            (Some(_), None, Format::OpenMetrics) => return Err("has a series with _count and without _sum".into()),
+            (None, ..) => return Err("has a series without _count".into()),
         };
+        let sum = self.sum.unwrap_or(f64::NAN);
         if let Some(pair) = self.buckets.windows(2).find(|pair| pair[0].0 >= pair[1].0 || pair[0].1 > pair[1].1) {
             return Err(format!("has buckets that do not ascend: {pair:?}"));
         }

@@ -13,6 +13,8 @@ pub enum Need {
     Root,
     /// A program on PATH.
     Tool(&'static str),
+    /// A package of Python, which `cargo xtask test` installs into the build folder.
+    PythonModule(&'static str),
     /// A file that a package brings, or a folder that is mounted.
     File(&'static str),
     /// `/dev/fuse`.
@@ -37,6 +39,7 @@ impl Need {
         let (is_there, name) = match self {
             Self::Root => (rustix::process::geteuid().is_root(), "root"),
             Self::Tool(name) => (is_on_path(name), name),
+            Self::PythonModule(name) => (crate::target().join("pypi").join(name).is_dir(), name),
             Self::File(path) => (Path::new(path).exists(), path),
             Self::Fuse => (Path::new("/dev/fuse").exists(), "/dev/fuse"),
             Self::Cgroup2 => (crate::cgroup::version_2().is_some(), "a cgroup2 mount"),

@@ -16,6 +16,7 @@ mod error;
 mod fuzz;
 mod package;
 mod process;
+mod pypi;
 mod run;
 mod seal;
 mod test;

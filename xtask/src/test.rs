@@ -5,10 +5,12 @@ use std::path::Path;
 use crate::debian;
 use crate::error::Result;
 use crate::process::{cargo, run};
+use crate::pypi;
 
 /// All tests of the workspace whose name contains `filter`. One profile with the product, so that wasmtime is compiled once.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
-    let skipped = debian::provide();
+    let mut skipped = debian::provide();
+    skipped.extend(pypi::provide(root));
     // Builds the binary too, for the host's own tests, before any test starts. A build of it alone beforehand would choose other
     // features for what both need, and compile wasmtime twice.
     let result = run(cargo().current_dir(root).args(["test", "--release", "--workspace"]).args(filter));

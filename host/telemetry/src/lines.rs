@@ -1,7 +1,7 @@
-//! Log lines on their way to standard error, which may be a pipe that nobody reads.
+//! The queue of log lines for standard error, which may be a pipe that nobody reads.
 //!
-//! A thread of its own writes them. Whoever logs hands a line over and goes on; if too many wait, the line is lost and
-//! counted. So nothing that is logged, by a guest or by the host, ever makes a scrape wait.
+//! A thread of its own writes them. A caller hands its line over and goes on; when the queue is full, the line is dropped and counted. So
+//! nothing that is logged, by a guest or by the host, ever makes a scrape wait.
 
 use std::{
     io::{self, Write},
@@ -16,25 +16,24 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use ebhost_confine as privileges;
 use ebhost_limits as limits;
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static WAITING: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Where the log's lines are handed over.
+/// The sending side of the queue; each log line is one `write`.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: SyncSender<Vec<u8>>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// Lines lost so far.
+/// Log lines dropped so far because the queue was full.
 pub fn dropped_log_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// Waits until what was logged is written, for a bounded time.
+/// Waits until the queue is written, for a bounded time.
 pub fn flush_log() {
     let end = Instant::now() + limits::LOG_FLUSH;
     while WAITING.get().is_some_and(|waiting| waiting.load(Ordering::Acquire) > 0) && Instant::now() < end {
@@ -50,9 +49,9 @@ impl Lines {
         let written = waiting.clone();
         let _ = WAITING.set(waiting.clone());
         thread::Builder::new().name("log".to_owned()).spawn(move || {
-            privileges::keep_in_this_thread(privileges::NONE);
+            ebhost_confine::keep_in_this_thread(ebhost_confine::NONE);
             for line in lines {
-                // There is nobody left to tell that the log cannot be written.
+                // An error of the log itself cannot be logged.
                 let _ = out.write_all(&line);
                 written.fetch_sub(1, Ordering::AcqRel);
             }

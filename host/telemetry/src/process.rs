@@ -1,4 +1,4 @@
-//! The process itself, from /proc: the metrics that every Prometheus client library has, under their usual names.
+//! The metrics of the process that every Prometheus client library has, read from /proc.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use rustix::{
 };
 use serde::Serialize;
 
-/// What the kernel says of this process; 0 where it does not say.
+/// Resource use of this process; 0 where the kernel does not tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Process {
     pub cpu_seconds: f64,
@@ -38,7 +38,7 @@ static FDS: LazyLock<Option<File>> = LazyLock::new(|| File::open(FDS_FOLDER).ok(
 static THREADS: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/task").ok());
 const FDS_FOLDER: &str = "/proc/self/fd";
 
-/// Never changes.
+/// The start time never changes, so it is read once.
 static START_SECONDS: LazyLock<f64> = LazyLock::new(start_seconds);
 
 impl Process {
@@ -60,13 +60,13 @@ impl Process {
     }
 }
 
-/// A thread is a folder, and a link of the folder that it is in, besides the two that every folder has.
+/// The number of threads: each is a folder, and so a link of the folder that it is in, besides the two that every folder has.
 fn threads() -> u64 {
     let folder = THREADS.as_ref().and_then(|folder| folder.metadata().ok());
     folder.map_or(0, |folder| folder.nlink().saturating_sub(2))
 }
 
-/// Linux says the number as the folder's size since 6.2; before, it has to be counted.
+/// The number of open file descriptors: the folder's size since Linux 6.2; before, they have to be counted.
 fn open_fds() -> u64 {
     match FDS.as_ref().and_then(|folder| folder.metadata().ok()) {
         Some(folder) if folder.size() > 0 => folder.size(),

@@ -1,10 +1,10 @@
-//! What each stage of a scrape costs: CPU time of the agent's thread, so that waiting for others does not count.
+//! The cost of each stage of a scrape: CPU time of the agent's thread, so that waiting for others does not count.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A part of a scrape.
+/// A stage of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Lookup,
@@ -28,7 +28,7 @@ impl Stage {
     }
 }
 
-/// CPU time by stage since the start, of the thread that asks.
+/// CPU time by stage since the start, of the thread that calls it.
 #[derive(Debug, Default)]
 pub struct StageClock {
     since: Duration,
@@ -36,18 +36,19 @@ pub struct StageClock {
 }
 
 impl StageClock {
-    /// What follows is the next lap's.
+    /// Starts a lap.
     pub fn start(&mut self) {
         self.since = now();
     }
 
-    /// What the thread did since the last lap or start was this stage.
+    /// Ends a lap: the CPU time since the last lap or start is added to this stage.
     pub fn lap(&mut self, stage: Stage) {
         let now = now();
         self.spent[stage as usize] += now.saturating_sub(self.since);
         self.since = now;
     }
 
+    /// CPU time in the order of [`Stage::ALL`].
     pub fn spent(&self) -> [Duration; Stage::ALL.len()] {
         self.spent
     }

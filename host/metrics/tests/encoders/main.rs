@@ -3,4 +3,5 @@
 
 mod formats;
 mod oracle;
+mod own;
 mod protobuf;

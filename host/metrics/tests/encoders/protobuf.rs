@@ -64,7 +64,7 @@ pub(super) struct Timestamp {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Histogram {
     #[prost(uint64, tag = "1")]
-    sample_count: u64,
+    pub(super) sample_count: u64,
     #[prost(double, tag = "2")]
     pub(super) sample_sum: f64,
     #[prost(message, repeated, tag = "3")]
@@ -113,9 +113,9 @@ pub(super) fn decode(mut bytes: &[u8]) -> Vec<MetricFamily> {
 }
 
 /// A line of text 0.0.4, taken apart; labels in the order of their names.
-type Line = (String, Vec<(String, String)>, f64);
+pub(super) type Line = (String, Vec<(String, String)>, f64);
 
-fn lines_of_text(text: &str) -> Vec<Line> {
+pub(super) fn lines_of_text(text: &str) -> Vec<Line> {
     let line = |line: &str| {
         let (series, number) = line.rsplit_once(' ').unwrap();
         let (name, block) = series.split_once('{').unwrap_or((series, ""));
@@ -129,7 +129,7 @@ fn lines_of_text(text: &str) -> Vec<Line> {
     text.split_terminator('\n').filter(|line| !line.starts_with('#')).map(line).collect()
 }
 
-fn lines_of(families: &[MetricFamily]) -> Vec<Line> {
+pub(super) fn lines_of(families: &[MetricFamily]) -> Vec<Line> {
     let mut lines = Vec::new();
     for family in families {
         for metric in &family.metric {
@@ -160,9 +160,14 @@ fn lines_of(families: &[MetricFamily]) -> Vec<Line> {
     lines
 }
 
-fn headings(text: &str) -> Vec<(String, String)> {
+pub(super) fn headings(text: &str) -> Vec<(String, String)> {
     let types = text.split_terminator('\n').filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
+}
+
+/// The type of a family, as the text has it.
+pub(super) fn kind_of(family: &MetricFamily) -> &'static str {
+    ["counter", "gauge", "summary", "untyped", "histogram"][family.r#type as usize]
 }
 
 proptest! {
@@ -171,8 +176,7 @@ proptest! {
         let tables: Vec<Table> = samples.iter().enumerate().map(|(index, sample)| sample.table(index)).collect();
         let (text, families) = (ours(&tables, Format::Text004), decoded(&tables));
         prop_assert_eq!(lines_of(&families), lines_of_text(&text));
-        let kind = |family: &MetricFamily| ["counter", "gauge", "summary", "untyped", "histogram"][family.r#type as usize];
-        let named: Vec<_> = families.iter().map(|family| (family.name.clone(), kind(family).to_owned())).collect();
+        let named: Vec<_> = families.iter().map(|family| (family.name.clone(), kind_of(family).to_owned())).collect();
         prop_assert_eq!(named, headings(&text));
         for (family, sample) in families.iter().zip(&samples) {
             prop_assert_eq!((family.help.as_str(), family.unit.as_str()), ("What it counts.", sample.unit()));
