@@ -14,7 +14,7 @@ use ebhost_limits as limits;
 use ebhost_metrics::{Created, Format, Presentation, encoder};
 use ebhost_package::Package;
 use ebhost_plugin::testing::{Batch, Harness};
-use ebhost_plugin_host::{Ask, Asked, Context, Engine, Plugin, PluginLimits, Row};
+use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Plugin, PluginLimits, Progress, Row};
 use ebhost_series::{
     Answer, IdentityId, Labels, Table, TableLimits, Values,
     schema::{Schema, SourceShape},
@@ -57,7 +57,7 @@ impl Pair {
 
 /// Who gives labels to a batch of identities.
 trait Decoder {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>));
+    fn label(&mut self, request: DecodeRequest, take: &mut dyn FnMut(usize, Labels<'_>));
 }
 
 struct Sandboxed(Plugin);
@@ -71,36 +71,36 @@ impl Sandboxed {
         let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
         let sources = BTreeMap::from([("hash".to_owned(), shape)]);
         let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
-        let context = Context { sources: &sources, grants: &[], compat: package.compat };
+        let context = ManifestContext { sources: &sources, grants: &[], compat: package.compat };
         Self(Plugin::describe("maps", compiled, CONFIG, limits, &context).unwrap_or_else(|error| panic!("{error}")))
     }
 }
 
 impl Decoder for Sandboxed {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>)) {
+    fn label(&mut self, request: DecodeRequest, take: &mut dyn FnMut(usize, Labels<'_>)) {
         let until = Instant::now() + Duration::from_secs(10);
-        assert!(self.0.begin(Instant::now(), until), "the package has no faults");
-        let asked = self.0.ask(&ask, until, &mut |first, answers| {
+        assert!(self.0.begin_scrape(Instant::now(), until), "the package has no faults");
+        let progress = self.0.decode(&request, until, &mut |first, answers| {
             let answers = answers.expect("the package has no faults");
             for entry in 0..answers.count() {
                 let Row::Labels { columns, .. } = answers.row(entry) else { panic!("it labels every key") };
                 take(first + entry, Labels::Listed(answers.values(), columns));
             }
         });
-        assert_eq!(asked, Asked::Whole, "asked in time");
+        assert_eq!(progress, Progress::Done, "asked in time");
     }
 }
 
 struct Native(Harness<Maps>);
 
 impl Decoder for Native {
-    fn label(&mut self, ask: Ask, take: &mut dyn FnMut(usize, Labels<'_>)) {
+    fn label(&mut self, request: DecodeRequest, take: &mut dyn FnMut(usize, Labels<'_>)) {
         let batch = Batch {
-            view: ask.view as u32,
-            count: ask.count as u32,
-            identities: ask.identities,
-            found: ask.found,
-            names: ask.names,
+            view: request.view as u32,
+            count: request.count as u32,
+            identities: request.identities,
+            found: request.found,
+            names: request.names,
         };
         let rows = self.0.decode_batch(&batch);
         let values: Values = rows.dictionary.into_iter().collect();
@@ -126,12 +126,12 @@ impl<D: Decoder> Scrape<D> {
         self.table.observe(0, snapshot).expect("rows fit their schema");
         let unseen: Vec<IdentityId> = self.table.unseen(0).to_vec();
         for ids in unseen.chunks(limits::BATCH_ENTRIES) {
-            let mut ask = Ask { view: 0, count: ids.len(), ..Ask::default() };
+            let mut request = DecodeRequest { view: 0, count: ids.len(), ..DecodeRequest::default() };
             for id in ids {
-                ask.identities.extend_from_slice(self.table.identity_bytes(0, *id));
+                request.identities.extend_from_slice(self.table.identity_bytes(0, *id));
             }
             let table = &mut self.table;
-            self.decoder.label(ask, &mut |entry, labels| {
+            self.decoder.label(request, &mut |entry, labels| {
                 table.answer(0, ids[entry], Answer::Series { labels, bucket: None });
             });
         }

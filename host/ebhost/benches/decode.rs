@@ -1,7 +1,7 @@
-//! What labelling costs inside and at the edge of the sandbox, in ns per entry that was never seen: `cargo bench --workspace --bench decode`.
+//! Cost of labelling new entries, in ns per entry, in the sandbox and in all: `cargo bench --workspace --bench decode`.
 //!
-//! Keys are made up, each with labels of its own: no kernel, no table. The same keys are labelled by a component of one's own and
-//! by the host's, by configuration; both are read from their files, so that a component alone can be made anew.
+//! Keys are synthetic and each has labels of its own; no kernel and no series table is involved. A component written for these keys and
+//! the built-in one, by configuration, label the same keys. Both are read from their files, so that one can be rebuilt alone.
 
 #![allow(clippy::print_stdout)]
 
@@ -15,14 +15,14 @@ use std::{
 
 use ebhost_limits as limits;
 use ebhost_package::{Artefact, Compat};
-use ebhost_plugin_host::{Ask, Asked, Context, Engine, Plugin, PluginLimits};
+use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Plugin, PluginLimits, Progress};
 use ebhost_series::schema::SourceShape;
 
 const KEY: usize = 16;
 const ENTRIES: usize = 100 * limits::BATCH_ENTRIES;
 const ROUNDS: u64 = 7;
 
-/// Components and what they are told; the second as the host tells it, and as the first labels.
+/// Name, file and config of each component. The second's config makes it label as the first does.
 const COMPONENTS: [(&str, &str, &str); 2] = [
     ("maps", "bench/packages/maps/maps.wasm", r#"{"read": ["hash"]}"#),
     (
@@ -51,12 +51,12 @@ fn main() {
         let compiled = engine.compile(&Artefact::new(path, bytes)).unwrap_or_else(|error| panic!("{error}"));
         let sources = BTreeMap::from([("hash".to_owned(), SourceShape::Table { key_size: KEY, value_size: 8 })]);
         let limits = PluginLimits { memory_bytes: 64 << 20, decode: Duration::from_millis(500) };
-        let context = Context { sources: &sources, grants: &[], compat: Compat::Native };
+        let context = ManifestContext { sources: &sources, grants: &[], compat: Compat::Native };
         let mut plugin = Plugin::describe(name, Arc::new(compiled), config, limits, &context)
             .unwrap_or_else(|error| panic!("{error}"));
         let rounds = (0..ROUNDS).map(|round| {
             let before = plugin.tally().guest_time;
-            let whole = ask_all(&mut plugin, round);
+            let whole = label_all(&mut plugin, round);
             (whole, plugin.tally().guest_time - before)
         });
         let (whole, inside): (Vec<_>, Vec<_>) = rounds.unzip();
@@ -65,29 +65,30 @@ fn main() {
     }
 }
 
-/// What else the machine did only adds.
+/// The fastest round, in ns per entry: whatever else the machine does only adds.
 fn least(rounds: &[Duration]) -> f64 {
     rounds.iter().min().map_or(0.0, |least| least.as_nanos() as f64 / ENTRIES as f64)
 }
 
-/// Asks about that many new keys, in batches.
-fn ask_all(plugin: &mut Plugin, round: u64) -> Duration {
+/// Time of this thread for labelling [`ENTRIES`] new keys in batches.
+fn label_all(plugin: &mut Plugin, round: u64) -> Duration {
     let mut spent = Duration::ZERO;
     for batch in 0..(ENTRIES / limits::BATCH_ENTRIES) as u64 {
-        let mut ask = Ask { view: 0, count: limits::BATCH_ENTRIES, ..Ask::default() };
+        let mut request = DecodeRequest { view: 0, count: limits::BATCH_ENTRIES, ..DecodeRequest::default() };
         for entry in 0..limits::BATCH_ENTRIES as u64 {
             let id = 1_000_000 + round * ENTRIES as u64 + batch * limits::BATCH_ENTRIES as u64 + entry;
-            ask.identities.extend_from_slice(&id.to_le_bytes());
-            ask.identities.extend_from_slice(&(id as u32 % 1000).to_le_bytes());
-            ask.identities.extend_from_slice(&(entry as u32 % 8).to_le_bytes());
+            request.identities.extend_from_slice(&id.to_le_bytes());
+            request.identities.extend_from_slice(&(id as u32 % 1000).to_le_bytes());
+            request.identities.extend_from_slice(&(entry as u32 % 8).to_le_bytes());
         }
         let started = spent_by_thread();
         let now = Instant::now();
         let until = now + Duration::from_secs(10);
-        assert!(plugin.begin(now, until), "the package has no faults");
-        let asked = plugin.ask(&ask, until, &mut |_, answers| assert!(answers.is_ok(), "the package has no faults"));
+        assert!(plugin.begin_scrape(now, until), "the package has no faults");
+        let progress =
+            plugin.decode(&request, until, &mut |_, answers| assert!(answers.is_ok(), "the package has no faults"));
         spent += spent_by_thread() - started;
-        assert_eq!(asked, Asked::Whole, "asked in time");
+        assert_eq!(progress, Progress::Done, "asked in time");
     }
     spent
 }

@@ -1,11 +1,11 @@
-//! Compiled components, kept between runs: compiling costs 0.1 s for a small one and 18 s for an interpreter, loading its
-//! compiled form a tenth of a millisecond.
+//! Cache of compiled components on disk: compiling costs 0.1 s for a small one and 18 s for an interpreter, loading its compiled
+//! form a tenth of a millisecond.
 //!
-//! Compiled code is native code, so the folder is trusted only if it is ours and nobody else's to write, and a file in it
-//! only under the digest of all its bytes. It is keyed by the component's content and by the engine that compiled it; a
-//! package can bring no file of this form. Whatever is wrong with the cache costs a compilation and never a start.
+//! Compiled code is native code, so the folder is trusted only if this user owns it and nobody else can write to it, and a file in it only
+//! if it matches its digest. The key is the component's content and the engine that compiled it; no package can bring a file of this form.
+//! A faulty cache costs a compilation, never a start.
 
-#![allow(unsafe_code, reason = "a compiled component is loaded as the native code that it is")]
+#![allow(unsafe_code, reason = "a compiled component is native code")]
 
 use std::{
     fs,
@@ -21,20 +21,20 @@ use wasmtime::{Engine, component::Component};
 use ebhost_limits as limits;
 use ebhost_package::Digest;
 
-/// A digest's bytes, which a cached file begins with.
+/// Bytes of the digest that a cached file begins with.
 const DIGEST_BYTES: usize = 32;
 
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     folder: PathBuf,
 }
 
 /// Why a folder is not used as the cache.
 #[derive(Debug, thiserror::Error)]
 enum CacheError {
-    #[error("{path}: cannot be made or looked at: {error}; choose another with --cache.dir")]
-    Unusable { path: PathBuf, error: io::Error },
+    #[error("{path}: cannot be created or inspected: {source}; choose another with --cache.dir")]
+    Unusable { path: PathBuf, source: io::Error },
     #[error(
         "{path}: found owner {owner} and mode {mode:o}, expected a folder of user {user} that nobody else can write: \
          it holds native code"
@@ -43,8 +43,8 @@ enum CacheError {
 }
 
 impl Cache {
-    /// Uses `folder`, making it if need be; none, with a line in the log, if it cannot be trusted.
-    pub(super) fn open(folder: &Path) -> Option<Self> {
+    /// Opens the cache in `folder`, which is created if it does not exist. `None`, and a warning, if it cannot be trusted.
+    pub(crate) fn open(folder: &Path) -> Option<Self> {
         match check(folder) {
             Ok(()) => Some(Self { folder: folder.to_owned() }),
             Err(fault) => {
@@ -54,20 +54,20 @@ impl Cache {
         }
     }
 
-    /// The compiled form of a component, if it is here and whole.
-    pub(super) fn find(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
+    /// The compiled form of a component, if it is cached and undamaged.
+    pub(crate) fn find(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
         let bytes = fs::read(self.file(engine, component)).ok()?;
         let (digest, compiled) = bytes.split_at_checked(DIGEST_BYTES)?;
         if *digest != Digest::of(compiled).0 {
             return None;
         }
-        // The file lies in a folder that only this user can write (checked in `open`) and is as it was written: what
-        // the compiler gave, for an engine of equal settings and version (its name says so).
+        // Only this user can write to the folder (checked in `open`), and the digest shows that the file is what was written: output of
+        // the compiler, for an engine of the same settings and version (part of the file's name).
         load(engine, compiled).ok()
     }
 
-    /// Keeps a compiled component. A failure is logged and otherwise without effect.
-    pub(super) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
+    /// Stores a compiled component. A failure is logged and has no other effect.
+    pub(crate) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
         let mut bytes = Digest::of(compiled).0.to_vec();
         bytes.extend_from_slice(compiled);
         let kept = self.write(&self.file(engine, component), &bytes);
@@ -83,7 +83,7 @@ impl Cache {
         self.folder.join(format!("{content}-{:016x}", hasher.finish()))
     }
 
-    /// Whole or not at all: a reader sees no half-written file, and a crash leaves none under the name.
+    /// Writes atomically: readers see a whole file or none, also after a crash.
     fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
         let unfinished = file.with_extension(format!("{}.tmp", std::process::id()));
         let mut options = fs::OpenOptions::new();
@@ -92,7 +92,7 @@ impl Cache {
         fs::rename(&unfinished, file)
     }
 
-    /// Lets go of the oldest beyond the limit.
+    /// Removes the oldest files beyond [`limits::CACHED_COMPONENTS`].
     fn shrink(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -105,15 +105,15 @@ impl Cache {
     }
 }
 
-/// A component out of what our own compiler made of it.
-pub(super) fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes are what `Engine::precompile_component` gave: just now, from the compiler's process, or from the
-    // cache, which nobody else can write. No package can bring bytes that come here.
+/// Loads a component from the output of the host's own compiler.
+pub(crate) fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes are output of `Engine::precompile_component`: from this process, from the compiler's process, or from the
+    // cache, which nobody else can write to. No bytes of a package reach this.
     unsafe { Component::deserialize(engine, compiled) }
 }
 
 fn check(folder: &Path) -> Result<(), CacheError> {
-    let unusable = |error| CacheError::Unusable { path: folder.to_owned(), error };
+    let unusable = |source| CacheError::Unusable { path: folder.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     let metadata = fs::symlink_metadata(folder).map_err(unusable)?;
     let user = rustix::process::geteuid().as_raw();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_found_until_it_is_damaged() {
+    fn a_cached_component_is_found_until_its_file_is_damaged() {
         let folder = Folder::new("kept");
         let engine = Engine::default();
         let (bytes, compiled) = component(&engine);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_beyond_the_limit() {
+    fn the_oldest_files_are_removed_beyond_the_limit() {
         let folder = Folder::new("shrink");
         let cache = Cache::open(&folder.0).unwrap();
         for file in 0..limits::CACHED_COMPONENTS + 3 {

@@ -1,11 +1,11 @@
 //! The compiler, in a process of its own.
 //!
 //! A component is hostile until proven otherwise, and a few kilobytes of one can keep a compiler busy for hours and fill a machine's
-//! memory. A thread cannot be ended from outside and has no memory of its own; a process can and has. So ebhost forks once, before it has a
-//! thread or a file open, into a process that gives up every privilege and waits for components. For each it forks
-//! again, with limits on time and memory, and hands back the compiled form or the reason why there is none.
+//! memory. A thread cannot be killed from outside and its memory cannot be limited; a process's can. So ebhost forks once, before it has
+//! started a thread or opened a file, into a process that gives up every privilege and waits for components. For each component that
+//! process forks again, with limits on CPU time and memory, and sends back the compiled form or an error.
 
-#![allow(unsafe_code, reason = "fork has no safe form")]
+#![allow(unsafe_code, reason = "fork has no safe interface")]
 
 use std::{
     io::{self, Read, Write},
@@ -17,28 +17,27 @@ use std::{
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit};
 
-use super::engine;
-use ebhost_confine as privileges;
+use crate::engine;
 use ebhost_limits as limits;
 
-/// A handle of the compiling process. It ends when the handle goes.
+/// A handle of the compiler's process, which ends when the handle is dropped.
 #[derive(Debug)]
 pub struct Compiler {
     socket: Mutex<UnixStream>,
 }
 
-/// What compiling a component took.
+/// CPU time and memory that compiling a component took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CompileCost {
-    pub(super) cpu: Duration,
-    pub(super) cpu_limit: Duration,
-    /// At the most.
-    pub(super) memory_bytes: usize,
+pub(crate) struct CompileCost {
+    pub(crate) cpu: Duration,
+    pub(crate) cpu_limit: Duration,
+    /// Maximum resident memory.
+    pub(crate) memory_bytes: usize,
 }
 
 /// Why a component has no compiled form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum CompileFault {
+pub(crate) enum CompileFault {
     #[error("{0}")]
     Invalid(String),
     #[error(
@@ -47,26 +46,29 @@ pub(super) enum CompileFault {
     Time(Duration),
     #[error("compiling it took more than {} GiB of memory; a smaller or simpler component takes less", limits::COMPILE_BYTES >> 30)]
     Memory,
-    #[error("the compiler's process failed: {0}; restart ebhost if it goes on")]
+    #[error("the compiler's process failed: {0}; restart ebhost if this goes on")]
     Process(String),
 }
 
-/// What an answer begins with.
+// The first byte of an answer.
 const COMPILED: u8 = 0;
 const INVALID: u8 = 1;
 const TIME: u8 = 2;
 const MEMORY: u8 = 3;
 const FAILED: u8 = 4;
 
-/// Where the compiled form begins: after the mark, CPU time in microseconds and memory in bytes.
+/// Offset of the compiled form, behind the first byte, the CPU time in microseconds and the memory in bytes.
 const COST_END: usize = 1 + 8 + 8;
 
 impl Compiler {
-    /// Forks. To be called before any thread is started: a copy of a process has one thread alone, and what the others held it
-    /// would hold forever.
+    /// Forks the process. Call this before any thread is started: a forked process has one thread, and locks that other threads held at
+    /// the fork would never be released in it.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket or another process.
     pub fn start() -> io::Result<Self> {
         let (socket, theirs) = UnixStream::pair()?;
-        // SAFETY: by contract of this function there is one thread, so the child is a whole copy of this process.
+        // SAFETY: callers ensure that there is one thread, so the child is a consistent copy of this process.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
@@ -78,8 +80,8 @@ impl Compiler {
         }
     }
 
-    /// The compiled form, as `Component::serialize` gives it, and what it took.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
+    /// Compiles a component into the form of `Component::serialize`.
+    pub(crate) fn compile(&self, component: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = write_frame(&mut *socket, component).and_then(|()| read_frame(&mut *socket));
         let mut answer = answer.map_err(|error| CompileFault::Process(error.to_string()))?;
@@ -99,25 +101,25 @@ impl Compiler {
     }
 }
 
-/// CPU time that a component of this size may take.
+/// Limit of the CPU time for compiling a component of this size.
 fn time_for(bytes: usize) -> Duration {
     let megabytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
     limits::COMPILE + limits::COMPILE_PER_MEGABYTE * megabytes
 }
 
-/// The process that waits for components, until nobody can send any.
+/// Serves components in the compiler's process, until the parent closes its end of the socket.
 fn serve(mut socket: UnixStream) {
     let name = rustix::thread::set_name(c"ebhost-compiler");
     let with_parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     if let Err(error) = name.and(with_parent) {
-        tracing::debug!("the compiler's process goes on without a name or its parent's end: {error}");
+        tracing::debug!("the compiler's process has no name, or does not end with its parent: {error}");
     }
-    // Of a terminal's signals: this process ends when its parent does.
+    // A terminal sends its signals to this process too, which is to end when its parent does.
     for signal in [libc::SIGHUP, libc::SIGINT] {
-        // SAFETY: ignoring a signal runs no code of ours.
+        // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    privileges::give_up_all();
+    ebhost_confine::give_up_all();
     while let Ok(component) = read_frame(&mut socket) {
         let answer = in_child(&component).unwrap_or_else(|error| tagged(FAILED, error.to_string().as_bytes()));
         if write_frame(&mut socket, &answer).is_err() {
@@ -126,7 +128,7 @@ fn serve(mut socket: UnixStream) {
     }
 }
 
-/// Compiles in a process that can be lost.
+/// Compiles in a process that may fail or be killed.
 fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
     let (mut result, out) = io::pipe()?;
     // SAFETY: this process has one thread.
@@ -143,12 +145,13 @@ fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
             let read = result.read_to_end(&mut answer);
             let status = rustix::process::waitpid(Pid::from_raw(child), WaitOptions::empty())?;
             read?;
-            Ok(status.map_or_else(Vec::new, |(_, status)| judged(status, answer)))
+            Ok(status.map_or_else(Vec::new, |(_, status)| answer_of(status, answer)))
         }
     }
 }
 
-fn judged(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
+/// The answer of a process that ended with `status`.
+fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(0), _) if !answer.is_empty() => answer,
         (_, Some(libc::SIGXCPU | libc::SIGKILL)) => tagged(TIME, b""),
@@ -172,13 +175,13 @@ fn compile(component: &[u8], mut out: io::PipeWriter) {
             Err(error) => tagged(INVALID, format!("{error:#}").as_bytes()),
         },
     };
-    // If it cannot be written the parent is gone.
+    // A write fails only if the parent is gone.
     let _ = out.write_all(&answer);
 }
 
-/// CPU time and memory, at its most, of this process.
+/// CPU time and maximum resident memory of this process.
 fn cost() -> (Duration, u64) {
-    // SAFETY: all numbers of the struct may be zero, and the kernel fills it in or leaves it.
+    // SAFETY: zero is a valid value of every field, and the kernel writes no more than the struct.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
@@ -190,7 +193,7 @@ fn cost() -> (Duration, u64) {
 }
 
 fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    // A limit that is lower already stays.
+    // A lower limit that is set already stays.
     let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
     Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }

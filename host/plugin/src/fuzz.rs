@@ -1,8 +1,8 @@
-//! Answers out of arbitrary bytes, for fuzzing: the checker against whatever a guest could lower.
+//! Makes answers of arbitrary bytes, for fuzzing: the checker against anything that a guest could return.
 
-use super::{
-    answer::{Answers, Row},
-    contract::{Reason, Refusal, Rows},
+use crate::{
+    contract::rows::{Reason, Refusal, Rows},
+    decode::{Answers, Row},
 };
 use ebhost_series::schema::{Feed, LabelSource, Number, Value, View};
 
@@ -31,8 +31,10 @@ impl Source<'_> {
     }
 }
 
-/// Checks the answer that the bytes stand for, and reads every row of it. What must hold: no panic, and every label and
-/// bucket of a row that is given is there to be read.
+/// Checks the answer that the bytes encode, and reads every row of it.
+///
+/// # Panics
+/// A label or bucket of a checked row cannot be read, which is a bug.
 pub fn answer(bytes: &[u8]) {
     let mut source = Source(bytes);
     let (count, columns, bounds) =
@@ -55,15 +57,15 @@ pub fn answer(bytes: &[u8]) {
         dictionary: (0..source.byte() % 16).map(|label| label.to_string()).collect(),
         labels: source.numbers(),
         buckets: source.numbers(),
-        refused: source.numbers().into_iter().map(|entry| Refusal { entry, why: reason(entry) }).collect(),
+        refused: source.numbers().into_iter().map(|entry| Refusal { entry, reason: reason(entry) }).collect(),
     };
     let Ok(answers) = Answers::check(rows, &view, bounds, count) else { return };
-    assert_eq!(answers.count(), count, "it answers for what was asked");
+    assert_eq!(answers.count(), count, "an answer for each entry");
     for entry in 0..count {
         if let Row::Labels { columns, bucket } = answers.row(entry) {
             assert_eq!(columns.len(), view.columns, "a label for each column");
-            assert!(columns.iter().all(|column| !answers.label(*column).is_empty()), "that is in the dictionary");
-            assert!(bucket.is_none_or(|bucket| bucket as usize <= bounds + 1), "a bucket that is there");
+            assert!(columns.iter().all(|column| !answers.label(*column).is_empty()), "each of them in the dictionary");
+            assert!(bucket.is_none_or(|bucket| bucket as usize <= bounds + 1), "a bucket of the family, or its sum");
         }
     }
     assert!(answers.unsound() <= count);

@@ -8,7 +8,7 @@ use std::{
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_lookup::{Lookups, Question};
-use ebhost_plugin_host::{Answers, Ask, AskError, Asked, Plugin, Row};
+use ebhost_plugin_host::{Answers, DecodeError, DecodeRequest, Plugin, Progress, Row};
 use ebhost_series::{
     Answer, IdentityId, Labels, Table,
     schema::{Schema, View},
@@ -89,35 +89,35 @@ pub(super) fn label(
     for first in (0..count).step_by(most) {
         // Answered ones stay listed.
         let ids = table.unseen(view)[first..count.min(first + most)].to_vec();
-        let ask = ask_for(table, view, &ids, &sites, lookups);
+        let request = request_for(table, view, &ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
-        let asked = plugin.ask(&ask, until, &mut |first, answers| take(table, view, &ids[first..], answers));
-        if asked == Asked::Part {
+        let progress = plugin.decode(&request, until, &mut |first, answers| take(table, view, &ids[first..], answers));
+        if progress == Progress::Deferred {
             return;
         }
     }
 }
 
-fn ask_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> Ask {
+fn request_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> DecodeRequest {
     let identities = Vec::with_capacity(ids.len() * table.schema().views[view].identity_size());
-    let mut ask = Ask { view, count: ids.len(), identities, ..Ask::default() };
+    let mut request = DecodeRequest { view, count: ids.len(), identities, ..DecodeRequest::default() };
     let mut places: HashMap<Question, u32> = HashMap::new();
     for id in ids {
         let identity = table.identity_bytes(view, *id);
-        ask.identities.extend_from_slice(identity);
+        request.identities.extend_from_slice(identity);
         for site in sites {
             let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
-                ask.names.push(lookups.find(*table, bytes));
-                ask.names.len() as u32 - 1
+                request.names.push(lookups.find(*table, bytes));
+                request.names.len() as u32 - 1
             });
-            ask.found.push(place);
+            request.found.push(place);
         }
     }
-    ask
+    request
 }
 
-fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &AskError>) {
+fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &DecodeError>) {
     let Ok(answers) = answers else {
         table.answer(view, ids[0], Answer::Unknown);
         return;

@@ -120,7 +120,7 @@ impl Running {
             self.sources = sources;
             self.table = Table::new(schema.clone(), table_limits(package.limits));
         }
-        plugin.succeed(&self.plugin);
+        plugin.inherit_counters(&self.plugin);
         self.plugin = plugin;
         (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
@@ -133,7 +133,7 @@ impl Running {
 
     /// Counts of the version before, of which nothing else is left, go on in this one.
     pub(super) fn succeed(&mut self, before: &Self) {
-        self.plugin.succeed(&before.plugin);
+        self.plugin.inherit_counters(&before.plugin);
         self.late_scrapes += before.late_scrapes;
     }
 
@@ -198,7 +198,7 @@ impl Running {
         clock: &mut StageClock,
     ) {
         let guest_end = self.plugin.tally().guest_time + guest_time;
-        if self.plugin.begin(Instant::now(), restart_until) {
+        if self.plugin.begin_scrape(Instant::now(), restart_until) {
             for view in 0..self.sources.len() {
                 label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, restart_until);
             }

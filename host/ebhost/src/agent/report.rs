@@ -5,7 +5,7 @@ use super::{
     package::{Running, folder_name},
 };
 use crate::build_info;
-use ebhost_plugin_host::{DECODE_BOUNDS, State};
+use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
 use ebhost_telemetry::{PackageReport, Process, Report, Volatile, dropped_log_lines};
 
 impl Agent {
@@ -31,7 +31,7 @@ impl Agent {
             reloads: self.reloads,
             reload_failures: self.reload_failures,
             decode_bounds: &DECODE_BOUNDS,
-            states: State::ALL.map(State::name).to_vec(),
+            states: HealthState::ALL.map(HealthState::name).to_vec(),
             process: Volatile(Process::now()),
         }
     }

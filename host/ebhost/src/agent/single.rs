@@ -14,7 +14,7 @@ use ebhost_kernel::{KernelTypes, ObjectError, ObjectFile};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question, Roots};
 use ebhost_package::Package;
-use ebhost_plugin_host::{Compiled, ComponentError, Engine, Plugin, PluginError};
+use ebhost_plugin_host::{CompiledComponent, ComponentError, Engine, Plugin, PluginError};
 use ebhost_series::{Misfit, Table, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::StageClock;
@@ -98,7 +98,7 @@ impl Offline {
     pub fn describe(
         package: &Package,
         object: Option<&ObjectFile>,
-        compiled: Arc<Compiled>,
+        compiled: Arc<CompiledComponent>,
     ) -> Result<Self, PluginError> {
         let plugin = package::describe(package, object, compiled)?;
         let table = Table::new(plugin.schema().clone(), package::table_limits(package.limits));
@@ -120,7 +120,7 @@ impl Offline {
         for (view, snapshot) in read() {
             self.table.observe(view, snapshot)?;
         }
-        self.plugin.begin(Instant::now(), until);
+        self.plugin.begin_scrape(Instant::now(), until);
         for (view, _) in read() {
             let time = self.plugin.tally().guest_time;
             label::label(&mut self.plugin, &mut self.table, view, lookups, time + limits::REPLAY, until);

@@ -1,13 +1,13 @@
-//! `ebhost check`: everything that loading a package does short of the kernel, and what loading takes on trust: that a decode
-//! is pure, and how near its limits it comes.
+//! `ebhost check`: checks everything that loading a package checks without the kernel, and also what loading assumes: that decoding is
+//! pure and does not come near its limits.
 //!
-//! It goes on after a finding as far as what follows still means something, so that one run shows several mistakes.
+//! It goes on after a finding as long as further checks make sense, so that one run shows several mistakes.
 
 use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
 
 use super::{
     AuthorError,
-    command::{Check, Form},
+    command::{CheckArgs, OutputFormat},
     cost,
     findings::{Finding, Severity},
     fixes, manifest_of, purity,
@@ -17,20 +17,20 @@ use super::{
 use crate::agent::{Names, Offline, clash};
 use ebhost_kernel::{ObjectError, ObjectFile};
 use ebhost_package::Package;
-use ebhost_plugin_host::{Compiled, Engine};
+use ebhost_plugin_host::{CompiledComponent, Engine};
 
-pub(super) fn check(asked: &Check, engine: &Engine) -> Result<ExitCode, AuthorError> {
+pub(super) fn check(args: &CheckArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let mut taken = Names::default();
     let mut is_sound = true;
-    for package in &asked.packages {
-        let mut findings = of_package(package, engine, &mut taken);
-        if let Some(recording) = asked.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
-            findings.extend(of_recording(package, recording, engine));
+    for package in &args.packages {
+        let mut findings = check_package(package, engine, &mut taken);
+        if let Some(recording) = args.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
+            findings.extend(check_recording(package, recording, engine));
         }
         is_sound &= findings.iter().all(is_warning);
-        match asked.format {
-            Form::Text => print_text(package, &findings),
-            Form::Json => print_json(package, &findings),
+        match args.format {
+            OutputFormat::Text => print_text(package, &findings),
+            OutputFormat::Json => print_json(package, &findings),
         }
     }
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -55,7 +55,8 @@ fn print_json(package: &Path, findings: &[Finding]) {
     println!("{}", serde_json::json!({ "package": package, "good": good, "findings": findings }));
 }
 
-fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding> {
+/// Findings about a package; `taken` are the names of the packages before.
+fn check_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding> {
     let package = match manifest_of(folder) {
         Err(fault) => {
             let place = folder.display().to_string();
@@ -63,7 +64,7 @@ fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding>
         }
         Ok(file) => match Package::read(&file) {
             Ok(package) => package,
-            Err(fault) => return vec![fixes::of_package(&file, &fault)],
+            Err(fault) => return vec![fixes::package_finding(&file, &fault)],
         },
     };
     let mut findings = Vec::new();
@@ -71,18 +72,18 @@ fn of_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding>
     let compiled = match engine.compile(&package.component) {
         Ok(compiled) => Some(Arc::new(compiled)),
         Err(fault) => {
-            findings.push(fixes::of_component(&package, &fault));
+            findings.push(fixes::component_finding(&package, &fault));
             None
         }
     };
-    // A manifest is held against the object's maps: with a faulty object every view of it would look wrong.
+    // The manifest is checked against the object's maps: with a faulty object every view would look wrong.
     if let (Some(object), Some(compiled)) = (object, compiled) {
-        described(&package, object.as_ref(), &compiled, taken, &mut findings);
+        check_manifest(&package, object.as_ref(), &compiled, taken, &mut findings);
     }
     findings
 }
 
-/// The object, if there is one; none: it is faulty.
+/// The object, if the package has one. `None`: it is faulty.
 #[allow(clippy::option_option, reason = "a package without an object is sound")]
 fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<ObjectFile>> {
     let Some(bpf) = &package.bpf else { return Some(None) };
@@ -102,10 +103,11 @@ fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<Objec
     }
 }
 
-fn described(
+/// Findings about the manifest, the names of families and the purity of decoding.
+fn check_manifest(
     package: &Package,
     object: Option<&ObjectFile>,
-    compiled: &Arc<Compiled>,
+    compiled: &Arc<CompiledComponent>,
     taken: &mut Names,
     findings: &mut Vec<Finding>,
 ) {
@@ -113,7 +115,7 @@ fn described(
     let place = package.component.path.display().to_string();
     let (first, second) = match describe().and_then(|first| Ok((first, describe()?))) {
         Ok(both) => both,
-        Err(fault) => return findings.push(fixes::of_plugin(&place, &fault)),
+        Err(fault) => return findings.push(fixes::plugin_finding(&place, &fault)),
     };
     let schema = first.plugin.schema().clone();
     if schema != *second.plugin.schema() {
@@ -150,8 +152,8 @@ fn described(
     findings.extend(purity::check(package, first, second));
 }
 
-/// What decoding a recording comes to.
-fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
+/// Findings about decoding a recording.
+fn check_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
     let place = path.display().to_string();
     let played = super::read(folder).and_then(|package| {
         let recording = Recording::open(path)?;
@@ -177,8 +179,8 @@ fn of_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
             "label them, or refuse them with `skip` if that is meant",
         ));
     }
-    for share in cost::shares(tally, stats.series, package.limits) {
-        findings.extend(share.near().map(|near| Finding::warning("limits", &place, near, share.remedy)));
+    for usage in cost::usages(tally, stats.series, package.limits) {
+        findings.extend(usage.near().map(|near| Finding::warning("limits", &place, near, usage.remedy)));
     }
     findings
 }

@@ -1,47 +1,50 @@
-//! The commands' arguments.
+//! Arguments of the commands for plugin authors.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What a plugin's author asks for.
+/// A command for plugin authors.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Checks packages as loading them would, and more, without a kernel: component, contract, manifest, grants, purity.
-    Check(Check),
-    /// Runs a package and writes what its maps hold, with the names looked up for it, into a file for `replay`.
-    Record(Record),
-    /// Prints the exposition that a recording gives, the same each time; needs no privilege and no BPF.
-    Replay(Replay),
-    /// Runs one package in the terminal: its families as tables and histograms.
-    Run(Watch),
-    /// Makes a complete package in a new folder: BPF program, component, recording, test, build script.
-    New(New),
+    /// Check packages without loading them into the kernel: everything that loading checks, and whether decoding is pure.
+    Check(CheckArgs),
+    /// Run a package and record the contents of its maps and the names looked up for them, for `replay`.
+    Record(RecordArgs),
+    /// Print the metrics of a recording, the same each time; needs no privileges and no BPF.
+    Replay(ReplayArgs),
+    /// Run one package in the terminal and show its families as tables and histograms.
+    Run(RunArgs),
+    /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
+    New(NewArgs),
 }
 
+/// Arguments of `ebhost check`.
 #[derive(Debug, Args)]
-pub struct Check {
-    /// Folders with a plugin.yaml each; several are checked against each other as well.
+pub struct CheckArgs {
+    /// Folders with a plugin.yaml each; several are also checked against each other.
     #[arg(required = true, value_name = "PACKAGE")]
     pub(super) packages: Vec<PathBuf>,
 
-    /// Also decodes what was recorded.
+    /// Also decode this recording.
     #[arg(long, value_name = "FILE")]
     pub(super) recording: Option<PathBuf>,
 
-    /// Form of the findings.
+    /// Output format of the findings.
     #[arg(long, default_value = "text")]
-    pub(super) format: Form,
+    pub(super) format: OutputFormat,
 }
 
+/// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
+pub(super) enum OutputFormat {
     Text,
     Json,
 }
 
+/// Arguments of `ebhost record`.
 #[derive(Debug, Args)]
-pub struct Record {
+pub struct RecordArgs {
     /// Folder with a plugin.yaml.
     pub(super) package: PathBuf,
 
@@ -49,49 +52,52 @@ pub struct Record {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: PathBuf,
 
-    /// How long the programs count: `10s`, `500ms`. Ctrl-C ends it before, with what was counted by then.
+    /// How long to record: `10s`, `500ms`. Ctrl-C ends it earlier and keeps what was counted by then.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) time: Duration,
 
-    /// How often the maps are read in that time.
+    /// How often to read the maps in that time.
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) reads: u32,
 }
 
+/// Arguments of `ebhost replay`.
 #[derive(Debug, Args)]
-pub struct Replay {
+pub struct ReplayArgs {
     /// Folder with a plugin.yaml.
     pub(super) package: PathBuf,
 
-    /// What `record` wrote.
+    /// File written by `record`.
     pub(super) recording: PathBuf,
 
-    /// Compares with this file instead of printing; exits with 1 where they differ.
+    /// Compare with this file instead of printing; exit with status 1 if they differ.
     #[arg(long, value_name = "FILE")]
     pub(super) expect: Option<PathBuf>,
 
-    /// Writes the --expect file anew.
+    /// Overwrite the --expect file.
     #[arg(long, requires = "expect")]
     pub(super) bless: bool,
 
-    /// Prefix of the families, as the agent's --namespace.
+    /// Prefix of the family names, like --namespace of the agent.
     #[arg(long, value_name = "NAME", default_value = "ebhost")]
     pub(super) namespace: String,
 }
 
+/// Arguments of `ebhost run`.
 #[derive(Debug, Args)]
-pub struct Watch {
+pub struct RunArgs {
     /// Folder with a plugin.yaml.
     pub(super) package: PathBuf,
 
-    /// How long: `10s`, `500ms`. Ctrl-C ends it before.
+    /// How long to run: `10s`, `500ms`. Ctrl-C ends it earlier.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) time: Duration,
 }
 
+/// Arguments of `ebhost new`.
 #[derive(Debug, Args)]
-pub struct New {
-    /// Name of the package and of its folder: lower-case letters, digits and `_`.
+pub struct NewArgs {
+    /// Name of the package and its folder: lower-case letters, digits and `_`.
     pub(super) name: String,
 
     /// Language of the component.
@@ -99,6 +105,7 @@ pub struct New {
     pub(super) lang: Language,
 }
 
+/// A language for components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     Rust,
@@ -107,6 +114,7 @@ pub(super) enum Language {
     Python,
 }
 
+/// Parses a duration with its unit.
 fn time(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! What decoding cost, beside what it may cost: each limit's share, and which is near.
+//! How much of its limits a plugin used, and which of them it comes near.
 
 use std::time::Duration;
 
@@ -6,73 +6,75 @@ use ebhost_limits as limits;
 use ebhost_package::Limits;
 use ebhost_plugin_host::Tally;
 
-/// How much of one limit was used.
+/// Usage of one limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Share {
+pub(super) struct LimitUsage {
     limit: &'static str,
-    found: f64,
+    used: f64,
     most: f64,
-    /// What to do when it is near.
+    /// Advice for when it is near.
     pub(super) remedy: &'static str,
 }
 
-impl Share {
-    /// The time of one call.
+impl LimitUsage {
+    /// Time of one call.
     pub(super) fn decode(call: Duration, limits: Limits) -> Self {
         Self {
             limit: "limits.decode",
-            found: call.as_secs_f64(),
+            used: call.as_secs_f64(),
             most: limits.decode.as_secs_f64(),
             remedy: "raise it in plugin.yaml, or do less for an entry",
         }
     }
 
+    /// Bytes of linear memory.
     pub(super) fn memory(bytes: usize, limits: Limits) -> Self {
         Self {
             limit: "limits.memory",
-            found: bytes as f64,
+            used: bytes as f64,
             most: limits.memory_bytes as f64,
             remedy: "raise it in plugin.yaml, or keep less",
         }
     }
 
-    /// The bytes of one answer.
+    /// Bytes of one answer.
     pub(super) fn answer(bytes: usize) -> Self {
         Self {
             limit: "the bytes that an answer may have",
-            found: bytes as f64,
+            used: bytes as f64,
             most: limits::ANSWER_BYTES as f64,
             remedy: "list each text once in the dictionary, and shorten labels",
         }
     }
 
+    /// Number of series.
     pub(super) fn series(series: usize, limits: Limits) -> Self {
         Self {
             limit: "limits.series",
-            found: series as f64,
+            used: series as f64,
             most: limits.series as f64,
             remedy: "raise it in plugin.yaml, or use labels with fewer values",
         }
     }
 
-    /// Says so, if it is near.
+    /// A message, if the limit is near.
     pub(super) fn near(&self) -> Option<String> {
-        let is_near = self.most > 0.0 && self.found >= self.most * limits::NEAR;
-        is_near.then(|| format!("{:.0} % of {}", self.found / self.most * 100.0, self.limit))
+        let is_near = self.most > 0.0 && self.used >= self.most * limits::NEAR;
+        is_near.then(|| format!("{:.0} % of {}", self.used / self.most * 100.0, self.limit))
     }
 }
 
-/// All shares of what a plugin did.
-pub(super) fn shares(tally: &Tally, series: usize, limits: Limits) -> [Share; 4] {
+/// Usage of all limits by a plugin.
+pub(super) fn usages(tally: &Tally, series: usize, limits: Limits) -> [LimitUsage; 4] {
     [
-        Share::decode(tally.longest_call, limits),
-        Share::memory(tally.memory_bytes, limits),
-        Share::answer(tally.answer_bytes),
-        Share::series(series, limits),
+        LimitUsage::decode(tally.longest_call, limits),
+        LimitUsage::memory(tally.memory_bytes, limits),
+        LimitUsage::answer(tally.answer_bytes),
+        LimitUsage::series(series, limits),
     ]
 }
 
-/// As lines: what it cost, what it may cost.
+/// One line for each limit: what was used, and the limit.
 pub(super) fn lines(tally: &Tally, series: usize, text_bytes: usize, limits: Limits) -> [String; 4] {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -96,7 +98,7 @@ mod tests {
     const LIMITS: Limits = Limits { memory_bytes: 16 << 20, decode: Duration::from_millis(50), series: 1000 };
 
     fn near(tally: &Tally, series: usize) -> Vec<String> {
-        shares(tally, series, LIMITS).iter().filter_map(Share::near).collect()
+        usages(tally, series, LIMITS).iter().filter_map(LimitUsage::near).collect()
     }
 
     #[test]

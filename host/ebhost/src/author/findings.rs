@@ -1,31 +1,31 @@
-//! What `check` has to say: where, what, and what to do about it.
+//! Findings of `check`: the place, the mistake and how to fix it.
 
 use serde::Serialize;
 
-/// How much a finding matters.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
-    /// The package would not load, or would not count rightly.
+    /// The package would not load, or would count wrongly.
     Error,
-    /// It would load; something is likely not to be meant.
+    /// The package would load, but something in it is probably a mistake.
     Warning,
 }
 
-/// Something that is to be mended.
+/// A mistake in a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
-    /// What was being checked: `package`, `object`, `component`, `manifest`, `names`, `decode`, `limits`.
+    /// The stage that found it: `package`, `object`, `component`, `manifest`, `names`, `decode`, `limits`.
     pub(super) stage: &'static str,
-    /// File, or file and line, where that is known.
+    /// File, with line and column where they are known.
     pub(super) place: String,
     pub(super) message: String,
     pub(super) fix: String,
 }
 
 impl Finding {
-    #[allow(clippy::needless_pass_by_value, reason = "errors and texts alike, as callers have them")]
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass errors and texts")]
     pub(super) fn error(stage: &'static str, place: &str, message: impl ToString, fix: &str) -> Self {
         Self::new(Severity::Error, stage, place, &message.to_string(), fix)
     }
@@ -35,7 +35,7 @@ impl Finding {
         Self::new(Severity::Warning, stage, place, &message.to_string(), fix)
     }
 
-    /// Messages of the stages begin with their place; here it stands by itself.
+    /// Moves the place, with which the stages' messages begin, out of the message.
     fn new(severity: Severity, stage: &'static str, place: &str, message: &str, fix: &str) -> Self {
         let (mut place, mut message) = (place.to_owned(), message.to_owned());
         if let Some(rest) = message.strip_prefix(&place) {
@@ -47,7 +47,7 @@ impl Finding {
         Self { severity, stage, place, message, fix: fix.to_owned() }
     }
 
-    /// As a person reads it.
+    /// The finding as text for a person.
     pub(super) fn text(&self) -> String {
         let severity = match self.severity {
             Severity::Error => "error",
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_taken_out_of_the_message() {
+    fn the_place_is_moved_out_of_the_message() {
         let finding = Finding::error("package", "p/plugin.yaml", "p/plugin.yaml:3:7: unknown field `x`", "y");
         assert_eq!((finding.place.as_str(), finding.message.as_str()), ("p/plugin.yaml:3:7", "unknown field `x`"));
         let finding = Finding::error("component", "p/x.wasm", "p/x.wasm: is cut short", "y");

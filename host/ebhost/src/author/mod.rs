@@ -1,24 +1,24 @@
-//! The plugin author's commands: `check`, `record`, `replay`, `run`, `new`.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `new`.
 //!
-//! `check` and `replay` need no kernel and no privilege; `record` and `run` load BPF programs as the agent does. What they
-//! find out goes to standard output, what went wrong to standard error, and the exit status says which it was.
+//! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
+//! output, errors to standard error, and the exit status tells success, findings and errors apart.
 
-#![allow(clippy::print_stdout, reason = "commands whose output this is")]
+#![allow(clippy::print_stdout, reason = "the output of the commands")]
 
 mod check;
 mod command;
 mod cost;
 mod findings;
 mod fixes;
+mod interrupt;
 mod new;
 mod purity;
 mod record;
 mod recording;
 mod replay;
+mod run;
 mod show;
 mod template;
-mod wait;
-mod watch;
 
 use std::{
     io,
@@ -34,7 +34,7 @@ use ebhost_package::{Package, PackageError};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
 use ebhost_series::Misfit;
 
-/// Why a command did not do what it was asked to.
+/// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 enum AuthorError {
     #[error(
@@ -44,7 +44,7 @@ enum AuthorError {
     #[error(transparent)]
     Package(#[from] PackageError),
     #[error("the compiler's process cannot be started: {0}")]
-    Compiler(io::Error),
+    Compiler(#[source] io::Error),
     #[error(transparent)]
     Engine(#[from] ComponentError),
     #[error(transparent)]
@@ -60,45 +60,46 @@ enum AuthorError {
     #[error(
         "{recording}: does not hold what this package's maps hold now ({misfit}): a struct or a map has changed since; record it again"
     )]
-    Outgrown { recording: PathBuf, misfit: Misfit },
-    #[error("{path}: cannot be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
+    Outdated { recording: PathBuf, misfit: Misfit },
+    #[error("{path}: cannot be written: {source}")]
+    Unwritable { path: PathBuf, source: io::Error },
     #[error("the maps could not be read in time; try again, or with a longer --for")]
     Late,
-    #[error("signals cannot be waited for: {0}")]
-    Signals(io::Error),
+    #[error("signals cannot be received: {0}")]
+    Signals(#[source] io::Error),
     #[error("standard output: {0}")]
-    Output(io::Error),
+    Output(#[source] io::Error),
 }
 
-/// Runs one command. The exit status is 0, 1 where it found something wrong, 2 where it could not do its work.
+/// Runs one command. The exit status is 0, 1 if it found mistakes, and 2 if it could not do its work.
 ///
-/// A component is compiled by the process that bounds it: authors check what others wrote, too.
+/// Components are compiled by the compiler's process, which bounds them: authors check packages of others, too.
 pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compiler>) -> ExitCode {
     let engine = || {
         let compiler = compiler.map_err(AuthorError::Compiler)?;
         Ok(Engine::new(cache, Some(Arc::new(compiler)))?)
     };
     let done = match command {
-        Command::Check(asked) => engine().and_then(|engine| check::check(asked, &engine)),
-        Command::Record(asked) => engine().and_then(|engine| record::record(asked, &engine)),
-        Command::Replay(asked) => engine().and_then(|engine| replay::replay(asked, &engine)),
-        Command::Run(asked) => engine().and_then(|engine| watch::watch(asked, &engine)),
-        Command::New(asked) => new::new(asked),
+        Command::Check(args) => engine().and_then(|engine| check::check(args, &engine)),
+        Command::Record(args) => engine().and_then(|engine| record::record(args, &engine)),
+        Command::Replay(args) => engine().and_then(|engine| replay::replay(args, &engine)),
+        Command::Run(args) => engine().and_then(|engine| run::run(args, &engine)),
+        Command::New(args) => new::new(args),
     };
     done.unwrap_or_else(|fault| {
-        // One line a fault, without the form of a log: a person reads it.
+        // A person reads this: one line, without the fields of a log.
         eprintln!("ebhost: {fault}");
         ExitCode::from(2)
     })
 }
 
-/// The `plugin.yaml` of a package that is named by its folder or by that file.
+/// The `plugin.yaml` of a package, which is given as its folder or as that file.
 fn manifest_of(package: &Path) -> Result<PathBuf, AuthorError> {
     let file = if package.is_dir() { package.join("plugin.yaml") } else { package.to_owned() };
     if file.is_file() { Ok(file) } else { Err(AuthorError::NoPackage { path: package.to_owned() }) }
 }
 
+/// Reads and checks the `plugin.yaml` of a package.
 fn read(package: &Path) -> Result<Package, AuthorError> {
     Ok(Package::read(&manifest_of(package)?)?)
 }

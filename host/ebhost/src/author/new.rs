@@ -1,4 +1,4 @@
-//! `ebhost new`: a complete package in a new folder.
+//! `ebhost new`: creates a complete package in a new folder.
 
 use std::{
     fs, io,
@@ -9,11 +9,11 @@ use std::{
 
 use super::{
     AuthorError,
-    command::{Language, New},
+    command::{Language, NewArgs},
     template,
 };
 
-/// Why no package was made.
+/// Why no package was created.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NewError {
     #[error(
@@ -22,12 +22,12 @@ pub(super) enum NewError {
     Name(String),
     #[error("{path}: is there already; choose another name, or remove it")]
     Exists { path: PathBuf },
-    #[error("{path}: cannot be written: {error}")]
-    Unwritable { path: PathBuf, error: io::Error },
+    #[error("{path}: cannot be written: {source}")]
+    Unwritable { path: PathBuf, source: io::Error },
 }
 
-pub(super) fn new(asked: &New) -> Result<ExitCode, AuthorError> {
-    let name = &asked.name;
+pub(super) fn new(args: &NewArgs) -> Result<ExitCode, AuthorError> {
+    let name = &args.name;
     let is_name = name.len() <= 40
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -38,16 +38,16 @@ pub(super) fn new(asked: &New) -> Result<ExitCode, AuthorError> {
     if folder.exists() {
         return Err(NewError::Exists { path: folder.to_owned() }.into());
     }
-    for file in template::files(asked.lang) {
+    for file in template::files(args.lang) {
         write(folder, name, &file)?;
     }
-    let next = match asked.lang {
+    let next = match args.lang {
         Language::Rust => "cargo and clang",
         Language::C => "clang with its linker, wasi-libc and wasm-component-ld",
         Language::Javascript => "clang, node and npm",
         Language::Python => "clang and python3",
     };
-    println!("{name}: made; README.md says what is what\n  cd {name} && ./build.sh && ./test.sh    ({next})");
+    println!("{name}: created; start with its README.md\n  cd {name} && ./build.sh && ./test.sh    ({next})");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,7 +56,7 @@ fn write(folder: &Path, name: &str, file: &template::File) -> Result<(), NewErro
     let written = || {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         match std::str::from_utf8(file.content) {
-            Ok(text) if file.is_template => fs::write(&path, text.replace(template::NAME, name))?,
+            Ok(text) if file.has_name => fs::write(&path, text.replace(template::NAME, name))?,
             _ => fs::write(&path, file.content)?,
         }
         if path.extension().is_some_and(|extension| extension == "sh") {
@@ -64,5 +64,5 @@ fn write(folder: &Path, name: &str, file: &template::File) -> Result<(), NewErro
         }
         Ok(())
     };
-    written().map_err(|error| NewError::Unwritable { path: path.clone(), error })
+    written().map_err(|source| NewError::Unwritable { path: path.clone(), source })
 }

@@ -1,28 +1,28 @@
-//! Whether a decode is pure: made-up entries are decoded by two instances, in another order and in other batches, and each entry has
-//! to come to the same row.
+//! Checks that decoding is pure: two instances decode the same synthetic entries, in different orders and batches, and must return the
+//! same row for each.
 //!
-//! The entries are the same in every run. Some are as maps have them (zeros, small numbers, text), most are noise: a guest is to
-//! refuse what it does not understand and not to trap on it.
+//! The entries are the same in every run. Some are typical contents of maps (zeros, small numbers, text), most are random: a guest should
+//! refuse what it does not understand, and not trap.
 
 use std::time::{Duration, Instant};
 
-use super::{cost::Share, findings::Finding, fixes, recording::hex};
+use super::{cost::LimitUsage, findings::Finding, fixes, recording::hex};
 use crate::agent::Offline;
 use ebhost_limits as limits;
 use ebhost_package::Package;
-use ebhost_plugin_host::{Ask, AskError, Asked, Plugin, Row};
+use ebhost_plugin_host::{Answers, DecodeError, DecodeRequest, Plugin, Progress, Row};
 use ebhost_series::schema::View;
 
-/// What came of an entry, as text.
-type Told = Option<String>;
+/// The row of an entry as text; `None`: it has no answer.
+type RowText = Option<String>;
 
-/// Decodes twice and compares.
+/// Decodes with both instances and compares the rows.
 pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) -> Vec<Finding> {
     let place = package.component.path.display().to_string();
     let schema = first.plugin.schema().clone();
     let mut findings = Vec::new();
     for (index, view) in schema.views.iter().enumerate() {
-        let entries = made_up(view);
+        let entries = synthetic(view);
         let order: Vec<usize> = (0..entries.len()).collect();
         let (whole, failures) = decode(&mut first.plugin, index, view, &entries, &order, entries.len());
         let (split, _) = decode(&mut second.plugin, index, view, &entries, &shuffled(&order), 7);
@@ -30,17 +30,17 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
         let named = format!("view {index} (`{}`)", view.source);
         if let Some((entry, why)) = failures.first() {
             let message = format!("{named}: decode of identity {} {why}", hex(&entries[*entry].identity));
-            findings.push(Finding::warning("decode", &place, message, fixes::of_decode(why)));
+            findings.push(Finding::warning("decode", &place, message, fixes::decode_fix(why)));
         }
-        let other = order.iter().find(|entry| whole[**entry] != split[**entry] || whole[**entry] != again[**entry]);
-        if let Some(entry) = other {
-            let tell = |told: &Told| told.clone().unwrap_or_else(|| "no answer".to_owned());
+        let differing = order.iter().find(|entry| whole[**entry] != split[**entry] || whole[**entry] != again[**entry]);
+        if let Some(entry) = differing {
+            let shown = |row: &RowText| row.clone().unwrap_or_else(|| "no answer".to_owned());
             let message = format!(
                 "{named}: decode is not pure: identity {} gave {}, then {} in another batch and {} when asked again",
                 hex(&entries[*entry].identity),
-                tell(&whole[*entry]),
-                tell(&split[*entry]),
-                tell(&again[*entry])
+                shown(&whole[*entry]),
+                shown(&split[*entry]),
+                shown(&again[*entry])
             );
             let fix = "let a row depend on its entry and the config alone: no counters, no state from other entries";
             findings.push(Finding::error("decode", &place, message, fix));
@@ -50,14 +50,16 @@ pub(super) fn check(package: &Package, mut first: Offline, mut second: Offline) 
     findings
 }
 
+/// Warnings about limits that decoding comes near.
 fn costs(package: &Package, plugin: &Plugin) -> Vec<Finding> {
     let (tally, file) = (plugin.tally(), package.file.display().to_string());
-    // What one full batch would take, by the entries asked so far.
+    // Estimates the time of a full batch by the entries asked so far.
     let full = tally.guest_time.mul_f64(limits::BATCH_ENTRIES as f64 / tally.asked.max(1) as f64);
     let in_full = |near: String| format!("{near}, in a full batch");
-    let (decode, memory) = (Share::decode(full, package.limits), Share::memory(tally.memory_bytes, package.limits));
+    let decode = LimitUsage::decode(full, package.limits);
+    let memory = LimitUsage::memory(tally.memory_bytes, package.limits);
     let near = [(decode, decode.near().map(in_full)), (memory, memory.near())];
-    near.into_iter().filter_map(|(share, near)| Some(Finding::warning("limits", &file, near?, share.remedy))).collect()
+    near.into_iter().filter_map(|(usage, near)| Some(Finding::warning("limits", &file, near?, usage.remedy))).collect()
 }
 
 /// An identity and the names found for its lookups.
@@ -66,8 +68,9 @@ struct Entry {
     names: Vec<Option<String>>,
 }
 
-fn made_up(view: &View) -> Vec<Entry> {
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+/// Entries for a view, each identity once.
+fn synthetic(view: &View) -> Vec<Entry> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut entries: Vec<Entry> = Vec::new();
     for number in 0..limits::MADE_UP_ENTRIES {
         let mut identity = Vec::with_capacity(view.identity_size());
@@ -76,13 +79,13 @@ fn made_up(view: &View) -> Vec<Entry> {
                 0 => (number as u64 / 4).to_le_bytes().to_vec(),
                 1 => b"text".to_vec(),
                 2 => vec![u8::MAX; field.length],
-                _ => std::iter::repeat_with(|| noise.next() as u8).take(field.length).collect(),
+                _ => std::iter::repeat_with(|| random.next() as u8).take(field.length).collect(),
             };
             identity.extend((0..field.length).map(|byte| content.get(byte).copied().unwrap_or_default()));
         }
-        let name = |_| (!noise.next().is_multiple_of(4)).then(|| format!("name{}", noise.next() % 16));
+        let name = |_| (!random.next().is_multiple_of(4)).then(|| format!("name{}", random.next() % 16));
         let names = (0..view.lookups.len()).map(name).collect();
-        // The contract lists an identity once.
+        // A batch has each identity once.
         if !entries.iter().any(|entry| entry.identity == identity) {
             entries.push(Entry { identity, names });
         }
@@ -91,15 +94,15 @@ fn made_up(view: &View) -> Vec<Entry> {
 }
 
 fn shuffled(order: &[usize]) -> Vec<usize> {
-    let mut noise = Noise(0x2545_f491_4f6c_dd1d);
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
     let mut shuffled = order.to_vec();
     for last in (1..shuffled.len()).rev() {
-        shuffled.swap(last, (noise.next() % (last as u64 + 1)) as usize);
+        shuffled.swap(last, (random.next() % (last as u64 + 1)) as usize);
     }
     shuffled
 }
 
-/// The rows by entry, and why entries have none.
+/// Decodes entries in an order and in batches of a size. Returns the rows by entry, and the errors of those without one.
 fn decode(
     plugin: &mut Plugin,
     index: usize,
@@ -107,47 +110,51 @@ fn decode(
     entries: &[Entry],
     order: &[usize],
     batch: usize,
-) -> (Vec<Told>, Vec<(usize, AskError)>) {
-    let (mut told, mut failures) = (vec![None; entries.len()], Vec::new());
+) -> (Vec<RowText>, Vec<(usize, DecodeError)>) {
+    let (mut rows, mut failures) = (vec![None; entries.len()], Vec::new());
     let until = Instant::now() + Duration::from_secs(60);
-    plugin.begin(Instant::now(), until);
+    plugin.begin_scrape(Instant::now(), until);
     for part in order.chunks(batch.max(1)) {
-        let mut ask = Ask { view: index, count: part.len(), ..Ask::default() };
+        let mut request = DecodeRequest { view: index, count: part.len(), ..DecodeRequest::default() };
         for entry in part.iter().map(|entry| &entries[*entry]) {
-            ask.identities.extend_from_slice(&entry.identity);
+            request.identities.extend_from_slice(&entry.identity);
             for name in &entry.names {
-                ask.found.push(ask.names.len() as u32);
-                ask.names.push(name.clone());
+                request.found.push(request.names.len() as u32);
+                request.names.push(name.clone());
             }
         }
-        debug_assert_eq!(ask.found.len(), part.len() * view.lookups.len());
-        let asked = plugin.ask(&ask, until, &mut |first, answers| match answers {
+        debug_assert_eq!(request.found.len(), part.len() * view.lookups.len());
+        let progress = plugin.decode(&request, until, &mut |first, answers| match answers {
             Ok(answers) => {
-                for at in 0..answers.count() {
-                    told[part[first + at]] = Some(match answers.row(at) {
-                        Row::Labels { columns, bucket } => {
-                            let labels: Vec<_> = columns.iter().map(|column| answers.label(*column)).collect();
-                            format!("{labels:?} bucket {bucket:?}")
-                        }
-                        Row::Skip => "skip".to_owned(),
-                        Row::Unknown { why } | Row::Unsound { why } => format!("unknown ({why})"),
-                    });
+                for entry in 0..answers.count() {
+                    rows[part[first + entry]] = Some(row_text(answers, entry));
                 }
             }
             Err(error) => failures.push((part[first], error.clone())),
         });
-        // A component that fails about everything is backed off from, and no entry is blamed.
-        if let (Asked::Part, Some(failure)) = (asked, plugin.last_failure()) {
+        // A component that fails at every entry backs off, and no entry is blamed.
+        if let (Progress::Deferred, Some(failure)) = (progress, plugin.last_failure()) {
             failures.push((part[0], failure.clone()));
         }
     }
-    (told, failures)
+    (rows, failures)
 }
 
-/// Xorshift: the same numbers each time.
-struct Noise(u64);
+fn row_text(answers: &Answers, entry: usize) -> String {
+    match answers.row(entry) {
+        Row::Labels { columns, bucket } => {
+            let labels: Vec<_> = columns.iter().map(|column| answers.label(*column)).collect();
+            format!("{labels:?} bucket {bucket:?}")
+        }
+        Row::Skip => "skip".to_owned(),
+        Row::Unknown { why } | Row::Unsound { why } => format!("unknown ({why})"),
+    }
+}
 
-impl Noise {
+/// Xorshift with a fixed seed: the same numbers each time.
+struct Random(u64);
+
+impl Random {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -162,7 +169,7 @@ mod tests {
     use ebhost_series::schema::{Field, Part};
 
     #[test]
-    fn made_up_entries_are_distinct_and_the_same_each_time() {
+    fn synthetic_entries_are_distinct_and_the_same_each_time() {
         let identity =
             vec![Field { part: Part::Key, offset: 0, length: 4 }, Field { part: Part::Key, offset: 4, length: 2 }];
         let view = View {
@@ -174,7 +181,7 @@ mod tests {
             columns: 1,
             feeds: vec![],
         };
-        let (one, other) = (made_up(&view), made_up(&view));
+        let (one, other) = (synthetic(&view), synthetic(&view));
         assert!(one.len() > limits::MADE_UP_ENTRIES / 2 && one.iter().all(|entry| entry.identity.len() == 6));
         assert!(one.iter().zip(&other).all(|(one, other)| one.identity == other.identity && one.names == other.names));
         let order = shuffled(&(0..one.len()).collect::<Vec<_>>());

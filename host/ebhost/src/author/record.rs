@@ -1,4 +1,4 @@
-//! `ebhost record`: runs a package for a while and keeps what its maps held.
+//! `ebhost record`: runs a package for a while and records the contents of its maps.
 
 use std::{
     path::Path,
@@ -8,26 +8,26 @@ use std::{
 
 use super::{
     AuthorError,
-    command::Record,
+    command::RecordArgs,
+    interrupt::{InterruptibleWait, WaitEnd},
     read,
     recording::{Read, Recording},
-    wait::{Ended, Waiting},
 };
 use crate::agent::Single;
 use ebhost_limits as limits;
 use ebhost_plugin_host::Engine;
 use ebhost_snapshot::{Keys, Snapshot};
 
-pub(super) fn record(asked: &Record, engine: &Engine) -> Result<ExitCode, AuthorError> {
-    let package = read(&asked.package)?;
+pub(super) fn record(args: &RecordArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
+    let package = read(&args.package)?;
     let mut recording = Recording { package: package.name.clone(), ..Recording::default() };
     let mut single = Single::load(package, engine)?;
-    println!("{} counts for {} s; Ctrl-C ends it before", recording.package, asked.time.as_secs_f64());
-    let mut waiting = Waiting::new()?;
+    println!("{} counts for {} s; Ctrl-C ends it before", recording.package, args.time.as_secs_f64());
+    let mut wait = InterruptibleWait::new()?;
     let started = Instant::now();
-    for number in 1..=asked.reads {
-        let due = asked.time.mul_f64(f64::from(number) / f64::from(asked.reads));
-        let ended = waiting.wait(due.saturating_sub(started.elapsed()));
+    for number in 1..=args.reads {
+        let due = args.time.mul_f64(f64::from(number) / f64::from(args.reads));
+        let ended = wait.wait(due.saturating_sub(started.elapsed()));
         let at = started.elapsed();
         single.collect(Instant::now() + limits::SCRAPE);
         if single.table().is_none() {
@@ -35,18 +35,18 @@ pub(super) fn record(asked: &Record, engine: &Engine) -> Result<ExitCode, Author
         }
         let sources = single.snapshots().map(|(name, snapshot)| (name.to_owned(), copy(snapshot))).collect();
         recording.reads.push(Read { at, sources });
-        if ended == Ended::Asked {
+        if ended == WaitEnd::Interrupted {
             break;
         }
     }
     recording.names = single.names();
-    let path = &asked.output;
-    recording.save(path).map_err(|error| AuthorError::Unwritable { path: path.clone(), error })?;
-    tell(&recording, path);
+    let path = &args.output;
+    recording.save(path).map_err(|source| AuthorError::Unwritable { path: path.clone(), source })?;
+    print_summary(&recording, path);
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(recording: &Recording, path: &Path) {
+fn print_summary(recording: &Recording, path: &Path) {
     let rows: usize = recording.reads.iter().flat_map(|read| &read.sources).map(|(_, snapshot)| snapshot.len).sum();
     let last = recording.reads.last().map_or(Duration::ZERO, |read| read.at);
     println!(

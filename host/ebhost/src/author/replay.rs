@@ -1,7 +1,7 @@
-//! `ebhost replay`: a recording through the plugin and the series table, to the text that a scrape would give.
+//! `ebhost replay`: prints the metrics that a scrape would have returned for a recording.
 //!
-//! Nothing of the machine comes into it: names are those of the recording, time has no part in the result. So the same
-//! package and file give the same bytes, and a golden file of them is a test.
+//! The result does not depend on the machine or the time: names are those of the recording. So the same package and file give the same
+//! bytes, and comparing them with a golden file is a test.
 
 use std::{
     fs,
@@ -12,8 +12,8 @@ use std::{
 
 use super::{
     AuthorError,
-    command::Replay,
-    cost::{self, Share},
+    command::ReplayArgs,
+    cost::{self, LimitUsage},
     read,
     recording::Recording,
 };
@@ -27,33 +27,33 @@ use ebhost_series::{Misfit, Table, schema::View};
 /// Why a replay is not what was expected.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReplayError {
-    #[error("{path}: cannot be read: {error}; `--bless` writes it")]
-    NoGolden { path: PathBuf, error: io::Error },
+    #[error("{path}: cannot be read: {source}; `--bless` writes it")]
+    NoGolden { path: PathBuf, source: io::Error },
     #[error("{recording}: is of the package `{found}`, expected one of `{expected}`")]
     OtherPackage { recording: PathBuf, found: String, expected: String },
     #[error("{recording}: has no source `{source_name}`, which the manifest reads; record it again")]
     NoSource { recording: PathBuf, source_name: String },
 }
 
-pub(super) fn replay(asked: &Replay, engine: &Engine) -> Result<ExitCode, AuthorError> {
-    let package = read(&asked.package)?;
-    let recording = Recording::open(&asked.recording)?;
+pub(super) fn replay(args: &ReplayArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
+    let package = read(&args.package)?;
+    let recording = Recording::open(&args.recording)?;
     let offline = Offline::new(&package, engine)?;
     if recording.package != package.name {
         let (found, expected) = (recording.package, package.name);
-        return Err(ReplayError::OtherPackage { recording: asked.recording.clone(), found, expected }.into());
+        return Err(ReplayError::OtherPackage { recording: args.recording.clone(), found, expected }.into());
     }
-    let replayed = play(offline, &recording, &asked.recording)?;
-    let text = print(&replayed.table, &asked.namespace);
+    let replayed = play(offline, &recording, &args.recording)?;
+    let text = print(&replayed.table, &args.namespace);
     for line in report(&replayed, package.limits, text.len()) {
         eprintln!("{line}");
     }
-    let Some(golden) = &asked.expect else {
+    let Some(golden) = &args.expect else {
         io::stdout().write_all(&text).map_err(AuthorError::Output)?;
         return Ok(ExitCode::SUCCESS);
     };
-    if asked.bless {
-        fs::write(golden, &text).map_err(|error| AuthorError::Unwritable { path: golden.clone(), error })?;
+    if args.bless {
+        fs::write(golden, &text).map_err(|source| AuthorError::Unwritable { path: golden.clone(), source })?;
         println!("{}: written, {} bytes", golden.display(), text.len());
         return Ok(ExitCode::SUCCESS);
     }
@@ -70,16 +70,16 @@ pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> 
             let source_name = view.source.clone();
             return Err(ReplayError::NoSource { recording: path.to_owned(), source_name }.into());
         }
-        let outgrown = |misfit| AuthorError::Outgrown { recording: path.to_owned(), misfit };
-        // The table takes values that are longer than it needs; a struct that has shrunk since is to be told all the same.
+        let outdated = |misfit| AuthorError::Outdated { recording: path.to_owned(), misfit };
+        // The table accepts values that are longer than it needs; a struct that has shrunk since must be reported all the same.
         let is_other = |view: &View| {
             let stride = find(&view.source).map_or(0, |snapshot| snapshot.value_stride);
             !view.is_events() && stride != view.value_size && stride != view.value_size.next_multiple_of(8)
         };
         if let Some(view) = schema.views.iter().position(is_other) {
-            return Err(outgrown(Misfit { view }));
+            return Err(outdated(Misfit { view }));
         }
-        offline.count(&mut lookups, find).map_err(outgrown)?;
+        offline.count(&mut lookups, find).map_err(outdated)?;
     }
     Ok(offline)
 }
@@ -88,12 +88,12 @@ fn print(table: &Table, namespace: &str) -> Vec<u8> {
     encode_fragment(Format::Text004, Created::LeftOut, Presentation::exact(namespace), table.families())
 }
 
-/// What it cost, beside what it may cost, and a warning where that is near.
+/// The usage of each limit, and a warning where it is near.
 fn report(replayed: &Offline, limits: Limits, text_bytes: usize) -> Vec<String> {
     let (tally, stats) = (replayed.plugin.tally(), replayed.table.stats());
     let mut lines = cost::lines(tally, stats.series, text_bytes, limits).to_vec();
-    let near = |share: &Share| share.near().map(|near| format!("warning: {near}: {}", share.remedy));
-    lines.extend(cost::shares(tally, stats.series, limits).iter().filter_map(near));
+    let near = |usage: &LimitUsage| usage.near().map(|near| format!("warning: {near}: {}", usage.remedy));
+    lines.extend(cost::usages(tally, stats.series, limits).iter().filter_map(near));
     if stats.folded > 0 {
         lines.push(format!("warning: {} label sets were folded into `other` by limits.series", stats.folded));
     }
@@ -109,9 +109,9 @@ fn report(replayed: &Offline, limits: Limits, text_bytes: usize) -> Vec<String> 
     lines
 }
 
-/// Says the first line in which the golden file and the text differ.
+/// Compares the text with a golden file, and prints the first line that differs.
 fn compare(golden: &Path, text: &[u8]) -> Result<ExitCode, AuthorError> {
-    let expected = fs::read(golden).map_err(|error| ReplayError::NoGolden { path: golden.to_owned(), error })?;
+    let expected = fs::read(golden).map_err(|source| ReplayError::NoGolden { path: golden.to_owned(), source })?;
     if expected == text {
         println!("{}: as expected", golden.display());
         return Ok(ExitCode::SUCCESS);
@@ -120,6 +120,6 @@ fn compare(golden: &Path, text: &[u8]) -> Result<ExitCode, AuthorError> {
     let same = expected.lines().zip(found.lines()).take_while(|(expected, found)| expected == found).count();
     let line = |text: &str| text.lines().nth(same).unwrap_or("(the end)").to_owned();
     println!("{}:{}: differs\n  expected {}\n  found    {}", golden.display(), same + 1, line(&expected), line(&found));
-    println!("`--bless` takes what was found as what is expected");
+    println!("`--bless` overwrites the expected file with what was found");
     Ok(ExitCode::FAILURE)
 }

@@ -7,7 +7,7 @@ use ebhost_metrics::{CellKind, Family, FamilySeries, Kind, Layout, scale::Scale}
 /// Longest bar.
 const BAR: u64 = 40;
 
-/// Appends a family; one without series says so.
+/// Appends a family to `out`; for one without series a line that says so.
 pub(super) fn family(series: FamilySeries<'_>, out: &mut String) {
     let family = series.family();
     let unit = if family.unit.is_empty() { String::new() } else { format!(" ({})", family.unit) };
@@ -32,7 +32,7 @@ fn table(series: FamilySeries<'_>, out: &mut String) {
         _ => kind.value(raw, scale).to_string(),
     };
     let mut rows: Vec<(u64, Vec<String>)> = series.iter().map(|each| (each.cells[0], values(each.labels))).collect();
-    // The greatest first: that is what one looks for on a sick host.
+    // The largest first: that is what is looked for when a host has a problem.
     rows.sort_by(|one, other| kind.compare(other.0, one.0).then_with(|| one.1.cmp(&other.1)));
     let head: Vec<String> = family.labels.iter().cloned().chain(["value".to_owned()]).collect();
     let rows = rows.into_iter().map(|(raw, labels)| labels.into_iter().chain([number(raw)]).collect());
@@ -73,7 +73,7 @@ fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
     }
 }
 
-/// From the first bucket that has something to the last.
+/// Appends bars from the first bucket that is not empty to the last.
 fn bars(family: &Family, bounds: &[f64], counts: &[u64], out: &mut String) {
     let filled = |count: &u64| *count > 0;
     let (Some(first), Some(last)) = (counts.iter().position(filled), counts.iter().rposition(filled)) else { return };
@@ -89,7 +89,7 @@ fn bars(family: &Family, bounds: &[f64], counts: &[u64], out: &mut String) {
     }
 }
 
-/// A quantity in a unit that suits its size.
+/// A number with a unit of suitable size.
 fn quantity(value: f64, unit: &str) -> String {
     const TIMES: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")];
     const SIZES: [(f64, &str); 4] = [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
@@ -104,7 +104,7 @@ fn quantity(value: f64, unit: &str) -> String {
     if name.is_empty() { format!("{shown}") } else { format!("{shown} {name}") }
 }
 
-/// The values of a rendered label block, unescaped but for what would break a line.
+/// The values of an encoded label block, unescaped except for line breaks.
 fn values(block: &[u8]) -> Vec<String> {
     let block = String::from_utf8_lossy(block);
     let (mut values, mut value, mut is_inside, mut is_escaped) = (Vec::new(), String::new(), false, false);
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn label_blocks_are_read_again() {
+    fn values_of_a_label_block_are_unescaped() {
         assert_eq!(values(br#"device="sda",path="a\"b\\c\nd""#), ["sda", r#"a"b\c\nd"#]);
         assert!(values(b"").is_empty());
     }

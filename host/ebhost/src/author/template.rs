@@ -1,8 +1,8 @@
-//! The files of a new package, embedded. `__NAME__` in a path or a text becomes the package's name.
+//! The files of a new package, embedded from `templates/`. `__NAME__` in a path or a text becomes the package's name.
 
 use super::command::Language;
 
-/// What becomes the package's name.
+/// Placeholder of the package's name.
 pub(super) const NAME: &str = "__NAME__";
 
 /// One file to write.
@@ -10,20 +10,20 @@ pub(super) const NAME: &str = "__NAME__";
 pub(super) struct File {
     pub(super) path: &'static str,
     pub(super) content: &'static [u8],
-    /// Whether the name is put into it.
-    pub(super) is_template: bool,
+    /// Whether [`NAME`] is replaced in its content.
+    pub(super) has_name: bool,
 }
 
 macro_rules! file {
     ($path:literal, $from:literal) => {
-        File { path: $path, content: include_bytes!(concat!("templates/", $from)), is_template: true }
+        File { path: $path, content: include_bytes!(concat!("../../templates/", $from)), has_name: true }
     };
     ($path:literal = $from:literal) => {
-        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), is_template: false }
+        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), has_name: false }
     };
 }
 
-/// In every package.
+/// Files of every package.
 const COMMON: [File; 9] = [
     file!("__NAME__.bpf.c", "common/program.bpf.c"),
     file!("bpf.h" = "bpf/bpf.h"),

@@ -1,17 +1,15 @@
-//! Families: what they are called, and what kind of metric they are.
+//! Families: their names, units, labels and kinds.
 
 use std::collections::BTreeMap;
 
-use super::{
-    super::contract::{self as wit, Kind as WitKind},
-    refusal::{Checked, Rule, at_most, refuse, require},
-};
+use super::error::{Checked, ManifestRule, at_most, refuse, require};
+use crate::contract::declared;
 use ebhost_limits as limits;
 use ebhost_metrics::{Family, Fold, Kind};
 use ebhost_package::Compat;
 
-/// Sizes first: what is too large is not even shown.
-pub(super) fn check_size(family: &wit::Family) -> Checked<()> {
+/// Checks lengths and counts, before anything of the family is quoted in an error.
+pub(super) fn check_size(family: &declared::Family) -> Checked<()> {
     at_most("a family", " bytes of name", family.name.len(), limits::MANIFEST_TEXT_BYTES)?;
     let place = format!("family `{}`", family.name);
     at_most(&place, " bytes of help", family.help.len(), limits::MANIFEST_TEXT_BYTES)?;
@@ -20,27 +18,28 @@ pub(super) fn check_size(family: &wit::Family) -> Checked<()> {
     let longest = family.labels.iter().map(String::len).max().unwrap_or(0);
     at_most(&place, " bytes of a label name", longest, limits::MANIFEST_TEXT_BYTES)?;
     match &family.kind {
-        WitKind::Histogram(bounds) => at_most(&place, " bounds", bounds.len(), limits::MANIFEST_BOUNDS),
-        WitKind::Counter | WitKind::Gauge(_) => Ok(()),
+        declared::Kind::Histogram(bounds) => at_most(&place, " bounds", bounds.len(), limits::MANIFEST_BOUNDS),
+        declared::Kind::Counter | declared::Kind::Gauge(_) => Ok(()),
     }
 }
 
-pub(super) fn family(family: wit::Family, compat: Compat) -> Checked<Family> {
+/// Checks a family whose sizes were checked.
+pub(super) fn family(family: declared::Family, compat: Compat) -> Checked<Family> {
     let place = format!("family `{}`", family.name);
     let name = &family.name;
     let name_rule = "letters, digits and `_`, not beginning with a digit or `__`";
-    require(is_name(name), Rule::Name, &place, "that name", name_rule)?;
+    require(is_name(name), ManifestRule::Name, &place, "that name", name_rule)?;
     let kind = kind(&place, family.kind)?;
     let is_counter = matches!(kind, Kind::Counter);
     let counter_rule = "a counter's name to end in `_total`, and no other's";
     let is_well_ended = compat == Compat::EbpfExporter || name.ends_with("_total") == is_counter;
-    require(is_well_ended, Rule::Name, &place, "that name", counter_rule)?;
+    require(is_well_ended, ManifestRule::Name, &place, "that name", counter_rule)?;
     let base = name.strip_suffix("_total").unwrap_or(name);
     let unit_rule = format!("a name that ends with its unit: `…_{}`", family.unit);
     let has_unit = family.unit.is_empty() || base.ends_with(&format!("_{}", family.unit));
     require(
         has_unit && (family.unit.is_empty() || is_name(&family.unit)),
-        Rule::Name,
+        ManifestRule::Name,
         &place,
         format!("unit `{}`", family.unit),
         unit_rule,
@@ -48,10 +47,10 @@ pub(super) fn family(family: wit::Family, compat: Compat) -> Checked<Family> {
     for (index, label) in family.labels.iter().enumerate() {
         let is_free = !matches!(label.as_str(), "le" | "quantile");
         let rule = "letters, digits and `_`, not beginning with a digit or `__`, not `le` or `quantile`";
-        require(is_free && is_name(label), Rule::Name, &place, format!("the label name `{label}`"), rule)?;
+        require(is_free && is_name(label), ManifestRule::Name, &place, format!("the label name `{label}`"), rule)?;
         require(
             !family.labels[..index].contains(label),
-            Rule::Name,
+            ManifestRule::Name,
             &place,
             format!("the label `{label}` twice"),
             "it once",
@@ -61,7 +60,7 @@ pub(super) fn family(family: wit::Family, compat: Compat) -> Checked<Family> {
         let is_factor = factor.is_finite() && factor > 0.0;
         require(
             is_factor,
-            Rule::Scale,
+            ManifestRule::Scale,
             &place,
             format!("{what} = {factor}"),
             "a finite number above 0 (1 for no scaling)",
@@ -78,28 +77,39 @@ pub(super) fn family(family: wit::Family, compat: Compat) -> Checked<Family> {
     })
 }
 
-fn kind(place: &str, kind: WitKind) -> Checked<Kind> {
+fn kind(place: &str, kind: declared::Kind) -> Checked<Kind> {
     Ok(match kind {
-        WitKind::Counter => Kind::Counter,
-        WitKind::Gauge(fold) => Kind::Gauge(match fold {
-            wit::Fold::Sum => Fold::Sum,
-            wit::Fold::Min => Fold::Min,
-            wit::Fold::Max => Fold::Max,
+        declared::Kind::Counter => Kind::Counter,
+        declared::Kind::Gauge(fold) => Kind::Gauge(match fold {
+            declared::Fold::Sum => Fold::Sum,
+            declared::Fold::Min => Fold::Min,
+            declared::Fold::Max => Fold::Max,
         }),
-        WitKind::Histogram(bounds) => {
-            require(!bounds.is_empty(), Rule::Bounds, place, "no bounds", "at least one upper bound")?;
+        declared::Kind::Histogram(bounds) => {
+            require(!bounds.is_empty(), ManifestRule::Bounds, place, "no bounds", "at least one upper bound")?;
             let faulty = bounds.windows(2).find(|pair| pair[0] >= pair[1]).map(|pair| (pair[0], pair[1]));
             let finite = bounds.iter().all(|bound| bound.is_finite());
-            require(finite, Rule::Bounds, place, "a bound that is not finite", "finite bounds; +Inf is the host's")?;
+            require(
+                finite,
+                ManifestRule::Bounds,
+                place,
+                "a bound that is not finite",
+                "finite bounds; +Inf is the host's",
+            )?;
             if let Some((before, after)) = faulty {
-                return refuse(Rule::Bounds, place, format!("the bound {after} after {before}"), "ascending bounds");
+                return refuse(
+                    ManifestRule::Bounds,
+                    place,
+                    format!("the bound {after} after {before}"),
+                    "ascending bounds",
+                );
             }
             Kind::Histogram(bounds)
         }
     })
 }
 
-/// No two families may print a sample of one name: `x_count` beside a histogram `x` would.
+/// Checks that no two families expose samples of one name, as a counter `x_count` and a histogram `x` would.
 pub(super) fn check_sample_names(families: &[Family]) -> Checked<()> {
     let mut owners: BTreeMap<String, &str> = BTreeMap::new();
     for family in families {
@@ -107,7 +117,7 @@ pub(super) fn check_sample_names(families: &[Family]) -> Checked<()> {
             if let Some(owner) = owners.insert(sample.clone(), &family.name) {
                 let place = format!("family `{}`", family.name);
                 let found = format!("the sample name `{sample}`, which family `{owner}` prints already");
-                return refuse(Rule::Name, &place, found, "each sample name in one family");
+                return refuse(ManifestRule::Name, &place, found, "each sample name in one family");
             }
         }
     }

@@ -1,17 +1,17 @@
-//! Each rule of the contract broken once: the refusal names the place, what was found and what was expected.
+//! Each rule of the contract broken once: the error names the place, what was found and what was expected.
 
 use super::*;
-use crate::contract::{self as wit, Kind as K, Label, Value as V};
+use crate::contract::declared::{self, Kind as K, Label, Value as V};
 use ebhost_metrics::Kind;
 use ebhost_series::schema::LabelSource;
 
-fn number(offset: u32, size: u32) -> wit::Number {
-    wit::Number { offset, size, is_signed: false }
+fn number(offset: u32, size: u32) -> declared::Number {
+    declared::Number { offset, size, is_signed: false }
 }
 
 /// A sound manifest: a histogram of slots and a counter, from one table of 4-byte keys and 256-byte values.
 fn sound() -> Manifest {
-    let family = |name: &str, labels: &[&str], kind| wit::Family {
+    let family = |name: &str, labels: &[&str], kind| declared::Family {
         name: name.to_owned(),
         help: "H.".to_owned(),
         unit: String::new(),
@@ -20,30 +20,30 @@ fn sound() -> Manifest {
         times: 1.0,
         per: 1e9,
     };
-    let slots = wit::Slots { offset: 16, size: 8, sum: Some(number(8, 8)) };
+    let slots = declared::Slots { offset: 16, size: 8, sum: Some(number(8, 8)) };
     Manifest {
         families: vec![
             family("io_seconds", &["device"], K::Histogram(vec![1e-6, 2e-6])),
             family("faults_total", &["cpu"], K::Counter),
         ],
         views: vec![
-            wit::View {
+            declared::View {
                 source: "banks".to_owned(),
                 key_size: 4,
                 value_size: 256,
-                identity: vec![wit::Field { part: wit::Part::Value, offset: 0, length: 4 }],
-                lookups: vec![wit::Lookup { table: "block-device".to_owned(), field: 0 }],
+                identity: vec![declared::Field { part: declared::Part::Value, offset: 0, length: 4 }],
+                lookups: vec![declared::Lookup { table: "block-device".to_owned(), field: 0 }],
                 columns: 1,
-                series: vec![wit::Series { family: 0, labels: vec![Label::Column(0)], value: V::Slots(slots) }],
+                series: vec![declared::Series { family: 0, labels: vec![Label::Column(0)], value: V::Slots(slots) }],
             },
-            wit::View {
+            declared::View {
                 source: "faults".to_owned(),
                 key_size: 4,
                 value_size: 8,
                 identity: vec![],
                 lookups: vec![],
                 columns: 0,
-                series: vec![wit::Series { family: 1, labels: vec![Label::Cpu], value: V::Number(number(0, 8)) }],
+                series: vec![declared::Series { family: 1, labels: vec![Label::Cpu], value: V::Number(number(0, 8)) }],
             },
         ],
     }
@@ -55,7 +55,8 @@ fn check_with(grants: &[LookupTable], manifest: Manifest) -> Result<Schema, Stri
         ("faults".to_owned(), SourceShape::PerCpuTable { key_size: 4, value_size: 8 }),
         ("events".to_owned(), SourceShape::Events { know_cpu: true }),
     ]);
-    check(manifest, &Context { sources: &sources, grants, compat: Compat::Native }).map_err(|error| error.to_string())
+    check(manifest, &ManifestContext { sources: &sources, grants, compat: Compat::Native })
+        .map_err(|error| error.to_string())
 }
 
 fn refusal(break_it: impl FnOnce(&mut Manifest)) -> String {
@@ -117,7 +118,7 @@ fn every_broken_rule_is_named() {
         (|m| m.views[0].identity[0].offset = 254, "identity field 0: found bytes 254 to 258"),
         (|m| m.views[0].identity[0].offset = u32::MAX, "identity field 0: found bytes 4294967295 to"),
         (
-            |m| m.views[1].identity.push(wit::Field { part: wit::Part::Value, offset: 0, length: 4 }),
+            |m| m.views[1].identity.push(declared::Field { part: declared::Part::Value, offset: 0, length: 4 }),
             "a per-CPU map has a value for each CPU",
         ),
         (
@@ -140,27 +141,27 @@ fn every_broken_rule_is_named() {
         ),
         (|m| m.views[1].series[0].value = V::Number(number(0, 3)), "found a number of 3 bytes"),
         (
-            |m| m.views[1].series[0].value = V::Number(wit::Number { offset: 0, size: 8, is_signed: true }),
+            |m| m.views[1].series[0].value = V::Number(declared::Number { offset: 0, size: 8, is_signed: true }),
             "found a signed number",
         ),
         (
-            |m| m.views[0].series[0].value = V::Slots(wit::Slots { offset: 240, size: 8, sum: None }),
+            |m| m.views[0].series[0].value = V::Slots(declared::Slots { offset: 240, size: 8, sum: None }),
             "found 3 × 8 bytes from byte 240",
         ),
         (
-            |m| m.views[0].series[0].value = V::Slots(wit::Slots { offset: 0, size: 2, sum: None }),
+            |m| m.views[0].series[0].value = V::Slots(declared::Slots { offset: 0, size: 2, sum: None }),
             "found slots of 2 bytes, expected 4 or 8",
         ),
         (
             |m| {
-                let slots = wit::NativeSlots { offset: 0, schema: 9, first: 0, count: 2, sum: None };
+                let slots = declared::NativeSlots { offset: 0, schema: 9, first: 0, count: 2, sum: None };
                 m.views[0].series[0].value = V::NativeSlots(slots);
             },
             "found schema 9",
         ),
         (
             |m| {
-                let slots = wit::NativeSlots { offset: 0, schema: 0, first: -30, count: 20, sum: None };
+                let slots = declared::NativeSlots { offset: 0, schema: 0, first: -30, count: 20, sum: None };
                 m.views[0].series[0].value = V::NativeSlots(slots);
             },
             "expected bounds that are ends of its native buckets",

@@ -1,17 +1,23 @@
-//! Views: which bytes of a source's entries say what they are, and which series they feed.
+//! Views: the identity bytes of a source's entries, their lookups, and the series that they feed.
 
 use super::{
-    super::contract::{self as wit, Label},
-    Context,
-    refusal::{Checked, Rule, at_most, refuse, require},
+    ManifestContext,
+    error::{Checked, ManifestRule, at_most, refuse, require},
     value::{bounds, value},
 };
+use crate::contract::declared::{self, Label};
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_metrics::Family;
 use ebhost_series::schema::{Feed, Field, LabelSource, Lookup, Part, SourceShape, Value, View};
 
-pub(super) fn view(index: usize, view: wit::View, families: &[Family], context: &Context<'_>) -> Checked<View> {
+/// Checks a view whose families were checked.
+pub(super) fn view(
+    index: usize,
+    view: declared::View,
+    families: &[Family],
+    context: &ManifestContext<'_>,
+) -> Checked<View> {
     let place = format!("view {index} (`{}`)", view.source);
     at_most(&place, " identity fields", view.identity.len(), limits::MANIFEST_LABELS)?;
     at_most(&place, " lookups", view.lookups.len(), limits::MANIFEST_LABELS)?;
@@ -21,7 +27,7 @@ pub(super) fn view(index: usize, view: wit::View, families: &[Family], context: 
         let has: Vec<_> = context.sources.keys().map(String::as_str).collect();
         let has = if has.is_empty() { "a source, but this package has none".to_owned() } else { has.join(", ") };
         return refuse(
-            Rule::Source,
+            ManifestRule::Source,
             &place,
             format!("the source `{}`", view.source),
             format!("a map of the BPF object or a source under `perf` in plugin.yaml: {has}"),
@@ -31,7 +37,7 @@ pub(super) fn view(index: usize, view: wit::View, families: &[Family], context: 
     check_sizes(&place, shape, key_size, value_size)?;
     let identity = identity(&place, shape, key_size, value_size, &view.identity)?;
     let lookups = lookups(&place, &identity, view.lookups, context.grants)?;
-    require(!view.series.is_empty(), Rule::Present, &place, "no series", "at least one")?;
+    require(!view.series.is_empty(), ManifestRule::Present, &place, "no series", "at least one")?;
     let columns = view.columns as usize;
     let feeds = view
         .series
@@ -48,21 +54,21 @@ fn check_sizes(place: &str, shape: SourceShape, key_size: usize, value_size: usi
         | SourceShape::PerCpuTable { key_size: key, value_size: value } => {
             require(
                 key_size == key,
-                Rule::Size,
+                ManifestRule::Size,
                 place,
                 format!("key-size {key_size}"),
                 format!("{key}, as the map has it"),
             )?;
             require(
                 value_size == value,
-                Rule::Size,
+                ManifestRule::Size,
                 place,
                 format!("value-size {value_size}"),
                 format!("{value}, as the map has it"),
             )
         }
         SourceShape::Events { .. } => {
-            require(key_size == 0, Rule::Size, place, format!("key-size {key_size}"), "0: events have no key")
+            require(key_size == 0, ManifestRule::Size, place, format!("key-size {key_size}"), "0: events have no key")
         }
     }
 }
@@ -72,18 +78,18 @@ fn identity(
     shape: SourceShape,
     key_size: usize,
     value_size: usize,
-    fields: &[wit::Field],
+    fields: &[declared::Field],
 ) -> Checked<Vec<Field>> {
-    let check = |(index, field): (usize, &wit::Field)| {
+    let check = |(index, field): (usize, &declared::Field)| {
         let place = format!("{place}, identity field {index}");
         let (offset, length) = (field.offset as usize, field.length as usize);
         let (part, size) = match field.part {
-            wit::Part::Key => (Part::Key, key_size),
-            wit::Part::Value => (Part::Value, value_size),
+            declared::Part::Key => (Part::Key, key_size),
+            declared::Part::Value => (Part::Value, value_size),
         };
         if part == Part::Value && matches!(shape, SourceShape::PerCpuTable { .. }) {
             return refuse(
-                Rule::Identity,
+                ManifestRule::Identity,
                 &place,
                 "bytes of the value",
                 "bytes of the key: a per-CPU map has a value for each CPU",
@@ -93,7 +99,7 @@ fn identity(
         let found = format!("bytes {offset} to {}", offset.saturating_add(length));
         require(
             fits,
-            Rule::Identity,
+            ManifestRule::Identity,
             &place,
             found,
             format!("1 or more bytes within the {size} of the {part:?}").to_lowercase(),
@@ -103,12 +109,17 @@ fn identity(
     fields.iter().enumerate().map(check).collect()
 }
 
-fn lookups(place: &str, identity: &[Field], lookups: Vec<wit::Lookup>, grants: &[LookupTable]) -> Checked<Vec<Lookup>> {
-    let check = |lookup: wit::Lookup| {
+fn lookups(
+    place: &str,
+    identity: &[Field],
+    lookups: Vec<declared::Lookup>,
+    grants: &[LookupTable],
+) -> Checked<Vec<Lookup>> {
+    let check = |lookup: declared::Lookup| {
         let place = format!("{place}, lookup in `{}`", lookup.table);
         let Some(table) = LookupTable::named(&lookup.table) else {
             return refuse(
-                Rule::Lookup,
+                ManifestRule::Lookup,
                 &place,
                 "a table that does not exist",
                 format!("one of {}", LookupTable::names()),
@@ -118,7 +129,7 @@ fn lookups(place: &str, identity: &[Field], lookups: Vec<wit::Lookup>, grants: &
         let expected = format!("a granted table; add `grants: [{}]` to plugin.yaml to grant it", lookup.table);
         require(
             grants.contains(&table),
-            Rule::Grant,
+            ManifestRule::Grant,
             &place,
             format!("the grants [{}]", granted.join(", ")),
             expected,
@@ -126,7 +137,7 @@ fn lookups(place: &str, identity: &[Field], lookups: Vec<wit::Lookup>, grants: &
         let field = lookup.field as usize;
         let Some(bytes) = identity.get(field).map(|field| field.length) else {
             return refuse(
-                Rule::Lookup,
+                ManifestRule::Lookup,
                 &place,
                 format!("identity field {field}"),
                 format!("one below {}", identity.len()),
@@ -134,7 +145,7 @@ fn lookups(place: &str, identity: &[Field], lookups: Vec<wit::Lookup>, grants: &
         };
         require(
             table.takes(bytes),
-            Rule::Lookup,
+            ManifestRule::Lookup,
             &place,
             format!("a field of {bytes} bytes"),
             "a length that the table takes",
@@ -146,7 +157,7 @@ fn lookups(place: &str, identity: &[Field], lookups: Vec<wit::Lookup>, grants: &
 
 fn feed(
     place: &str,
-    series: wit::Series,
+    series: declared::Series,
     shape: SourceShape,
     value_size: usize,
     columns: usize,
@@ -154,7 +165,7 @@ fn feed(
 ) -> Checked<Feed> {
     let Some(family) = families.get(series.family as usize) else {
         return refuse(
-            Rule::Labels,
+            ManifestRule::Labels,
             place,
             format!("family {}", series.family),
             format!("one below {}", families.len()),
@@ -164,7 +175,7 @@ fn feed(
     let (found, expected) = (series.labels.len(), family.labels.len());
     require(
         found == expected,
-        Rule::Labels,
+        ManifestRule::Labels,
         &place,
         format!("{found} labels"),
         format!("{expected}, as the family has"),
@@ -173,7 +184,13 @@ fn feed(
         Ok(match label {
             Label::Column(column) => {
                 let expected = format!("one below the view's {columns}");
-                require((column as usize) < columns, Rule::Labels, &place, format!("column {column}"), expected)?;
+                require(
+                    (column as usize) < columns,
+                    ManifestRule::Labels,
+                    &place,
+                    format!("column {column}"),
+                    expected,
+                )?;
                 LabelSource::Column(column as usize)
             }
             Label::Fixed(text) => LabelSource::Fixed(text),
@@ -181,7 +198,7 @@ fn feed(
                 let has_cpus = !matches!(shape, SourceShape::Table { .. } | SourceShape::Events { know_cpu: false });
                 require(
                     has_cpus,
-                    Rule::Labels,
+                    ManifestRule::Labels,
                     &place,
                     "the label `cpu`",
                     "a per-CPU map or a perf event array for it",
@@ -195,7 +212,7 @@ fn feed(
     Ok(Feed { family: series.family as usize, labels, value })
 }
 
-/// One bucket number serves all series of an entry, so they must all be buckets, of equally many bounds.
+/// Checks the `bucket` values of a view: one bucket number serves all series of an entry, so all must be buckets of as many bounds.
 fn check_buckets(place: &str, feeds: &[Feed], families: &[Family]) -> Checked<()> {
     let is_bucket = |feed: &Feed| matches!(feed.value, Value::Bucket(_));
     if !feeds.iter().any(is_bucket) {
@@ -203,7 +220,7 @@ fn check_buckets(place: &str, feeds: &[Feed], families: &[Family]) -> Checked<()
     }
     require(
         feeds.iter().all(is_bucket),
-        Rule::Value,
+        ManifestRule::Value,
         place,
         "`bucket` beside other values",
         "all series of the view to be `bucket`",
@@ -212,7 +229,7 @@ fn check_buckets(place: &str, feeds: &[Feed], families: &[Family]) -> Checked<()
     let first = counts.next();
     require(
         counts.all(|count| Some(count) == first),
-        Rule::Value,
+        ManifestRule::Value,
         place,
         "families of differently many bounds",
         "equally many",

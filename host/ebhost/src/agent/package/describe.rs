@@ -10,7 +10,7 @@ use super::{super::builtin, RunError};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{ObjectFile, Wanted};
 use ebhost_package::Package;
-use ebhost_plugin_host::{CallError, Compiled, Context, Engine, Plugin, PluginError, PluginLimits};
+use ebhost_plugin_host::{CallError, CompiledComponent, Engine, ManifestContext, Plugin, PluginError, PluginLimits};
 use ebhost_series::schema::{Schema, SourceShape};
 
 /// A package that is compiled and has described itself; of it nothing is in the kernel yet.
@@ -41,10 +41,10 @@ impl Described {
 pub(in crate::agent) fn describe(
     package: &Package,
     object: Option<&ObjectFile>,
-    compiled: Arc<Compiled>,
+    compiled: Arc<CompiledComponent>,
 ) -> Result<Plugin, PluginError> {
     let sources = shapes(object, package);
-    let context = Context { sources: &sources, grants: &package.grants, compat: package.compat };
+    let context = ManifestContext { sources: &sources, grants: &package.grants, compat: package.compat };
     let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
     if !package.is_builtin() {
         return Plugin::describe(&package.name, compiled, &package.config, limits, &context);
@@ -52,7 +52,9 @@ pub(in crate::agent) fn describe(
     let config = builtin::config(package, &sources);
     let described = Plugin::describe(&package.name, compiled, &config, limits, &context);
     described.map_err(|error| match error {
-        PluginError::Describe { error: CallError::Refused(why), .. } => PluginError::Config(package.mistakes(&why)),
+        PluginError::Describe { error: CallError::ConfigRefused(why), .. } => {
+            PluginError::Config(package.mistakes(&why))
+        }
         other => other,
     })
 }

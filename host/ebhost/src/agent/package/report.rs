@@ -6,7 +6,7 @@ use super::{Read, Running};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{Loaded, Source};
 use ebhost_package::Compat;
-use ebhost_plugin_host::State;
+use ebhost_plugin_host::HealthState;
 use ebhost_telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Volatile};
 
 impl Running {
@@ -21,7 +21,7 @@ impl Running {
             name: self.name.clone(),
             file: self.file.display().to_string(),
             is_drop_in: self.compat == Compat::EbpfExporter,
-            is_up: matches!(state, State::Admitted | State::Running),
+            is_up: matches!(state, HealthState::Admitted | HealthState::Running),
             fault: String::new(),
             state: Some(state.name()),
             version: self.version.clone(),

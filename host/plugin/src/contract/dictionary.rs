@@ -1,10 +1,10 @@
-//! An answer's label values: read out of the guest's memory into one buffer.
+//! The label values of an answer: `list<string>` read out of the guest's memory into one buffer.
 //!
-//! The engine would make each value a `String`, which is half of what a new key costs outside the sandbox. Values that lie one
-//! behind the other, as the SDK's do, are copied in one piece. What is not plain (UTF-16, memory that is not there, bytes that
-//! are no text) is left to the engine, whose word on it stands.
+//! The engine would make each value a `String`, which is half of what a new key costs outside the sandbox. Values that are adjacent in
+//! memory, as those of the SDK are, are copied in one piece. Whatever is unusual (UTF-16, addresses outside the memory, bytes that are
+//! not UTF-8) is left to the engine, and its error is the one reported.
 
-#![allow(unsafe_code, reason = "the engine's own trait for what is lifted is unsafe to implement")]
+#![allow(unsafe_code, reason = "the engine's trait `Lift` is unsafe to implement")]
 
 use wasmtime::{
     Result,
@@ -18,10 +18,9 @@ use wasmtime::{
 
 use ebhost_series::Values;
 
-/// The values of an answer, as the engine reads them out of a guest's memory: a `list<string>` in one buffer.
+/// A `list<string>` in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(unreachable_pub, reason = "a field of the generated `Rows`, whose derives need it")]
-pub struct Dictionary(pub Values);
+pub(super) struct Dictionary(pub(super) Values);
 
 impl<S: AsRef<str>> FromIterator<S> for Dictionary {
     fn from_iter<I: IntoIterator<Item = S>>(values: I) -> Self {
@@ -29,29 +28,31 @@ impl<S: AsRef<str>> FromIterator<S> for Dictionary {
     }
 }
 
-/// A `string` in a guest's memory: where it lies and how long it is.
-pub(super) const SPAN: usize = 8;
+/// Bytes of a `string` in a guest's memory: address and length, 4 bytes each.
+pub(crate) const STRING_BYTES: usize = 8;
 
-/// The strings of a list, found to lie within a guest's memory.
-struct Lent<'a> {
+/// The strings of a list, all of them within the guest's memory.
+struct GuestStrings<'a> {
     memory: &'a [u8],
-    spans: &'a [[u8; SPAN]],
-    /// Bytes of all of them.
+    spans: &'a [[u8; STRING_BYTES]],
+    /// Sum of the strings' lengths.
     bytes: usize,
 }
 
-impl<'a> Lent<'a> {
-    /// None: not all of it lies where it says, or it is too long for indices of 4 bytes.
-    fn find(memory: &'a [u8], list: [u8; SPAN]) -> Option<Self> {
+impl<'a> GuestStrings<'a> {
+    /// `None`: part of it is outside the memory, or it is too long for indices of 4 bytes.
+    fn find(memory: &'a [u8], list: [u8; STRING_BYTES]) -> Option<Self> {
         let (first, count) = span(list);
         if !first.is_multiple_of(align_of::<u32>()) {
             return None;
         }
-        let (spans, []) = memory.get(first..)?.get(..count.checked_mul(SPAN)?)?.as_chunks() else { return None };
+        let (spans, []) = memory.get(first..)?.get(..count.checked_mul(STRING_BYTES)?)?.as_chunks() else {
+            return None;
+        };
         let mut bytes = 0;
         for one in spans {
             let (start, length) = span(*one);
-            // Both are of 4 bytes, so their sum is one that a `usize` holds.
+            // Both have 4 bytes, so a `usize` holds their sum.
             if start + length > memory.len() {
                 return None;
             }
@@ -60,7 +61,7 @@ impl<'a> Lent<'a> {
         (bytes <= u32::MAX as usize).then_some(Self { memory, spans, bytes })
     }
 
-    /// None: not all of them are UTF-8.
+    /// Copies the strings, adjacent ones at once. `None`: one of them is not UTF-8.
     fn copy(&self) -> Option<Values> {
         let mut text = Vec::with_capacity(self.bytes);
         let mut ends = Vec::with_capacity(self.spans.len());
@@ -80,12 +81,13 @@ impl<'a> Lent<'a> {
     }
 }
 
-fn span(bytes: [u8; SPAN]) -> (usize, usize) {
+/// Address and length.
+fn span(bytes: [u8; STRING_BYTES]) -> (usize, usize) {
     let [start, length] = [[bytes[0], bytes[1], bytes[2], bytes[3]], [bytes[4], bytes[5], bytes[6], bytes[7]]];
     (u32::from_le_bytes(start) as usize, u32::from_le_bytes(length) as usize)
 }
 
-// SAFETY: it is what `Vec<String>` is to the engine in every respect, `list<string>`, and only read out of memory otherwise.
+// SAFETY: type, ABI and type check are those of `Vec<String>`, which is `list<string>` to the engine.
 unsafe impl ComponentType for Dictionary {
     type Lower = <Vec<String> as ComponentType>::Lower;
     const ABI: CanonicalAbiInfo = <Vec<String> as ComponentType>::ABI;
@@ -95,7 +97,7 @@ unsafe impl ComponentType for Dictionary {
     }
 }
 
-// SAFETY: it reads through checked slices of the memory that the engine hands over, and nothing that it does not own outlives the call.
+// SAFETY: it only reads through checked slices of the memory that the engine passes, and returns owned data.
 unsafe impl Lift for Dictionary {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
         Ok(Vec::<String>::linear_lift_from_flat(cx, ty, src)?.into_iter().collect())
@@ -103,10 +105,10 @@ unsafe impl Lift for Dictionary {
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
         if let (StringEncoding::Utf8, Ok(list)) = (cx.options().string_encoding, bytes.try_into())
-            && let Some(lent) = Lent::find(cx.memory(), list)
+            && let Some(strings) = GuestStrings::find(cx.memory(), list)
         {
-            cx.consume_fuel(lent.bytes + size_of_val(lent.spans))?;
-            if let Some(values) = lent.copy() {
+            cx.consume_fuel(strings.bytes + size_of_val(strings.spans))?;
+            if let Some(values) = strings.copy() {
                 return Ok(Self(values));
             }
         }
@@ -122,8 +124,8 @@ mod tests {
 
     const TEXT: &[u8] = "ab\"cλd\u{1F600}e\n".as_bytes();
 
-    /// A guest's memory: text, bytes that are none, and a list of spans behind them.
-    fn memory(junk: &[u8], spans: &[(u32, u32)]) -> (Vec<u8>, [u8; SPAN]) {
+    /// A guest's memory: text, arbitrary bytes, and a list of spans behind them.
+    fn memory(junk: &[u8], spans: &[(u32, u32)]) -> (Vec<u8>, [u8; STRING_BYTES]) {
         let mut memory = [TEXT, junk].concat();
         memory.resize(memory.len().next_multiple_of(4), 0);
         let first = memory.len() as u32;
@@ -131,17 +133,17 @@ mod tests {
         (memory, pointer((first, spans.len() as u32)))
     }
 
-    fn pointer((start, length): (u32, u32)) -> [u8; SPAN] {
+    fn pointer((start, length): (u32, u32)) -> [u8; STRING_BYTES] {
         (u64::from(start) | u64::from(length) << 32).to_le_bytes()
     }
 
-    fn read(memory: &[u8], list: [u8; SPAN]) -> Option<Values> {
-        Lent::find(memory, list)?.copy()
+    fn read(memory: &[u8], list: [u8; STRING_BYTES]) -> Option<Values> {
+        GuestStrings::find(memory, list)?.copy()
     }
 
     proptest! {
         #[test]
-        fn what_is_read_is_what_each_span_says(
+        fn each_string_read_is_the_one_its_span_names(
             junk in prop::collection::vec(any::<u8>(), 0..4),
             spans in prop::collection::vec((0..24u32, 0..9u32), 0..12),
         ) {
@@ -155,19 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn values_that_follow_each_other_are_read_as_any_others() {
+    fn adjacent_values_are_read_like_any_others() {
         let (memory, list) = memory(&[], &[(0, 2), (2, 0), (2, 2), (0, 1), (4, 2), (6, 5)]);
         assert_eq!(read(&memory, list), Some(["ab", "", "\"c", "a", "λ", "d\u{1F600}"].iter().collect()));
     }
 
     #[test]
-    fn a_character_in_two_values_is_in_neither() {
+    fn a_character_split_over_two_values_is_left_to_the_engine() {
         let (memory, list) = memory(&[], &[(4, 1), (5, 1)]);
         assert_eq!(read(&memory, list), None);
     }
 
     #[test]
-    fn what_is_not_in_memory_is_not_read() {
+    fn spans_outside_the_memory_are_not_read() {
         let (whole, list) = memory(&[], &[(0, 1)]);
         let end = whole.len() as u32;
         assert!(read(&whole, list).is_some());

@@ -1,4 +1,4 @@
-//! Waiting while a package counts: so long, or until Ctrl-C.
+//! Waiting while a package counts: for some time, or until Ctrl-C.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use super::AuthorError;
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    InTime,
-    /// By Ctrl-C, during this wait or since the one before.
-    Asked,
+pub(super) enum WaitEnd {
+    Elapsed,
+    /// Ctrl-C was pressed, during this wait or since the one before.
+    Interrupted,
 }
 
-/// Takes Ctrl-C from when it is made: it no longer ends the process.
-pub(super) struct Waiting {
+/// Handles Ctrl-C: from its creation on Ctrl-C ends a wait and no longer the process.
+pub(super) struct InterruptibleWait {
     runtime: Runtime,
     ctrl_c: Signal,
 }
 
-impl Waiting {
+impl InterruptibleWait {
     pub(super) fn new() -> Result<Self, AuthorError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(AuthorError::Signals)?;
         let ctrl_c = runtime.block_on(async { signal(SignalKind::interrupt()) }).map_err(AuthorError::Signals)?;
         Ok(Self { runtime, ctrl_c })
     }
 
-    pub(super) fn wait(&mut self, time: Duration) -> Ended {
+    pub(super) fn wait(&mut self, time: Duration) -> WaitEnd {
         let ctrl_c = &mut self.ctrl_c;
         let waited = self.runtime.block_on(async { timeout(time, ctrl_c.recv()).await });
-        if waited.is_ok() { Ended::Asked } else { Ended::InTime }
+        if waited.is_ok() { WaitEnd::Interrupted } else { WaitEnd::Elapsed }
     }
 }

@@ -1,6 +1,6 @@
-//! Where a plugin stands: admitted → running → backing off → quarantined.
+//! The health of a plugin: admitted → running → backing off → quarantined.
 //!
-//! It holds no clock and no instance: it is told what happened and when, and answers whether the plugin may be asked. So its
+//! [`Health`] reads no clock and holds no instance: it is told what happened and when, and says whether the plugin may be called. So its
 //! rules are tested without waiting.
 
 use std::{
@@ -10,23 +10,24 @@ use std::{
 
 use ebhost_limits as limits;
 
-/// A place in a plugin's life.
+/// The state of a plugin, as `ebhost_plugin_state` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Described, not yet asked anything.
+pub enum HealthState {
+    /// Described, and not yet called.
     Admitted,
-    /// Its last answer was sound.
+    /// Its last answer was valid.
     Running,
-    /// It failed, and is not asked again for a while.
+    /// It failed, and is not called for a while.
     BackingOff,
-    /// It failed too often in a row, and is not asked again until its files change.
+    /// It failed too often in a row, and is not called until its files change.
     Quarantined,
 }
 
-impl State {
+impl HealthState {
+    /// Every state.
     pub const ALL: [Self; 4] = [Self::Admitted, Self::Running, Self::BackingOff, Self::Quarantined];
 
-    /// As `ebhost_plugin_state` names it.
+    /// The value of the label `state` of `ebhost_plugin_state`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Admitted => "admitted",
@@ -37,78 +38,84 @@ impl State {
     }
 }
 
-/// The standing of one plugin.
+/// Health of one plugin.
 #[derive(Debug, Clone)]
-pub struct Health {
-    state: State,
-    /// Failures since it was last healthy for long enough.
-    in_row: u32,
+pub(crate) struct Health {
+    state: HealthState,
+    /// Failures since it was last healthy for [`limits::HEALTHY_AFTER`].
+    failures_in_row: u32,
     last_failure: Option<Instant>,
-    /// When it may be asked again.
+    /// When it may be called again.
     back_at: Option<Instant>,
     jitter: u64,
 }
 
 impl Health {
-    /// Of a plugin that has described itself. The name seeds the jitter, so that plugins that fail together come back apart.
-    pub fn admitted(name: &str) -> Self {
+    /// A plugin that has described itself. The name seeds the jitter, so that plugins that fail together come back at different times.
+    pub(crate) fn admitted(name: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
-        Self { state: State::Admitted, in_row: 0, last_failure: None, back_at: None, jitter: hasher.finish() | 1 }
+        Self {
+            state: HealthState::Admitted,
+            failures_in_row: 0,
+            last_failure: None,
+            back_at: None,
+            jitter: hasher.finish() | 1,
+        }
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> HealthState {
         self.state
     }
 
     /// Failures in a row, as far as they count towards quarantine.
-    pub fn failures_in_row(&self) -> u32 {
-        self.in_row
+    pub(crate) fn failures_in_row(&self) -> u32 {
+        self.failures_in_row
     }
 
-    /// Whether it may be asked now.
-    pub fn may_be_asked(&self, now: Instant) -> bool {
+    /// Whether it may be called now.
+    pub(crate) fn may_be_called(&self, now: Instant) -> bool {
         match self.state {
-            State::Admitted | State::Running => true,
-            State::BackingOff => self.back_at.is_none_or(|back| now >= back),
-            State::Quarantined => false,
+            HealthState::Admitted | HealthState::Running => true,
+            HealthState::BackingOff => self.back_at.is_none_or(|back| now >= back),
+            HealthState::Quarantined => false,
         }
     }
 
-    /// It answered soundly. A row of failures ends once it has been healthy for a while, not by one good answer between two bad.
-    pub fn answered(&mut self, now: Instant) {
-        if self.state == State::Quarantined {
+    /// It gave a valid answer. A row of failures ends when it has been healthy for a while, not by one answer between two failures.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        if self.state == HealthState::Quarantined {
             return;
         }
-        self.state = State::Running;
+        self.state = HealthState::Running;
         let healthy_since = self.back_at.max(self.last_failure);
         if healthy_since.is_none_or(|since| now.saturating_duration_since(since) >= limits::HEALTHY_AFTER) {
-            self.in_row = 0;
+            self.failures_in_row = 0;
         }
     }
 
-    /// It failed as a whole: nothing that it was asked came back sound.
-    pub fn failed(&mut self, now: Instant) {
+    /// It failed as a whole: no call in this scrape succeeded.
+    pub(crate) fn failed(&mut self, now: Instant) {
         let healthy_since = self.back_at.max(self.last_failure);
-        if self.state != State::BackingOff
+        if self.state != HealthState::BackingOff
             && healthy_since.is_some_and(|since| now.saturating_duration_since(since) >= limits::HEALTHY_AFTER)
         {
-            self.in_row = 0;
+            self.failures_in_row = 0;
         }
-        self.in_row += 1;
+        self.failures_in_row += 1;
         self.last_failure = Some(now);
-        if self.in_row >= limits::FAILURES_TO_QUARANTINE {
-            self.state = State::Quarantined;
+        if self.failures_in_row >= limits::FAILURES_TO_QUARANTINE {
+            self.state = HealthState::Quarantined;
             self.back_at = None;
         } else {
-            self.state = State::BackingOff;
-            self.back_at = Some(now + self.wait());
+            self.state = HealthState::BackingOff;
+            self.back_at = Some(now + self.next_wait());
         }
     }
 
-    /// Doubling from the first to the longest, less up to a quarter.
-    fn wait(&mut self) -> Duration {
-        let doublings = self.in_row.saturating_sub(1).min(16);
+    /// The next wait: doubled from the first to the longest, less up to a quarter at random.
+    fn next_wait(&mut self) -> Duration {
+        let doublings = self.failures_in_row.saturating_sub(1).min(16);
         let whole = limits::FIRST_BACK_OFF.saturating_mul(1 << doublings).min(limits::LONGEST_BACK_OFF);
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;
@@ -125,32 +132,32 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// When it may be asked again, to the millisecond.
+    /// The time until it may be called again, to the millisecond.
     fn back_after(health: &Health, now: Instant) -> Duration {
-        (0..60_000).map(Duration::from_millis).find(|wait| health.may_be_asked(now + *wait)).expect("within a minute")
+        (0..60_000).map(Duration::from_millis).find(|wait| health.may_be_called(now + *wait)).expect("within a minute")
     }
 
     #[test]
-    fn waits_double_and_the_fifth_failure_in_a_row_ends_it() {
+    fn waits_double_and_the_fifth_failure_in_a_row_quarantines() {
         let mut now = Instant::now();
         let mut health = Health::admitted("x");
-        assert_eq!(health.state(), State::Admitted);
+        assert_eq!(health.state(), HealthState::Admitted);
         for whole in [1, 2, 4, 8].map(seconds) {
             health.failed(now);
-            assert_eq!(health.state(), State::BackingOff);
+            assert_eq!(health.state(), HealthState::BackingOff);
             let wait = back_after(&health, now);
             assert!(wait <= whole && wait >= whole.mul_f64(0.74), "{wait:?} of {whole:?}");
             now += wait;
         }
         health.failed(now);
-        assert_eq!(health.state(), State::Quarantined);
-        assert!(!health.may_be_asked(now + seconds(1 << 20)));
+        assert_eq!(health.state(), HealthState::Quarantined);
+        assert!(!health.may_be_called(now + seconds(1 << 20)));
         health.answered(now + seconds(99));
-        assert_eq!(health.state(), State::Quarantined, "only a change of its files ends it");
+        assert_eq!(health.state(), HealthState::Quarantined, "only a change of its files ends it");
     }
 
     #[test]
-    fn ten_seconds_of_health_end_a_row() {
+    fn ten_seconds_of_health_end_a_row_of_failures() {
         let mut now = Instant::now();
         let mut health = Health::admitted("x");
         for _ in 0..3 {
@@ -159,7 +166,7 @@ mod tests {
         }
         assert_eq!(health.failures_in_row(), 3);
         health.answered(now);
-        assert_eq!((health.state(), health.failures_in_row()), (State::Running, 3), "one answer is not health");
+        assert_eq!((health.state(), health.failures_in_row()), (HealthState::Running, 3), "one answer is not health");
         now += seconds(10);
         health.answered(now);
         assert_eq!(health.failures_in_row(), 0);
@@ -175,11 +182,11 @@ mod tests {
             health.answered(now);
         }
         health.failed(now);
-        assert_eq!(health.state(), State::Quarantined);
+        assert_eq!(health.state(), HealthState::Quarantined);
     }
 
     #[test]
-    fn a_plugin_that_nobody_asked_for_a_while_begins_a_new_row() {
+    fn a_plugin_that_was_healthy_for_a_while_begins_a_new_row() {
         let mut now = Instant::now();
         let mut health = Health::admitted("x");
         for _ in 0..20 {
@@ -188,11 +195,11 @@ mod tests {
             health.answered(now);
             now += seconds(11);
         }
-        assert_eq!((health.state(), health.failures_in_row()), (State::Running, 1));
+        assert_eq!((health.state(), health.failures_in_row()), (HealthState::Running, 1));
     }
 
     #[test]
-    fn plugins_that_fail_together_come_back_apart() {
+    fn plugins_that_fail_together_come_back_at_different_times() {
         let now = Instant::now();
         let waits = ["a", "b", "c", "d"].map(|name| {
             let mut health = Health::admitted(name);

@@ -1,38 +1,45 @@
-//! A manifest becomes a schema, or a refusal that says what was found, what was expected and where.
+//! Checks a manifest and makes a schema of it, or an error that says where, what was found and what was expected.
 //!
-//! Every rule of the contract about what a plugin *is* is checked here, once, at load; a scrape checks none of them.
+//! All rules of the contract about a plugin's families and views are checked here, once, at load; a scrape checks none of them. The
+//! input is the same for every contract version ([`declared`](crate::contract::declared)).
 
+mod error;
 mod family;
-mod refusal;
 mod value;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::refusal::{ManifestError, Rule};
 use self::{
+    error::{Checked, at_most, refuse, require},
     family::{check_sample_names, check_size, family},
-    refusal::{Checked, at_most, refuse, require},
     view::view,
 };
-use super::contract::Manifest;
+pub use self::error::{ManifestError, ManifestRule};
+use crate::contract::declared::Manifest;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_package::Compat;
 use ebhost_series::schema::{Schema, SourceShape};
 
-/// What a manifest is held against.
+/// The package that a manifest is checked against.
 #[derive(Debug)]
-pub struct Context<'a> {
+pub struct ManifestContext<'a> {
+    /// Shape of each map in the BPF object and of each perf source, by name.
     pub sources: &'a BTreeMap<String, SourceShape>,
+    /// Lookup tables that plugin.yaml grants.
     pub grants: &'a [LookupTable],
+    /// Rules for family names.
     pub compat: Compat,
 }
 
-/// Checks a manifest whole.
-pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema> {
-    require(!manifest.families.is_empty(), Rule::Present, "families", "none", "at least one")?;
-    require(!manifest.views.is_empty(), Rule::Present, "views", "none", "at least one")?;
+/// Checks a whole manifest.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check(manifest: Manifest, context: &ManifestContext<'_>) -> Checked<Schema> {
+    require(!manifest.families.is_empty(), ManifestRule::Present, "families", "none", "at least one")?;
+    require(!manifest.views.is_empty(), ManifestRule::Present, "views", "none", "at least one")?;
     at_most("families", "", manifest.families.len(), limits::MANIFEST_FAMILIES)?;
     at_most("views", "", manifest.views.len(), limits::MANIFEST_VIEWS)?;
     manifest.families.iter().try_for_each(check_size)?;
@@ -48,7 +55,7 @@ pub(super) fn check(manifest: Manifest, context: &Context<'_>) -> Checked<Schema
     let fed: BTreeSet<_> = views.iter().flat_map(|view| &view.feeds).map(|feed| feed.family).collect();
     match (0..families.len()).find(|family| !fed.contains(family)) {
         Some(family) => refuse(
-            Rule::Present,
+            ManifestRule::Present,
             &format!("family `{}`", families[family].name),
             "no view that feeds it",
             "at least one series",

@@ -1,49 +1,55 @@
-//! What a plugin did since the host started, over all its instances and versions.
+//! Counters of a plugin since the host started, over all its instances and versions.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime},
 };
 
-use super::{answer::copied_bytes, contract::Rows};
+use crate::{contract::rows::Rows, decode::copied_bytes};
 
-/// Upper bounds of `ebhost_plugin_decode_duration_seconds`: from a call that finds little to do to the longest deadline.
+/// Upper bounds of `ebhost_plugin_decode_duration_seconds`, from a call with little to do to the largest `limits.decode`.
 pub const DECODE_BOUNDS: [f64; 10] = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5];
 
-/// Counts that only rise, but for the memory and the time of the last success.
+/// Counters and peaks of a plugin.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    /// Entries asked about.
+    /// Entries that calls were about.
     pub asked: u64,
+    /// Calls of `decode`.
     pub calls: u64,
+    /// Time of all calls.
     pub guest_time: Duration,
-    /// The call that took longest.
+    /// Time of the longest call.
     pub longest_call: Duration,
-    /// The most bytes that one answer had, as `limits::ANSWER_BYTES` counts them.
+    /// Bytes of the largest answer, as [`limits::ANSWER_BYTES`](ebhost_limits::ANSWER_BYTES) counts them.
     pub answer_bytes: usize,
-    /// The longest label, before it was cut.
+    /// Bytes of the longest label value, before it was cut.
     pub label_bytes: usize,
-    /// The most entries that one call was asked about.
+    /// Entries of the largest batch.
     pub most_entries: usize,
-    /// The deepest that an instance's native stack was seen.
+    /// Bytes of the largest native stack seen.
     pub stack_bytes: usize,
-    /// Calls by duration, in the buckets of `DECODE_BOUNDS` and one above.
+    /// Calls by duration, in the buckets of [`DECODE_BOUNDS`] and one above.
     pub durations: [u64; DECODE_BOUNDS.len() + 1],
+    /// Instances started.
     pub instances: u64,
-    /// Failures by reason: `trap`, `deadline`, `memory`, `copied`, `answer`, `start`.
+    /// Failures by reason: `trap`, `deadline`, `stack`, `memory`, `copied`, `answer`, `start`.
     pub failures: BTreeMap<&'static str, u64>,
-    /// Entries set aside because asking about them fails.
+    /// Entries set aside because calls about them fail.
     pub set_aside: u64,
-    /// Entries whose row was not sound.
+    /// Entries whose row was invalid.
     pub unsound: u64,
+    /// Log lines dropped by the rate limit.
     pub dropped_lines: u64,
-    /// The most that any instance had.
+    /// Bytes of linear memory of the largest instance.
     pub memory_bytes: usize,
+    /// When a batch was last answered.
     pub last_success: Option<SystemTime>,
 }
 
 impl Tally {
-    pub(super) fn called(&mut self, entries: usize, time: Duration) {
+    /// Counts a call.
+    pub(super) fn count_call(&mut self, entries: usize, time: Duration) {
         self.calls += 1;
         self.asked += entries as u64;
         self.guest_time += time;
@@ -53,25 +59,27 @@ impl Tally {
         self.durations[bucket] += 1;
     }
 
-    /// How often it failed for this reason, this time included.
-    pub(super) fn failed(&mut self, reason: &'static str) -> u64 {
+    /// Counts a failure. Returns how many there were for this reason, this one included.
+    pub(super) fn count_failure(&mut self, reason: &'static str) -> u64 {
         let failures = self.failures.entry(reason).or_default();
         *failures += 1;
         *failures
     }
 
-    pub(super) fn answered(&mut self, rows: &Rows) {
+    /// Notes the size of an answer.
+    pub(super) fn note_answer(&mut self, rows: &Rows) {
         self.answer_bytes = self.answer_bytes.max(copied_bytes(rows));
-        self.label_bytes = self.label_bytes.max(rows.dictionary.0.longest());
+        self.label_bytes = self.label_bytes.max(rows.dictionary.longest());
     }
 
-    pub(super) fn saw(&mut self, memory_bytes: usize, stack_bytes: usize) {
+    /// Notes the memory and stack of an instance.
+    pub(super) fn note_usage(&mut self, memory_bytes: usize, stack_bytes: usize) {
         self.memory_bytes = self.memory_bytes.max(memory_bytes);
         self.stack_bytes = self.stack_bytes.max(stack_bytes);
     }
 
-    /// Counts of the version before go on in this one; peaks (memory, stack, longest call, largest answer) were its own.
-    pub(super) fn add(&mut self, before: &Self) {
+    /// Adds the counters of the version before this one. Peaks (memory, stack, longest call, largest answer) stay this version's own.
+    pub(super) fn inherit(&mut self, before: &Self) {
         self.asked += before.asked;
         self.calls += before.calls;
         self.guest_time += before.guest_time;
@@ -94,22 +102,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_fall_into_the_bucket_that_their_time_is_within() {
+    fn a_call_is_counted_in_the_bucket_of_its_duration() {
         let mut tally = Tally::default();
         for micros in [10, 500_001, 11, 500_000] {
-            tally.called(3, Duration::from_micros(micros));
+            tally.count_call(3, Duration::from_micros(micros));
         }
         assert_eq!(tally.durations, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!((tally.calls, tally.asked), (4, 12));
-        assert_eq!(tally.longest_call, Duration::from_micros(500_001), "the longest, whichever came last");
+        assert_eq!(tally.longest_call, Duration::from_micros(500_001), "the longest, not the last");
     }
 
     #[test]
-    fn a_new_version_goes_on_counting() {
+    fn counters_go_on_with_a_new_version_of_the_component() {
         let mut before = Tally { set_aside: 2, memory_bytes: 99, ..Tally::default() };
-        before.failed("trap");
+        before.count_failure("trap");
         let mut tally = Tally { memory_bytes: 7, ..Tally::default() };
-        tally.add(&before);
-        assert_eq!((tally.failed("trap"), tally.set_aside, tally.memory_bytes), (2, 2, 7));
+        tally.inherit(&before);
+        assert_eq!((tally.count_failure("trap"), tally.set_aside, tally.memory_bytes), (2, 2, 7));
     }
 }

@@ -1,4 +1,4 @@
-//! `ebhost run`: one package in a terminal, for its author or for whoever looks at a sick host.
+//! `ebhost run`: one package in a terminal, for its author or for somebody who looks into a problem on a host.
 
 use std::{
     io::{self, Write as _},
@@ -6,19 +6,19 @@ use std::{
     time::Instant,
 };
 
-use super::{AuthorError, command::Watch, read, show, wait::Waiting};
+use super::{AuthorError, command::RunArgs, interrupt::InterruptibleWait, read, show};
 use crate::agent::Single;
 use ebhost_limits as limits;
 use ebhost_plugin_host::Engine;
 
-pub(super) fn watch(asked: &Watch, engine: &Engine) -> Result<ExitCode, AuthorError> {
-    let package = read(&asked.package)?;
+pub(super) fn run(args: &RunArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
+    let package = read(&args.package)?;
     let name = package.name.clone();
     let mut single = Single::load(package, engine)?;
-    println!("{name} counts for {} s; Ctrl-C ends it before", asked.time.as_secs_f64());
-    let mut waiting = Waiting::new()?;
+    println!("{name} counts for {} s; Ctrl-C ends it before", args.time.as_secs_f64());
+    let mut wait = InterruptibleWait::new()?;
     let started = Instant::now();
-    waiting.wait(asked.time);
+    wait.wait(args.time);
     let counted = started.elapsed();
     single.collect(Instant::now() + limits::SCRAPE);
     let table = single.table().ok_or(AuthorError::Late)?;

@@ -1,0 +1,185 @@
+//! The engine: turns the bytes of a component into one that can be instantiated, or says why not.
+//!
+//! It decides what a guest may be: a component (not a core module) of a contract version that this host serves, with no import but
+//! `log`. It runs none of it.
+
+mod error;
+mod header;
+mod ticker;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use wasmtime::{
+    Config,
+    component::{Component, Linker},
+};
+
+pub use error::ComponentError;
+use ticker::Ticker;
+
+use crate::{
+    cache::{self, Cache},
+    compiler::{CompileCost, CompileFault, Compiler},
+    contract::{self, BoundComponent, Contract},
+    guest::Guest,
+};
+use ebhost_limits as limits;
+use ebhost_package::Artefact;
+
+/// Compiles components and drives the clock that bounds their calls.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Arc<Linker<Guest>>,
+    ticker: Ticker,
+    cache: Option<Cache>,
+    compiler: Option<Arc<Compiler>>,
+}
+
+/// A component that is ready to be instantiated.
+pub struct CompiledComponent {
+    component: Box<dyn BoundComponent>,
+    engine: Engine,
+    path: PathBuf,
+    bytes: usize,
+    cost: Option<CompileCost>,
+}
+
+impl CompiledComponent {
+    pub(crate) fn component(&self) -> &dyn BoundComponent {
+        self.component.as_ref()
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The file that it was compiled from.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Size of the file.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Cost of compiling it; `None`: it was in the cache, or this process compiled it.
+    pub(crate) fn cost(&self) -> Option<CompileCost> {
+        self.cost
+    }
+}
+
+impl Engine {
+    /// Makes an engine that keeps compiled components in the folder `cache` (`None`: it compiles each time) and has them compiled by
+    /// `compiler` (`None`: by this process, without bounds).
+    ///
+    /// # Errors
+    /// [`ComponentError::Engine`] and [`ComponentError::Ticker`].
+    pub fn new(cache: Option<&Path>, compiler: Option<Arc<Compiler>>) -> Result<Self, ComponentError> {
+        let unusable = |error: wasmtime::Error| ComponentError::Engine(error.into());
+        let engine = wasmtime::Engine::new(&config()).map_err(unusable)?;
+        let mut linker = Linker::new(&engine);
+        contract::add_imports(&mut linker).map_err(unusable)?;
+        let ticker = Ticker::start(engine.clone()).map_err(ComponentError::Ticker)?;
+        Ok(Self { engine, linker: Arc::new(linker), ticker, cache: cache.and_then(Cache::open), compiler })
+    }
+
+    /// Compiles and links a package's component. It runs nothing of it.
+    ///
+    /// # Errors
+    /// All but [`ComponentError::Engine`] and [`ComponentError::Ticker`].
+    pub fn compile(&self, artefact: &Artefact) -> Result<CompiledComponent, ComponentError> {
+        let path = &artefact.path;
+        header::check(path, &artefact.bytes)?;
+        let (component, cost) = self.component(&artefact.bytes).map_err(|fault| match fault {
+            CompileFault::Invalid(why) => ComponentError::Invalid { path: path.clone(), why },
+            fault => ComponentError::Compile { path: path.clone(), source: fault.into() },
+        })?;
+        let contract = self.contract_of(path, &component)?;
+        let mismatch = |error: wasmtime::Error| ComponentError::Mismatch {
+            path: path.clone(),
+            version: contract.version(),
+            source: error.into(),
+        };
+        let component = self.linker.instantiate_pre(&component).map_err(mismatch)?;
+        let component = contract.bind(component).map_err(mismatch)?;
+        let (engine, bytes) = (self.clone(), artefact.bytes.len());
+        Ok(CompiledComponent { component, engine, path: path.clone(), bytes, cost })
+    }
+
+    /// Makes the store of a new instance.
+    pub(crate) fn store(&self, guest: Guest) -> wasmtime::Store<Guest> {
+        let mut store = wasmtime::Store::new(&self.engine, guest);
+        store.limiter(|guest| guest);
+        store.set_hostcall_fuel(limits::ANSWER_BYTES);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().watch().sample()));
+        store
+    }
+
+    /// Runs `call`, during which guests in `store` may run as long as `limit`.
+    pub(crate) fn timed<T>(
+        &self,
+        store: &mut wasmtime::Store<Guest>,
+        limit: Duration,
+        call: impl FnOnce(&mut wasmtime::Store<Guest>) -> T,
+    ) -> T {
+        let watch = store.data_mut().watch();
+        watch.begin(limit);
+        let ticks = watch.ticks_to_next_sample();
+        store.set_epoch_deadline(ticks);
+        let _ticking = self.ticker.run();
+        call(store)
+    }
+
+    /// The compiled form of a component, from the cache if it has it, and the cost of compiling it now.
+    fn component(&self, bytes: &[u8]) -> Result<(Component, Option<CompileCost>), CompileFault> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
+            return Ok((component, None));
+        }
+        let (compiled, cost) = match &self.compiler {
+            Some(compiler) => compiler.compile(bytes).map(|(compiled, cost)| (compiled, Some(cost)))?,
+            None => {
+                let compiled = self.engine.precompile_component(bytes);
+                (compiled.map_err(|error| CompileFault::Invalid(format!("{error:#}")))?, None)
+            }
+        };
+        if let Some(cache) = &self.cache {
+            cache.keep(&self.engine, bytes, &compiled);
+        }
+        let component = cache::load(&self.engine, &compiled);
+        Ok((component.map_err(|error| CompileFault::Process(format!("{error:#}")))?, cost))
+    }
+
+    /// The contract version that serves a component, which imports nothing that it may not.
+    fn contract_of(&self, path: &Path, component: &Component) -> Result<&'static dyn Contract, ComponentError> {
+        let shape = component.component_type();
+        if let Some((import, _)) = shape.imports(&self.engine).find(|(name, _)| !contract::is_allowed_import(name)) {
+            return Err(ComponentError::Import { path: path.to_owned(), import: import.to_owned() });
+        }
+        let exports: Vec<_> = shape.exports(&self.engine).map(|(export, _)| export.to_owned()).collect();
+        contract::detect(&exports).map_err(|found| ComponentError::OtherContract { path: path.to_owned(), found })
+    }
+}
+
+/// The engine's only configuration: compiled forms made by another do not fit.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(limits::GUEST_STACK_BYTES)
+        .memory_init_cow(true)
+        // A decoder is small and many may be loaded: an address-space reservation of this size holds most memories
+        // without a move and keeps bounds checks cheap.
+        .memory_reservation_for_growth(0);
+    config
+}
+
+/// Compiles a component, without bounds on time and memory: for a process that is bounded.
+pub(crate) fn precompile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    wasmtime::Engine::new(&config())?.precompile_component(component)
+}

@@ -1,0 +1,86 @@
+//! An instance that has described itself, and the calls into it.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::Store;
+
+use super::{CallError, Guest, GuestLog, escape_control_characters};
+use crate::{
+    contract::{Decoder, Described, declared::Manifest, rows::Rows},
+    decode::DecodeRequest,
+    engine::CompiledComponent,
+};
+use ebhost_limits as limits;
+
+/// A component's instance: a store and the function `decode` in it.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    decoder: Box<dyn Decoder>,
+    compiled: Arc<CompiledComponent>,
+}
+
+/// What an instance is started with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartParameters<'a> {
+    /// JSON object.
+    pub(crate) config: &'a str,
+    /// Bytes of all its linear memories.
+    pub(crate) memory_limit: u64,
+    /// Limit of instantiation and `describe` together.
+    pub(crate) time_limit: Duration,
+}
+
+impl Instance {
+    /// Instantiates the component and asks it for its manifest.
+    ///
+    /// # Errors
+    /// It trapped, exceeded a limit or refused its config.
+    pub(crate) fn start(
+        compiled: &Arc<CompiledComponent>,
+        parameters: StartParameters<'_>,
+    ) -> Result<(Self, Manifest), CallError> {
+        let StartParameters { config, memory_limit, time_limit } = parameters;
+        let mut store = compiled.engine().store(Guest::new(memory_limit));
+        store.data_mut().watch.sample_every_call();
+        let described =
+            compiled.engine().timed(&mut store, time_limit, |store| compiled.component().describe(store, config));
+        match described {
+            Ok(Described::Manifest(manifest, decoder)) => {
+                // The first batch shows how deep the stack gets, too.
+                store.data_mut().watch.sample_every_call();
+                Ok((Self { store, decoder, compiled: compiled.clone() }, manifest))
+            }
+            Ok(Described::ConfigRefused(mut reason)) => {
+                reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
+                Err(CallError::ConfigRefused(escape_control_characters(reason)))
+            }
+            Err(error) => Err(CallError::new(&mut store, &error, time_limit)),
+        }
+    }
+
+    /// Calls `decode`. The time is that of the call, whether it succeeds or not.
+    pub(crate) fn decode(&mut self, request: DecodeRequest, limit: Duration) -> (Result<Rows, CallError>, Duration) {
+        let decoder = &self.decoder;
+        let rows = self.compiled.engine().timed(&mut self.store, limit, |store| {
+            store.set_hostcall_fuel(limits::ANSWER_BYTES);
+            decoder.decode(store, request)
+        });
+        let time = self.store.data().watch.elapsed();
+        (rows.map_err(|error| CallError::new(&mut self.store, &error, limit)), time)
+    }
+
+    /// Bytes of all its linear memories.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().memory
+    }
+
+    /// The largest native stack seen, in bytes.
+    pub(crate) fn stack_bytes(&self) -> usize {
+        self.store.data().watch.stack_bytes()
+    }
+
+    /// Takes what it logged since the last time.
+    pub(crate) fn take_log(&mut self) -> GuestLog {
+        std::mem::take(&mut self.store.data_mut().log)
+    }
+}

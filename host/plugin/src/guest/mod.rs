@@ -1,0 +1,86 @@
+//! One instance of a component: its store, its bounds and its log lines.
+//!
+//! A trap poisons the store: whoever holds an instance that failed drops it and never calls it again.
+
+mod call_watch;
+mod error;
+mod instance;
+mod log;
+
+use wasmtime::ResourceLimiter;
+
+pub use error::CallError;
+pub(crate) use instance::{Instance, StartParameters};
+pub(crate) use log::{GuestLog, LogForwarder, escape_control_characters};
+
+use crate::contract::rows::LogLevel;
+use call_watch::CallWatch;
+use ebhost_limits as limits;
+
+/// The data of a guest's store: its limits and what it logged.
+pub(crate) struct Guest {
+    memory_limit: usize,
+    /// Bytes of all its linear memories together; they never shrink.
+    memory: usize,
+    table_elements: usize,
+    /// Bytes that it asked for when its memory was refused to grow.
+    refused_growth: Option<usize>,
+    log: GuestLog,
+    watch: CallWatch,
+}
+
+impl Guest {
+    fn new(memory_limit: u64) -> Self {
+        Self {
+            memory_limit: usize::try_from(memory_limit).unwrap_or(usize::MAX),
+            memory: 0,
+            table_elements: 0,
+            refused_growth: None,
+            log: GuestLog::default(),
+            watch: CallWatch::new(),
+        }
+    }
+
+    /// Keeps a line that the guest logged.
+    pub(crate) fn log(&mut self, level: LogLevel, message: String) {
+        self.log.push(level, message);
+    }
+
+    /// Watches the call that runs; the engine calls this from inside the guest.
+    pub(crate) fn watch(&mut self) -> &mut CallWatch {
+        &mut self.watch
+    }
+}
+
+impl ResourceLimiter for Guest {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
+        if total > self.memory_limit {
+            self.refused_growth = Some(total);
+            return Ok(false);
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if total > limits::GUEST_TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        self.table_elements = total;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        limits::GUEST_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        limits::GUEST_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        limits::GUEST_MEMORIES
+    }
+}

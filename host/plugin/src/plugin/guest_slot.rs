@@ -1,0 +1,106 @@
+//! The instance that a plugin has, if any: starting it, calling it, and counting what it did.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{PluginLimits, start_policy::StartPolicy, tally::Tally};
+use crate::{
+    clock,
+    contract::{declared::Manifest, rows::Rows},
+    decode::{DecodeError, DecodeRequest},
+    engine::CompiledComponent,
+    guest::{CallError, Instance, LogForwarder, StartParameters},
+};
+use ebhost_limits as limits;
+
+/// A component and, while it is healthy, an instance of it.
+pub(super) struct GuestSlot {
+    package: String,
+    pub(super) compiled: Arc<CompiledComponent>,
+    config: String,
+    pub(super) limits: PluginLimits,
+    /// The manifest of the first instance, which every later one must return too.
+    manifest: Manifest,
+    instance: Option<Instance>,
+    pub(super) start_policy: StartPolicy,
+    pub(super) log: LogForwarder,
+    pub(super) tally: Tally,
+}
+
+impl GuestSlot {
+    /// Starts the first instance.
+    pub(super) fn start(
+        package: &str,
+        compiled: Arc<CompiledComponent>,
+        config: &str,
+        limits: PluginLimits,
+    ) -> Result<Self, CallError> {
+        let began = clock::now();
+        let parameters = StartParameters { config, memory_limit: limits.memory_bytes, time_limit: limits::DESCRIBE };
+        let (mut instance, manifest) = Instance::start(&compiled, parameters)?;
+        let first_start = clock::now().saturating_duration_since(began);
+        let mut tally = Tally { instances: 1, ..Tally::default() };
+        tally.note_usage(instance.memory_bytes(), instance.stack_bytes());
+        let mut log = LogForwarder::default();
+        tally.dropped_lines += log.forward(package, instance.take_log(), began);
+        Ok(Self {
+            package: package.to_owned(),
+            compiled,
+            config: config.to_owned(),
+            limits,
+            manifest,
+            instance: Some(instance),
+            start_policy: StartPolicy::new(first_start),
+            log,
+            tally,
+        })
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether there is an instance, or time to start one before `until`.
+    pub(super) fn is_ready(&self, until: Instant) -> bool {
+        self.instance.is_some() || self.start_policy.fits(clock::now(), until)
+    }
+
+    /// Calls `decode`, in a new instance if there is none. `now` is the time of the scrape, for log lines.
+    pub(super) fn decode(&mut self, request: DecodeRequest, now: Instant) -> Result<Rows, DecodeError> {
+        let (entries, limit) = (request.count, self.limits.decode);
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => self.restart().map_err(DecodeError::Start)?,
+        };
+        let (rows, time) = instance.decode(request, limit);
+        self.note_call(&mut instance, entries, time, now);
+        self.instance = Some(instance);
+        let rows = rows?;
+        self.tally.note_answer(&rows);
+        Ok(rows)
+    }
+
+    /// Drops the instance after a failure: it may be in any state.
+    pub(super) fn discard(&mut self) {
+        self.instance = None;
+    }
+
+    fn restart(&mut self) -> Result<Instance, CallError> {
+        self.tally.instances += 1;
+        let parameters = StartParameters {
+            config: &self.config,
+            memory_limit: self.limits.memory_bytes,
+            time_limit: self.start_policy.time_limit(),
+        };
+        let (instance, manifest) = Instance::start(&self.compiled, parameters)?;
+        if manifest == self.manifest { Ok(instance) } else { Err(CallError::ManifestChanged) }
+    }
+
+    fn note_call(&mut self, instance: &mut Instance, entries: usize, time: Duration, now: Instant) {
+        self.tally.count_call(entries, time);
+        self.tally.note_usage(instance.memory_bytes(), instance.stack_bytes());
+        self.tally.dropped_lines += self.log.forward(&self.package, instance.take_log(), now);
+    }
+}

@@ -1,0 +1,270 @@
+//! One package's plugin over the lives of its instances.
+//!
+//! An instance that traps, exceeds a limit or returns rows of a wrong shape is dropped, and bisection finds the entries at fault
+//! ([`Bisection`]). All of it is done within a budget of guest time per scrape: entries that are not labelled by then are asked about in
+//! the next scrape, and lose nothing by waiting. A component that fails as a whole backs off ([`Health`]).
+
+mod guest_slot;
+mod health;
+mod limits_used;
+mod start_policy;
+mod tally;
+mod warnings;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+pub use health::HealthState;
+pub use tally::{DECODE_BOUNDS, Tally};
+
+use self::{guest_slot::GuestSlot, health::Health};
+use crate::{
+    clock,
+    decode::{
+        Answers, Bisection, BisectionHistory, ControlEntry, DecodeError, DecodeRequest, Part, Progress, Step, Verdict,
+    },
+    engine::CompiledComponent,
+    guest::CallError,
+    manifest::{self, ManifestContext, ManifestError},
+};
+use ebhost_metrics::Kind;
+use ebhost_package::PackageError;
+use ebhost_series::schema::Schema;
+
+/// A described component and, while it is healthy, an instance of it.
+pub struct Plugin {
+    name: String,
+    schema: Arc<Schema>,
+    guest: GuestSlot,
+    health: Health,
+    scrape: Scrape,
+    history: BisectionHistory,
+    /// One entry that was answered, which tells a broken component from an entry at fault.
+    control: Option<DecodeRequest>,
+    last_failure: Option<DecodeError>,
+}
+
+/// The present scrape.
+#[derive(Debug, Clone, Copy)]
+struct Scrape {
+    began: Instant,
+    /// No instance is started that is not expected to be ready by then.
+    restart_until: Instant,
+}
+
+/// The limits of a plugin that its package sets.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginLimits {
+    /// Bytes of linear memory of an instance (`limits.memory`).
+    pub memory_bytes: u64,
+    /// Time of one `decode` call (`limits.decode`).
+    pub decode: Duration,
+}
+
+/// Why a component is not a plugin of this host.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The component could not be started, or refuses its config.
+    #[error("{path}: {error}", path = .path.display())]
+    Describe {
+        /// The component's file.
+        path: PathBuf,
+        /// The failure.
+        #[source]
+        error: CallError,
+    },
+    /// The manifest breaks a rule.
+    #[error("{path}: {error}", path = .path.display())]
+    Manifest {
+        /// The component's file.
+        path: PathBuf,
+        /// The rule.
+        #[source]
+        error: ManifestError,
+    },
+    /// The built-in component refuses its config, at these lines of plugin.yaml.
+    #[error(transparent)]
+    Config(PackageError),
+}
+
+impl Plugin {
+    /// Starts a component and checks the manifest that it returns for `config`, a JSON object.
+    ///
+    /// # Errors
+    /// [`PluginError::Describe`] and [`PluginError::Manifest`].
+    pub fn describe(
+        name: &str,
+        compiled: Arc<CompiledComponent>,
+        config: &str,
+        limits: PluginLimits,
+        context: &ManifestContext<'_>,
+    ) -> Result<Self, PluginError> {
+        let path = compiled.path().to_owned();
+        let guest = match GuestSlot::start(name, compiled, config, limits) {
+            Ok(guest) => guest,
+            Err(error) => return Err(PluginError::Describe { path, error }),
+        };
+        let schema = manifest::check(guest.manifest().clone(), context)
+            .map_err(|error| PluginError::Manifest { path, error })?;
+        let now = clock::now();
+        Ok(Self {
+            name: name.to_owned(),
+            schema: Arc::new(schema),
+            guest,
+            health: Health::admitted(name),
+            scrape: Scrape { began: now, restart_until: now },
+            history: BisectionHistory::new(),
+            control: None,
+            last_failure: None,
+        })
+    }
+
+    /// The checked manifest.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Counters since the host started.
+    pub fn tally(&self) -> &Tally {
+        &self.guest.tally
+    }
+
+    /// The error of the last call that failed.
+    pub fn last_failure(&self) -> Option<&DecodeError> {
+        self.last_failure.as_ref()
+    }
+
+    /// Whether it answers, backs off or is quarantined.
+    pub fn state(&self) -> HealthState {
+        self.health.state()
+    }
+
+    /// For each limit the largest share of it that was used since the component was loaded, from 0 to 1, as
+    /// `ebhost_plugin_limit_used_ratio` shows it.
+    pub fn limits_used(&self) -> Vec<(&'static str, f64)> {
+        self.guest.limits_used()
+    }
+
+    /// Goes on with the counters of the plugin that this one replaces.
+    pub fn inherit_counters(&mut self, previous: &Self) {
+        self.guest.tally.inherit(&previous.guest.tally);
+    }
+
+    /// Begins a scrape at `now`. Returns whether the plugin may be called in it. A new instance is started only if it can be
+    /// expected to be ready by `restart_until`, since that may take longer than a plugin's share of a scrape.
+    pub fn begin_scrape(&mut self, now: Instant, restart_until: Instant) -> bool {
+        self.scrape = Scrape { began: now, restart_until };
+        self.history.begin_scrape();
+        self.health.may_be_called(now)
+    }
+
+    /// Labels a batch until all of it is done or it is `until`, in parts if need be. `take` gets the index of each part's first entry
+    /// and the part's answer, or an error: then the part is that entry alone, which is to be set aside.
+    pub fn decode(
+        &mut self,
+        request: &DecodeRequest,
+        until: Instant,
+        take: &mut impl FnMut(usize, Result<&Answers, &DecodeError>),
+    ) -> Progress {
+        if !self.health.may_be_called(self.scrape.began) {
+            return Progress::Deferred;
+        }
+        let control = if self.control.is_some() { ControlEntry::Known } else { ControlEntry::Unknown };
+        let mut bisection = Bisection::new(request.count, control, self.history);
+        self.follow(&mut bisection, request, until, take);
+        let (verdict, history) = bisection.finish();
+        self.history = history;
+        let (progress, at_fault) = match verdict {
+            Verdict::Complete(at_fault) => (Progress::Done, at_fault),
+            Verdict::Partial(at_fault) => (Progress::Deferred, at_fault),
+            Verdict::Broken => {
+                self.health.failed(self.scrape.began);
+                warnings::back_off(&self.name, &self.health);
+                return Progress::Deferred;
+            }
+        };
+        self.guest.tally.set_aside += at_fault.len() as u64;
+        for (entry, error) in at_fault {
+            take(entry, Err(&error));
+        }
+        progress
+    }
+
+    /// Takes the steps of a bisection.
+    fn follow(
+        &mut self,
+        bisection: &mut Bisection<DecodeError>,
+        request: &DecodeRequest,
+        until: Instant,
+        take: &mut impl FnMut(usize, Result<&Answers, &DecodeError>),
+    ) {
+        loop {
+            match bisection.step() {
+                Step::Stop => return,
+                Step::Decode(_) if clock::now() >= until || !self.guest.is_ready(self.scrape.restart_until) => {
+                    bisection.out_of_time();
+                }
+                Step::Decode(part) => match self.call(request, part) {
+                    Ok(answers) => {
+                        bisection.answered();
+                        self.note_success(request, part);
+                        take(part.first, Ok(&answers));
+                    }
+                    Err(DecodeError::Start(_)) => bisection.start_failed(),
+                    Err(error) => bisection.failed(error),
+                },
+                Step::AskControl => {
+                    if self.ask_control() {
+                        bisection.control_answered();
+                    } else {
+                        bisection.control_failed();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Calls the guest about a part of a request, and checks its answer.
+    fn call(&mut self, request: &DecodeRequest, part: Part) -> Result<Answers, DecodeError> {
+        let view = &self.schema.views[request.view];
+        let rows = self.guest.decode(request.part(view, part), self.scrape.began);
+        let answers = rows.and_then(|rows| {
+            let bounds = view.feeds.first().map_or(0, |feed| match &self.schema.families[feed.family].kind {
+                Kind::Histogram(bounds) => bounds.len(),
+                Kind::Counter | Kind::Gauge(_) => 0,
+            });
+            Ok(Answers::check(rows, view, bounds, part.count)?)
+        });
+        match &answers {
+            Ok(answers) => self.guest.tally.unsound += answers.unsound() as u64,
+            Err(error) => {
+                self.guest.discard();
+                let failures = self.guest.tally.count_failure(error.reason());
+                warnings::failure(&self.name, failures, error);
+                self.last_failure = Some(error.clone());
+            }
+        }
+        answers
+    }
+
+    /// Asks about the control entry; whether it was answered.
+    fn ask_control(&mut self) -> bool {
+        let Some(control) = self.control.take() else { return false };
+        let is_answered = self.call(&control, Part { first: 0, count: 1 }).is_ok();
+        self.control = Some(control);
+        is_answered
+    }
+
+    fn note_success(&mut self, request: &DecodeRequest, part: Part) {
+        self.health.answered(self.scrape.began);
+        self.guest.tally.last_success = Some(SystemTime::now());
+        let is_known = self.control.as_ref().is_some_and(|control| control.view == request.view);
+        if !is_known {
+            let view = &self.schema.views[request.view];
+            self.control = Some(request.part(view, Part { first: part.first, count: 1 }));
+        }
+    }
+}
