@@ -1,6 +1,6 @@
-//! Arbitrary and damaged input, a fixed number of cases of each: no panic, and an error where there is one says something.
+//! Arbitrary and damaged input, a fixed number of cases each: nothing panics, and errors name the file.
 //!
-//! `host/fuzz` has the same four targets for libFuzzer, which finds its cases by coverage: `cargo xtask fuzz`.
+//! `host/fuzz` has the same four targets for libFuzzer, which finds cases by coverage: `cargo xtask fuzz`.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -13,7 +13,7 @@ const YAML: &str = "name: x\ncomponent: x.wasm\nbpf: { object: x.o, globals: { a
                     config: { a: [1, ~] }\ngrants: [cgroup]\nlimits: { memory: 1MiB, decode: 5ms, series: 9 }\n";
 const ALL: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
 
-/// The least that has the shape of a decoder, which it is not.
+/// The smallest component with an export of the decoder's name. It lacks the decoder's functions.
 const SMALL: &str = "(component (core module (func (export \"f\"))) (instance $d) \
                      (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))";
 
@@ -38,7 +38,7 @@ fn engine() -> &'static Engine {
     ENGINE.get_or_init(|| Engine::new(None, None).unwrap())
 }
 
-/// What is said of a component; none: it is one.
+/// Why a component is refused; `None`: it is accepted.
 fn refusal(bytes: Vec<u8>) -> Option<String> {
     engine().compile(&Artefact::new("x.wasm".into(), bytes)).err().map(|error| error.to_string())
 }
@@ -93,12 +93,12 @@ proptest! {
 
     #[test]
     fn components(bytes in damaged(wat::parse_str(SMALL).unwrap())) {
-        let refused = refusal(bytes).expect("it exports nothing that the contract asks for");
+        let refused = refusal(bytes).expect("it exports no function of the contract");
         prop_assert!(refused.starts_with("x.wasm: "), "{refused}");
     }
 }
 
-/// What libFuzzer begins with.
+/// The seed of libFuzzer.
 #[test]
 fn the_seed_is_the_small_component() {
     let seed = include_bytes!("../../fuzz/seeds/components/small.wasm");

@@ -1,4 +1,4 @@
-/* What processes do, by event and command name: labels for the entries that __NAME__.bpf.c counts in. */
+/* Labels for the entries that __NAME__.bpf.c counts in: forks, execs and exits of processes, by command name. */
 #include <stdio.h>
 
 #include "config.h"
@@ -37,7 +37,7 @@ bool exports_ebhost_plugin_decoder_describe(text_t *config, manifest_t *ret, tex
 	return true;
 }
 
-/* The label of an event that may have no name here. */
+/* The label of an event, also of one that has no name above. */
 static uint32_t event(rows_t *rows, uint32_t number)
 {
 	char name[sizeof("event_4294967295")];
@@ -48,7 +48,7 @@ static uint32_t event(rows_t *rows, uint32_t number)
 	return place(rows, text(name));
 }
 
-/* It is asked once about each key; the count is the host's. */
+/* The host calls this once for each key and counts by itself. */
 void exports_ebhost_plugin_decoder_decode(batch_t *batch, rows_t *ret)
 {
 	bool is_events = batch->view == VIEW_EVENTS;

@@ -1,6 +1,6 @@
 /*
- * The package's `config`, which arrives as JSON: an object of lists of texts. Another shape needs another reader; what is not
- * understood is refused by its key, so that a misspelt one is found when the package is loaded.
+ * Parser of the package's `config`, which is passed as JSON: an object whose values are lists of strings. Unknown keys are refused, so that
+ * a misspelt one is reported when the package is loaded.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -15,7 +15,7 @@ typedef struct {
 	size_t len;
 } texts_t;
 
-/* One key that there may be. */
+/* A known key. */
 struct key_of_config {
 	const char *name;
 	texts_t *texts;
@@ -35,7 +35,7 @@ static inline bool config_takes(struct config_reader *reader, char wanted)
 	return true;
 }
 
-/* A string. Escapes are of what a name may have: quotes and backslashes. */
+/* A string. Only quotes, backslashes and slashes may be escaped. */
 static inline bool config_text(struct config_reader *reader, text_t *text)
 {
 	char *bytes = allocate(reader->end - reader->at + 1, 1);
@@ -69,7 +69,7 @@ static inline bool config_texts(struct config_reader *reader, texts_t *texts)
 	return config_takes(reader, ']');
 }
 
-/* False: not such an object; `refusal` says why. */
+/* Returns false if it is not such an object; `refusal` says why. */
 static inline bool read_config(text_t config, const struct key_of_config *keys, size_t count, text_t *refusal)
 {
 	struct config_reader reader = { (const char *)config.ptr, (const char *)config.ptr + config.len };

@@ -1,6 +1,6 @@
 /*
- * What libc would ask a system for, answered with "no such call": a decoder has no files, and `snprintf` drags these in.
- * A call that is missing here shows as an import of WASI, which `ebhost check` names: that part of libc is not for a decoder.
+ * Stubs of the system calls that libc links in (`snprintf` does): a decoder has no files, so each fails with "no such call".
+ * A call that has no stub here becomes an import of WASI, which `ebhost check` reports: a decoder cannot use that part of libc.
  */
 #include <stdint.h>
 

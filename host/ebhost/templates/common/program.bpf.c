@@ -1,4 +1,4 @@
-// Counts what processes do: one entry for each event and command name.
+// Counts forks, execs and exits of processes: one entry for each event and command name.
 #include "bpf.h"
 
 static long (*const bpf_get_current_comm)(void *buffer, u32 size) = (void *)16;
@@ -9,7 +9,7 @@ enum event {
 	EVENT_EXIT,
 };
 
-// The component has the same struct: a member that is added here is added there, and `ebhost check` compares the sizes.
+// The component declares the same struct: add members in both places. `ebhost check` compares the sizes.
 struct key {
 	u32 event;
 	char comm[16];
@@ -22,7 +22,7 @@ struct {
 	__type(value, u64);
 } events SEC(".maps");
 
-// Events that `events` had no room for.
+// Events that were not counted because the map `events` was full.
 struct {
 	__uint(type, MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

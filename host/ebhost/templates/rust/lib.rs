@@ -1,4 +1,4 @@
-//! What processes do, by event and command name: labels for the entries that `__NAME__.bpf.c` counts in.
+//! Labels for the entries that `__NAME__.bpf.c` counts in: forks, execs and exits of processes, by command name.
 
 use std::borrow::Cow;
 
@@ -57,7 +57,7 @@ impl Plugin for Processes {
 }
 
 impl Processes {
-    /// The labels of one entry. It is asked once about each key; the count is the host's.
+    /// The labels of one entry. The host calls this once for each key and counts by itself.
     fn event<'a>(&'a self, key: &'a Key, _: LookupNames<'a, 0>) -> Answer<'a, 2> {
         let comm = c_string(&key.comm);
         if !self.config.commands.is_empty() && !self.config.commands.iter().any(|command| *command == comm) {
