@@ -26,7 +26,7 @@ pub(crate) enum ControlEntry {
     Unknown,
 }
 
-/// What to do next.
+/// The next step of a bisection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ask about these entries, if there is time: then [`Bisection::answered`] or [`Bisection::failed`], else
@@ -50,7 +50,7 @@ pub(crate) enum Verdict<E> {
     Broken,
 }
 
-/// What is remembered from batch to batch.
+/// State that is kept from batch to batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BisectionHistory {
     /// Entries in the first parts of the next batch; fewer after bisection ran out of time.
@@ -102,7 +102,7 @@ impl<E> Bisection<E> {
         Self { history, control, pending, on_hold: None, suspects: Vec::new(), progress: Progress::Done }
     }
 
-    /// What to do next. Calling this again without telling what came of it repeats the step.
+    /// The next step. The same step is returned until one of the methods below reports its outcome.
     pub(crate) fn step(&self) -> Step {
         match (self.progress, &self.on_hold, self.pending.last()) {
             (Progress::Deferred, ..) | (Progress::Done, None, None) => Step::Stop,
@@ -191,146 +191,4 @@ impl<E> Bisection<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A component that fails at some entries, or at all.
-    struct Component {
-        faulty: Vec<usize>,
-        is_broken: bool,
-    }
-
-    /// What became of a batch.
-    struct Outcome {
-        verdict: Verdict<()>,
-        answered: Vec<usize>,
-        calls: usize,
-        history: BisectionHistory,
-    }
-
-    impl Component {
-        fn faulty_at(faulty: &[usize]) -> Self {
-            Self { faulty: faulty.to_vec(), is_broken: false }
-        }
-
-        fn broken() -> Self {
-            Self { faulty: vec![], is_broken: true }
-        }
-
-        /// Decodes a batch, with time for so many calls.
-        fn decode(&self, count: usize, control: ControlEntry, history: BisectionHistory, time: usize) -> Outcome {
-            let mut bisection = Bisection::new(count, control, history);
-            let (mut answered, mut calls) = (Vec::new(), 0);
-            loop {
-                match bisection.step() {
-                    Step::Decode(_) if calls >= time => bisection.out_of_time(),
-                    Step::Decode(Part { first, count }) => {
-                        calls += 1;
-                        if self.is_broken || self.faulty.iter().any(|entry| (first..first + count).contains(entry)) {
-                            bisection.failed(());
-                        } else {
-                            answered.extend(first..first + count);
-                            bisection.answered();
-                        }
-                    }
-                    Step::AskControl => {
-                        calls += 1;
-                        if self.is_broken { bisection.control_failed() } else { bisection.control_answered() }
-                    }
-                    Step::Stop => break,
-                }
-            }
-            let (verdict, history) = bisection.finish();
-            Outcome { verdict, answered, calls, history }
-        }
-    }
-
-    const FOREVER: usize = usize::MAX;
-
-    proptest! {
-        #[test]
-        fn exactly_the_entries_at_fault_are_blamed(
-            count in 1..5_000usize,
-            faulty in prop::collection::btree_set(0..5_000usize, 0..20),
-        ) {
-            let faulty: Vec<_> = faulty.into_iter().filter(|entry| *entry < count).collect();
-            let outcome =
-                Component::faulty_at(&faulty).decode(count, ControlEntry::Known, BisectionHistory::new(), FOREVER);
-            let sound: Vec<_> = (0..count).filter(|entry| !faulty.contains(entry)).collect();
-            prop_assert_eq!(outcome.answered, sound);
-            prop_assert_eq!(outcome.verdict, Verdict::Complete(faulty.into_iter().map(|entry| (entry, ())).collect()));
-        }
-    }
-
-    #[test]
-    fn one_entry_at_fault_costs_a_logarithm_of_calls() {
-        let outcome =
-            Component::faulty_at(&[1_000]).decode(4_096, ControlEntry::Known, BisectionHistory::new(), FOREVER);
-        // One call for the whole, one for the control entry, two for each halving.
-        assert_eq!((outcome.verdict, outcome.calls), (Verdict::Complete(vec![(1_000, ())]), 2 + 2 * 12));
-    }
-
-    #[test]
-    fn a_component_that_fails_at_its_control_entry_is_broken_after_two_calls() {
-        let outcome = Component::broken().decode(4_096, ControlEntry::Known, BisectionHistory::new(), FOREVER);
-        assert_eq!((outcome.verdict, outcome.calls), (Verdict::Broken, 2));
-    }
-
-    #[test]
-    fn a_component_that_never_answered_is_broken_after_so_many_entries() {
-        let outcome = Component::broken().decode(4_096, ControlEntry::Unknown, BisectionHistory::new(), FOREVER);
-        assert_eq!(outcome.verdict, Verdict::Broken);
-        assert!(outcome.calls >= limits::SUSPECTS && outcome.calls < limits::SUSPECTS * 4, "{}", outcome.calls);
-    }
-
-    #[test]
-    fn entries_that_failed_before_the_first_answer_are_blamed_after_it() {
-        let outcome = Component::faulty_at(&[0, 1]).decode(8, ControlEntry::Unknown, BisectionHistory::new(), FOREVER);
-        assert_eq!(outcome.verdict, Verdict::Complete(vec![(0, ()), (1, ())]));
-    }
-
-    #[test]
-    fn a_batch_without_time_blames_nobody() {
-        let outcome = Component::broken().decode(8, ControlEntry::Known, BisectionHistory::new(), 0);
-        assert_eq!((outcome.verdict, outcome.calls), (Verdict::Partial(vec![]), 0));
-    }
-
-    #[test]
-    fn an_entry_that_costs_all_time_is_found_within_a_few_scrapes() {
-        let mut history = BisectionHistory::new();
-        let mut unlabelled: Vec<usize> = (0..4_096).collect();
-        for scrape in 1.. {
-            assert!(scrape < 12, "found within a few scrapes");
-            let faulty = unlabelled.iter().position(|entry| *entry == 3_000).unwrap();
-            history.begin_scrape();
-            let outcome = Component::faulty_at(&[faulty]).decode(unlabelled.len(), ControlEntry::Known, history, 6);
-            history = outcome.history;
-            let (Verdict::Complete(suspects) | Verdict::Partial(suspects)) = outcome.verdict else {
-                panic!("it answers its control entry")
-            };
-            if !suspects.is_empty() {
-                assert_eq!(suspects, [(faulty, ())]);
-                break;
-            }
-            let answered: Vec<_> = outcome.answered.iter().map(|index| unlabelled[*index]).collect();
-            unlabelled.retain(|entry| !answered.contains(entry));
-        }
-    }
-
-    #[test]
-    fn an_answer_in_an_earlier_batch_of_the_scrape_needs_no_control() {
-        let sound = Component::faulty_at(&[]).decode(8, ControlEntry::Unknown, BisectionHistory::new(), FOREVER);
-        let outcome = Component::faulty_at(&[5]).decode(8, ControlEntry::Known, sound.history, FOREVER);
-        assert_eq!((outcome.verdict, outcome.calls), (Verdict::Complete(vec![(5, ())]), 1 + 2 * 3));
-    }
-
-    #[test]
-    fn an_instance_that_cannot_be_started_makes_the_component_broken() {
-        let mut bisection = Bisection::<()>::new(8, ControlEntry::Unknown, BisectionHistory::new());
-        bisection.start_failed();
-        assert_eq!(bisection.step(), Step::Stop);
-        assert_eq!(bisection.finish().0, Verdict::Broken);
-    }
-}
+mod tests;

@@ -29,7 +29,7 @@ pub enum ComponentError {
     NotWasm {
         /// The component's file.
         path: PathBuf,
-        /// What it is, as far as its first bytes tell.
+        /// A description of its first bytes.
         found: String,
     },
     /// The compiler could not or may not compile it.

@@ -19,7 +19,7 @@ pub(crate) struct Instance {
     compiled: Arc<CompiledComponent>,
 }
 
-/// What an instance is started with.
+/// Parameters of a new instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StartParameters<'a> {
     /// JSON object.
