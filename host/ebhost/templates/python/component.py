@@ -1,4 +1,4 @@
-"""What processes do, by event and command name: labels for the entries that __NAME__.bpf.c counts in."""
+"""Labels for the entries that __NAME__.bpf.c counts in: forks, execs and exits of processes, by command name."""
 
 import json
 
