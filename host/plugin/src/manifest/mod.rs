@@ -10,12 +10,12 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::error::{ManifestError, ManifestRule};
 use self::{
     error::{Checked, at_most, refuse, require},
     family::{check_sample_names, check_size, family},
     view::view,
 };
-pub use self::error::{ManifestError, ManifestRule};
 use crate::contract::declared::Manifest;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
