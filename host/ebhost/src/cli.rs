@@ -7,13 +7,13 @@ use clap_complete::Shell;
 
 use crate::build_info;
 use ebhost_package::{DropIns, FailureCost, PackageFolders};
-use ebhost_server::Address;
+use ebhost_server::{Address, TelemetryPath};
 
 use ebhost_confine::Keep;
 
 use crate::author;
 
-/// Loads eBPF programs, has their maps labelled by sandboxed plugins, and serves the counts to Prometheus.
+/// Load eBPF programs, read their maps, label the entries by sandboxed plugins, and serve the metrics to Prometheus.
 #[derive(Debug, Parser)]
 #[command(
     name = "ebhost",
@@ -26,116 +26,117 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<author::Command>,
 
-    /// Folder whose subfolders are plugin packages, each with a plugin.yaml.
+    /// Folder of plugin packages: each subfolder with a plugin.yaml is one.
     #[arg(long, value_name = "DIR", required_unless_present = "config_dir")]
     plugins: Option<PathBuf>,
 
-    /// Folder of configurations written for ebpf_exporter: NAME.yaml beside NAME.bpf.o.
+    /// Folder of configurations written for ebpf_exporter: NAME.yaml next to NAME.bpf.o.
     #[arg(long = "config.dir", value_name = "DIR", requires = "config_names")]
     config_dir: Option<PathBuf>,
 
-    /// Which of them are loaded, with commas between them.
+    /// Names of the configurations to load, separated by commas.
     #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]
     config_names: Vec<String>,
 
-    /// End the start when a configuration, or any of its programs, cannot be loaded and attached.
+    /// Refuse to start if any configuration, or any of its programs, cannot be loaded and attached.
     #[arg(long = "config.strict")]
     config_strict: bool,
 
-    /// File with the kernel's types (BTF), for kernels that do not show them.
+    /// File with the kernel's BTF type information, for kernels without /sys/kernel/btf/vmlinux.
     #[arg(long = "btf.path", value_name = "FILE", requires = "config_dir")]
     btf_path: Option<PathBuf>,
 
-    /// The same as `--log.level debug`.
+    /// Same as `--log.level debug`.
     #[arg(long)]
     debug: bool,
 
-    /// Leave the times out of the log lines.
+    /// Omit timestamps from log lines.
     #[arg(long = "log.no-timestamps")]
     pub no_log_times: bool,
 
-    /// Without effect: it is for command lines written for ebpf_exporter, whose cache it bounds.
+    /// Accepted without effect, for command lines written for ebpf_exporter.
     #[arg(long = "config.skip-cache-size", value_name = "ENTRIES", hide = true)]
     _skip_cache_size: Option<u64>,
 
-    /// Address to serve on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a socket that is
-    /// passed open; may be given several times.
+    /// Address to listen on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a listening socket
+    /// inherited from the parent process. May be repeated.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435")]
     pub listen_addresses: Vec<Address>,
 
-    /// Serve on the sockets that systemd passes (socket activation) and on no other.
+    /// Listen only on the sockets passed by systemd socket activation.
     #[arg(long = "web.systemd-socket")]
     pub systemd_socket: bool,
 
-    /// File with TLS, users and headers, in the exporter toolkit's format; read again when it changes.
+    /// Web configuration file with TLS, users and headers, in the format of the Prometheus exporter toolkit. Reloaded when it changes.
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config: Option<PathBuf>,
 
     /// Path under which the metrics are served.
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
-    pub telemetry_path: String,
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
+    pub telemetry_path: TelemetryPath,
 
-    /// Prefix of the plugins' families: `ebhost` makes `ebhost_bio_latency_seconds`.
+    /// Prefix of the metric names of plugins, as in `ebhost_bio_latency_seconds`.
     #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]
     pub namespace: String,
 
-    /// Tell OpenMetrics scrapers when each counter and histogram began (`_created`): a series more for each.
+    /// Expose the start time of each counter and histogram to OpenMetrics scrapers, as an additional series `_created`.
     #[arg(long = "exposition.created")]
     pub created: bool,
 
-    /// End the start when any package fails to load, instead of leaving it out.
+    /// Refuse to start if any package fails to load. By default such packages are left out.
     #[arg(long)]
     strict: bool,
 
-    /// Have the kernel count and time the runs of BPF programs, until the end: `ebhost_program_runs_total` and
-    /// `ebhost_program_run_seconds_total`. Needs CAP_SYS_ADMIN, and costs each run some 0.1 µs.
+    /// Enable the kernel's run statistics of BPF programs while ebhost runs: `ebhost_program_runs_total` and
+    /// `ebhost_program_run_seconds_total`. Requires CAP_SYS_ADMIN; adds about 0.1 µs to each run of any BPF program.
     #[arg(long = "bpf.stats")]
     pub statistics: bool,
 
-    /// Load and attach everything, say whether that went well, and end.
+    /// Load and attach everything, report whether that succeeded, and exit.
     #[arg(long = "config.check")]
     pub check: bool,
 
-    /// Print completions for a shell, and end.
+    /// Print shell completions, and exit.
     #[arg(long, value_name = "SHELL", exclusive = true, value_parser = clap::value_parser!(Shell))]
     pub completions: Option<Shell>,
 
-    /// Print the manual page, and end.
+    /// Print the manual page, and exit.
     #[arg(long, exclusive = true)]
     pub man: bool,
 
-    /// Folder for compiled components, private to the user; by default $CACHE_DIRECTORY (systemd's), $XDG_CACHE_HOME/ebhost
-    /// or, for root, /var/cache/ebhost.
+    /// Folder for compiled components, accessible to this user only. Default: $CACHE_DIRECTORY (set by systemd); else
+    /// /var/cache/ebhost for root, $XDG_CACHE_HOME/ebhost for others.
     #[arg(long = "cache.dir", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
 
-    /// When changed, added and removed packages are taken: `watch` when they are seen and at SIGHUP, `signal` at SIGHUP alone,
-    /// `off` never, which also gives up the capabilities to load BPF programs.
+    /// When to load changed and added packages and unload removed ones: `watch`: when the folder changes, and on SIGHUP; `signal`: only
+    /// on SIGHUP; `off`: never, and the capabilities to load BPF programs are dropped after the start.
     #[arg(long, value_name = "WHEN", default_value = "watch")]
     pub reload: ReloadWhen,
 
-    /// File of sha256 pins, as `cd plugins && sha256sum */*` prints them. A package whose file differs from its pin is refused.
+    /// File of SHA-256 pins, as printed by `cd plugins && sha256sum */*`. A package with a file that differs from its pin is refused.
     #[arg(long = "trust.pins", value_name = "FILE")]
     pub pins: Option<PathBuf>,
 
-    /// What has to be pinned if there are pins: packages with a BPF object, or all.
+    /// Packages that must be pinned when pins are given: those with a BPF object, or all.
     #[arg(long = "trust.require", value_name = "WHAT", default_value = "bpf", requires = "pins")]
     pub require: RequirePins,
 
-    /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`; the others are dropped
-    /// but for CAP_BPF, CAP_PERFMON and CAP_SYSLOG where they are needed.
+    /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`. All others are dropped,
+    /// except CAP_BPF, CAP_PERFMON and CAP_SYSLOG in the threads that need them.
     #[arg(long = "capabilities.keep", value_name = "NAMES", default_value = "")]
     pub keep: Keep,
 
-    /// Whether files other than the plugin folder, the cache and the kernel's own are ruled out, where the kernel can.
+    /// Whether to restrict file access with Landlock to the plugin folder, the cache and the kernel's own files, if the kernel supports
+    /// it.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub landlock: Landlock,
 
-    /// Form of the log lines; by default text on a terminal, JSON elsewhere is asked for with `json`.
+    /// Format of log lines.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 
-    /// Least severe lines that are logged.
+    /// Minimum severity of log lines.
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", global = true)]
     log_level: LogLevel,
 }
@@ -174,7 +175,7 @@ pub enum LogLevel {
 }
 
 impl Cli {
-    /// Where the packages are.
+    /// The folders with packages.
     pub fn places(&self) -> PackageFolders {
         let drop_ins = self.config_dir.as_ref().map(|folder| DropIns {
             folder: folder.clone(),
@@ -185,7 +186,7 @@ impl Cli {
         PackageFolders { plugins: self.plugins.clone(), drop_ins }
     }
 
-    /// Whether a package that fails to load is to end the start. A check is of everything.
+    /// Whether to refuse to start if a package fails to load. A check is always strict.
     pub fn is_strict(&self) -> bool {
         self.strict || self.config_strict || self.check
     }
@@ -194,7 +195,7 @@ impl Cli {
         if self.debug { LogLevel::Debug } else { self.log_level }
     }
 
-    /// Writes what `--completions` or `--man` ask for; false: neither is asked for.
+    /// Writes the document that `--completions` or `--man` asks for; false if neither was given.
     pub fn document(&self, out: &mut dyn io::Write) -> io::Result<bool> {
         let mut command = Self::command();
         if let Some(shell) = self.completions {
@@ -209,7 +210,7 @@ impl Cli {
         Ok(true)
     }
 
-    /// The folder for compiled components; none: there is no place for it.
+    /// The folder for compiled components; `None` if no default can be determined.
     pub fn cache_folder(&self) -> Option<PathBuf> {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = || variable("HOME").map(|home| home.join(".cache"));
@@ -227,16 +228,13 @@ fn config_name(text: &str) -> Result<String, String> {
     if is_plain { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
 }
 
-fn telemetry_path(text: &str) -> Result<String, String> {
-    let is_path = text.len() > 1 && text.starts_with('/') && !text.contains(['{', '}', '?', '#', ' ']);
-    if is_path { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected a path such as /metrics")) }
-}
-
 fn namespace(text: &str) -> Result<String, String> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if text == "process" || text.starts_with("process_") {
-        Err(format!("found `{text}`, expected another name: `process_` is that of the process' own metrics"))
+        Err(format!(
+            "found `{text}`, expected another name: `process_` is the prefix of the host process's own metrics"
+        ))
     } else if is_name {
         Ok(text.to_owned())
     } else {

@@ -1,10 +1,12 @@
 //! ebhost: a host for sandboxed metric decoders.
 //!
-//! Data flows one way: kernel → snapshot → plugin → series → exposition → server. `agent` names the stages in order.
+//! Data flows one way: kernel → snapshot → plugin → series → families → sinks. `agent` names the stages in order, and `sinks` starts
+//! what reads from it.
 
 pub mod agent;
 pub mod author;
 pub mod build_info;
 pub mod cli;
 pub mod memory;
+pub mod sinks;
 pub mod systemd;

@@ -9,10 +9,11 @@ use std::{
 };
 
 use clap::Parser as _;
-use ebhost::agent::{self, AgentError, OnFault, Options, Reload, Statistics};
+use ebhost::agent::{self, AgentError, OnFault, Reload, Statistics};
 use ebhost::author;
 use ebhost::cli::{Cli, Landlock, LogFormat, LogLevel, ReloadWhen, RequirePins};
 use ebhost::memory;
+use ebhost::sinks::{self, Options, RunError, WebOptions};
 use ebhost::systemd;
 use ebhost_confine as privileges;
 use ebhost_confine::Confined;
@@ -67,15 +68,15 @@ fn start(
     cli: Cli,
     compiler: io::Result<Compiler>,
     web_config: Result<WebConfigFile, impl Into<ServerError>>,
-) -> Result<(), AgentError> {
+) -> Result<(), RunError> {
     let is_check = cli.check;
     let web_config = web_config.map_err(Into::into)?;
     let options = options(cli, compiler.map_err(AgentError::Compiler)?, web_config)?;
-    if is_check { agent::check(&options) } else { run(options) }
+    if is_check { Ok(agent::check(&options.agent)?) } else { run(options) }
 }
 
-fn run(options: Options) -> Result<(), AgentError> {
-    let keep = options.keep;
+fn run(options: Options) -> Result<(), RunError> {
+    let keep = options.agent.keep;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .on_thread_start(move || privileges::keep_in_this_thread(keep.0))
         .worker_threads(1) // requests wait for the agent's thread; more workers would wake each other to wait beside them
@@ -93,8 +94,8 @@ fn run(options: Options) -> Result<(), AgentError> {
         });
         let (reload_asked, reload) = pipe().map_err(AgentError::Thread)?;
         let hangup = signal(SignalKind::hangup()).map_err(AgentError::Thread)?;
-        tokio::spawn(reloads(hangup, options.web_config.clone(), reload));
-        agent::run(options, stopped, reload_asked).await
+        tokio::spawn(reloads(hangup, options.web.config.clone(), reload));
+        sinks::run(options, stopped, reload_asked).await
     })
 }
 
@@ -125,7 +126,13 @@ fn folder_of(file: &Path) -> &Path {
 fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Options, ServerError> {
     let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
-    Ok(Options {
+    let web = WebOptions {
+        listen_addresses,
+        telemetry_path: cli.telemetry_path.clone(),
+        config: Arc::new(web_config),
+        created: if cli.created { Created::Printed } else { Created::LeftOut },
+    };
+    let agent = agent::Options {
         faults,
         cache: cli.cache_folder(),
         compiler: Some(Arc::new(compiler)),
@@ -141,12 +148,9 @@ fn options(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Op
         }),
         keep: cli.keep,
         namespace: cli.namespace,
-        listen_addresses,
-        telemetry_path: cli.telemetry_path,
-        web_config: Arc::new(web_config),
-        created: if cli.created { Created::Printed } else { Created::LeftOut },
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
-    })
+    };
+    Ok(Options { agent, web })
 }
 
 /// At every SIGHUP the web configuration is read again, and the plugin folder looked through.

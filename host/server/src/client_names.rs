@@ -1,6 +1,6 @@
-//! Which of the clients that a CA has signed may come in: `client_allowed_sans`.
+//! `client_allowed_sans`: of the clients whose certificate a CA has signed, those with certain names are admitted.
 //!
-//! It narrows what another verifier lets in and widens nothing: chain, validity and the client's key are that one's to check.
+//! This only adds a condition to another verifier, which checks the chain, the validity and the client's key.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -19,15 +19,15 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// Lets those in that `verifier` lets in and that have one of the names.
+/// Admits clients that `verifier` admits and that have one of the allowed names.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct AllowedNames {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    /// DNS names, e-mail addresses, IP addresses and URIs; as the toolkit does it, one of them has to be there letter by letter.
+    /// DNS names, e-mail addresses, IP addresses and URIs. As in the exporter toolkit, one of them has to match exactly.
     pub(super) allowed: Vec<String>,
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for AllowedNames {
     fn verify_client_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -77,7 +77,7 @@ impl ClientCertVerifier for Named {
     }
 }
 
-/// The certificate's alternative names; none: it cannot be read.
+/// The certificate's subject alternative names; `None` if it cannot be parsed.
 fn names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let names = certificate.tbs_certificate.get::<SubjectAltName>().ok()?;

@@ -1,7 +1,7 @@
-//! Connections: how many there may be, which of them make room, and how long they may dawdle.
+//! Connections: their number is bounded, and so is the time that a client may stall.
 //!
-//! A connection is *busy* from the end of a request's header to the end of its answer. When there are too many, the oldest that
-//! is not busy is closed for a new one: clients that only hold connections open keep nobody out.
+//! A connection is *busy* from the end of a request's header to the end of its response. When there are too many, the oldest one that
+//! is not busy is closed for a new one, so that clients that only hold connections open keep nobody out.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,7 @@ use tokio::{
 use super::routes::InFlight;
 use ebhost_limits as limits;
 
-/// All connections that are open.
+/// The open connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Connections(Arc<Mutex<VecDeque<Open>>>);
 
@@ -36,7 +36,7 @@ struct Open {
     busy: Busy,
 }
 
-/// Whether a connection is at work for its client.
+/// Whether a connection is busy.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Busy(Arc<AtomicBool>);
 
@@ -62,7 +62,7 @@ impl Drop for AtWork {
 }
 
 impl Connections {
-    /// Makes room for one more; false: all there are are busy.
+    /// Makes room for one more; false if the limit is reached and all connections are busy.
     pub(super) fn make_room(&self) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= limits::CONNECTIONS {
@@ -82,21 +82,21 @@ impl Connections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(Open { task, busy });
     }
 
-    /// Closes those that nobody waits for.
+    /// Closes the connections that are not busy.
     pub(super) fn close_idle(&self) {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.iter().filter(|connection| !connection.busy.is()).for_each(|connection| connection.task.abort());
     }
 }
 
-/// An answer's body, for the length of which the connection is busy.
-pub(super) struct Answer {
+/// A response body. The connection is busy, and the scrape in flight, until it is dropped.
+pub(super) struct ResponseBody {
     pub(super) body: axum::body::Body,
     pub(super) _at_work: AtWork,
     pub(super) _in_flight: Option<InFlight>,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -116,26 +116,26 @@ impl Body for Answer {
     }
 }
 
-/// A stream that gives up when its peer takes nothing for a while: a reader that has stopped holds an answer in memory.
+/// A stream whose writes fail when the peer has read nothing for a while: a stalled reader holds an answer in memory.
 ///
-/// When it is closed, what the peer is still sending is read for a moment and thrown away. Otherwise the kernel would end the connection
-/// by a reset, and take the answer from a peer that has not read it yet: the one that says why no more is wanted.
-pub(super) struct Patient<S> {
+/// When it is closed, bytes that the peer still sends are read for a moment and discarded. Otherwise the kernel would reset the
+/// connection, and the peer would lose a response that it has not read yet, such as the one that says why its request was refused.
+pub(super) struct StallGuard<S> {
     stream: S,
-    patience: Duration,
+    timeout: Duration,
     deadline: Pin<Box<Sleep>>,
     is_waiting: bool,
-    /// Bytes that may still be thrown away; none: it is not closed yet.
+    /// Bytes that may still be discarded; `None` until it is closed.
     lingers: Option<usize>,
 }
 
-impl<S> Patient<S> {
+impl<S> StallGuard<S> {
     pub(super) fn new(stream: S) -> Self {
-        let patience = limits::CLIENT_STALL;
-        Self { stream, patience, deadline: Box::pin(sleep(patience)), is_waiting: false, lingers: None }
+        let timeout = limits::CLIENT_STALL;
+        Self { stream, timeout, deadline: Box::pin(sleep(timeout)), is_waiting: false, lingers: None }
     }
 
-    /// Passes a write's outcome on, or the end of the patience.
+    /// Returns the outcome of a write, or a timeout if the peer has stalled for too long.
     fn watch<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.is_waiting = false;
@@ -143,7 +143,7 @@ impl<S> Patient<S> {
         }
         if !self.is_waiting {
             self.is_waiting = true;
-            self.deadline.as_mut().reset(Instant::now() + self.patience);
+            self.deadline.as_mut().reset(Instant::now() + self.timeout);
         }
         match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -152,8 +152,8 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Reads until the peer has closed its side too, or has sent too much or for too long.
+impl<S: AsyncRead + Unpin> StallGuard<S> {
+    /// Reads and discards until the peer has closed its side, or has sent too much or for too long.
     fn linger(&mut self, mut room: usize, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; 8 << 10];
         while room > 0 && self.deadline.as_mut().poll(context).is_pending() {
@@ -170,7 +170,7 @@ impl<S: AsyncRead + Unpin> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -180,7 +180,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(outcome, context)

@@ -1,69 +1,49 @@
-//! The server stage: requests in, responses out.
+//! The HTTP server: the sink that is scraped.
 //!
-//! It knows no BPF and no WASM: a scrape is a question to the agent's thread through a bounded queue, answered with bytes.
-//! A scrape that cannot be queued is answered 503, and connections are bounded in number, header and time, so a flood of
-//! either never grows memory.
+//! It reads through the agent's [`Handle`](ebhost_handle::Handle) and knows nothing of the agent, BPF or WASM. A scrape queues a visitor that
+//! encodes the families into chunks. One that cannot be queued is answered 503. Connections are bounded in number, header
+//! and time, so that a flood of requests or connections never grows memory.
 
 mod address;
 mod body;
+mod chunks;
 mod client_names;
 mod connections;
+mod encoding;
 mod page;
 mod password;
 mod routes;
+mod scrapes;
 mod serve;
+mod telemetry_path;
 mod tls;
 mod web_config;
 
-use std::{io, sync::Arc, time::Instant};
+use std::{io, sync::Arc};
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
-
-use ebhost_metrics::Format;
-use ebhost_telemetry::Report;
+use ebhost_metrics::{Created, Format};
+use tokio::sync::watch;
 
 pub use address::{Address, Listener, bind, from_systemd};
 pub use serve::serve;
+pub use telemetry_path::{TelemetryPath, TelemetryPathError};
 pub use web_config::{WebConfigError, WebConfigFile};
 
-/// A question to the agent.
-#[derive(Debug)]
-pub enum Ask {
-    Scrape(Scrape),
-    /// How everything is, without reading a map.
-    Status(oneshot::Sender<Report>),
-}
-
-/// A scrape that waits for the agent.
-#[derive(Debug)]
-pub struct Scrape {
-    pub format: Format,
-    /// When the answer is of no use any more.
-    pub until: Instant,
-    pub reply: Reply,
-}
-
-/// Where the parts of an answer go, in their order, as they are printed.
-pub type Reply = mpsc::UnboundedSender<Part>;
-
-/// A part of an answer. One that ends without a last part was given up.
-#[derive(Debug, Clone)]
-pub enum Part {
-    More(Bytes),
-    Last(Bytes),
-}
-
-/// What a server needs to know.
+/// The configuration of a server.
 #[derive(Clone)]
 pub struct Options {
-    pub telemetry_path: String,
+    pub telemetry_path: TelemetryPath,
     /// Formats that a scraper can choose from.
     pub offered: &'static [Format],
+    /// Whether start times are exposed.
+    pub created: Created,
+    /// The version, for the landing page.
     pub version: String,
     pub web_config: Arc<WebConfigFile>,
     /// Turns true once every package is attached or left out.
     pub ready: watch::Receiver<bool>,
+    /// Names a thread of the process that has failed, which makes the host unhealthy.
+    pub failed_thread: fn() -> Option<String>,
 }
 
 /// Why there is no server.

@@ -1,4 +1,4 @@
-//! The pages for people: plain HTML without a script, every text escaped.
+//! The HTML pages: landing page and status. No scripts; all text is escaped.
 
 use std::{
     collections::BTreeMap,
@@ -11,10 +11,10 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
     table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{border:1px solid #9995;padding:.2rem .6rem;text-align:left}\
     td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#c22}pre{white-space:pre-wrap}";
 
-/// Text that cannot become markup.
-struct Text<T>(T);
+/// Displays text with its HTML metacharacters escaped.
+struct Escaped<T>(T);
 
-impl<T: Display> Display for Text<T> {
+impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.to_string().chars() {
             match c {
@@ -33,7 +33,7 @@ fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style></head>\
          <body><h1>{0}</h1>{body}</body></html>\n",
-        Text(title)
+        Escaped(title)
     )
 }
 
@@ -42,17 +42,17 @@ pub(super) fn landing(version: &str, telemetry_path: &str) -> String {
         "<p>Version {}</p><ul><li><a href=\"{}\">Metrics</a></li><li><a href=\"/status\">Status</a> \
          (<a href=\"/status.json\">JSON</a>)</li><li><a href=\"/-/healthy\">Healthy</a></li>\
          <li><a href=\"/-/ready\">Ready</a></li></ul>",
-        Text(version),
-        Text(telemetry_path)
+        Escaped(version),
+        Escaped(telemetry_path)
     );
     page("ebhost", &body)
 }
 
-/// Every package: whether it runs, its programs, maps, plugin and limits.
+/// The status page: each package with its state, programs, maps, plugin and limits.
 pub(super) fn status(report: &Report) -> String {
     let mut body = format!(
-        "<p>Version {}; {} scrapes; the last one took {:.1} ms and gave {} bytes. <a href=\"/status.json\">JSON</a></p>",
-        Text(report.build.version),
+        "<p>Version {}; {} scrapes; the last one took {:.1} ms and returned {} bytes. <a href=\"/status.json\">JSON</a></p>",
+        Escaped(report.build.version),
         *report.scrapes,
         *report.collect_seconds * 1e3,
         *report.exposition_bytes
@@ -65,15 +65,15 @@ pub(super) fn status(report: &Report) -> String {
 }
 
 fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
-    write!(out, "<h2>{}</h2>", Text(&package.name))?;
+    write!(out, "<h2>{}</h2>", Escaped(&package.name))?;
     let Some(state) = package.state else {
         let fault = if package.fault.is_empty() { "it failed to load; the log says why" } else { &package.fault };
-        return write!(out, "<p class=\"bad\">Left out:</p><pre>{}</pre>", Text(fault));
+        return write!(out, "<p class=\"bad\">Left out:</p><pre>{}</pre>", Escaped(fault));
     };
     let version = if package.version.is_empty() { "without a version" } else { &package.version };
-    write!(out, "<p>Plugin {version}: {state}</p>", version = Text(version), state = Text(state))?;
+    write!(out, "<p>Plugin {version}: {state}</p>", version = Escaped(version), state = Escaped(state))?;
     if !package.is_current {
-        out.write_str("<p class=\"bad\">Its files have changed, and their version was refused: this one goes on.</p>")?;
+        out.write_str("<p class=\"bad\">Its files have changed, but the new version was refused; the previous one still runs.</p>")?;
     }
     table(
         out,
@@ -111,19 +111,19 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
         ("series", package.series, Some(package.series_limit)),
         ("label sets folded into `other`", package.folded, None),
         ("entries", package.entries, None),
-        ("identities that wait for the plugin", package.unlabelled, None),
+        ("identities waiting for the plugin", package.unlabelled, None),
         ("entries without a series", dropped, None),
         ("decode calls", package.decode_durations.iter().sum(), None),
         ("failed calls", failures, None),
         ("memory of the instance, bytes", package.memory_bytes, Some(package.memory_limit_bytes)),
-        ("scrapes it came too late for", package.late_scrapes, None),
+        ("scrapes it was too late for", package.late_scrapes, None),
     ];
-    table(out, "Plugin", &["what", "now", "limit"], &rows, |(what, now, limit)| {
+    table(out, "Plugin", &["", "now", "limit"], &rows, |(what, now, limit)| {
         vec![(*what).to_owned(), now.to_string(), limit.map_or_else(String::new, |limit| limit.to_string())]
     })
 }
 
-/// A row for each event and what it does, with the CPUs that it does so on.
+/// One row for each event and state, with the CPUs that it has this state on.
 fn perf(out: &mut String, package: &PackageReport) -> fmt::Result {
     let mut rows: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for event in &package.perf {
@@ -152,14 +152,14 @@ fn table<T>(
     if rows.is_empty() {
         return Ok(());
     }
-    write!(out, "<h3>{}</h3><table><tr>", Text(title))?;
-    columns.iter().try_for_each(|column| write!(out, "<th>{}</th>", Text(column)))?;
+    write!(out, "<h3>{}</h3><table><tr>", Escaped(title))?;
+    columns.iter().try_for_each(|column| write!(out, "<th>{}</th>", Escaped(column)))?;
     out.write_str("</tr>")?;
     for row in rows {
         out.write_str("<tr>")?;
         for cell in cells(row) {
             let class = if cell.parse::<f64>().is_ok() { " class=\"n\"" } else { "" };
-            write!(out, "<td{class}>{}</td>", Text(cell))?;
+            write!(out, "<td{class}>{}</td>", Escaped(cell))?;
         }
         out.write_str("</tr>")?;
     }

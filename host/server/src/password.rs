@@ -1,7 +1,7 @@
-//! Basic authentication: a password against its bcrypt hash, once; then against a keyed digest of what was right.
+//! Basic authentication: a password is checked against its bcrypt hash once, and from then on against a keyed digest.
 //!
-//! bcrypt is slow on purpose, so few run at a time and only off the threads that serve; an unknown user costs as much as a
-//! wrong password. Nothing that was wrong is remembered.
+//! bcrypt is slow on purpose, so that few checks run at a time, on threads that serve nothing else. An unknown user takes as long as a
+//! wrong password. Wrong passwords are not remembered.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -17,51 +17,51 @@ use tokio::sync::Semaphore;
 
 use ebhost_limits as limits;
 
-/// Compared with when the user is unknown: bcrypt of a random word, at the default cost.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuu1Hi2nne3BqpEPAdhx.OdFY9YcQ6GOxy";
+/// The hash that is checked for an unknown user: bcrypt of a random word, at the default cost.
+const UNKNOWN_USER: &str = "$2b$10$abcdefghijklmnopqrstuu1Hi2nne3BqpEPAdhx.OdFY9YcQ6GOxy";
 
-/// Who may come in, by user: bcrypt hashes.
+/// The bcrypt hash of each user.
 pub(super) type Users = BTreeMap<String, String>;
 
-/// What remembers right passwords.
+/// Checks passwords and remembers the right ones.
 #[derive(Debug)]
 pub(super) struct Passwords {
     key: [u8; 32],
-    right: Mutex<HashSet<[u8; 32], RandomState>>,
-    at_once: Semaphore,
+    verified: Mutex<HashSet<[u8; 32], RandomState>>,
+    checks: Semaphore,
 }
 
 impl Passwords {
     pub(super) fn new() -> Self {
         let mut key = [0; 32];
-        // If there is no /dev/urandom, digests are unkeyed and still never leave the process.
+        // Without /dev/urandom the digests have no key, but they never leave the process.
         let _ = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key));
-        Self { key, right: Mutex::default(), at_once: Semaphore::new(limits::PASSWORD_CHECKS) }
+        Self { key, verified: Mutex::default(), checks: Semaphore::new(limits::PASSWORD_CHECKS) }
     }
 
     /// Whether an `Authorization` header names one of the users and its password.
     pub(super) async fn admit(&self, users: &Users, authorization: Option<&str>) -> bool {
         let Some((user, password)) = authorization.and_then(credentials) else { return false };
         let known = users.get(&user);
-        let hash = known.map_or(NOBODY, String::as_str).to_owned();
+        let hash = known.map_or(UNKNOWN_USER, String::as_str).to_owned();
         let digest = self.digest(&user, &hash, &password);
-        if known.is_some() && self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
+        if known.is_some() && self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
             return true;
         }
-        let Ok(_turn) = self.at_once.acquire().await else { return false };
+        let Ok(_permit) = self.checks.acquire().await else { return false };
         let check = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash).unwrap_or(false));
         let is_right = check.await.unwrap_or(false) && known.is_some();
         if is_right {
-            let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-            if right.len() >= limits::PASSWORDS_KEPT {
-                right.clear();
+            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+            if verified.len() >= limits::PASSWORDS_KEPT {
+                verified.clear();
             }
-            right.insert(digest);
+            verified.insert(digest);
         }
         is_right
     }
 
-    /// Of equal length whatever is in it, and keyed: what a table of them gives away by its timing says nothing of a password.
+    /// A digest of fixed length and with a secret key, so that the timing of a table lookup reveals nothing about a password.
     fn digest(&self, user: &str, hash: &str, password: &[u8]) -> [u8; 32] {
         let mut digest = Sha256::new_with_prefix(self.key);
         for part in [user.as_bytes(), hash.as_bytes(), password] {
@@ -72,7 +72,7 @@ impl Passwords {
     }
 }
 
-/// User and password of `Basic BASE64`.
+/// User and password from `Basic BASE64`.
 fn credentials(authorization: &str) -> Option<(String, Vec<u8>)> {
     let (scheme, encoded) = authorization.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -104,6 +104,6 @@ mod tests {
         assert!(!passwords.admit(&users, None).await);
         let changed = Users::from([("ada".to_owned(), bcrypt::hash("new", 4).unwrap())]);
         assert!(!passwords.admit(&changed, Some(&header("ada", "a:b"))).await, "a new hash ends what was remembered");
-        assert!(bcrypt::verify("x", NOBODY).is_ok(), "a hash that costs as much as any");
+        assert!(bcrypt::verify("x", UNKNOWN_USER).is_ok(), "a hash that costs as much as any");
     }
 }

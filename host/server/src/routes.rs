@@ -1,4 +1,4 @@
-//! Paths and what they answer.
+//! The paths and their responses.
 
 use std::{
     sync::Arc,
@@ -13,48 +13,53 @@ use axum::{
     routing::get,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-use super::{Ask, Options, Scrape, body, page};
+use super::{Options, body, page, scrapes::Scrapes, telemetry_path as paths};
+use ebhost_handle::Handle;
 use ebhost_limits as limits;
 use ebhost_metrics::{Encoding, Format};
 use ebhost_telemetry::Report;
 
 #[derive(Clone)]
 struct Context {
-    asks: mpsc::Sender<Ask>,
+    scrapes: Scrapes,
     options: Arc<Options>,
     in_flight: Arc<Semaphore>,
 }
 
-/// A scrape's place among those whose answers are not yet taken; it goes with the answer's last byte.
+/// A scrape's permit to be in flight. The response carries it, so that it is returned after the last byte.
 #[derive(Clone)]
 pub(super) struct InFlight {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-pub(super) fn router(asks: mpsc::Sender<Ask>, options: Options) -> Router {
+pub(super) fn router(handle: Handle, options: Options) -> Router {
     let path = options.telemetry_path.clone();
     Router::new()
-        .route("/", get(landing))
-        .route("/status", get(status))
-        .route("/status.json", get(status_json))
-        .route("/-/healthy", get(healthy))
-        .route("/-/ready", get(ready))
-        .route(&path, get(metrics))
+        .route(paths::LANDING, get(landing))
+        .route(paths::STATUS, get(status))
+        .route(paths::STATUS_JSON, get(status_json))
+        .route(paths::HEALTHY, get(healthy))
+        .route(paths::READY, get(ready))
+        .route(path.as_str(), get(metrics))
         .with_state(Context {
-            asks,
+            scrapes: Scrapes::new(handle, options.created),
             options: Arc::new(options),
             in_flight: Arc::new(Semaphore::new(limits::SCRAPES_IN_FLIGHT)),
         })
 }
 
-/// Whether somebody is there to answer scrapes: the agent's thread may have ended by a panic.
+/// Whether the agent answers and every thread works: any may have ended by a panic.
 async fn healthy(State(context): State<Context>) -> Response {
-    if context.asks.is_closed() {
+    if context.scrapes.handle().is_stopped() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the agent's thread has ended; the log says why\n").into_response();
+    }
+    if let Some(thread) = (context.options.failed_thread)() {
+        let text = format!("the thread `{thread}` has failed; the log says why\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "ebhost is healthy.\n".into_response()
 }
@@ -80,17 +85,14 @@ fn too_many() -> Response {
 async fn scrape(context: &Context, headers: &HeaderMap) -> Response {
     let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), context.options.offered);
     let encoding = Encoding::negotiate(header_text(headers, &header::ACCEPT_ENCODING).as_deref());
-    let until = Instant::now() + patience(headers);
-    let (reply, parts) = mpsc::unbounded_channel();
-    if context.asks.try_send(Ask::Scrape(Scrape { format, until, reply })).is_err() {
-        return too_many();
-    }
-    let parts = match encoding {
-        Encoding::Identity => Some(parts),
-        Encoding::Gzip => body::gzip(parts).await,
+    let deadline = Instant::now() + patience(headers);
+    let Ok(chunks) = context.scrapes.request(format, deadline) else { return too_many() };
+    let chunks = match encoding {
+        Encoding::Identity => Some(chunks),
+        Encoding::Gzip => body::gzip(chunks).await,
     };
-    let body = match parts {
-        Some(parts) => body::of_parts(parts).await,
+    let body = match chunks {
+        Some(chunks) => body::from_chunks(chunks).await,
         None => None,
     };
     let Some(body) = body else {
@@ -105,7 +107,7 @@ async fn scrape(context: &Context, headers: &HeaderMap) -> Response {
     response
 }
 
-/// How long the scraper waits, less what the answer's way takes. A header that says nothing sensible is as good as none.
+/// How long the scraper waits, less the time for encoding and the network. A header that makes no sense is ignored.
 fn patience(headers: &HeaderMap) -> Duration {
     let seconds =
         headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -114,14 +116,14 @@ fn patience(headers: &HeaderMap) -> Duration {
     asked.map_or(limits::SCRAPE, |asked| asked.min(limits::SCRAPE).mul_f64(limits::SCRAPE_SHARE))
 }
 
-/// The headers of that name as one; what is no text is as good as none.
+/// The headers of that name joined with commas; those that are not text are ignored.
 fn header_text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
 async fn landing(State(context): State<Context>) -> Html<String> {
-    Html(page::landing(&context.options.version, &context.options.telemetry_path))
+    Html(page::landing(&context.options.version, context.options.telemetry_path.as_str()))
 }
 
 async fn status(State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
@@ -147,11 +149,9 @@ async fn status_json(State(context): State<Context>) -> Response {
     }
 }
 
-/// None: the agent is loading packages, or is at a long scrape.
+/// `None` while the agent is loading packages or busy with a long scrape.
 async fn report(context: &Context) -> Option<Report> {
-    let (reply, answer) = oneshot::channel();
-    context.asks.try_send(Ask::Status(reply)).ok()?;
-    timeout(limits::SCRAPE, answer).await.ok()?.ok()
+    timeout(limits::SCRAPE, context.scrapes.handle().status()).await.ok()?.ok()
 }
 
 fn unavailable() -> Response {
@@ -161,6 +161,7 @@ fn unavailable() -> Response {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
+    use ebhost_metrics::Created;
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
     use tokio::sync::watch;
@@ -168,24 +169,28 @@ mod tests {
     use super::*;
     use crate::WebConfigFile;
 
+    fn options(ready: watch::Receiver<bool>) -> Options {
+        Options {
+            telemetry_path: "/metrics".parse().unwrap(),
+            offered: &[Format::Text004],
+            created: Created::LeftOut,
+            version: "0".into(),
+            web_config: Arc::new(WebConfigFile::open(None).unwrap()),
+            ready,
+            failed_thread: || None,
+        }
+    }
+
     async fn status(router: &TowerToHyperService<Router>, path: &str) -> StatusCode {
         router.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
     }
 
-    /// As when its thread has ended by a panic.
+    /// The agent's queue is closed when its thread has ended by a panic.
     #[tokio::test]
     async fn without_an_agent_it_is_not_healthy() {
-        let (asks, agent) = mpsc::channel(1);
+        let (handle, agent) = ebhost_handle::channel();
         let (is_ready, ready) = watch::channel(false);
-        let web_config = Arc::new(WebConfigFile::open(None).unwrap());
-        let options = Options {
-            telemetry_path: "/metrics".into(),
-            version: "0".into(),
-            web_config,
-            ready,
-            offered: &[Format::Text004],
-        };
-        let router = TowerToHyperService::new(router(asks, options));
+        let router = TowerToHyperService::new(router(handle, options(ready)));
         assert_eq!(status(&router, "/-/healthy").await, StatusCode::OK);
         assert_eq!(status(&router, "/-/ready").await, StatusCode::SERVICE_UNAVAILABLE);
         is_ready.send(true).unwrap();
@@ -195,5 +200,18 @@ mod tests {
             assert_eq!(status(&router, path).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         }
         assert_eq!(status(&router, "/").await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_has_failed_is_named_by_the_health_check() {
+        let (handle, _agent) = ebhost_handle::channel();
+        let (_is_ready, ready) = watch::channel(true);
+        let options = Options { failed_thread: || Some("events:ring".to_owned()), ..options(ready) };
+        let router = TowerToHyperService::new(router(handle, options));
+        let request = Request::get("/-/healthy").body(Body::empty()).unwrap();
+        let response = router.call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
+        assert_eq!(body, "the thread `events:ring` has failed; the log says why\n");
     }
 }

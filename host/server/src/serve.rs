@@ -19,21 +19,22 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
 use super::{
-    Ask, Listener, Options, WebConfigFile,
-    connections::{Answer, Busy, Connections, Patient},
+    Listener, Options, WebConfigFile,
+    connections::{Busy, Connections, ResponseBody, StallGuard},
     password::Passwords,
     routes::{self, InFlight},
 };
+use ebhost_handle::Handle;
 use ebhost_limits as limits;
 
-/// What every connection shares.
+/// Shared by all connections.
 #[derive(Clone)]
 struct Shared {
     router: TowerToHyperService<Router>,
@@ -43,9 +44,9 @@ struct Shared {
 }
 
 /// Serves until `stop` changes, then finishes what is in flight, for a bounded time.
-pub async fn serve(listeners: Vec<Listener>, asks: mpsc::Sender<Ask>, options: Options, stop: watch::Receiver<()>) {
+pub async fn serve(listeners: Vec<Listener>, handle: Handle, options: Options, stop: watch::Receiver<()>) {
     let web_config = options.web_config.clone();
-    let router = routes::router(asks, options);
+    let router = routes::router(handle, options);
     let shared =
         Shared { router: TowerToHyperService::new(router), web_config, passwords: Arc::new(Passwords::new()), stop };
     let connections = Connections::default();
@@ -53,7 +54,7 @@ pub async fn serve(listeners: Vec<Listener>, asks: mpsc::Sender<Ask>, options: O
     for listener in listeners {
         accepting.spawn(accept(listener, shared.clone(), connections.clone()));
     }
-    // Each ends by the stop, closes its port, and gives its connections back.
+    // When told to stop, each closes its port and returns its open connections.
     let mut open = JoinSet::new();
     while let Some(ended) = accepting.join_next().await {
         if let Ok(mut theirs) = ended {
@@ -67,7 +68,7 @@ pub async fn serve(listeners: Vec<Listener>, asks: mpsc::Sender<Ask>, options: O
     }
 }
 
-/// Takes connections from one listener; returns those that are open when the stop comes.
+/// Accepts connections from one listener until it is told to stop; returns those that are still open.
 async fn accept(listener: Listener, shared: Shared, connections: Connections) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let mut stop = shared.stop.clone();
@@ -78,7 +79,9 @@ async fn accept(listener: Listener, shared: Shared, connections: Connections) ->
         };
         while tasks.try_join_next().is_some() {}
         match accepted {
-            Ok(_) if !connections.make_room() => debug!("connection closed: all others are at work"),
+            Ok(_) if !connections.make_room() => {
+                debug!("connection closed: the limit is reached, and all others are busy");
+            }
             Ok(stream) => {
                 let busy = Busy::default();
                 let task = tasks.spawn(connection(stream, shared.clone(), busy.clone()));
@@ -86,14 +89,14 @@ async fn accept(listener: Listener, shared: Shared, connections: Connections) ->
             }
             Err(error) => {
                 warn!("a connection cannot be accepted: {error}");
-                // Most likely descriptors have run out; they come back when connections close.
+                // Most likely the process has no free descriptors; closing connections free some.
                 sleep(limits::ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// A connection of either kind.
+/// A TCP or unix connection.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -110,10 +113,10 @@ async fn next(listener: &Listener) -> io::Result<Box<dyn Stream>> {
 }
 
 async fn connection(stream: Box<dyn Stream>, shared: Shared, busy: Busy) {
-    // Under TLS as it is configured now; a file that has changed counts from the next connection on.
+    // A changed TLS configuration applies to new connections.
     match shared.web_config.current().await.tls.clone() {
-        None => requests(Patient::new(stream), shared, busy).await,
-        Some(acceptor) => match timeout(limits::HEADER_TIME, acceptor.accept(Patient::new(stream))).await {
+        None => requests(StallGuard::new(stream), shared, busy).await,
+        Some(acceptor) => match timeout(limits::HEADER_TIME, acceptor.accept(StallGuard::new(stream))).await {
             Ok(Ok(stream)) => requests(stream, shared, busy).await,
             Ok(Err(error)) => debug!("TLS handshake failed: {error}"),
             Err(_) => debug!("TLS handshake took too long"),
@@ -143,8 +146,8 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
     }
 }
 
-/// One request: who is it, what does it want; and the headers that the operator wants on every answer.
-async fn answer(request: Request<Incoming>, shared: Shared, busy: Busy) -> Result<Response<Answer>, Infallible> {
+/// Serves one request: authenticates it, routes it, and adds the headers that the web configuration sets.
+async fn answer(request: Request<Incoming>, shared: Shared, busy: Busy) -> Result<Response<ResponseBody>, Infallible> {
     let at_work = busy.begin();
     let web_config = shared.web_config.current().await;
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -157,5 +160,5 @@ async fn answer(request: Request<Incoming>, shared: Shared, busy: Busy) -> Resul
     };
     response.headers_mut().extend(web_config.headers.iter().cloned());
     let in_flight = response.extensions_mut().remove::<InFlight>();
-    Ok(response.map(|body| Answer { body, _at_work: at_work, _in_flight: in_flight }))
+    Ok(response.map(|body| ResponseBody { body, _at_work: at_work, _in_flight: in_flight }))
 }

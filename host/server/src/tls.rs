@@ -21,9 +21,9 @@ use rustls::{
 use serde::Deserialize;
 use tokio_rustls::TlsAcceptor;
 
-use super::client_names::Named;
+use super::client_names::AllowedNames;
 
-/// `tls_server_config` as it stands in the file.
+/// `tls_server_config` as written in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
@@ -60,17 +60,17 @@ pub enum TlsError {
     ClientCa(String),
 }
 
-type Taken<T> = Result<T, TlsError>;
+type Checked<T> = Result<T, TlsError>;
 
 impl Raw {
-    /// The files that it names.
+    /// The files that it refers to.
     pub(super) fn files(&self, folder: &Path) -> Vec<PathBuf> {
         [&self.cert_file, &self.key_file, &self.client_ca_file].into_iter().flatten().map(|f| folder.join(f)).collect()
     }
 }
 
-/// What accepts TLS as the file says; paths are relative to its folder.
-pub(super) fn acceptor(raw: &Raw, folder: &Path) -> Taken<TlsAcceptor> {
+/// An acceptor with the settings of the file; paths are relative to its folder.
+pub(super) fn acceptor(raw: &Raw, folder: &Path) -> Checked<TlsAcceptor> {
     let (cert, key) = pair(raw)?;
     let versions = versions(raw)?;
     let provider = Arc::new(provider(raw)?);
@@ -96,15 +96,15 @@ pub(super) fn acceptor(raw: &Raw, folder: &Path) -> Taken<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// A PEM text or the file that has it.
+/// A PEM text, inline or in a file.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     File(&'a Path),
     Inline(&'static str, &'a str),
 }
 
-/// What it is called, and its bytes.
-fn text(source: Source<'_>, folder: &Path) -> Taken<(String, Vec<u8>)> {
+/// Its name, for messages, and its bytes.
+fn text(source: Source<'_>, folder: &Path) -> Checked<(String, Vec<u8>)> {
     match source {
         Source::Inline(name, text) => Ok((format!("`{name}`"), text.as_bytes().to_vec())),
         Source::File(path) => {
@@ -115,7 +115,7 @@ fn text(source: Source<'_>, folder: &Path) -> Taken<(String, Vec<u8>)> {
     }
 }
 
-fn pair(raw: &Raw) -> Taken<(Source<'_>, Source<'_>)> {
+fn pair(raw: &Raw) -> Checked<(Source<'_>, Source<'_>)> {
     let one = |file: &'static str, path: &Option<PathBuf>, inline: &Option<String>| match (path, inline) {
         (Some(_), Some(_)) => Err(TlsError::Value {
             found: format!("both `{file}` and its text in the file"),
@@ -144,7 +144,7 @@ fn source<'a>(name: &'static str, file: Option<&'a Path>, inline: Option<&'a str
     file.map(Source::File).or(inline.map(|text| Source::Inline(name, text)))
 }
 
-fn versions(raw: &Raw) -> Taken<Vec<&'static SupportedProtocolVersion>> {
+fn versions(raw: &Raw) -> Checked<Vec<&'static SupportedProtocolVersion>> {
     let number = |version: &Option<String>, default: u8| match version.as_deref() {
         None => Ok(default),
         Some("TLS12") => Ok(2),
@@ -163,7 +163,7 @@ fn versions(raw: &Raw) -> Taken<Vec<&'static SupportedProtocolVersion>> {
 }
 
 /// ring's algorithms, or those of them that the file names, in Go's names as the toolkit has them.
-fn provider(raw: &Raw) -> Taken<CryptoProvider> {
+fn provider(raw: &Raw) -> Checked<CryptoProvider> {
     let mut provider = ring::default_provider();
     if !raw.cipher_suites.is_empty() {
         let go_name = |suite: &rustls::SupportedCipherSuite| {
@@ -176,7 +176,7 @@ fn provider(raw: &Raw) -> Taken<CryptoProvider> {
             let names = || all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
             found.ok_or_else(|| TlsError::Value { found: format!("the cipher suite `{name}`"), expected: names() })
         };
-        provider.cipher_suites = raw.cipher_suites.iter().map(find).collect::<Taken<_>>()?;
+        provider.cipher_suites = raw.cipher_suites.iter().map(find).collect::<Checked<_>>()?;
     }
     if !raw.curve_preferences.is_empty() {
         let find = |name: &String| {
@@ -191,13 +191,13 @@ fn provider(raw: &Raw) -> Taken<CryptoProvider> {
             };
             Ok(group)
         };
-        provider.kx_groups = raw.curve_preferences.iter().map(find).collect::<Taken<_>>()?;
+        provider.kx_groups = raw.curve_preferences.iter().map(find).collect::<Checked<_>>()?;
     }
     Ok(provider)
 }
 
-/// What is asked of clients' certificates.
-fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Taken<Option<Arc<dyn ClientCertVerifier>>> {
+/// The verifier of clients' certificates; `None` if they are not asked for.
+fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Checked<Option<Arc<dyn ClientCertVerifier>>> {
     let ca = source("client_ca", raw.client_ca_file.as_deref(), raw.client_ca.as_deref());
     let kind = raw.client_auth_type.as_deref().unwrap_or("NoClientCert");
     if ca.is_some() && !matches!(kind, "VerifyClientCertIfGiven" | "RequireAndVerifyClientCert") {
@@ -230,11 +230,11 @@ fn clients(raw: &Raw, folder: &Path, provider: &Arc<CryptoProvider>) -> Taken<Op
     }
 }
 
-/// Those of them that have one of the names, where the file has a list of names.
+/// Adds the condition of `client_allowed_sans`, if the file has it.
 fn named(raw: &Raw, verifier: Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier> {
     match raw.client_allowed_sans.clone() {
         empty if empty.is_empty() => verifier,
-        allowed => Arc::new(Named { verifier, allowed }),
+        allowed => Arc::new(AllowedNames { verifier, allowed }),
     }
 }
 
@@ -243,7 +243,7 @@ fn verified(
     folder: &Path,
     provider: &Arc<CryptoProvider>,
     or_none: bool,
-) -> Taken<Arc<dyn ClientCertVerifier>> {
+) -> Checked<Arc<dyn ClientCertVerifier>> {
     let Some(ca) = ca else {
         let found = "a `client_auth_type` that verifies and no `client_ca_file`".to_owned();
         return Err(TlsError::Value { found, expected: "both".to_owned() });
@@ -262,7 +262,7 @@ fn verified(
     builder.build().map_err(|error| TlsError::ClientCa(error.to_string()))
 }
 
-/// Takes any certificate whose key the client has: `RequestClientCert` and `RequireAnyClientCert`.
+/// Accepts any certificate whose private key the client has: `RequestClientCert` and `RequireAnyClientCert`.
 #[derive(Debug)]
 struct Unverified {
     provider: Arc<CryptoProvider>,

@@ -1,7 +1,7 @@
 //! The web configuration file, in the exporter toolkit's format: TLS, users, headers.
 //!
-//! A file becomes a checked `WebConfig` or an error that names file and place. It is read again when it or a file that it names has
-//! changed, and on SIGHUP; a file that has become bad leaves what was good in force, and says so in the log.
+//! A file is parsed into a checked `WebConfig` or an error that names file and line. It is read again on SIGHUP and when it, or a
+//! file that it refers to, has changed. If the new content is invalid, that is logged and the previous configuration stays in force.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use super::{
 use ebhost_limits as limits;
 use ebhost_package::Diagnostic;
 
-/// Why a web configuration is not taken.
+/// Why a web configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum WebConfigError {
     #[error("{path}: cannot be read: {error}; expected the file that --web.config.file names")]
@@ -37,11 +37,11 @@ pub enum WebConfigError {
     Tls { path: PathBuf, error: TlsError },
 }
 
-/// What is in force.
+/// A checked web configuration.
 #[derive(Default)]
 pub(super) struct WebConfig {
     pub(super) tls: Option<TlsAcceptor>,
-    /// Empty: everybody may come in.
+    /// If empty, no authentication is required.
     pub(super) users: Users,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -59,14 +59,14 @@ struct Raw {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawHttp {
-    /// Taken and of no effect: HTTP/1.1 is what is spoken.
+    /// Accepted without effect: only HTTP/1.1 is served.
     #[serde(default, rename = "http2")]
     _http2: Option<bool>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
 }
 
-/// The headers that the toolkit lets a file set.
+/// The headers that may be set, as in the exporter toolkit.
 const HEADERS: [&str; 5] = [
     "content-security-policy",
     "x-frame-options",
@@ -76,7 +76,7 @@ const HEADERS: [&str; 5] = [
 ];
 
 impl WebConfig {
-    /// Reads and checks a file; also gives the files that it depends on.
+    /// Reads and checks a file; also returns the files that it depends on.
     fn read(path: &Path) -> Result<(Self, Vec<PathBuf>), WebConfigError> {
         let text = fs::read_to_string(path).map_err(|error| WebConfigError::Read { path: path.into(), error })?;
         let raw = if text.trim().is_empty() {
@@ -120,52 +120,52 @@ fn user(name: String, hash: String) -> Result<(String, String), String> {
     if name.is_empty() || name.contains(':') {
         return Err(format!("{place}: found this name, expected one without `:`"));
     }
-    // Never shown: somebody may have put the password itself here.
+    // The value is not shown, because it may be a plain password.
     if hash.parse::<bcrypt::HashParts>().is_err() {
         return Err(format!("{place}: found no bcrypt hash, expected one such as `htpasswd -nBC 10 {name}` prints"));
     }
     Ok((name, hash))
 }
 
-/// A web configuration that follows its file.
+/// A web configuration that is read again when its file changes.
 pub struct WebConfigFile {
     path: Option<PathBuf>,
-    now: RwLock<Arc<WebConfig>>,
-    seen: Mutex<Seen>,
+    current: RwLock<Arc<WebConfig>>,
+    read: Mutex<ReadState>,
 }
 
-/// What the files looked like when they were read, and when that was looked at last.
-struct Seen {
+/// The files as they were when they were read, and when they were last checked.
+struct ReadState {
     files: Vec<(PathBuf, Option<Stamp>)>,
-    looked: Instant,
+    checked: Instant,
 }
 
-/// Size, time and number of a file: one that was replaced differs.
+/// Size, modification time and inode number: a file that was replaced has another one.
 type Stamp = (u64, SystemTime, u64);
 
 impl WebConfigFile {
-    /// Reads the file; none: plain HTTP for everybody.
+    /// Reads the file. Without one, plain HTTP is served to everybody.
     pub fn open(path: Option<PathBuf>) -> Result<Self, WebConfigError> {
         let (config, files) = match &path {
             None => (WebConfig::default(), Vec::new()),
             Some(path) => WebConfig::read(path)?,
         };
-        let seen = Seen { files: stamped(files), looked: Instant::now() };
-        Ok(Self { path, now: RwLock::new(Arc::new(config)), seen: Mutex::new(seen) })
+        let read = ReadState { files: file_stamps(files), checked: Instant::now() };
+        Ok(Self { path, current: RwLock::new(Arc::new(config)), read: Mutex::new(read) })
     }
 
-    /// The file and those that it names, as they were when it was read.
+    /// The file, and the files that it referred to when it was read.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.seen().files.iter().map(|(file, _)| file.clone()).collect()
+        self.read_state().files.iter().map(|(file, _)| file.clone()).collect()
     }
 
-    /// What is in force, after a look at the files at most once a second, by a thread that may wait for a disk.
+    /// The configuration in force. At most once a second the files are checked first, on a thread that may block.
     pub(super) async fn current(self: &Arc<Self>) -> Arc<WebConfig> {
-        if self.seen().begin_look() {
+        if self.read_state().begin_check() {
             let this = self.clone();
-            let _ = spawn_blocking(move || this.look()).await; // were it to panic, what is in force stays
+            let _ = spawn_blocking(move || this.check()).await; // if it panicked, the configuration would stay
         }
-        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the file again, now.
@@ -173,45 +173,45 @@ impl WebConfigFile {
         let Some(path) = &self.path else { return };
         match WebConfig::read(path) {
             Ok((config, files)) => {
-                self.seen().files = stamped(files);
-                *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                self.read_state().files = file_stamps(files);
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 info!(file = %path.display(), "web configuration read again");
             }
             Err(fault) => error!("the web configuration stays as it was: {fault}"),
         }
     }
 
-    fn look(&self) {
-        let before = self.seen().files.clone();
-        let now = stamped(before.iter().map(|(file, _)| file.clone()).collect());
+    fn check(&self) {
+        let before = self.read_state().files.clone();
+        let now = file_stamps(before.iter().map(|(file, _)| file.clone()).collect());
         if now != before {
-            self.seen().files = now; // so that a bad file is reported once, not every second
+            self.read_state().files = now; // so that a bad file is reported once, not every second
             self.reload();
         }
     }
 
-    /// Never held over a look at a file.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Never held while a file is read.
+    fn read_state(&self) -> MutexGuard<'_, ReadState> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seen {
-    /// Whether it is time to look; who asks looks.
-    fn begin_look(&mut self) -> bool {
-        let is_due = !self.files.is_empty() && self.looked.elapsed() >= limits::WEB_CONFIG_LOOK;
+impl ReadState {
+    /// Whether the files are to be checked now, by the caller.
+    fn begin_check(&mut self) -> bool {
+        let is_due = !self.files.is_empty() && self.checked.elapsed() >= limits::WEB_CONFIG_LOOK;
         if is_due {
-            self.looked = Instant::now();
+            self.checked = Instant::now();
         }
         is_due
     }
 }
 
-fn stamped(files: Vec<PathBuf>) -> Vec<(PathBuf, Option<Stamp>)> {
-    files.into_iter().map(|file| (file.clone(), stamp_of(&file))).collect()
+fn file_stamps(files: Vec<PathBuf>) -> Vec<(PathBuf, Option<Stamp>)> {
+    files.into_iter().map(|file| (file.clone(), file_stamp(&file))).collect()
 }
 
-fn stamp_of(file: &Path) -> Option<Stamp> {
+fn file_stamp(file: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let found = fs::metadata(file).ok()?;
     Some((found.len(), found.modified().unwrap_or(SystemTime::UNIX_EPOCH + Duration::from_secs(1)), found.ino()))

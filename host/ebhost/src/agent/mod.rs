@@ -1,21 +1,23 @@
-//! The program: kernel → snapshot → plugin → series → exposition → server.
+//! The agent: takes every package through the stages, from the kernel's maps to families that a sink can read.
 //!
-//! This file names the stages in their order; each of them knows only those before it. The agent lives in one thread of
-//! its own, which owns every package and answers scrapes one after the other, so nothing here is locked. `package` takes one package
-//! through the stages, `print` is the last of them for all, and `change` swaps packages between two scrapes.
+//! kernel → snapshot → plugin → series → families. This file names the stages in their order; each of them knows only those before
+//! it. The agent lives in a thread of its own, which owns every package and serves one request after the other, so that nothing
+//! here is locked. `package` takes one package through the stages, `visit` shows the families of all to whoever asked, and `change`
+//! swaps packages between two collections.
+//!
+//! Sinks ask through an [`ebhost_handle::Handle`]. The agent knows no sink, no format and no protocol.
 
 mod builtin;
 mod change;
-mod chunks;
 mod label;
 mod loader;
 mod names;
 mod notice;
 mod options;
 mod package;
-mod print;
 mod report;
 mod single;
+mod visit;
 mod watch;
 
 use std::{
@@ -28,25 +30,19 @@ use std::{
 };
 
 use tokio::{
-    runtime::Handle,
-    select,
-    sync::{mpsc, oneshot, watch as watching},
+    runtime, select,
+    sync::{mpsc, oneshot},
 };
 use tracing::info;
 
-use crate::build_info;
-use crate::systemd;
-use chunks::Chunks;
 use ebhost_confine as privileges;
+use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelTypes, StatisticsOn};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Roots};
-use ebhost_metrics::{Created, Format};
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
-use ebhost_server as server;
-use ebhost_server::{Ask, Reply, Scrape, ServerError};
 use ebhost_telemetry::{OwnMetrics, Stage, StageClock};
 use loader::{Change, Loader};
 pub use names::Names;
@@ -61,8 +57,6 @@ pub enum AgentError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Engine(#[from] ComponentError),
-    #[error(transparent)]
-    Server(#[from] ServerError),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("{left_out} of {all} packages failed to load, and --strict is given")]
@@ -80,7 +74,6 @@ pub enum AgentError {
 /// All packages, from the kernel's maps to the series.
 struct Agent {
     namespace: String,
-    created: Created,
     running: Vec<Running>,
     /// Files of packages that do not run, and why.
     left_out: BTreeMap<PathBuf, String>,
@@ -96,78 +89,64 @@ struct Agent {
     collect_time: Duration,
     scrape_time: Duration,
     clock: StageClock,
-    chunks: Chunks,
     exposition_bytes: u64,
 }
 
-/// Loads every package and serves until `stop` changes. It listens from the start, and is ready once all are attached. What
-/// comes on `reload_asked` has the plugin folder looked through.
-pub async fn run(options: Options, stop: watching::Receiver<()>, reload_asked: PipeReader) -> Result<(), AgentError> {
-    let listeners = server::bind(&options.listen_addresses).await?;
-    let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
-    let (asks, waiting) = mpsc::channel(limits::WAITING_SCRAPES);
-    let (ready, is_ready) = watching::channel(false);
-    let served = server::Options {
-        telemetry_path: options.telemetry_path.clone(),
-        offered: match options.places.drop_ins {
-            Some(_) => Format::WITHOUT_OPENMETRICS,
-            None => Format::ALL,
-        },
-        version: build_info::LINE.to_owned(),
-        web_config: options.web_config.clone(),
-        ready: is_ready,
-    };
-    let watchdog = systemd::watchdog_interval().map(|interval| tokio::spawn(watch_over(interval, asks.clone())));
-    let server = tokio::spawn(server::serve(listeners, asks, served, stop.clone()));
-    let (path, keep, (loaded, outcome)) = (options.telemetry_path.clone(), options.keep, oneshot::channel());
-    let runtime = Handle::current();
-    let thread = thread::Builder::new().name("agent".to_owned()).spawn(move || {
-        match Agent::load(&options)
-            .and_then(|(agent, loader)| Ok((agent, change::watch(loader, &options, reload_asked)?)))
-        {
-            Ok((agent, changes)) => {
-                privileges::keep_in_this_thread(privileges::READING | keep.0);
-                let _ = loaded.send(Ok(()));
-                runtime.block_on(agent.answer(waiting, changes));
-            }
-            Err(fault) => {
-                let _ = loaded.send(Err(fault));
-            }
-        }
-    });
-    let thread = thread.map_err(AgentError::Thread)?;
-    outcome.await.unwrap_or(Err(AgentError::Panic))?;
-    privileges::keep_in_this_thread(keep.0);
-    for address in addresses {
-        info!(address, path, "listening");
-    }
-    ready.send_replace(true);
-    systemd::notify("READY=1");
-    let ended = server.await;
-    if let Some(watchdog) = watchdog {
-        watchdog.abort(); // it holds the queue open
-        let _ = watchdog.await;
-    }
-    // The queue is closed now; the thread ends with what it holds, which detaches the programs.
-    thread.join().map_err(|_| AgentError::Panic)?;
-    ended.map_err(|_| AgentError::Panic)
+/// The agent's thread.
+pub struct AgentThread {
+    loaded: oneshot::Receiver<Result<(), AgentError>>,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
 }
 
-/// Loads and attaches every package, and lets go of them again: whether a start would go well.
+/// Starts the agent in a thread of its own, within an async runtime. It loads every package and then serves the requests that have
+/// waited meanwhile. A byte on `reload_asked` makes it look through the plugin folder.
+///
+/// # Errors
+/// [`AgentError::Thread`] if the thread cannot be started. Whether the packages were loaded is the result of [`AgentThread::loaded`].
+pub fn start(options: Options, reload_asked: PipeReader) -> Result<(Handle, AgentThread), AgentError> {
+    let (handle, requests) = ebhost_handle::channel();
+    let ((outcome, loaded), (stop, stopped)) = (oneshot::channel(), oneshot::channel());
+    let runtime = runtime::Handle::current();
+    let run = move || {
+        let ready = Agent::load(&options)
+            .and_then(|(agent, loader)| Ok((agent, change::watch(loader, &options, reload_asked)?)));
+        match ready {
+            Ok((agent, changes)) => {
+                privileges::keep_in_this_thread(privileges::READING | options.keep.0);
+                let _ = outcome.send(Ok(()));
+                runtime.block_on(agent.serve(requests, changes, stopped));
+            }
+            Err(fault) => drop(outcome.send(Err(fault))),
+        }
+    };
+    let thread = thread::Builder::new().name("agent".to_owned()).spawn(run).map_err(AgentError::Thread)?;
+    Ok((handle, AgentThread { loaded, stop, thread }))
+}
+
+impl AgentThread {
+    /// Waits until every package is attached or left out.
+    ///
+    /// # Errors
+    /// The reason why the host cannot start.
+    pub async fn loaded(&mut self) -> Result<(), AgentError> {
+        (&mut self.loaded).await.unwrap_or(Err(AgentError::Panic))
+    }
+
+    /// Stops the agent after the request that it is serving, and waits for its end, which detaches every program. Requests that
+    /// wait are dropped.
+    ///
+    /// # Errors
+    /// [`AgentError::Panic`] if the thread had ended by a panic.
+    pub fn stop(self) -> Result<(), AgentError> {
+        let _ = self.stop.send(()); // it may have ended already
+        self.thread.join().map_err(|_| AgentError::Panic)
+    }
+}
+
+/// Loads and attaches every package and unloads them again: whether a start would succeed.
 pub fn check(options: &Options) -> Result<(), AgentError> {
     Agent::load(options).map(|(agent, _)| info!(packages = agent.running.len(), "the configuration is good"))
-}
-
-/// Tells systemd that the agent answers; when it does not, systemd starts it anew.
-async fn watch_over(interval: Duration, asks: mpsc::Sender<Ask>) {
-    let mut ticks = tokio::time::interval(interval / 2);
-    loop {
-        ticks.tick().await;
-        let (reply, answer) = oneshot::channel();
-        if asks.send(Ask::Status(reply)).await.is_ok() && answer.await.is_ok() {
-            systemd::notify("WATCHDOG=1");
-        }
-    }
 }
 
 impl Agent {
@@ -187,7 +166,6 @@ impl Agent {
         }
         let agent = Self {
             namespace: options.namespace.clone(),
-            created: options.created,
             running,
             left_out,
             reloads: 0,
@@ -201,63 +179,66 @@ impl Agent {
             collect_time: Duration::ZERO,
             scrape_time: Duration::ZERO,
             clock: StageClock::default(),
-            chunks: Chunks::default(),
             exposition_bytes: 0,
         };
         Ok((agent, loader))
     }
 
-    /// Answers until nobody can ask any more, and takes changes in between.
-    async fn answer(mut self, mut waiting: mpsc::Receiver<Ask>, mut changes: mpsc::Receiver<Change>) {
+    /// Serves requests, and applies changes in between, until it is told to stop.
+    async fn serve(
+        mut self,
+        mut requests: Requests,
+        mut changes: mpsc::Receiver<Change>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
         let mut batch = Vec::new();
         loop {
             select! {
                 biased;
+                _ = &mut stopped => return,
                 Some(change) = changes.recv() => self.take(change),
-                count = waiting.recv_many(&mut batch, limits::WAITING_SCRAPES) => {
-                    if count == 0 {
+                is_open = requests.receive(&mut batch) => {
+                    if !is_open {
                         return;
                     }
-                    self.answer_all(&mut batch);
+                    self.answer(&mut batch);
                 }
             }
         }
     }
 
-    /// Scrapes that wait when one begins share its read of the kernel.
-    fn answer_all(&mut self, batch: &mut Vec<Ask>) {
-        let mut scrapes = Vec::new();
-        for ask in batch.drain(..) {
-            match ask {
-                Ask::Scrape(scrape) => scrapes.push(scrape),
-                // A client that went away needs no answer, here and below.
-                Ask::Status(reply) => drop(reply.send(self.report())),
+    /// Answers every request that waits. A requester that went away needs no answer.
+    fn answer(&mut self, batch: &mut Vec<AgentRequest>) {
+        let mut visitors = Vec::new();
+        for request in batch.drain(..) {
+            match request {
+                AgentRequest::Collect(visitor) => visitors.push(visitor),
+                AgentRequest::Families(reply) => {
+                    self.own.update(self.report());
+                    drop(reply.send(self.families().families().map(FamilyDescription::from).collect()));
+                }
+                AgentRequest::Status(reply) => drop(reply.send(self.report())),
             }
         }
-        if !scrapes.is_empty() {
-            self.answer_scrapes(scrapes);
-        }
+        self.collect_for(visitors);
     }
 
-    fn answer_scrapes(&mut self, scrapes: Vec<Scrape>) {
+    /// Reads the kernel once for all visitors that wait.
+    fn collect_for(&mut self, visitors: Vec<Box<dyn FamilyVisitor>>) {
         let started = Instant::now();
-        let until = scrapes.iter().map(|scrape| scrape.until).min();
-        self.collect(until.unwrap_or(started));
-        let mut formats: Vec<(Format, Vec<Reply>)> = Vec::new();
-        for Scrape { format, reply, .. } in scrapes {
-            match formats.iter_mut().find(|(other, _)| *other == format) {
-                Some((_, readers)) => readers.push(reply),
-                None => formats.push((format, vec![reply])),
-            }
-        }
-        for (format, readers) in formats {
-            self.scrapes += readers.len() as u64;
-            self.print(format, readers);
+        let begin = |mut visitor: Box<dyn FamilyVisitor>| visitor.begin().map(|demand| (visitor, demand));
+        let waiting: Vec<_> = visitors.into_iter().filter_map(begin).collect();
+        // The most patient visitor decides: one that is impatient must not empty the answers of the others.
+        let Some(until) = waiting.iter().map(|(_, demand)| demand.deadline).max() else { return };
+        self.collect(until);
+        for (visitor, demand) in waiting {
+            self.scrapes += demand.scrapes;
+            self.visit(visitor);
             self.scrape_time = started.elapsed();
         }
     }
 
-    /// Brings the series up to what the kernel counts now.
+    /// Brings the series up to date with the kernel; what cannot be read until `until` is left out.
     fn collect(&mut self, until: Instant) {
         self.collections += 1;
         self.clock.start();
@@ -267,7 +248,7 @@ impl Agent {
         for package in &mut self.running {
             package.observe(&changed, until, &mut self.clock);
         }
-        // What is counted is safe; what the guests may take of the rest is shared out, so that none makes a scrape late.
+        // Every map is read. The guests share a part of the time that is left, so that none makes a collection late.
         let guests_until = Instant::now() + until.saturating_duration_since(Instant::now()) / limits::GUEST_SHARE;
         let mut left = self.running.len() as u32;
         for package in &mut self.running {
@@ -280,7 +261,7 @@ impl Agent {
         self.collect_time = started.elapsed();
     }
 
-    /// Lets go of names that no identity asks for any more, when there are twice as many as there were.
+    /// Drops the names that no identity needs any more, once there are twice as many as after the last time.
     fn forget_names(&mut self) {
         if self.lookups.len() < (2 * self.kept_names).max(limits::LOOKUP_NAMES_KEPT) {
             return;

@@ -3,10 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ebhost_confine::Keep;
-use ebhost_metrics::Created;
 use ebhost_package::{PackageFolders, Require};
 use ebhost_plugin_host::Compiler;
-use ebhost_server::{Address, WebConfigFile};
 
 /// What the agent is told to do.
 #[derive(Clone)]
@@ -15,11 +13,7 @@ pub struct Options {
     /// Of plugins' families.
     pub namespace: String,
     pub faults: OnFault,
-    pub listen_addresses: Vec<Address>,
-    pub web_config: Arc<WebConfigFile>,
     pub statistics: Statistics,
-    pub created: Created,
-    pub telemetry_path: String,
     /// Folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
     /// What compiles components; none: this process.

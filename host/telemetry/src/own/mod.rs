@@ -98,9 +98,9 @@ impl OwnMetrics {
     }
 
     /// Encodes the families; `encoder` is of `format`. Families that have not changed since the last time are not encoded again.
-    pub fn encode(&mut self, format: Format, encoder: &mut dyn Encoder) -> io::Result<()> {
-        for part in [&mut self.host, &mut self.plugins.part, &mut self.programs.part] {
-            encoder.fragment(part.fragment(format))?;
+    pub fn encode(&self, format: Format, encoder: &mut dyn Encoder) -> io::Result<()> {
+        for part in [&self.host, &self.plugins.part, &self.programs.part] {
+            part.encode(format, encoder)?;
         }
         self.volatile.series().try_for_each(|series| encoder.family(Presentation::exact(""), series))
     }

@@ -4,8 +4,9 @@
 //! the families about packages package by package.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,7 +20,7 @@ use prometheus_client::{
 };
 
 use super::{PackageReport, Report, families::Families, model};
-use ebhost_metrics::{Created, FamilySeries, Format, OwnedFamily, Presentation, encode_fragment};
+use ebhost_metrics::{Created, Encoder, FamilySeries, Format, OwnedFamily, Presentation, encode_fragment};
 
 /// The report that collectors render, and the packages among it that they are asked for.
 #[derive(Debug, Default)]
@@ -49,12 +50,12 @@ pub(super) struct Part {
     subject: SharedSubject,
     families: Vec<OwnedFamily>,
     /// The families encoded, for each format in which they were asked for since.
-    fragments: HashMap<Format, Vec<u8>>,
+    fragments: RefCell<HashMap<Format, Vec<u8>>>,
 }
 
 impl Part {
     pub(super) fn new(subject: &SharedSubject) -> Self {
-        let (subject, families, fragments) = (subject.clone(), Vec::new(), HashMap::new());
+        let (subject, families, fragments) = (subject.clone(), Vec::new(), RefCell::default());
         Self { registry: Registry::default(), subject, families, fragments }
     }
 
@@ -93,22 +94,19 @@ impl Part {
             model::family(&parts)
         };
         self.families = (0..count).filter_map(family).collect();
-        self.fragments.clear();
+        self.fragments.get_mut().clear();
     }
 
     pub(super) fn series(&self) -> impl Iterator<Item = FamilySeries<'_>> {
         self.families.iter().map(OwnedFamily::series)
     }
 
-    /// The families in a format. They are encoded once between two updates.
-    pub(super) fn fragment(&mut self, format: Format) -> &[u8] {
-        let families = &self.families;
+    /// Passes the families to an encoder of `format`. They are encoded once between two updates.
+    pub(super) fn encode(&self, format: Format, encoder: &mut dyn Encoder) -> io::Result<()> {
+        let mut fragments = self.fragments.borrow_mut();
         // No start time is known of them, so `Created` makes no difference.
-        let encode = || {
-            let series = families.iter().map(OwnedFamily::series);
-            encode_fragment(format, Created::LeftOut, Presentation::exact(""), series)
-        };
-        self.fragments.entry(format).or_insert_with(encode)
+        let encode = || encode_fragment(format, Created::LeftOut, Presentation::exact(""), self.series());
+        encoder.fragment(fragments.entry(format).or_insert_with(encode))
     }
 }
 

@@ -1,0 +1,40 @@
+//! The last stage: every family, shown to the visitors that wait.
+//!
+//! What a visitor makes of the families, and in which format, is not known here.
+
+use ebhost_handle::{Collection, FamilyVisitor, NamedFamily, Origin};
+use ebhost_package::Compat;
+use ebhost_telemetry::Stage;
+
+use super::Agent;
+
+impl Agent {
+    /// Shows the families of the last collection to a visitor.
+    pub(super) fn visit(&mut self, mut visitor: Box<dyn FamilyVisitor>) {
+        self.clock.start();
+        self.own.update(self.report());
+        visitor.visit(&self.families());
+        // Handing the result over wakes whoever waits for it, which is not this stage's work.
+        self.clock.lap(Stage::Print);
+        if let Some(bytes) = visitor.finish() {
+            self.exposition_bytes = bytes;
+        }
+    }
+
+    /// The families of the packages whose maps were read in time, and the host's own.
+    pub(super) fn families(&self) -> Collection<'_> {
+        let ready = self.running.iter().filter_map(|running| Some((running.compat, running.ready_table()?)));
+        let packages = ready.flat_map(|(compat, table)| {
+            let (origin, namespace) = (origin(compat), compat.namespace(&self.namespace));
+            table.families().map(move |series| NamedFamily { origin, namespace, series })
+        });
+        Collection { packages: packages.collect(), own: &self.own }
+    }
+}
+
+fn origin(compat: Compat) -> Origin {
+    match compat {
+        Compat::Native => Origin::Package,
+        Compat::EbpfExporter => Origin::DropIn,
+    }
+}

@@ -1,0 +1,109 @@
+//! Runs the host: starts the agent and the sinks that read from it, and stops them in order.
+//!
+//! Sinks depend on the agent's [`Handle`], and nothing depends on a sink but this file. To add one: write it on top of
+//! [`ebhost_handle`], give it its options in [`Options`], and start it in [`run`].
+
+use std::{io::PipeReader, sync::Arc};
+
+use tokio::{sync::watch, task::JoinHandle, time::interval};
+use tracing::info;
+
+use crate::{
+    agent::{self, AgentError},
+    build_info, systemd,
+};
+use ebhost_confine as privileges;
+use ebhost_handle::Handle;
+use ebhost_metrics::{Created, Format};
+use ebhost_server as server;
+use ebhost_server::{Address, ServerError, TelemetryPath, WebConfigFile};
+
+/// The options of the agent and of every sink.
+pub struct Options {
+    pub agent: agent::Options,
+    pub web: WebOptions,
+}
+
+/// The options of the HTTP server.
+pub struct WebOptions {
+    pub listen_addresses: Vec<Address>,
+    pub telemetry_path: TelemetryPath,
+    pub config: Arc<WebConfigFile>,
+    /// Whether start times are exposed.
+    pub created: Created,
+}
+
+/// Why the host does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("the HTTP server ended by a panic")]
+    ServerPanic,
+}
+
+/// Loads every package and serves until `stop` changes. The addresses are bound first, so that one in use is found before any BPF
+/// program is loaded; the server is ready once all packages are attached. A byte on `reload_asked` makes the agent look through the
+/// plugin folder.
+///
+/// # Errors
+/// [`RunError`] if an address cannot be bound, the packages cannot be loaded, or the agent or the server panicked.
+pub async fn run(options: Options, stop: watch::Receiver<()>, reload_asked: PipeReader) -> Result<(), RunError> {
+    let Options { agent: agent_options, web } = options;
+    let listeners = server::bind(&web.listen_addresses).await?;
+    let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
+    let keep = agent_options.keep;
+    let (is_ready, ready) = watch::channel(false);
+    let path = web.telemetry_path.clone();
+    let server_options = server_options(&agent_options, web, ready);
+
+    let (handle, mut agent) = agent::start(agent_options, reload_asked)?;
+    let server = tokio::spawn(server::serve(listeners, handle.clone(), server_options, stop));
+    let watchdog = start_watchdog(handle);
+
+    agent.loaded().await?;
+    privileges::keep_in_this_thread(keep.0);
+    for address in addresses {
+        info!(address, path = path.as_str(), "listening");
+    }
+    is_ready.send_replace(true);
+    systemd::notify("READY=1");
+
+    let ended = server.await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
+    agent.stop()?;
+    ended.map_err(|_| RunError::ServerPanic)
+}
+
+fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receiver<bool>) -> server::Options {
+    server::Options {
+        telemetry_path: web.telemetry_path,
+        offered: match agent.places.drop_ins {
+            Some(_) => Format::WITHOUT_OPENMETRICS,
+            None => Format::ALL,
+        },
+        created: web.created,
+        version: build_info::LINE.to_owned(),
+        web_config: web.config,
+        ready,
+        failed_thread: || None,
+    }
+}
+
+/// Tells systemd at regular intervals that the agent answers, if it wants to know; it restarts a host that does not.
+fn start_watchdog(handle: Handle) -> Option<JoinHandle<()>> {
+    let period = systemd::watchdog_interval()? / 2;
+    Some(tokio::spawn(async move {
+        let mut ticks = interval(period);
+        loop {
+            ticks.tick().await;
+            if handle.status().await.is_ok() {
+                systemd::notify("WATCHDOG=1");
+            }
+        }
+    }))
+}

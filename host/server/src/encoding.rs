@@ -1,0 +1,75 @@
+//! The visitor that encodes a collection in one format, for all scrapes of its group.
+
+use std::{io, sync::Arc};
+
+use ebhost_handle::{Collection, Demand, FamilyVisitor, NamedFamily, Origin};
+use ebhost_metrics::{ChunkSink, Created, Format, Integers, Presentation, encoder};
+use tracing::{debug, error};
+
+use super::{
+    chunks::{BufferPool, ResponseWriter},
+    scrapes::ScrapeGroup,
+};
+
+/// Encodes a collection into an answer.
+pub(super) struct EncodeVisitor {
+    format: Format,
+    created: Created,
+    group: Arc<ScrapeGroup>,
+    pool: BufferPool,
+    /// The answer, once the reading has begun.
+    writer: Option<ResponseWriter>,
+}
+
+impl EncodeVisitor {
+    pub(super) fn new(format: Format, created: Created, group: Arc<ScrapeGroup>, pool: BufferPool) -> Self {
+        Self { format, created, group, pool, writer: None }
+    }
+
+    fn encode(&self, collection: &Collection<'_>, out: &mut dyn ChunkSink) -> io::Result<()> {
+        let mut encoder = encoder(self.format, self.created, out);
+        for family in &collection.packages {
+            encoder.family(presentation(family), family.series)?;
+        }
+        collection.own.encode(self.format, &mut *encoder)?;
+        encoder.finish()
+    }
+}
+
+impl FamilyVisitor for EncodeVisitor {
+    fn begin(&mut self) -> Option<Demand> {
+        let scrapes = self.group.close();
+        // The most patient client decides: one that is impatient must not empty the answers of the others.
+        let deadline = scrapes.iter().map(|scrape| scrape.deadline).max()?;
+        let count = scrapes.len() as u64;
+        self.writer = Some(self.pool.writer(scrapes.into_iter().map(|scrape| scrape.reader).collect()));
+        Some(Demand { deadline, scrapes: count })
+    }
+
+    fn visit(&mut self, collection: &Collection<'_>) {
+        let Some(mut writer) = self.writer.take() else { return };
+        match self.encode(collection, &mut writer) {
+            Ok(()) => self.writer = Some(writer),
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => {
+                debug!("no client waits for the answer any more");
+            }
+            Err(fault) => error!("encoding into memory failed: {fault}"),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Option<u64> {
+        self.writer.map(ResponseWriter::finish)
+    }
+}
+
+fn presentation<'a>(family: &NamedFamily<'a>) -> Presentation<'a> {
+    let integers = match family.origin {
+        Origin::Package | Origin::Host => Integers::Exact,
+        // Dashboards made for ebpf_exporter have seen whole numbers as Go prints floats.
+        Origin::DropIn => Integers::AsGoFloat,
+    };
+    Presentation { namespace: family.namespace, integers }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Scrapes that wait together, from the request to the chunks, with an agent that has one family.
+
+use std::time::{Duration, Instant};
+
+use ebhost_handle::{AgentRequest, Requests};
+use ebhost_metrics::{CellKind, Family, Kind, Layout, OwnedFamily};
+use ebhost_telemetry::OwnMetrics;
+
+use super::*;
+use crate::{
+    chunks::{BodyChunk, BodyChunks},
+    scrapes::Scrapes,
+};
+
+fn family() -> OwnedFamily {
+    let family = Family {
+        name: "reads_total".into(),
+        help: "Reads.".into(),
+        unit: String::new(),
+        labels: vec!["disk".into()],
+        kind: Kind::Counter,
+        times: 1.0,
+        per: 1.0,
+    };
+    let mut owned = OwnedFamily::new(family, Layout::Single(CellKind::U64));
+    owned.push([("disk", "sda")], &[1_287_408], None);
+    owned
+}
+
+/// The visitors that wait, in the order of the queue.
+async fn queued(requests: &mut Requests) -> Vec<Box<dyn FamilyVisitor>> {
+    let mut batch = Vec::new();
+    requests.receive(&mut batch).await;
+    let visitor = |request| match request {
+        AgentRequest::Collect(visitor) => visitor,
+        AgentRequest::Families(_) | AgentRequest::Status(_) => unreachable!("nobody asks for it"),
+    };
+    batch.into_iter().map(visitor).collect()
+}
+
+/// Has `visitor` visit the family as one of `origin`.
+fn visit(mut visitor: Box<dyn FamilyVisitor>, origin: Origin) -> (Option<Demand>, Option<u64>) {
+    let demand = visitor.begin();
+    let (family, own) = (family(), OwnMetrics::new());
+    let packages = vec![NamedFamily { origin, namespace: "ebhost", series: family.series() }];
+    visitor.visit(&Collection { packages, own: &own });
+    (demand, visitor.finish())
+}
+
+fn text(mut chunks: BodyChunks) -> Option<String> {
+    let mut text = Vec::new();
+    loop {
+        match chunks.try_recv().ok()? {
+            BodyChunk::More(bytes) => text.extend_from_slice(&bytes),
+            BodyChunk::Last(bytes) => {
+                text.extend_from_slice(&bytes);
+                return String::from_utf8(text).ok();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn scrapes_of_one_format_that_wait_together_share_one_encoding() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let until = Instant::now() + Duration::from_secs(1);
+    let [one, other] = [(); 2].map(|()| scrapes.request(Format::Text004, until).unwrap());
+    let protobuf = scrapes.request(Format::Protobuf, until).unwrap();
+    let visitors = queued(&mut requests).await;
+    assert_eq!(visitors.len(), 2, "one for each format");
+    let outcomes: Vec<_> = visitors.into_iter().map(|visitor| visit(visitor, Origin::Package)).collect();
+    assert_eq!(outcomes[0].0, Some(Demand { deadline: until, scrapes: 2 }));
+    assert_eq!(outcomes[1].0, Some(Demand { deadline: until, scrapes: 1 }));
+    let one = text(one).unwrap();
+    assert!(one.ends_with("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "{one}");
+    assert_eq!(outcomes[0].1, Some(one.len() as u64));
+    assert_eq!(text(other), Some(one));
+    assert!(!protobuf.is_empty());
+}
+
+#[tokio::test]
+async fn a_scrape_that_comes_while_the_kernel_is_read_gets_a_reading_of_its_own() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let _early = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    let mut visitor = queued(&mut requests).await.remove(0);
+    assert_eq!(visitor.begin().map(|demand| demand.scrapes), Some(1));
+    let _late = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    assert_eq!(queued(&mut requests).await.len(), 1);
+}
+
+/// One client with a tiny `X-Prometheus-Scrape-Timeout-Seconds` emptied everybody's answer.
+#[tokio::test]
+async fn an_impatient_client_does_not_shorten_the_reading_of_the_others() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let now = Instant::now();
+    let patient = now + Duration::from_secs(10);
+    let _impatient = scrapes.request(Format::Text004, now).unwrap();
+    let _patient = scrapes.request(Format::Text004, patient).unwrap();
+    let gone = scrapes.request(Format::Text004, patient + Duration::from_secs(1)).unwrap();
+    drop(gone);
+    let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
+    assert_eq!(demand, Some(Demand { deadline: patient, scrapes: 2 }), "a client that went away does not count");
+}
+
+#[tokio::test]
+async fn nothing_is_read_for_clients_that_went_away() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    drop(scrapes.request(Format::Text004, Instant::now()).unwrap());
+    assert_eq!(queued(&mut requests).await.remove(0).begin(), None);
+}
+
+#[tokio::test]
+async fn scrapes_end_without_an_answer_when_the_agent_stops() {
+    let (handle, requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let waiting = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    drop(requests);
+    assert_eq!(text(waiting), None);
+    assert!(scrapes.request(Format::Text004, Instant::now()).is_err());
+}
+
+#[tokio::test]
+async fn whole_numbers_of_a_drop_in_print_as_go_prints_floats() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let chunks = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    visit(queued(&mut requests).await.remove(0), Origin::DropIn);
+    let text = text(chunks).unwrap();
+    assert!(text.ends_with("ebhost_reads_total{disk=\"sda\"} 1.287408e+06\n"), "{text}");
+}

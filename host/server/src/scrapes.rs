@@ -1,0 +1,98 @@
+//! Scrapes: requests for all metrics in one format.
+//!
+//! Scrapes of the same format that wait when a reading of the kernel begins share the reading and the encoding. The first of them
+//! queues a [`FamilyVisitor`] for the agent, and the others join its group until the reading begins.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
+};
+
+use ebhost_handle::{Handle, HandleError};
+use ebhost_metrics::{Created, Format};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::{
+    chunks::{BodyChunks, BufferPool, ChunkSender},
+    encoding::EncodeVisitor,
+};
+
+/// The scrapes that wait for the agent, and what their answers share.
+#[derive(Clone)]
+pub(super) struct Scrapes {
+    handle: Handle,
+    /// By format: the group that can still be joined. It belongs to the visitor that will answer it.
+    groups: Arc<Mutex<HashMap<Format, Weak<ScrapeGroup>>>>,
+    created: Created,
+    pool: BufferPool,
+}
+
+/// Scrapes that one visitor answers.
+#[derive(Debug)]
+pub(super) struct ScrapeGroup {
+    /// `None` once the reading has begun.
+    waiting: Mutex<Option<Vec<Scrape>>>,
+}
+
+/// A scrape that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    /// When the answer is of no use any more.
+    pub(super) deadline: Instant,
+    pub(super) reader: ChunkSender,
+}
+
+impl Scrapes {
+    pub(super) fn new(handle: Handle, created: Created) -> Self {
+        Self { handle, groups: Arc::default(), created, pool: BufferPool::default() }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Asks for all metrics in `format`.
+    ///
+    /// # Errors
+    /// [`HandleError`] if the agent's queue is full or the agent has stopped.
+    pub(super) fn request(&self, format: Format, deadline: Instant) -> Result<BodyChunks, HandleError> {
+        let (reader, chunks) = unbounded_channel();
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let scrape = match groups.get(&format).and_then(Weak::upgrade) {
+            Some(group) => match group.join(Scrape { deadline, reader }) {
+                Ok(()) => return Ok(chunks),
+                Err(scrape) => scrape,
+            },
+            None => Scrape { deadline, reader },
+        };
+        let group = Arc::new(ScrapeGroup { waiting: Mutex::new(Some(vec![scrape])) });
+        groups.insert(format, Arc::downgrade(&group));
+        self.handle.visit(Box::new(EncodeVisitor::new(format, self.created, group, self.pool.clone())))?;
+        Ok(chunks)
+    }
+}
+
+impl ScrapeGroup {
+    /// Adds a scrape; gives it back if the reading has begun.
+    fn join(&self, scrape: Scrape) -> Result<(), Scrape> {
+        match &mut *self.waiting() {
+            Some(waiting) => {
+                waiting.push(scrape);
+                Ok(())
+            }
+            None => Err(scrape),
+        }
+    }
+
+    /// Closes the group and returns the scrapes whose clients still wait.
+    pub(super) fn close(&self) -> Vec<Scrape> {
+        let mut scrapes = self.waiting().take().unwrap_or_default();
+        scrapes.retain(|scrape| !scrape.reader.is_closed());
+        scrapes
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<Scrape>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
