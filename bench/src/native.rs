@@ -122,21 +122,22 @@ impl<D: Decoder> Scrape<D> {
     }
 
     fn scrape(&mut self, snapshot: &Snapshot) {
-        self.table.begin();
-        self.table.observe(0, snapshot).expect("rows fit their schema");
-        let unseen: Vec<IdentityId> = self.table.unseen(0).to_vec();
-        for ids in unseen.chunks(limits::BATCH_ENTRIES) {
+        let mut scrape = self.table.scrape(0.0);
+        scrape.observe(0, snapshot).expect("rows fit their schema");
+        let mut labelling = scrape.label();
+        let unlabelled: Vec<IdentityId> = labelling.unlabelled(0).to_vec();
+        for ids in unlabelled.chunks(limits::BATCH_ENTRIES) {
             let mut request = DecodeRequest { view: 0, count: ids.len(), ..DecodeRequest::default() };
             for id in ids {
-                request.identities.extend_from_slice(self.table.identity_bytes(0, *id));
+                request.identities.extend_from_slice(labelling.identity_bytes(0, *id));
             }
-            let table = &mut self.table;
             self.decoder.label(request, &mut |entry, labels| {
-                table.answer(0, ids[entry], Answer::Series { labels, bucket: None });
+                labelling.answer(0, ids[entry], Answer::Series { labels, bucket: None });
             });
         }
-        self.table.settle(0, snapshot).expect("rows fit their schema");
-        self.table.finish();
+        let mut settling = labelling.settle();
+        settling.count(0, snapshot).expect("rows fit their schema");
+        settling.finish();
         let mut nowhere = io::sink();
         let mut encoder = encoder(Format::Text004, Created::LeftOut, &mut nowhere);
         let mut families = self.table.families();

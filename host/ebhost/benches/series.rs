@@ -1,6 +1,6 @@
-//! What the series table and the writer cost by themselves, in ns per entry: `cargo bench --bench series [ENTRIES …]`.
+//! The cost of the series table and the writer alone, in ns per entry: `cargo bench --bench series [ENTRIES …]`.
 //!
-//! Rows are made up: no kernel, no plugin. `cargo xtask bench` measures the whole way.
+//! Rows are synthetic: no kernel, no plugin. `cargo xtask bench` measures whole scrapes.
 
 #![allow(clippy::print_stdout)]
 
@@ -38,7 +38,7 @@ fn schema() -> Schema {
     Schema { families: vec![family], views: vec![view] }
 }
 
-/// A hash map as a kernel would list it: keys in no order that means anything.
+/// A hash map as a kernel lists it: keys in arbitrary order.
 struct Map {
     keys: Vec<u64>,
     counts: Vec<u64>,
@@ -50,7 +50,7 @@ impl Map {
         Self { keys: (0..len as u64).collect(), counts: vec![1; len], next: len as u64 }
     }
 
-    /// So many keys go, and as many come in other places.
+    /// Replaces so many keys by new ones in other places.
     fn churn(&mut self, keys: usize) {
         for _ in 0..keys {
             let at = mix(self.next) as usize % self.keys.len();
@@ -78,25 +78,27 @@ fn mix(number: u64) -> u64 {
     number ^ (number >> 29)
 }
 
-/// The time of a scrape, without that of making labels up.
+/// The duration of a scrape, without the generation of labels.
 fn scrape(table: &mut Table, snapshot: &Snapshot) -> Duration {
     let began = Instant::now();
     let mut made_up = Duration::ZERO;
-    table.begin();
-    table.observe(0, snapshot).expect("rows fit their schema");
-    for batch in table.unseen(0).to_vec().chunks(4096) {
+    let mut scrape = table.scrape(0.0);
+    scrape.observe(0, snapshot).expect("rows fit their schema");
+    let mut labelling = scrape.label();
+    for batch in labelling.unlabelled(0).to_vec().chunks(4096) {
         let making = Instant::now();
         let label = |identity: &[u8]| u64::from_le_bytes(identity[8..].try_into().expect("16 bytes"));
-        let labels: Vec<_> = batch.iter().map(|&id| label(table.identity_bytes(0, id))).collect();
+        let labels: Vec<_> = batch.iter().map(|&id| label(labelling.identity_bytes(0, id))).collect();
         let labels: Vec<_> =
             labels.iter().map(|label| [format!("command-{}", label % 200), label.to_string()]).collect();
         made_up += making.elapsed();
         for (&id, [command, number]) in batch.iter().zip(&labels) {
-            table.answer(0, id, Answer::Series { labels: Labels::Named(&[command, number]), bucket: None });
+            labelling.answer(0, id, Answer::Series { labels: Labels::Named(&[command, number]), bucket: None });
         }
     }
-    table.settle(0, snapshot).expect("rows fit their schema");
-    table.finish();
+    let mut settling = labelling.settle();
+    settling.count(0, snapshot).expect("rows fit their schema");
+    settling.finish();
     began.elapsed() - made_up
 }
 

@@ -102,14 +102,16 @@ fn table() -> Table {
 
 fn count(table: &mut Table, source: &Source) {
     let snapshot = source.snapshot(8).unwrap();
-    table.begin();
-    table.observe(0, snapshot).unwrap();
-    for id in table.unseen(0).to_vec() {
-        let class = table.identity_bytes(0, id)[0].to_string();
-        table.answer(0, id, Answer::Series { labels: Labels::Named(&[&class]), bucket: None });
+    let mut scrape = table.scrape(0.0);
+    scrape.observe(0, snapshot).unwrap();
+    let mut labelling = scrape.label();
+    for id in labelling.unlabelled(0).to_vec() {
+        let class = labelling.identity_bytes(0, id)[0].to_string();
+        labelling.answer(0, id, Answer::Series { labels: Labels::Named(&[&class]), bucket: None });
     }
-    table.settle(0, snapshot).unwrap();
-    table.finish();
+    let mut settling = labelling.settle();
+    settling.count(0, snapshot).unwrap();
+    settling.finish();
 }
 
 fn counted(table: &Table) -> u64 {

@@ -71,6 +71,21 @@ pub const DEFAULT_SERIES: usize = 10_000;
 /// The most that `limits.series` may ask for: some 600 MB of labels and cells.
 pub const MOST_SERIES: usize = 2_000_000;
 
+/// Memory of the entries, identities and baselines of one package: so much, and so much more for each series that it may have. A hash of
+/// a million keys of 16 bytes that feeds one counter takes 136 MB. Views multiply entries: 256 counters of one map of 20 000 entries
+/// would take 0.5 GB. Beyond the limit entries are left out, and a manifest that takes more by itself is refused. Shown by
+/// `ebhost_plugin_limit_used_ratio{limit="series_memory"}`.
+pub const SERIES_MEMORY_BYTES: usize = 128 << 20;
+pub const SERIES_MEMORY_BYTES_PER_SERIES: usize = 1 << 10;
+
+/// Identities that one view of events remembers (times CPUs, if each CPU has a series). Any user may cause events, so beyond it the
+/// least recently seen identity makes way, which ends its series. Shown by `ebhost_plugin_entries_dropped_total{reason="evicted"}`.
+pub const EVENT_IDENTITIES: usize = 65_536;
+
+/// An identity of events that was not seen for so long ends, and its series with it: long enough for the events of a daily job. Shown
+/// by `ebhost_plugin_entries_dropped_total{reason="expired"}`.
+pub const EVENT_TIME_TO_LIVE: Duration = Duration::from_secs(36 * 60 * 60);
+
 /// Entries in one `decode` call, as the contract says: enough that the call itself costs nothing an entry.
 pub const BATCH_ENTRIES: usize = 4_096;
 

@@ -1,12 +1,12 @@
-//! What a package shows and how its sources feed it: a manifest after every check.
+//! A package's families and the sources that feed them: a manifest that passed every check.
 //!
-//! A `Schema` is only made by `plugin::manifest`, which refuses what is wrong with the reason; whoever holds one checks
-//! nothing again: indices are in range, arities agree, numbers lie inside their values, bounds ascend, names are legal.
-//! It knows nothing of WIT, so that a later contract version becomes the same schema.
+//! Only the manifest check makes a [`Schema`], and refuses what is wrong with a reason. Code that holds one checks nothing again:
+//! indices are in range, arities agree, numbers lie inside their values, bounds ascend, names are legal. It has no WIT types, so
+//! that a later contract version gives the same schema.
 
 pub use ebhost_metrics::{Family, Fold, Kind};
 
-/// All families of a package and all readings that feed them.
+/// All families of a package, and all readings that feed them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schema {
     pub families: Vec<Family>,
@@ -21,27 +21,27 @@ pub struct View {
     /// 0: the source's rows are events.
     pub key_size: usize,
     pub value_size: usize,
-    /// The bytes that decide labels and bucket, back to back; empty: all entries are alike.
+    /// The bytes that decide labels and bucket, back to back; empty if all entries are alike.
     pub identity: Vec<Field>,
     pub lookups: Vec<Lookup>,
-    /// Label values that `decode` gives for an entry.
+    /// The number of label values that `decode` gives for an identity.
     pub columns: usize,
-    /// What each entry feeds.
+    /// The families that each entry feeds.
     pub feeds: Vec<Feed>,
 }
 
-/// What a source's rows look like, whatever a manifest says of them.
+/// The shape of a source's rows, independent of any manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceShape {
     /// Entries with a key and one value.
     Table { key_size: usize, value_size: usize },
     /// Entries with a key and a value for each CPU.
     PerCpuTable { key_size: usize, value_size: usize },
-    /// Rows without a key, of any length; of a perf event array with the CPU that wrote them.
+    /// Rows without a key, of any length. Those of a perf event array come with the CPU that wrote them.
     Events { know_cpu: bool },
 }
 
-/// A run of identity bytes.
+/// A range of identity bytes in an entry's key or value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     pub part: Part,
@@ -55,7 +55,7 @@ pub enum Part {
     Value,
 }
 
-/// A name that the host finds for one identity field.
+/// A name that the host looks up for one identity field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
     pub table: String,
@@ -75,15 +75,15 @@ pub struct Feed {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelSource {
-    /// This column of the answer.
+    /// A column of the answer.
     Column(usize),
-    /// Always this text.
+    /// A fixed text.
     Fixed(String),
-    /// The CPU's number; without it a per-CPU series is summed over CPUs.
+    /// The CPU's number. Without it, per-CPU numbers are summed over CPUs.
     Cpu,
 }
 
-/// Where a series' number comes from. Which case suits which kind is in the contract (`wit/decoder.wit`).
+/// Where a series' number comes from. The contract (`wit/decoder.wit`) says which case suits which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     One,
@@ -102,7 +102,7 @@ pub struct Number {
     pub is_signed: bool,
 }
 
-/// One slot more than the family has bounds.
+/// One slot more than the family has bounds, each the count of one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
     pub offset: usize,
@@ -111,7 +111,7 @@ pub struct Slots {
     pub sum: Option<Number>,
 }
 
-/// `count` + 2 `u64` slots: at or below the first bucket, the buckets, above the last.
+/// `count` + 2 slots of 8 bytes: at or below the first native bucket, the buckets, above the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NativeSlots {
     pub offset: usize,
@@ -121,11 +121,24 @@ pub struct NativeSlots {
     pub sum: Option<Number>,
 }
 
-/// The entry is one bucket of a series; the answer says which.
+/// The entry is one bucket of a series. The answer says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
     pub count: Number,
     pub sum: Option<Number>,
+}
+
+impl Schema {
+    /// Whether this schema differs from another in help texts and units alone, so that a table of one can continue with the other.
+    pub fn counts_like(&self, other: &Self) -> bool {
+        let is_alike = |(one, other): (&Family, &Family)| {
+            let Family { name, help: _, unit: _, labels, kind, times, per } = one;
+            (name, labels, kind, times, per) == (&other.name, &other.labels, &other.kind, &other.times, &other.per)
+        };
+        self.views == other.views
+            && self.families.len() == other.families.len()
+            && self.families.iter().zip(&other.families).all(is_alike)
+    }
 }
 
 impl View {

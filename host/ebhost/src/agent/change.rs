@@ -41,7 +41,7 @@ impl Agent {
                 self.left_out.remove(&package.file);
                 match self.running.iter_mut().find(|running| running.file == package.file) {
                     Some(place) => {
-                        package.succeed(place);
+                        package.inherit_counters(place);
                         *place = *package;
                     }
                     None => self.running.push(*package),

@@ -1,4 +1,4 @@
-//! Unseen identities go to the plugin in batches, with the names that the host finds for them, and come back as answers.
+//! Sends unlabelled identities to the plugin in batches, with the names that the host looked up for them, and records the answers.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,24 +10,24 @@ use ebhost_lookup::tables::LookupTable;
 use ebhost_lookup::{Lookups, Question};
 use ebhost_plugin_host::{Answers, DecodeError, DecodeRequest, Plugin, Progress, Row};
 use ebhost_series::{
-    Answer, IdentityId, Labels, Table,
+    Answer, IdentityId, Labelling, Labels, Table,
     schema::{Schema, View},
 };
 
-/// Where in an identity a lookup's bytes lie, and the table that they are looked up in.
-struct Site {
+/// The identity bytes that a lookup uses, and the table that they are looked up in.
+struct LookupSite {
     table: LookupTable,
     start: usize,
     end: usize,
 }
 
-impl Site {
+impl LookupSite {
     fn question(&self, identity: &[u8]) -> Question {
         (self.table, identity[self.start..self.end].into())
     }
 }
 
-fn sites(view: &View) -> Vec<Site> {
+fn sites(view: &View) -> Vec<LookupSite> {
     let starts: Vec<_> = view
         .identity
         .iter()
@@ -39,72 +39,71 @@ fn sites(view: &View) -> Vec<Site> {
         .collect();
     let site = |lookup: &ebhost_series::schema::Lookup| {
         let (start, end) = starts[lookup.field];
-        Some(Site { table: LookupTable::named(&lookup.table)?, start, end })
+        Some(LookupSite { table: LookupTable::named(&lookup.table)?, start, end })
     };
     view.lookups.iter().filter_map(site).collect()
 }
 
-fn sites_of(schema: &Schema, view: usize) -> Vec<Site> {
+fn sites_of(schema: &Schema, view: usize) -> Vec<LookupSite> {
     sites(&schema.views[view])
 }
 
-/// Asks anew about the identities whose names have changed.
-pub(super) fn ask_again(table: &mut Table, view: usize, changed: &HashSet<Question>) {
+/// Requests new answers for the identities whose looked-up names have changed.
+pub(super) fn request_changed(table: &mut Table, view: usize, changed: &HashSet<Question>) {
     if changed.is_empty() {
         return;
     }
     let sites = sites_of(table.schema(), view);
-    table.ask_again(view, |identity| sites.iter().any(|site| changed.contains(&site.question(identity))));
+    table.request_again(view, |identity| sites.iter().any(|site| changed.contains(&site.question(identity))));
 }
 
-/// Every question that the view's identities need an answer to.
-pub(super) fn questions(table: &mut Table, view: usize) -> Vec<Question> {
+/// Every lookup that the view's identities need.
+pub(super) fn questions(table: &Table, view: usize) -> Vec<Question> {
     let sites = sites_of(table.schema(), view);
-    let mut questions = Vec::new();
-    // Looks at every identity and asks anew about none.
-    table.ask_again(view, |identity| {
-        questions.extend(sites.iter().map(|site| site.question(identity)));
-        false
-    });
-    questions
+    table.identities(view).flat_map(|identity| sites.iter().map(|site| site.question(identity))).collect()
 }
 
-/// Has the view's unseen identities labelled, until all are, the plugin's guest time reaches `guest_end`, or it is `until`.
+/// Labels the view's unlabelled identities, until all are answered, the plugin's guest time reaches `guest_end`, or it is `until`.
 pub(super) fn label(
     plugin: &mut Plugin,
-    table: &mut Table,
+    scrape: &mut Labelling<'_>,
     view: usize,
     lookups: &mut Lookups,
     guest_end: Duration,
     until: Instant,
 ) {
-    let count = table.unseen(view).len();
+    let count = scrape.unlabelled(view).len();
     if count == 0 {
         return;
     }
-    let schema = table.schema().clone();
-    let sites = sites_of(&schema, view);
-    let identity_size = schema.views[view].identity_size();
+    let sites = sites_of(scrape.schema(), view);
+    let identity_size = scrape.schema().views[view].identity_size();
     let most = limits::BATCH_ENTRIES.min(limits::BATCH_BYTES / identity_size.max(1)).max(1);
     for first in (0..count).step_by(most) {
-        // Answered ones stay listed.
-        let ids = table.unseen(view)[first..count.min(first + most)].to_vec();
-        let request = request_for(table, view, &ids, &sites, lookups);
+        // Answered identities stay listed.
+        let ids = scrape.unlabelled(view)[first..count.min(first + most)].to_vec();
+        let request = request_for(scrape, view, &ids, &sites, lookups);
         let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
         let until = until.min(Instant::now() + guest_time);
-        let progress = plugin.decode(&request, until, &mut |first, answers| take(table, view, &ids[first..], answers));
+        let progress = plugin.decode(&request, until, &mut |first, answers| take(scrape, view, &ids[first..], answers));
         if progress == Progress::Deferred {
             return;
         }
     }
 }
 
-fn request_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], lookups: &mut Lookups) -> DecodeRequest {
-    let identities = Vec::with_capacity(ids.len() * table.schema().views[view].identity_size());
+fn request_for(
+    scrape: &Labelling<'_>,
+    view: usize,
+    ids: &[IdentityId],
+    sites: &[LookupSite],
+    lookups: &mut Lookups,
+) -> DecodeRequest {
+    let identities = Vec::with_capacity(ids.len() * scrape.schema().views[view].identity_size());
     let mut request = DecodeRequest { view, count: ids.len(), identities, ..DecodeRequest::default() };
     let mut places: HashMap<Question, u32> = HashMap::new();
     for id in ids {
-        let identity = table.identity_bytes(view, *id);
+        let identity = scrape.identity_bytes(view, *id);
         request.identities.extend_from_slice(identity);
         for site in sites {
             let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
@@ -117,9 +116,9 @@ fn request_for(table: &Table, view: usize, ids: &[IdentityId], sites: &[Site], l
     request
 }
 
-fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Answers, &DecodeError>) {
+fn take(scrape: &mut Labelling<'_>, view: usize, ids: &[IdentityId], answers: Result<&Answers, &DecodeError>) {
     let Ok(answers) = answers else {
-        table.answer(view, ids[0], Answer::Unknown);
+        scrape.answer(view, ids[0], Answer::Unknown);
         return;
     };
     for (entry, id) in ids.iter().take(answers.count()).enumerate() {
@@ -133,6 +132,6 @@ fn take(table: &mut Table, view: usize, ids: &[IdentityId], answers: Result<&Ans
                 Answer::Unknown
             }
         };
-        table.answer(view, *id, answer);
+        scrape.answer(view, *id, answer);
     }
 }

@@ -266,7 +266,7 @@ impl Agent {
         if self.lookups.len() < (2 * self.kept_names).max(limits::LOOKUP_NAMES_KEPT) {
             return;
         }
-        let asked = self.running.iter_mut().flat_map(Running::questions).collect::<HashSet<_>>();
+        let asked = self.running.iter().flat_map(Running::questions).collect::<HashSet<_>>();
         self.lookups.retain(|question| asked.contains(question));
         self.kept_names = self.lookups.len();
         self.clock.lap(Stage::Lookup);

@@ -25,7 +25,7 @@ use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question};
 use ebhost_package::{Compat, Limits, PackageError, TrustError};
 use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
-use ebhost_series::{Table, TableLimits};
+use ebhost_series::{Observed, SchemaTooLarge, ShapeMismatch, Table, TableLimits, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::{Stage, StageClock};
 
@@ -40,28 +40,32 @@ pub(super) struct Running {
     digest: String,
     plugin: Plugin,
     table: Table,
+    /// The scrape whose snapshots were counted and whose identities are not labelled yet.
+    observed: Option<Observed>,
     loaded: Loaded,
     /// For each view, the index of its source among `loaded.sources`.
     sources: Vec<usize>,
     reads: Vec<Read>,
     is_ready: bool,
+    /// Whether the last scrape left rows out for lack of memory.
+    leaves_rows_out: bool,
     late_scrapes: u64,
     limits: Limits,
     compile_time: Duration,
     /// Whether it is the version that its files are now.
     pub(super) is_current: bool,
-    /// When the maps were read last, or created; in seconds since 1970.
+    /// When the maps were read last, or created, in seconds since 1970.
     read_at: f64,
 }
 
-/// What became of a source's reads.
+/// The duration of a source's last read, and its failed reads.
 #[derive(Debug, Clone, Default)]
 struct Read {
     time: Duration,
     errors: u64,
 }
 
-/// Why a package does not run.
+/// The reason why a package does not run.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     #[error(transparent)]
@@ -78,6 +82,8 @@ pub(super) enum RunError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    TooLarge(#[from] SchemaTooLarge),
 }
 
 impl Running {
@@ -96,9 +102,11 @@ impl Running {
             plugin,
             reads: vec![Read::default(); wanted.len()],
             table: Table::new(schema.clone(), table_limits(package.limits)),
+            observed: None,
             loaded,
             sources,
             is_ready: false,
+            leaves_rows_out: false,
             late_scrapes: 0,
             limits: package.limits,
             compile_time,
@@ -107,18 +115,18 @@ impl Running {
         })
     }
 
-    /// Goes on with another component. What is in the kernel stays, and so does every count.
+    /// Continues with another component. Programs and maps stay, and every counter continues.
     pub(super) fn exchange(&mut self, exchange: Exchange) {
         let Exchange { described: Described { package, mut plugin, compile_time, .. }, opened } = exchange;
         let schema = plugin.schema().clone();
-        if schema == *self.table.schema() && package.limits.series == self.limits.series {
-            self.table.ask_all_again();
-        } else {
+        let limits = table_limits(package.limits);
+        if let Err(schema) = self.table.update(schema, limits) {
             let (wanted, sources) = sources_of(&schema);
             self.loaded.choose(opened, &wanted);
             self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
-            self.table = Table::new(schema.clone(), table_limits(package.limits));
+            let previous = std::mem::replace(&mut self.table, Table::new(schema.clone(), limits));
+            self.table.inherit(previous);
         }
         plugin.inherit_counters(&self.plugin);
         self.plugin = plugin;
@@ -131,10 +139,17 @@ impl Running {
         self.loaded.unread_maps()
     }
 
-    /// Counts of the version before, of which nothing else is left, go on in this one.
-    pub(super) fn succeed(&mut self, before: &Self) {
-        self.plugin.inherit_counters(&before.plugin);
-        self.late_scrapes += before.late_scrapes;
+    /// Continues the host's own counters of the previous version, of which nothing else is left: its programs and maps are gone, so its
+    /// series begin at 0.
+    pub(super) fn inherit_counters(&mut self, previous: &Self) {
+        self.plugin.inherit_counters(&previous.plugin);
+        self.table.inherit_tallies(&previous.table);
+        self.late_scrapes += previous.late_scrapes;
+        for (source, read) in self.loaded.sources.iter().zip(&mut self.reads) {
+            let before =
+                previous.loaded.sources.iter().zip(&previous.reads).find(|(before, _)| before.name() == source.name());
+            read.errors += before.map_or(0, |(_, before)| before.errors);
+        }
     }
 
     /// One line for the log, and one for each perf event that does not count.
@@ -173,23 +188,27 @@ impl Running {
         }
     }
 
-    /// Reads the maps and counts what has labels; as much of it as can be done `until` then. No guest runs.
+    /// Reads the maps and counts the entries that have labels, as many as can be read `until` then. No guest runs.
     pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
-        self.table.begin();
-        // What is new now has counted from 0 since the last read.
-        self.table.new_since(self.read_at);
-        self.read_at = now();
+        // Entries that are new now counted from 0 since the last read.
+        let since = std::mem::replace(&mut self.read_at, now());
         self.is_ready = self.read(until);
         clock.lap(Stage::Read);
         for view in 0..self.sources.len() {
-            label::ask_again(&mut self.table, view, changed);
-            self.count(view, Table::observe);
+            label::request_changed(&mut self.table, view, changed);
         }
+        let schema = self.table.schema().clone();
+        let mut scrape = self.table.scrape(since);
+        for view in view_snapshots(&schema, &self.loaded, &self.sources) {
+            warn_of_mismatch(&self.name, view, scrape.observe(view.index, view.snapshot));
+        }
+        self.observed = Some(scrape.pause());
+        self.warn_of_rows_left_out();
         clock.lap(Stage::Count);
     }
 
-    /// Has what is new labelled within `guest_time` of the guest's, and counts it. `restart_until`: when no guest may run any
-    /// more.
+    /// Labels new identities, spending at most `guest_time` in the guest, then counts them. No guest is started after `restart_until`.
+    /// Does nothing unless [`observe`](Self::observe) came before.
     pub(super) fn label(
         &mut self,
         lookups: &mut Lookups,
@@ -197,17 +216,20 @@ impl Running {
         restart_until: Instant,
         clock: &mut StageClock,
     ) {
+        let schema = self.table.schema().clone();
+        let Some(mut labelling) = self.observed.take().and_then(|observed| self.table.resume(observed)) else { return };
         let guest_end = self.plugin.tally().guest_time + guest_time;
         if self.plugin.begin_scrape(Instant::now(), restart_until) {
             for view in 0..self.sources.len() {
-                label::label(&mut self.plugin, &mut self.table, view, lookups, guest_end, restart_until);
+                label::label(&mut self.plugin, &mut labelling, view, lookups, guest_end, restart_until);
             }
         }
         clock.lap(Stage::Label);
-        for view in 0..self.sources.len() {
-            self.count(view, Table::settle);
+        let mut settling = labelling.settle();
+        for view in view_snapshots(&schema, &self.loaded, &self.sources) {
+            warn_of_mismatch(&self.name, view, settling.count(view.index, view.snapshot));
         }
-        self.table.finish();
+        settling.finish();
         clock.lap(Stage::Count);
     }
 
@@ -224,12 +246,12 @@ impl Running {
         })
     }
 
-    /// What its identities are looked up for.
-    pub(super) fn questions(&mut self) -> Vec<Question> {
-        (0..self.sources.len()).flat_map(|view| label::questions(&mut self.table, view)).collect()
+    /// The lookups that its identities need.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        (0..self.sources.len()).flat_map(|view| label::questions(&self.table, view)).collect()
     }
 
-    /// Reads every source; false: the time ran out.
+    /// Reads every source. Returns whether that was done in time.
     fn read(&mut self, until: Instant) -> bool {
         let mut is_ready = true;
         for line in self.loaded.run_iterators() {
@@ -256,17 +278,45 @@ impl Running {
         is_ready
     }
 
-    fn count<E: std::fmt::Display>(
-        &mut self,
-        view: usize,
-        count: impl FnOnce(&mut Table, usize, &Snapshot) -> Result<(), E>,
-    ) {
-        let source = &self.loaded.sources[self.sources[view]];
-        let value_size = self.table.schema().views[view].value_size;
-        let Some(snapshot) = source.snapshot(value_size) else { return };
-        if let Err(misfit) = count(&mut self.table, view, snapshot) {
-            warn!(package = self.name, source = source.name(), "{misfit}");
+    fn warn_of_rows_left_out(&mut self) {
+        let stats = self.table.stats();
+        let rows = stats.rows_left_out;
+        if rows > 0 && !self.leaves_rows_out {
+            let (found, expected) = (stats.memory_bytes, stats.memory_limit_bytes);
+            warn!(
+                package = self.name,
+                rows,
+                "entries are left out: they take {found} bytes, expected at most {expected}; try fewer views of large maps, smaller maps, or a \
+                 higher `limits.series`, which allows more"
+            );
         }
+        self.leaves_rows_out = rows > 0;
+    }
+}
+
+/// One view and the snapshot of its source.
+#[derive(Clone, Copy)]
+struct ViewSnapshot<'a> {
+    index: usize,
+    source: &'a str,
+    snapshot: &'a Snapshot,
+}
+
+/// The views of a package whose sources have a snapshot; `sources` gives each view's index among the loaded sources.
+fn view_snapshots<'a>(
+    schema: &'a Schema,
+    loaded: &'a Loaded,
+    sources: &'a [usize],
+) -> impl Iterator<Item = ViewSnapshot<'a>> {
+    schema.views.iter().zip(sources).enumerate().filter_map(|(index, (view, source))| {
+        let source = &loaded.sources[*source];
+        Some(ViewSnapshot { index, source: source.name(), snapshot: source.snapshot(view.value_size)? })
+    })
+}
+
+fn warn_of_mismatch(package: &str, view: ViewSnapshot<'_>, counted: Result<(), ShapeMismatch>) {
+    if let Err(mismatch) = counted {
+        warn!(package, source = view.source, "{mismatch}");
     }
 }
 
@@ -283,6 +333,13 @@ pub(super) fn folder_name(file: &Path) -> String {
     folder.map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-pub(super) fn table_limits(limits: Limits) -> TableLimits {
-    TableLimits { series: limits.series, label_bytes: limits::LABEL_BYTES, ..TableLimits::default() }
+/// The limits of a package's table.
+pub(super) fn table_limits(package: Limits) -> TableLimits {
+    TableLimits {
+        series: package.series,
+        label_bytes: limits::LABEL_BYTES,
+        event_entries: limits::EVENT_IDENTITIES,
+        event_time_to_live: limits::EVENT_TIME_TO_LIVE,
+        memory_bytes: limits::SERIES_MEMORY_BYTES + package.series * limits::SERIES_MEMORY_BYTES_PER_SERIES,
+    }
 }

@@ -1,7 +1,7 @@
 //! One package by itself, for its author: the agent's stages without the agent.
 //!
-//! [`Single`] takes a package through all of them; [`Offline`] through those that need no kernel, from snapshots that
-//! somebody else read. Neither serves anything.
+//! [`Single`] takes a package through all stages; [`Offline`] only through those that need no kernel, with recorded snapshots. Neither
+//! serves anything.
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
@@ -15,18 +15,18 @@ use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question, Roots};
 use ebhost_package::Package;
 use ebhost_plugin_host::{CompiledComponent, ComponentError, Engine, Plugin, PluginError};
-use ebhost_series::{Misfit, Table, schema::Schema};
+use ebhost_series::{SchemaTooLarge, ShapeMismatch, Table, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::StageClock;
 
-/// A package whose programs run, read when its holder says so.
+/// A package whose programs run, and whose maps are read on demand.
 pub struct Single {
     running: Running,
     lookups: Lookups,
     clock: StageClock,
 }
 
-/// Why a package does not run.
+/// The reason why a package does not run.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SingleError(#[from] package::RunError);
@@ -46,7 +46,7 @@ impl Single {
         self.running.label(&mut self.lookups, limits::GUEST_TIME_PER_SCRAPE, until, &mut self.clock);
     }
 
-    /// Its series; none: the last collection did not end in time.
+    /// Its series; `None` if the last collection did not end in time.
     pub fn table(&self) -> Option<&Table> {
         self.running.ready_table()
     }
@@ -56,7 +56,7 @@ impl Single {
         self.running.snapshots()
     }
 
-    /// Every name that its identities are looked up for, in order.
+    /// Every lookup that its identities need, and the name found, in order.
     pub fn names(&mut self) -> Vec<(Question, Option<String>)> {
         let questions: HashSet<_> = self.running.questions().into_iter().collect();
         let mut questions: Vec<_> = questions.into_iter().collect();
@@ -75,7 +75,7 @@ pub struct Offline {
     pub table: Table,
 }
 
-/// Why a package cannot be described.
+/// The reason why a package cannot be described.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
     #[error(transparent)]
@@ -84,6 +84,8 @@ pub enum OfflineError {
     Component(#[from] ComponentError),
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    #[error(transparent)]
+    TooLarge(#[from] SchemaTooLarge),
 }
 
 impl Offline {
@@ -91,7 +93,9 @@ impl Offline {
     pub fn new(package: &Package, engine: &Engine) -> Result<Self, OfflineError> {
         let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
         let compiled = Arc::new(engine.compile(&package.component)?);
-        Ok(Self::describe(package, object.as_ref(), compiled)?)
+        let offline = Self::describe(package, object.as_ref(), compiled)?;
+        package::table_limits(package.limits).check(offline.table.schema())?;
+        Ok(offline)
     }
 
     /// Describes a compiled component.
@@ -105,30 +109,35 @@ impl Offline {
         Ok(Self { plugin, table })
     }
 
-    /// Counts one read: `snapshot` gives that of each source.
+    /// Counts one read of every source; `snapshot` gives each source's.
+    ///
+    /// # Errors
+    /// If a snapshot has not the shape of its source.
     pub fn count<'a>(
         &mut self,
         lookups: &mut Lookups,
         snapshot: impl Fn(&str) -> Option<&'a Snapshot>,
-    ) -> Result<(), Misfit> {
+    ) -> Result<(), ShapeMismatch> {
         let schema = self.table.schema().clone();
-        // A replay is no scrape: nobody waits for it, and what it prints is not to depend on the machine's speed.
+        // Nobody waits for a replay, and its output must not depend on the machine's speed.
         let until = Instant::now() + limits::REPLAY;
-        self.table.begin();
         let sources: Vec<_> = schema.views.iter().map(|view| snapshot(&view.source)).collect();
         let read = || sources.iter().enumerate().filter_map(|(view, snapshot)| Some((view, (*snapshot)?)));
+        let mut scrape = self.table.scrape(0.0);
         for (view, snapshot) in read() {
-            self.table.observe(view, snapshot)?;
+            scrape.observe(view, snapshot)?;
         }
+        let mut labelling = scrape.label();
         self.plugin.begin_scrape(Instant::now(), until);
         for (view, _) in read() {
             let time = self.plugin.tally().guest_time;
-            label::label(&mut self.plugin, &mut self.table, view, lookups, time + limits::REPLAY, until);
+            label::label(&mut self.plugin, &mut labelling, view, lookups, time + limits::REPLAY, until);
         }
+        let mut settling = labelling.settle();
         for (view, snapshot) in read() {
-            self.table.settle(view, snapshot)?;
+            settling.count(view, snapshot)?;
         }
-        self.table.finish();
+        settling.finish();
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub use command::Command;
 use crate::agent::{OfflineError, SingleError};
 use ebhost_package::{Package, PackageError};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
-use ebhost_series::Misfit;
+use ebhost_series::ShapeMismatch;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ enum AuthorError {
     #[error(
         "{recording}: does not hold what this package's maps hold now ({misfit}): a struct or a map has changed since; record it again"
     )]
-    Outdated { recording: PathBuf, misfit: Misfit },
+    Outdated { recording: PathBuf, misfit: ShapeMismatch },
     #[error("{path}: cannot be written: {source}")]
     Unwritable { path: PathBuf, source: io::Error },
     #[error("the maps could not be read in time; try again, or with a longer --for")]

@@ -22,7 +22,7 @@ use ebhost_lookup::Lookups;
 use ebhost_metrics::{Created, Format, Presentation, encode_fragment};
 use ebhost_package::Limits;
 use ebhost_plugin_host::Engine;
-use ebhost_series::{Misfit, Table, schema::View};
+use ebhost_series::{ShapeMismatch, Table, schema::View};
 
 /// Why a replay is not what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> 
             !view.is_events() && stride != view.value_size && stride != view.value_size.next_multiple_of(8)
         };
         if let Some(view) = schema.views.iter().position(is_other) {
-            return Err(outdated(Misfit { view }));
+            return Err(outdated(ShapeMismatch { view }));
         }
         offline.count(&mut lookups, find).map_err(outdated)?;
     }

@@ -92,16 +92,17 @@ impl Sample {
             len: self.series.len(),
             complete: true,
         };
-        table.begin();
-        table.new_since(since);
-        table.observe(0, &snapshot).unwrap();
-        for id in table.unseen(0).to_vec() {
-            let row = u32::from_le_bytes(table.identity_bytes(0, id).try_into().unwrap());
+        let mut scrape = table.scrape(since);
+        scrape.observe(0, &snapshot).unwrap();
+        let mut labelling = scrape.label();
+        for id in labelling.unlabelled(0).to_vec() {
+            let row = u32::from_le_bytes(labelling.identity_bytes(0, id).try_into().unwrap());
             let labels: Vec<&str> = self.series[row as usize].0.iter().map(String::as_str).collect();
-            table.answer(0, id, Answer::Series { labels: Labels::Named(&labels), bucket: None });
+            labelling.answer(0, id, Answer::Series { labels: Labels::Named(&labels), bucket: None });
         }
-        table.settle(0, &snapshot).unwrap();
-        table.finish();
+        let mut settling = labelling.settle();
+        settling.count(0, &snapshot).unwrap();
+        settling.finish();
         table
     }
 }

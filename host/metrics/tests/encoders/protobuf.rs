@@ -249,13 +249,15 @@ fn native() -> Table {
     let values = [1u64, 0, 2, 0, 0, 0, 3, 0, 4, 5, 60_000].iter().flat_map(|n| n.to_le_bytes()).collect();
     let keys = Keys::Bytes { size: 4, bytes: vec![0; 4] };
     let snapshot = Snapshot { keys, values, value_stride: 88, cpus: 1, len: 1, complete: true };
-    table.begin();
-    table.observe(0, &snapshot).unwrap();
-    for id in table.unseen(0).to_vec() {
-        table.answer(0, id, Answer::Series { labels: Labels::Named(&[]), bucket: None });
+    let mut scrape = table.scrape(0.0);
+    scrape.observe(0, &snapshot).unwrap();
+    let mut labelling = scrape.label();
+    for id in labelling.unlabelled(0).to_vec() {
+        labelling.answer(0, id, Answer::Series { labels: Labels::Named(&[]), bucket: None });
     }
-    table.settle(0, &snapshot).unwrap();
-    table.finish();
+    let mut settling = labelling.settle();
+    settling.count(0, &snapshot).unwrap();
+    settling.finish();
     table
 }
 

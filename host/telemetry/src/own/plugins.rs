@@ -63,8 +63,8 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageRepor
         let labels = |reason| vec![("plugin", package.name.as_str()), ("reason", reason)];
         package.dropped.iter().map(move |(reason, count)| (labels(*reason), *count))
     });
-    let help =
-        "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails.";
+    let help = "Identities without series: `unknown` to the plugin, an `unsound` row, `set_aside` because asking fails; of events also \
+         `evicted` beyond the limit and `expired`.";
     families.counter("plugin_entries_dropped", help, None, dropped)?;
     families.counter("plugin_labels_cut", "Label values cut at the limit.", None, each(|p| p.trimmed))?;
     let help = "Label values in which U+FFFD stands for bytes that are not UTF-8.";

@@ -1,4 +1,4 @@
-//! What a package is, before anything of it is in the kernel: its object's maps, and what its component says that it reads of them.
+//! A package before any of it is in the kernel: its object's maps, and the views that its component declares of them.
 
 use std::{
     collections::BTreeMap,
@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{super::builtin, RunError};
+use super::{super::builtin, RunError, table_limits};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{ObjectFile, Wanted};
 use ebhost_package::Package;
 use ebhost_plugin_host::{CallError, CompiledComponent, Engine, ManifestContext, Plugin, PluginError, PluginLimits};
 use ebhost_series::schema::{Schema, SourceShape};
 
-/// A package that is compiled and has described itself; of it nothing is in the kernel yet.
+/// A package whose component is compiled and has described itself. None of it is in the kernel yet.
 pub(in crate::agent) struct Described {
     pub(in crate::agent) package: Package,
     pub(super) object: Option<ObjectFile>,
@@ -22,13 +22,14 @@ pub(in crate::agent) struct Described {
 }
 
 impl Described {
-    /// Compiles and describes a package: what needs no privilege is found wrong first.
+    /// Compiles and describes a package, so that every mistake that can be found without privileges is found first.
     pub(in crate::agent) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
         let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
         let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
         let compile_time = started.elapsed();
         let plugin = describe(&package, object.as_ref(), compiled)?;
+        table_limits(package.limits).check(plugin.schema())?;
         Ok(Self { package, object, plugin, compile_time })
     }
 
@@ -37,7 +38,7 @@ impl Described {
     }
 }
 
-/// Describes a compiled component, held against its package's sources and grants.
+/// Describes a compiled component, and checks its manifest against its package's sources and grants.
 pub(in crate::agent) fn describe(
     package: &Package,
     object: Option<&ObjectFile>,
@@ -79,7 +80,7 @@ fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, So
     maps.chain(perf).collect()
 }
 
-/// The sources that the views read, each once, and each view's index among them.
+/// The sources that the views read, each listed once, and each view's index among them.
 pub(super) fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     let mut sources = Vec::new();

@@ -1,4 +1,4 @@
-//! The report on a package that runs.
+//! The report of a running package, for the host's own metrics.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,7 @@ impl Running {
         let failed = tally.unsound + tally.set_aside;
         let mut limits_used = self.plugin.limits_used();
         limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
+        limits_used.push(("series_memory", stats.memory_bytes as f64 / stats.memory_limit_bytes as f64));
         PackageReport {
             name: self.name.clone(),
             file: self.file.display().to_string(),
@@ -31,7 +32,7 @@ impl Running {
             series_limit: stats.series_limit as u64,
             folded: stats.folded,
             entries: stats.entries as u64,
-            unlabelled: stats.unseen as u64,
+            unlabelled: stats.unlabelled as u64,
             trimmed: stats.trimmed,
             replaced: stats.replaced,
             asked: tally.asked,
@@ -45,6 +46,8 @@ impl Running {
                 ("unknown", stats.refused.saturating_sub(failed)),
                 ("unsound", tally.unsound),
                 ("set_aside", tally.set_aside),
+                ("evicted", stats.evicted),
+                ("expired", stats.expired),
             ],
             dropped_lines: tally.dropped_lines,
             late_scrapes: self.late_scrapes,

@@ -1,0 +1,183 @@
+//! The series of one family: label blocks, cells, and how many identities feed each.
+
+use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout};
+use foldhash::fast::RandomState;
+
+use crate::rows::entries::SWEEP;
+use crate::util::bitset::BitSet;
+use crate::util::index::HashIndex;
+use crate::util::runs::zero;
+use crate::util::{hash, shed};
+
+/// Series by slot. A series keeps its slot while it lives, so that the order of printing is stable; the slot of one that ended is
+/// reused.
+#[derive(Debug)]
+pub(crate) struct FamilyTable {
+    pub(crate) layout: Layout,
+    /// Cells a series.
+    pub(crate) width: usize,
+    /// By slot: `width` raw numbers.
+    pub(crate) cells: Vec<u64>,
+    /// By slot: when the series was 0, in seconds since 1970: the time of the oldest baseline that feeds it; 0 if unknown.
+    start_seconds: Vec<f64>,
+    blocks: LabelBlocks,
+    by_block: HashIndex,
+    hasher: RandomState,
+    /// By slot: the identities that feed the series (counted once for each CPU that has a series), and 1 for an inherited series that
+    /// none feeds yet.
+    feeders: Vec<u32>,
+    free: Vec<u32>,
+    /// Series that lost their last feeder in this scrape. They end with it unless they get another.
+    idle: Vec<u32>,
+    /// Series of the table that this one replaced which no identity feeds yet, and their number.
+    inherited: BitSet,
+    inherited_len: usize,
+}
+
+impl FamilyTable {
+    pub(crate) fn new(layout: Layout) -> Self {
+        let width = layout.width();
+        Self {
+            layout,
+            width,
+            cells: Vec::new(),
+            start_seconds: Vec::new(),
+            blocks: LabelBlocks::default(),
+            by_block: HashIndex::default(),
+            hasher: RandomState::default(),
+            feeders: Vec::new(),
+            free: Vec::new(),
+            idle: Vec::new(),
+            inherited: BitSet::default(),
+            inherited_len: 0,
+        }
+    }
+
+    /// The family with its series, for the encoders.
+    pub(crate) fn series<'a>(&'a self, family: &'a Family) -> FamilySeries<'a> {
+        FamilySeries {
+            family,
+            layout: &self.layout,
+            feeders: &self.feeders,
+            cells: &self.cells,
+            start_seconds: &self.start_seconds,
+            blocks: &self.blocks,
+        }
+    }
+
+    /// See [`HashIndex::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        self.by_block.prefetch(hash);
+    }
+
+    /// The series of a label block, if there is one.
+    #[inline]
+    pub(crate) fn find(&self, block: &[u8], hash: u32) -> Option<u32> {
+        self.by_block.find(hash, |slot| self.blocks.get(slot) == block)
+    }
+
+    /// The series of a label block, which is created without feeders if need be.
+    pub(crate) fn find_or_create(&mut self, block: &[u8], hash: u32) -> u32 {
+        self.by_block.reserve(1);
+        let insert_slot = match self.by_block.locate(hash, |slot| self.blocks.get(slot) == block) {
+            Ok(slot) => return slot,
+            Err(insert_slot) => insert_slot,
+        };
+        let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
+        self.by_block.fill(insert_slot, hash, slot);
+        self.blocks.set(slot, block);
+        if slot as usize == self.feeders.len() {
+            self.feeders.push(0);
+            self.start_seconds.push(f64::INFINITY);
+            self.cells.resize(self.cells.len() + self.width, 0);
+        }
+        self.start_seconds[slot as usize] = f64::INFINITY;
+        slot
+    }
+
+    /// Reserves room for a burst of new label blocks, so that it does not move the index at each doubling.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.by_block.reserve(more);
+    }
+
+    /// Whether an identity feeds the series.
+    pub(crate) fn is_fed(&self, slot: u32) -> bool {
+        self.feeders[slot as usize] > 0 && !self.inherited.contains(slot)
+    }
+
+    /// Adds a feeder whose baselines were taken at `since`; returns whether it is the only one.
+    pub(crate) fn hold(&mut self, slot: u32, since: f64) -> bool {
+        let start = &mut self.start_seconds[slot as usize];
+        *start = start.min(since);
+        if self.inherited_len > 0 && self.inherited.contains(slot) {
+            self.inherited.remove(slot); // the feeder takes the place of the hold
+            self.inherited_len -= 1;
+            return true;
+        }
+        let feeders = &mut self.feeders[slot as usize];
+        *feeders += 1;
+        *feeders == 1
+    }
+
+    /// Removes a feeder; returns whether it was the last.
+    pub(crate) fn release(&mut self, slot: u32) -> bool {
+        let feeders = &mut self.feeders[slot as usize];
+        *feeders -= 1;
+        let last = *feeders == 0;
+        if last {
+            self.idle.push(slot);
+        }
+        last
+    }
+
+    /// Ends the series that have no feeder.
+    pub(crate) fn end_idle(&mut self) {
+        let mut idle = std::mem::take(&mut self.idle);
+        // A slot that was fed and released again is listed twice.
+        idle.sort_unstable();
+        idle.dedup();
+        idle.retain(|&slot| self.feeders[slot as usize] == 0);
+        if idle.len() > self.by_block.len() / SWEEP {
+            let mut ended = BitSet::default();
+            idle.iter().for_each(|slot| _ = ended.insert(*slot));
+            self.by_block.retain(|slot| !ended.contains(slot));
+        } else {
+            for &slot in &idle {
+                self.by_block.remove(self.hash(self.blocks.get(slot)), slot);
+            }
+        }
+        for slot in idle.drain(..).rev() {
+            let first = slot as usize * self.width;
+            zero(&mut self.cells[first..first + self.width]);
+            self.blocks.clear(slot);
+            self.free.push(slot);
+        }
+        shed(&mut idle);
+        self.idle = idle;
+    }
+
+    /// The hash of a label block.
+    pub(crate) fn hash(&self, block: &[u8]) -> u32 {
+        hash(&self.hasher, block)
+    }
+
+    /// Detaches every series from the identities that fed it in the replaced table. It stays until another identity feeds it, or until
+    /// [`release_inherited`](Self::release_inherited).
+    pub(crate) fn mark_inherited(&mut self) {
+        for (slot, feeders) in self.feeders.iter_mut().enumerate().filter(|(_, feeders)| **feeders > 0) {
+            *feeders = 1;
+            self.inherited_len += usize::from(self.inherited.insert(slot as u32));
+        }
+    }
+
+    /// Ends the inherited series that no identity feeds.
+    pub(crate) fn release_inherited(&mut self) {
+        for slot in self.inherited.iter() {
+            self.feeders[slot] = 0;
+            self.idle.push(slot as u32);
+        }
+        self.inherited.clear();
+        self.inherited_len = 0;
+    }
+}

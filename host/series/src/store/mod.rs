@@ -1,0 +1,129 @@
+//! The series of all families of a package, within its limit.
+
+pub(crate) mod family;
+
+use ebhost_metrics::Layout;
+
+use self::family::FamilyTable;
+use crate::TableLimits;
+use crate::labels::template::{OTHER, cut, escape};
+use crate::labels::values::Labels;
+use crate::plan::FeedPlan;
+use crate::util::runs::RunBuffer;
+
+/// Events of all views that change labels, since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LabelTallies {
+    /// Label sets folded into `other`.
+    pub(crate) folded: u64,
+    /// Label values cut at the limit.
+    pub(crate) trimmed: u64,
+    /// Label values with U+FFFD in place of bytes that are not UTF-8.
+    pub(crate) replaced: u64,
+}
+
+/// A table of series for each family, and what they share.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesStore {
+    /// By family.
+    pub(crate) tables: Vec<FamilyTable>,
+    pub(crate) limits: TableLimits,
+    /// When the sources were last read before this scrape, in seconds since 1970: counters that are new now were 0 then.
+    pub(crate) since: f64,
+    /// Series that an identity feeds.
+    fed: usize,
+    pub(crate) tallies: LabelTallies,
+    /// Scratch space: the label block being rendered, and that of the series which a label set is folded into.
+    block: RunBuffer,
+    other: RunBuffer,
+}
+
+impl SeriesStore {
+    pub(crate) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
+        let tables = layouts.into_iter().map(FamilyTable::new).collect();
+        Self { tables, limits, ..Self::default() }
+    }
+
+    /// Series that an identity feeds, of all families.
+    pub(crate) fn fed(&self) -> usize {
+        self.fed
+    }
+
+    /// Adds a feeder to the series of these labels, which is created if need be. `since` is when the feeder's baselines were taken.
+    pub(crate) fn hold(&mut self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize, since: f64) -> u32 {
+        let mut block = std::mem::take(&mut self.block);
+        block.clear();
+        self.render(feed, labels, cpu, &mut block);
+        let table = &self.tables[feed.family];
+        let text = block.get(0, block.len());
+        let slot = self.hold_block(feed, cpu, text, table.hash(text), since);
+        self.block = block;
+        slot
+    }
+
+    /// Appends the label block of a series.
+    pub(crate) fn render(&self, feed: &FeedPlan, labels: Labels<'_>, cpu: usize, out: &mut RunBuffer) {
+        let limit = self.limits.label_bytes;
+        match labels.plain(limit) {
+            Some(plain) => feed.template.render(out, |column, out| plain.push(column, out), cpu),
+            None => feed.template.render(out, |column, out| escape(cut(labels.get(column), limit), out), cpu),
+        }
+    }
+
+    /// Like [`hold`](Self::hold), for a rendered block and its hash. Beyond the limit, a new label set is folded into the series with
+    /// `other` in every column.
+    pub(crate) fn hold_block(&mut self, feed: &FeedPlan, cpu: usize, block: &[u8], hash: u32, since: f64) -> u32 {
+        let has_room = self.fed < self.limits.series || !feed.template.has_columns();
+        let table = &mut self.tables[feed.family];
+        let slot = if has_room {
+            table.find_or_create(block, hash)
+        } else if let Some(slot) = table.find(block, hash).filter(|slot| table.is_fed(*slot)) {
+            slot
+        } else {
+            self.tallies.folded += 1;
+            self.other.clear();
+            feed.template.render(&mut self.other, |_, out| out.push(OTHER.as_bytes()), cpu);
+            let other = self.other.get(0, self.other.len());
+            table.find_or_create(other, table.hash(other))
+        };
+        self.fed += usize::from(table.hold(slot, since));
+        slot
+    }
+
+    /// Reserves room for a burst of new label sets.
+    pub(crate) fn reserve(&mut self, feed: &FeedPlan, more: usize) {
+        let room = self.limits.series.saturating_sub(self.fed);
+        self.tables[feed.family].reserve(more.min(room));
+    }
+
+    /// Removes a feeder from a series.
+    pub(crate) fn release(&mut self, family: usize, slot: u32) {
+        self.fed -= usize::from(self.tables[family].release(slot));
+    }
+
+    /// Counts label values that are cut or contain replacement characters.
+    pub(crate) fn note(&mut self, labels: Labels<'_>) {
+        if labels.plain(self.limits.label_bytes).is_some() {
+            return;
+        }
+        self.tallies.trimmed += labels.iter().filter(|label| label.len() > self.limits.label_bytes).count() as u64;
+        // Nearly all are ASCII, which is faster to establish than the absence of one character.
+        let is_replaced = |label: &&str| !label.is_ascii() && label.contains(char::REPLACEMENT_CHARACTER);
+        self.tallies.replaced += labels.iter().filter(is_replaced).count() as u64;
+    }
+
+    /// Takes over the series of `previous` for each family that `origin` names the previous index of.
+    pub(crate) fn inherit(&mut self, mut previous: Self, origin: impl Fn(usize) -> Option<usize>) {
+        for (family, table) in self.tables.iter_mut().enumerate() {
+            if let Some(before) = origin(family) {
+                *table = std::mem::replace(&mut previous.tables[before], FamilyTable::new(table.layout.clone()));
+                table.mark_inherited();
+            }
+        }
+    }
+
+    /// Ends inherited series that no identity feeds.
+    pub(crate) fn release_inherited(&mut self) {
+        self.tables.iter_mut().for_each(FamilyTable::release_inherited);
+    }
+}

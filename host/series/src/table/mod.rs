@@ -1,0 +1,197 @@
+//! A package's entries, identities and series.
+
+mod inherit;
+pub(crate) mod limits;
+mod scrape;
+mod stats;
+
+use std::sync::Arc;
+
+use ebhost_metrics::{FamilySeries, Layout};
+use ebhost_snapshot::Snapshot;
+
+pub use self::limits::{SchemaTooLarge, TableLimits};
+pub use self::scrape::{Labelling, Observed, Observing, Settling, ShapeMismatch};
+pub use self::stats::Stats;
+use self::stats::Tallies;
+use crate::counting::gauges;
+use crate::plan::ViewPlan;
+use crate::plan::layout::layout_of;
+use crate::schema::Schema;
+use crate::store::SeriesStore;
+use crate::views::View;
+use crate::views::events::EventView;
+use crate::views::table::TableView;
+
+/// The series of one package, and all state that keeps them right.
+///
+/// **What counts.** An entry is a key of a view. The increase of its numbers since it was last counted is added to the series that its
+/// identity was given:
+///
+/// - A new entry counts from 0: all that it has is increase.
+/// - A number below its baseline was reset: all of it is increase. Each number is judged by itself.
+/// - While an identity has no answer, or one without series, the baselines of its entries do not move. Labels that come late lose
+///   nothing, whether after a plugin's failure or after [`Skip`](crate::Answer::Skip). An entry that was labelled, then skipped, then
+///   labelled again adds its growth since it was last counted.
+/// - An entry that is listed twice in one snapshot is one entry: its second row has nothing to add.
+/// - An entry is gone when a *complete* snapshot lacks it. What it added stays while anything feeds the series. A series ends in the
+///   scrape in which it lost its last feeder and got no other.
+/// - When an identity is given other labels, its entries' later increases go there; what they added stays.
+/// - When the identity bytes in a value change under a key, the key's numbers continue from their baselines for the new identity: the
+///   bytes are written before the first count, so the numbers were 0 then, or fell when the key was reused.
+/// - Gauges are folded from the present values of the entries that are there, as last read.
+/// - An event is an increase. Its entry ends after a time to live, or makes way for others; its series begins at 0 when it comes back.
+/// - A table that replaces another continues its counters ([`Table::inherit`]).
+///
+/// The start time of a series is that of the oldest baseline which feeds it: the last time that all its counters were 0.
+///
+/// **What is bounded.** Series by `limits.series`; entries, identities and baselines by `limits.memory_bytes` and the maps' own sizes;
+/// those of events by `limits.event_entries` as well.
+#[derive(Debug)]
+pub struct Table {
+    schema: Arc<Schema>,
+    limits: TableLimits,
+    store: SeriesStore,
+    views: Vec<View>,
+    /// By view: the rows that were observed in this scrape.
+    observed_rows: Vec<Option<usize>>,
+    /// Bytes that the entries of all views take.
+    memory_bytes: usize,
+    /// The number of the last scrape that began.
+    scrape: u64,
+    /// Scrapes for which inherited series stay although nothing feeds them.
+    inherited_scrapes: u32,
+    /// Tallies of the tables that this one replaced.
+    previous_tallies: Tallies,
+}
+
+impl Table {
+    /// An empty table. The schema should have passed [`TableLimits::check`].
+    pub fn new(schema: Arc<Schema>, limits: TableLimits) -> Self {
+        let layouts: Vec<Layout> = (0..schema.families.len()).map(|family| layout_of(&schema, family)).collect();
+        let view = |view| {
+            let plan = ViewPlan::new(&schema, view, &layouts, limits.label_bytes);
+            if plan.is_events() {
+                View::Events(EventView::new(plan, limits.events()))
+            } else {
+                View::Table(TableView::new(plan))
+            }
+        };
+        let views: Vec<_> = schema.views.iter().map(view).collect();
+        Self {
+            observed_rows: vec![None; views.len()],
+            views,
+            store: SeriesStore::new(layouts, limits),
+            memory_bytes: 0,
+            scrape: 0,
+            inherited_scrapes: 0,
+            previous_tallies: Tallies::default(),
+            limits,
+            schema,
+        }
+    }
+
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// Begins a scrape. A counter that is new in it was 0 at `since`, in seconds since 1970: when its source was first read, or read
+    /// last. See [`Observing`] for what follows.
+    pub fn scrape(&mut self, since: f64) -> Observing<'_> {
+        self.begin(since);
+        Observing::new(self)
+    }
+
+    /// Continues a scrape that was [paused](Observing::pause); `None` if it was not the last scrape of this table.
+    pub fn resume(&mut self, observed: Observed) -> Option<Labelling<'_>> {
+        (observed.into_scrape() == self.scrape).then(|| Labelling::new(self))
+    }
+
+    /// Requests a new answer for each identity of a view that `changed` accepts. Until it comes, its labels stay.
+    pub fn request_again(&mut self, view: usize, changed: impl FnMut(&[u8]) -> bool) {
+        self.views[view].labels_mut().identities.request_again(changed);
+    }
+
+    /// The identities of a view.
+    pub fn identities(&self, view: usize) -> impl Iterator<Item = &[u8]> {
+        self.views[view].labels().identities.iter()
+    }
+
+    /// Every family with its series. Families without series are included; whether to print those is the encoder's decision.
+    pub fn families(&self) -> impl Iterator<Item = FamilySeries<'_>> {
+        self.schema.families.iter().zip(&self.store.tables).map(|(family, table)| table.series(family))
+    }
+
+    pub fn stats(&self) -> Stats {
+        let sum = |size: fn(&View) -> usize| self.views.iter().map(size).sum();
+        let mut stats = Stats {
+            series: self.store.fed(),
+            series_limit: self.limits.series,
+            entries: sum(View::entries),
+            identities: sum(|view| view.labels().identities.len()),
+            unlabelled: sum(|view| view.labels().identities.requested()),
+            rows_left_out: sum(View::rows_left_out),
+            memory_bytes: self.memory_bytes,
+            memory_limit_bytes: self.limits.memory_bytes,
+            ..Stats::default()
+        };
+        self.tallies().write_to(&mut stats);
+        stats
+    }
+
+    fn tallies(&self) -> Tallies {
+        self.previous_tallies.with(self.store.tallies, &self.views)
+    }
+
+    fn measure_memory(&mut self) {
+        self.memory_bytes = self.views.iter().map(view_bytes).sum();
+    }
+
+    fn begin(&mut self, since: f64) {
+        self.scrape += 1;
+        self.store.since = since;
+        self.observed_rows.fill(None);
+    }
+
+    fn observe(&mut self, view: usize, snapshot: &Snapshot) -> Result<(), ShapeMismatch> {
+        if self.observed_rows[view].is_some() || !self.views[view].fits(snapshot) {
+            return Err(ShapeMismatch { view });
+        }
+        self.observed_rows[view] = Some(snapshot.len);
+        let view = &mut self.views[view];
+        let others = self.memory_bytes - view_bytes(view);
+        let entry = limits::entry_bytes(view.plan(), view.labels().series.cpus.max(snapshot.cpus));
+        let room = self.limits.memory_bytes.saturating_sub(others) / entry;
+        view.observe(snapshot, &mut self.store, room);
+        self.memory_bytes = others + view_bytes(view);
+        Ok(())
+    }
+
+    fn count_labelled(&mut self, view: usize, snapshot: &Snapshot) -> Result<(), ShapeMismatch> {
+        if self.observed_rows[view] != Some(snapshot.len) || !self.views[view].fits(snapshot) {
+            return Err(ShapeMismatch { view });
+        }
+        self.views[view].count_labelled(snapshot, &mut self.store);
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        for view in &mut self.views {
+            view.resolve_all(&mut self.store);
+        }
+        self.release_inherited();
+        for family in &mut self.store.tables {
+            family.end_idle();
+        }
+        gauges::reset(self.views.iter().flat_map(|view| &view.plan().feeds), &mut self.store);
+        for view in &mut self.views {
+            view.fold_gauges(&mut self.store);
+            view.finish();
+        }
+        self.measure_memory();
+    }
+}
+
+fn view_bytes(view: &View) -> usize {
+    view.entry_slots() * limits::entry_bytes(view.plan(), view.labels().series.cpus)
+}

@@ -1,0 +1,406 @@
+//! The contract's rules, one case each. `model_test` covers how they combine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebhost_metrics::{CellKind, FamilySeries, Layout};
+use ebhost_snapshot::{Keys, Snapshot};
+
+use crate::schema::*;
+use crate::{Answer, Labels, ShapeMismatch, Table, TableLimits};
+
+pub(super) fn number(offset: usize, size: usize) -> Number {
+    Number { offset, size, is_signed: false }
+}
+
+pub(super) fn family(name: &str, kind: Kind) -> Family {
+    let labels = vec!["name".into()];
+    Family { name: name.into(), help: "Help.".into(), unit: String::new(), labels, kind, times: 1.0, per: 1.0 }
+}
+
+pub(super) fn feed(family: usize, value: Value) -> Feed {
+    Feed { family, labels: vec![LabelSource::Column(0)], value }
+}
+
+pub(super) fn view(key_size: usize, identity: Field, feeds: Vec<Feed>) -> View {
+    View { source: "map".into(), key_size, value_size: 8, identity: vec![identity], lookups: vec![], columns: 1, feeds }
+}
+
+pub(super) const FIRST_BYTE: Field = Field { part: Part::Key, offset: 0, length: 1 };
+
+pub(super) fn table(families: Vec<Family>, views: Vec<View>, limits: TableLimits) -> Table {
+    Table::new(Arc::new(Schema { families, views }), limits)
+}
+
+/// Rows of a hash map with keys of 4 bytes.
+pub(super) fn rows(rows: &[([u8; 4], &[u8])]) -> Snapshot {
+    Snapshot {
+        keys: Keys::Bytes { size: 4, bytes: rows.iter().flat_map(|(key, _)| *key).collect() },
+        values: rows.iter().flat_map(|(_, value)| value.to_vec()).collect(),
+        value_stride: rows.first().map_or(8, |(_, value)| value.len()),
+        cpus: 1,
+        len: rows.len(),
+        complete: true,
+    }
+}
+
+/// A scrape of view 0; each identity's label is what `name` makes of its first byte, and its bucket the second.
+pub(super) fn scrape(table: &mut Table, snapshot: &Snapshot, name: impl Fn(u8) -> Option<String>) -> usize {
+    scrape_since(table, snapshot, 0.0, name)
+}
+
+/// The same after an earlier read at `since`.
+pub(super) fn scrape_since(
+    table: &mut Table,
+    snapshot: &Snapshot,
+    since: f64,
+    name: impl Fn(u8) -> Option<String>,
+) -> usize {
+    let mut scrape = table.scrape(since);
+    scrape.observe(0, snapshot).unwrap();
+    let mut labelling = scrape.label();
+    let unlabelled = labelling.unlabelled(0).to_vec();
+    for &id in &unlabelled {
+        let identity = labelling.identity_bytes(0, id).to_vec();
+        let bucket = identity.get(1).map(|&bucket| u32::from(bucket));
+        match name(identity[0]) {
+            Some(label) => labelling.answer(0, id, Answer::Series { labels: Labels::Named(&[&label]), bucket }),
+            None => labelling.answer(0, id, Answer::Skip),
+        }
+    }
+    let mut settling = labelling.settle();
+    settling.count(0, snapshot).unwrap();
+    settling.finish();
+    unlabelled.len()
+}
+
+pub(super) fn letter(identity: u8) -> Option<String> {
+    Some(char::from(identity).to_string())
+}
+
+pub(super) fn shown(table: &Table) -> Vec<(String, Vec<u64>)> {
+    let series =
+        table.families().flat_map(|family| family.iter().map(|each| (each.labels, each.cells)).collect::<Vec<_>>());
+    series.map(|(block, cells)| (String::from_utf8(block.to_vec()).unwrap(), cells.to_vec())).collect()
+}
+
+pub(super) fn named(series: &[(&str, &[u64])]) -> Vec<(String, Vec<u64>)> {
+    series.iter().map(|(name, cells)| (format!("name=\"{name}\""), cells.to_vec())).collect()
+}
+
+#[test]
+fn ten_thousand_empty_banks_are_one_question() {
+    let banks = Field { part: Part::Value, offset: 4, length: 4 };
+    let value = Value::Number(number(0, 4));
+    let mut table = table(
+        vec![family("x_total", Kind::Counter)],
+        vec![view(4, banks, vec![feed(0, value)])],
+        TableLimits::default(),
+    );
+    let mut snapshot =
+        Snapshot { keys: Keys::Index, values: vec![0; 80_000], value_stride: 8, cpus: 1, len: 10_000, complete: true };
+    let name = |identity| if identity == 0 { None } else { letter(identity) };
+    assert_eq!(scrape(&mut table, &snapshot, name), 1);
+    assert_eq!(shown(&table), []);
+    // A bank is taken into use: header and count appear together.
+    snapshot.values[800..805].copy_from_slice(&[7, 0, 0, 0, b'a']);
+    assert_eq!(scrape(&mut table, &snapshot, name), 1);
+    assert_eq!(shown(&table), named(&[("a", &[7])]));
+    assert_eq!(scrape(&mut table, &snapshot, name), 0);
+    // Used anew for something else, its count began at 0 again.
+    snapshot.values[800..805].copy_from_slice(&[2, 0, 0, 0, b'b']);
+    assert_eq!(scrape(&mut table, &snapshot, name), 1);
+    assert_eq!(shown(&table), named(&[("b", &[2])]));
+}
+
+#[test]
+fn entries_that_are_buckets_and_a_sum() {
+    let value = Value::Bucket(Bucket { count: number(0, 8), sum: Some(number(0, 8)) });
+    let identity = Field { part: Part::Key, offset: 0, length: 2 };
+    let histogram = family("x", Kind::Histogram(vec![1.0, 2.0]));
+    let mut table = table(vec![histogram], vec![view(4, identity, vec![feed(0, value)])], TableLimits::default());
+    let count = |n: u64| n.to_le_bytes();
+    let (a, b, c) = (count(5), count(6), count(70));
+    // Bucket 0, above the last bound, the sum; and one that does not exist.
+    let snapshot = rows(&[([b'a', 0, 0, 0], &a), ([b'a', 2, 0, 0], &b), ([b'a', 3, 0, 0], &c), ([b'a', 4, 0, 0], &c)]);
+    scrape(&mut table, &snapshot, letter);
+    assert_eq!(shown(&table), named(&[("a", &[5, 0, 6, 70])]));
+    assert_eq!(table.stats().refused, 1);
+}
+
+#[test]
+fn native_slots_make_the_classic_buckets() {
+    // Schema 0, buckets 0 … 3 end at 1, 2, 4, 8; slot 0 is what is at or below 0.5, slot 5 above 8.
+    let native = NativeSlots { offset: 0, schema: 0, first: 0, count: 4, sum: None };
+    let feeds = vec![feed(0, Value::NativeSlots(native))];
+    let bounds = Kind::Histogram(vec![0.5, 2.0, 8.0]);
+    let mut alone =
+        table(vec![family("x", bounds.clone())], vec![view(4, FIRST_BYTE, feeds.clone())], TableLimits::default());
+    let value: Vec<u8> = [1u64, 2, 3, 4, 5, 6].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let snapshot = rows(&[([b'a', 0, 0, 0], &value)]);
+    scrape(&mut alone, &snapshot, letter);
+    assert_eq!(shown(&alone), named(&[("a", &[1, 2, 3, 4, 5, 6])]));
+    let series = alone.families().next().unwrap();
+    assert!(matches!(series.layout(), Layout::Native { schema: 0, first: 0, count: 4, .. }));
+    let mut cumulated = Vec::new();
+    series.layout().cumulate(series.iter().next().unwrap().cells, |count| cumulated.push(count));
+    assert_eq!(cumulated, [1, 6, 15, 21]);
+
+    // Beside a feed of classic slots the same numbers go straight to classic buckets.
+    let slots = feed(0, Value::Slots(Slots { offset: 0, size: 8, sum: None }));
+    let mut mixed = table(
+        vec![family("x", bounds)],
+        vec![view(4, FIRST_BYTE, feeds), view(4, FIRST_BYTE, vec![slots])],
+        TableLimits::default(),
+    );
+    scrape(&mut mixed, &snapshot, letter);
+    assert_eq!(shown(&mixed), named(&[("a", &[1, 5, 9, 6])]));
+}
+
+#[test]
+fn beyond_the_limit_series_are_folded_into_other() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let limits = TableLimits { series: 2, ..TableLimits::default() };
+    let mut table = table(vec![family("x_total", Kind::Counter)], vec![view(4, FIRST_BYTE, feeds)], limits);
+    let one = 1u64.to_le_bytes();
+    let all: Vec<([u8; 4], &[u8])> = b"abcd".iter().map(|&name| ([name, 0, 0, 0], &one[..])).collect();
+    scrape(&mut table, &rows(&all), letter);
+    assert_eq!(shown(&table), named(&[("a", &[1]), ("b", &[1]), ("other", &[2])]));
+    assert_eq!((table.stats().folded, table.stats().series), (2, 3));
+    // Room again, for later label sets; what was folded stays.
+    let two = 2u64.to_le_bytes();
+    scrape(&mut table, &rows(&[([b'c', 0, 0, 0], &two), ([b'd', 0, 0, 0], &two)]), letter);
+    assert_eq!(shown(&table), named(&[("other", &[4])]));
+}
+
+#[test]
+fn an_info_metric_is_one_and_a_sum_counts_entries() {
+    let families = vec![family("info", Kind::Gauge(Fold::Max)), family("entries", Kind::Gauge(Fold::Sum))];
+    let feeds = vec![feed(0, Value::One), feed(1, Value::One)];
+    let mut table = table(families, vec![view(4, FIRST_BYTE, feeds)], TableLimits::default());
+    let zero = [0u8; 8];
+    scrape(&mut table, &rows(&[([b'a', 0, 0, 0], &zero), ([b'a', 1, 0, 0], &zero)]), letter);
+    assert_eq!(shown(&table), named(&[("a", &[1]), ("a", &[2])]));
+}
+
+#[test]
+fn a_gauge_folds_signed_values_over_cpus() {
+    let signed = Number { offset: 0, size: 4, is_signed: true };
+    let families = vec![family("least", Kind::Gauge(Fold::Min)), family("most", Kind::Gauge(Fold::Max))];
+    let feeds = vec![feed(0, Value::Number(signed)), feed(1, Value::Number(signed))];
+    let mut table = table(families, vec![view(4, FIRST_BYTE, feeds)], TableLimits::default());
+    let mut snapshot = rows(&[([b'a', 0, 0, 0], &[5, 0, 0, 0, 0, 0, 0, 0])]);
+    snapshot.values.extend([0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    snapshot.cpus = 2;
+    scrape(&mut table, &snapshot, letter);
+    assert_eq!(shown(&table), named(&[("a", &[-2i64 as u64]), ("a", &[5])]));
+}
+
+/// Events, each named by one byte.
+pub(super) fn events(names: &[u8]) -> Snapshot {
+    Snapshot {
+        keys: Keys::Events { cpus: vec![0; names.len()] },
+        values: names.iter().flat_map(|&name| [name, 0, 0, 0, 0, 0, 0, 0]).collect(),
+        value_stride: 8,
+        cpus: 1,
+        len: names.len(),
+        complete: true,
+    }
+}
+
+/// A table that counts events by their names.
+pub(super) fn event_table(limits: TableLimits) -> Table {
+    let identity = Field { part: Part::Value, offset: 0, length: 1 };
+    table(vec![family("x_total", Kind::Counter)], vec![view(0, identity, vec![feed(0, Value::One)])], limits)
+}
+
+#[test]
+fn beyond_the_limit_the_least_recently_seen_event_identity_makes_way() {
+    let mut table = event_table(TableLimits { event_entries: 2, ..TableLimits::default() });
+    let name = |identity| if identity == b'-' { None } else { letter(identity) };
+    // The oldest had no answer yet: its event is lost.
+    scrape(&mut table, &events(b"-aab"), name);
+    assert_eq!(shown(&table), named(&[("a", &[2]), ("b", &[1])]));
+    assert_eq!((table.stats().lost_events, table.stats().evicted), (1, 1));
+    // A series that makes way was counted; it begins again at 0.
+    scrape(&mut table, &events(b"ac"), name);
+    assert_eq!(shown(&table), named(&[("a", &[3]), ("c", &[1])]));
+    scrape(&mut table, &events(b"b"), name);
+    assert_eq!(shown(&table), named(&[("b", &[1]), ("c", &[1])]));
+    assert_eq!((table.stats().lost_events, table.stats().evicted, table.stats().entries), (1, 3, 2));
+}
+
+#[test]
+fn skipped_event_identities_make_way_before_labelled_ones() {
+    let mut table = event_table(TableLimits { event_entries: 2, ..TableLimits::default() });
+    let name = |identity| if identity == b'-' { None } else { letter(identity) };
+    scrape(&mut table, &events(b"a-"), name);
+    scrape(&mut table, &events(b"b"), name);
+    assert_eq!(shown(&table), named(&[("a", &[1]), ("b", &[1])]));
+    assert_eq!((table.stats().lost_events, table.stats().evicted), (0, 0));
+}
+
+#[test]
+fn an_event_identity_that_was_not_seen_for_its_time_to_live_ends() {
+    let limits = TableLimits { event_time_to_live: Duration::from_secs(100), ..TableLimits::default() };
+    let mut table = event_table(limits);
+    scrape_since(&mut table, &events(b"ab"), 1000.0, letter);
+    scrape_since(&mut table, &events(b"b"), 1050.0, letter);
+    scrape_since(&mut table, &events(b""), 1100.0, letter);
+    assert_eq!(shown(&table), named(&[("a", &[1]), ("b", &[2])]));
+    scrape_since(&mut table, &events(b""), 1101.0, letter);
+    assert_eq!(shown(&table), named(&[("b", &[2])]));
+    assert_eq!((table.stats().expired, table.stats().entries), (1, 1));
+    // Seen again, it begins at 0.
+    scrape_since(&mut table, &events(b"a"), 1102.0, letter);
+    assert_eq!(shown(&table), named(&[("a", &[1]), ("b", &[2])]));
+}
+
+#[test]
+fn negative_observations_go_into_the_bucket_below_their_bound() {
+    let identity = Field { part: Part::Value, offset: 0, length: 1 };
+    let value = Value::Observation(Number { offset: 4, size: 4, is_signed: true });
+    let histogram = family("x", Kind::Histogram(vec![-10.0, 0.0, 10.0]));
+    let mut table = table(vec![histogram], vec![view(0, identity, vec![feed(0, value)])], TableLimits::default());
+    let mut snapshot = events(b"aaaa");
+    for (row, number) in [-11i32, -5, 7, 20].into_iter().enumerate() {
+        snapshot.values[row * 8 + 4..][..4].copy_from_slice(&number.to_le_bytes());
+    }
+    scrape(&mut table, &snapshot, letter);
+    assert_eq!(shown(&table), named(&[("a", &[1, 1, 1, 1, 11])]));
+    assert_eq!(table.families().next().unwrap().layout().sum_kind(), Some(CellKind::I64));
+}
+
+/// Seconds at which each series was 0.
+pub(super) fn started(table: &Table) -> Vec<f64> {
+    let starts = |family: FamilySeries<'_>| {
+        family.iter().map(|each| family.start_seconds(&each).unwrap_or_default()).collect::<Vec<_>>()
+    };
+    table.families().flat_map(starts).collect()
+}
+
+#[test]
+fn a_counter_that_was_labelled_late_began_when_its_entry_was_first_seen() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let mut table =
+        table(vec![family("x_total", Kind::Counter)], vec![view(4, FIRST_BYTE, feeds)], TableLimits::default());
+    let value = |n: u64| n.to_le_bytes();
+    let (five, six) = (value(5), value(6));
+    scrape_since(&mut table, &rows(&[([b'a', 0, 0, 0], &five)]), 100.0, |_| None);
+    table.request_again(0, |_| true);
+    scrape_since(&mut table, &rows(&[([b'a', 0, 0, 0], &six), ([b'b', 0, 0, 0], &six)]), 200.0, letter);
+    assert_eq!(shown(&table), named(&[("a", &[6]), ("b", &[6])]));
+    assert_eq!(started(&table), [100.0, 200.0]);
+    // An identity that was counted until now feeds its new series from now on.
+    table.request_again(0, |identity| identity == b"a");
+    let rename = |_| Some("c".to_owned());
+    scrape_since(&mut table, &rows(&[([b'a', 0, 0, 0], &six), ([b'b', 0, 0, 0], &six)]), 300.0, rename);
+    assert_eq!(shown(&table), named(&[("b", &[6]), ("c", &[0])]));
+    assert_eq!(started(&table), [200.0, 300.0]);
+}
+
+#[test]
+fn a_hash_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let views = vec![view(4, Field { part: Part::Key, offset: 0, length: 4 }, feeds)];
+    let mut table = table(
+        vec![family("x_total", Kind::Counter)],
+        views,
+        TableLimits { memory_bytes: 2000, ..TableLimits::default() },
+    );
+    let one = 1u64.to_le_bytes();
+    let two = 2u64.to_le_bytes();
+    let keys: Vec<[u8; 4]> = (0..100u8).map(|key| [key, 0, 0, 0]).collect();
+    let all = |value| rows(&keys.iter().map(|key| (*key, value)).collect::<Vec<_>>());
+    let label = |identity: u8| Some(format!("{}", identity % 2));
+    scrape(&mut table, &all(&one[..]), label);
+    let stats = table.stats();
+    assert!(stats.entries > 10 && stats.entries + stats.rows_left_out == 100, "{stats:?}");
+    assert!(stats.memory_bytes <= 2000, "{stats:?}");
+    let counted = |table: &Table| shown(table).iter().map(|(_, cells)| cells[0]).sum::<u64>();
+    assert_eq!(counted(&table), stats.entries as u64);
+    // The same entries are counted in the next scrape, in whatever order they come.
+    let mut reversed: Vec<_> = keys.iter().rev().map(|key| (*key, &two[..])).collect();
+    scrape(&mut table, &rows(&reversed), label);
+    assert_eq!(counted(&table), 2 * stats.entries as u64);
+    // Room that entries leave is used.
+    reversed.truncate(95);
+    let before = counted(&table);
+    scrape(&mut table, &rows(&reversed[..50]), label);
+    assert_eq!(table.stats().entries, stats.entries);
+    assert!(counted(&table) > before);
+}
+
+#[test]
+fn an_array_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
+    let feeds = vec![feed(0, Value::Number(number(0, 4)))];
+    let identity = Field { part: Part::Value, offset: 4, length: 1 };
+    let limits = TableLimits { memory_bytes: 2000, ..TableLimits::default() };
+    let mut table = table(vec![family("x_total", Kind::Counter)], vec![view(4, identity, feeds)], limits);
+    let snapshot = Snapshot {
+        keys: Keys::Index,
+        values: [1, 0, 0, 0, b'a', 0, 0, 0].repeat(100),
+        value_stride: 8,
+        cpus: 1,
+        len: 100,
+        complete: true,
+    };
+    for _ in 0..2 {
+        scrape(&mut table, &snapshot, letter);
+        let stats = table.stats();
+        assert!(stats.entries > 10 && stats.entries + stats.rows_left_out == 100, "{stats:?}");
+        assert_eq!(shown(&table), named(&[("a", &[stats.entries as u64])]));
+    }
+}
+
+#[test]
+fn a_manifest_of_long_texts_is_refused_before_memory_is_taken() {
+    let text = LabelSource::Fixed("x".repeat(1 << 20));
+    let feeds = vec![Feed { family: 0, labels: vec![text], value: Value::Number(number(0, 8)) }; 40];
+    let schema = Schema { families: vec![family("x_total", Kind::Counter)], views: vec![view(4, FIRST_BYTE, feeds)] };
+    let limits = TableLimits { memory_bytes: 32 << 20, ..TableLimits::default() };
+    let error = limits.check(&schema).unwrap_err();
+    assert!(error.found > error.expected && error.to_string().contains("limits.series"), "{error}");
+}
+
+#[test]
+fn a_paused_scrape_is_not_resumed_after_another_one() {
+    let mut table = event_table(TableLimits::default());
+    let first = table.scrape(0.0).pause();
+    let second = table.scrape(0.0).pause();
+    assert!(table.resume(first).is_none());
+    let mut labelling = table.resume(second).unwrap().settle();
+    assert_eq!(labelling.count(0, &events(b"a")), Err(ShapeMismatch { view: 0 }), "it was not observed");
+    labelling.finish();
+}
+
+#[test]
+fn wrong_answers_cost_their_own_entry_and_long_labels_are_cut() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let limits = TableLimits { label_bytes: 4, ..TableLimits::default() };
+    let mut table = table(vec![family("x_total", Kind::Counter)], vec![view(4, FIRST_BYTE, feeds)], limits);
+    let one = 1u64.to_le_bytes();
+    let snapshot = rows(&[([b'a', 0, 0, 0], &one), ([b'b', 0, 0, 0], &one), ([b'c', 0, 0, 0], &one)]);
+    let mut scrape = table.scrape(0.0);
+    scrape.observe(0, &snapshot).unwrap();
+    let mut labelling = scrape.label();
+    let [a, b, c] = labelling.unlabelled(0).to_vec()[..] else { panic!() };
+    labelling.answer(0, a, Answer::Series { labels: Labels::Named(&[]), bucket: None });
+    labelling.answer(0, b, Answer::Unknown);
+    labelling.answer(0, c, Answer::Series { labels: Labels::Named(&["longer\u{fffd}"]), bucket: None });
+    let mut settling = labelling.settle();
+    settling.count(0, &snapshot).unwrap();
+    settling.finish();
+    assert_eq!(shown(&table), named(&[("long", &[1])]));
+    let stats = table.stats();
+    assert_eq!((stats.refused, stats.trimmed, stats.replaced), (2, 1, 1));
+}
+
+#[test]
+fn a_snapshot_of_another_shape_is_refused() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let mut table =
+        table(vec![family("x_total", Kind::Counter)], vec![view(8, FIRST_BYTE, feeds)], TableLimits::default());
+    let mut scrape = table.scrape(0.0);
+    assert_eq!(scrape.observe(0, &rows(&[([0; 4], &[0; 8])])), Err(ShapeMismatch { view: 0 }));
+}
