@@ -5,8 +5,10 @@
 
 pub mod agent;
 pub mod author;
+pub mod bootstrap;
 pub mod build_info;
 pub mod cli;
 pub mod memory;
+pub mod signals;
 pub mod sinks;
 pub mod systemd;

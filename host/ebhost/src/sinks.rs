@@ -3,16 +3,19 @@
 //! Sinks depend on the agent's [`Handle`], and nothing depends on a sink but this file. To add one: write it on top of
 //! [`ebhost_handle`], give it its options in [`Options`], and start it in [`run`].
 
-use std::{io::PipeReader, sync::Arc};
+use std::sync::Arc;
 
-use tokio::{sync::watch, task::JoinHandle, time::interval};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::interval,
+};
 use tracing::info;
 
 use crate::{
-    agent::{self, AgentError},
+    agent::{self, AgentError, ReloadRequests},
     build_info, systemd,
 };
-use ebhost_confine as privileges;
 use ebhost_handle::Handle;
 use ebhost_metrics::{Created, Format};
 use ebhost_server as server;
@@ -33,6 +36,16 @@ pub struct WebOptions {
     pub created: Created,
 }
 
+/// What the host is told while it runs, and tells.
+#[derive(Debug)]
+pub struct Signals {
+    /// Changes when the host is to stop.
+    pub stop: watch::Receiver<()>,
+    pub reloads: ReloadRequests,
+    /// Sent once every package is attached or left out.
+    pub started: oneshot::Sender<()>,
+}
+
 /// Why the host does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -45,12 +58,12 @@ pub enum RunError {
 }
 
 /// Loads every package and serves until `stop` changes. The addresses are bound first, so that one in use is found before any BPF
-/// program is loaded; the server is ready once all packages are attached. A byte on `reload_asked` makes the agent look through the
-/// plugin folder.
+/// program is loaded; the server is ready once all packages are attached, and `signals.started` is sent.
 ///
 /// # Errors
 /// [`RunError`] if an address cannot be bound, the packages cannot be loaded, or the agent or the server panicked.
-pub async fn run(options: Options, stop: watch::Receiver<()>, reload_asked: PipeReader) -> Result<(), RunError> {
+pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
+    let Signals { stop, reloads, started } = signals;
     let Options { agent: agent_options, web } = options;
     let listeners = server::bind(&web.listen_addresses).await?;
     let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
@@ -59,23 +72,24 @@ pub async fn run(options: Options, stop: watch::Receiver<()>, reload_asked: Pipe
     let path = web.telemetry_path.clone();
     let server_options = server_options(&agent_options, web, ready);
 
-    let (handle, mut agent) = agent::start(agent_options, reload_asked)?;
+    let (handle, agent) = agent::start(agent_options, reloads)?;
     let server = tokio::spawn(server::serve(listeners, handle.clone(), server_options, stop));
     let watchdog = start_watchdog(handle);
 
-    agent.loaded().await?;
-    privileges::keep_in_this_thread(keep.0);
+    let agent = agent.loaded().await?;
+    ebhost_confine::keep_only(keep.0).map_err(AgentError::Capabilities)?;
     for address in addresses {
         info!(address, path = path.as_str(), "listening");
     }
     is_ready.send_replace(true);
     systemd::notify("READY=1");
+    let _ = started.send(());
 
     let ended = server.await;
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
-    agent.stop()?;
+    agent.stop();
     ended.map_err(|_| RunError::ServerPanic)
 }
 
@@ -90,7 +104,7 @@ fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receive
         version: build_info::LINE.to_owned(),
         web_config: web.config,
         ready,
-        failed_thread: || None,
+        failed_thread: ebhost_confine::first_failed_thread,
     }
 }
 

@@ -1,6 +1,8 @@
 //! A second sink, as somebody would add one that pushes: it reads from a real agent through its handle, and neither the agent nor the
 //! server knows of it.
 
+#![allow(clippy::disallowed_methods, reason = "the sink of this test is a thread of its own")]
+
 use std::{
     fs,
     sync::mpsc,
@@ -52,9 +54,9 @@ async fn a_sink_that_pushes_needs_the_handle_alone() {
     // A package that is left out: the host refuses to start without any, and has families of its own.
     fs::create_dir_all(plugins.join("broken")).unwrap();
     fs::write(plugins.join("broken/plugin.yaml"), "name: broken\n").unwrap();
-    let (reload_asked, _reload) = std::io::pipe().unwrap();
-    let (handle, mut agent) = agent::start(options(&plugins), reload_asked).unwrap();
-    agent.loaded().await.unwrap();
+    let (_requester, reloads) = agent::reload_requests().unwrap();
+    let (handle, agent) = agent::start(options(&plugins), reloads).unwrap();
+    let agent = agent.loaded().await.unwrap();
 
     let (pushed, received) = mpsc::channel();
     let sink = {
@@ -70,7 +72,7 @@ async fn a_sink_that_pushes_needs_the_handle_alone() {
     assert_eq!(report.packages.len(), 1);
     assert_eq!(*report.scrapes, 0, "a push is no scrape");
 
-    agent.stop().unwrap();
+    agent.stop();
     assert_eq!(sink.join().unwrap(), HandleError::Stopped);
     fs::remove_dir_all(plugins).unwrap();
 }

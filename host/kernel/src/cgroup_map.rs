@@ -1,8 +1,7 @@
-//! A map that is kept filled with cgroups, so that programs can tell those that are meant from all others.
+//! The `cgroup_id_map` of a package: a map that holds the cgroups whose path matches a pattern, so that programs can filter by it.
 //!
-//! A thread of its own walks the hierarchy again and again; each cgroup whose path matches gets the value 1. In a hash it is
-//! known by its id, and leaves when its folder does; storage of a cgroup ends with it. Between two walks a new cgroup is not
-//! known yet.
+//! A thread of its own walks the hierarchy every [`CGROUP_WALK`]; each matching cgroup gets the value 1. In a hash its key is its id,
+//! and it is deleted when its folder is gone; cgroup storage ends with its cgroup. A new cgroup is missing until the next walk.
 
 use std::{
     collections::HashMap,
@@ -13,22 +12,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
 };
 
 use super::syscall;
 use ebhost_cgroups as cgroups;
-use ebhost_confine as privileges;
+use ebhost_confine::{Restart, Thread, WRITING};
 use ebhost_limits::CGROUP_WALK;
 use ebhost_package::{CgroupIdMap, CgroupIdMapKind};
 
+/// The value of a matching cgroup.
 const MATCHES: u64 = 1;
 
 /// Keeps the map filled until it is dropped.
 #[derive(Debug)]
 pub(super) struct CgroupMap {
     shared: Arc<Shared>,
-    walker: Option<JoinHandle<()>>,
+    walker: Option<Thread>,
 }
 
 #[derive(Debug, Default)]
@@ -43,21 +43,23 @@ struct Walker {
     kind: CgroupIdMapKind,
     regexps: Vec<regex::Regex>,
     root: PathBuf,
-    /// Every cgroup of the last walk, by id, and whether it is in the map.
+    /// Every cgroup of the last walk by its id.
     known: HashMap<u64, Known>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
+    /// It matches, and is in the map.
     Matches,
+    /// It does not match.
     Other,
-    /// It matches, and the map did not take it: the next walk tries again.
+    /// It matches, and could not be put into the map; the next walk tries again.
     Refused,
 }
 
 impl CgroupMap {
-    /// Walks once, so that programs find the map filled, and goes on in a thread. `sizes`: of key and value.
+    /// Walks once, so that programs find the map filled, and goes on in a thread. `sizes`: the bytes of a key and of a value.
     pub(super) fn fill(map: OwnedFd, sizes: (u32, u32), config: &CgroupIdMap) -> io::Result<Self> {
         let key = match config.kind {
             CgroupIdMapKind::Hash => 8,
@@ -78,17 +80,17 @@ impl CgroupMap {
             shared: shared.clone(),
         };
         walker.walk();
-        let walker = thread::Builder::new().name("cgroup ids".to_owned()).spawn(move || {
-            privileges::keep_in_this_thread(privileges::READING);
+        let walks = move || {
             while !walker.shared.is_over.load(Ordering::Relaxed) {
                 thread::park_timeout(CGROUP_WALK);
                 walker.walk();
             }
-        })?;
+        };
+        let walker = ebhost_confine::spawn("cgroup ids", WRITING, Restart, walks)?;
         Ok(Self { shared, walker: Some(walker) })
     }
 
-    /// Cgroups that match, and how often the map did not take one.
+    /// The cgroups that match, and how often the map could not be changed.
     pub(super) fn tally(&self) -> (u64, u64) {
         (self.shared.cgroups.load(Ordering::Relaxed), self.shared.failures.load(Ordering::Relaxed))
     }
@@ -98,9 +100,7 @@ impl Drop for CgroupMap {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         if let Some(walker) = self.walker.take() {
-            walker.thread().unpark();
-            // A walker that panicked has nothing left to say.
-            let _ = walker.join();
+            walker.join();
         }
     }
 }
@@ -109,24 +109,24 @@ impl Walker {
     fn walk(&mut self) {
         let mut known = HashMap::new();
         cgroups::walk(&self.root, |id, folder| {
-            let of_this = match self.known.get(&id) {
+            let state = match self.known.get(&id) {
                 Some(known @ (Known::Matches | Known::Other)) => *known,
-                Some(Known::Refused) | None => self.admit(folder, id),
+                Some(Known::Refused) | None => self.insert_if_matching(folder, id),
             };
-            known.insert(id, of_this);
+            known.insert(id, state);
         });
-        let before = std::mem::replace(&mut self.known, known);
-        for (id, known) in before {
+        let previous = std::mem::replace(&mut self.known, known);
+        for (id, known) in previous {
             if known == Known::Matches && self.kind == CgroupIdMapKind::Hash && !self.known.contains_key(&id) {
                 let deleted = syscall::map_delete(self.map.as_fd(), 8, &id.to_le_bytes());
-                self.count(&deleted);
+                self.count_failure(&deleted);
             }
         }
         let matching = self.known.values().filter(|known| **known == Known::Matches).count();
         self.shared.cgroups.store(matching as u64, Ordering::Relaxed);
     }
 
-    fn admit(&self, folder: &Path, id: u64) -> Known {
+    fn insert_if_matching(&self, folder: &Path, id: u64) -> Known {
         let path = folder.to_string_lossy();
         if !self.regexps.iter().any(|regexp| regexp.is_match(&path)) {
             return Known::Other;
@@ -138,12 +138,12 @@ impl Walker {
                 syscall::map_update(self.map.as_fd(), (4, 8), &folder.as_raw_fd().to_le_bytes(), &value)
             }),
         };
-        self.count(&written);
+        self.count_failure(&written);
         if written.is_ok() { Known::Matches } else { Known::Refused }
     }
 
-    fn count(&self, done: &io::Result<()>) {
-        if done.is_err() {
+    fn count_failure(&self, result: &io::Result<()>) {
+        if result.is_err() {
             self.shared.failures.fetch_add(1, Ordering::Relaxed);
         }
     }

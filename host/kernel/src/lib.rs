@@ -32,17 +32,15 @@ use std::{
     fs::{self, File},
     os::fd::AsFd as _,
     sync::{Arc, OnceLock},
-    thread,
 };
 
-use ebhost_confine as privileges;
-use ebhost_confine::Capabilities;
+use ebhost_confine::{Abandon, Capabilities, NONE};
 pub use load::load;
 pub use load_error::LoadError;
 pub use loaded::{LeftOut, Loaded, Program, UnreadMaps, Wanted};
 pub use object::{MapShape, ObjectError, ObjectFile};
-use perf::Opener;
 pub use perf::{EventState, PerfReader};
+use perf::{Opener, Start};
 pub use probe::probed_files;
 pub use read::MapReader;
 pub use source::Source;
@@ -55,35 +53,39 @@ pub struct KernelTypes {
     /// Possible CPUs: a per-CPU map has a value for each.
     pub cpus: usize,
     aya: OnceLock<Option<aya::Btf>>,
-    /// For threads that are started here, beside what they need.
+    /// Capabilities that threads which are started here keep beside those that they need.
     keep: Capabilities,
+    start: Start,
     opener: OnceLock<Opener>,
 }
 
 impl KernelTypes {
     pub fn new() -> Self {
-        Self::keeping(privileges::NONE)
+        Self::keeping(NONE)
     }
 
     /// With threads that keep these capabilities beside what they need.
     pub fn keeping(keep: Capabilities) -> Self {
         let cpus = aya::util::nr_cpus().unwrap_or(1);
-        Self { cpus, aya: OnceLock::new(), keep, opener: OnceLock::new() }
+        Self { cpus, aya: OnceLock::new(), keep, start: Start::default(), opener: OnceLock::new() }
     }
 
-    /// What opens perf events; the first who asks has to be allowed to.
+    /// Opens perf events. Started by the first source that needs it, whose thread must have the capabilities for it.
     fn opener(&self) -> Opener {
-        self.opener.get_or_init(|| Opener::start(self.keep)).clone()
+        self.opener.get_or_init(|| Opener::start(self.keep, self.start.clone())).clone()
+    }
+
+    /// Call when the packages of the start are loaded, before privileges are dropped: perf events that are opened from now on (for CPUs
+    /// that come online, and for packages that are loaded later) are opened by a thread that keeps only what that needs.
+    pub fn end_start(&self) {
+        self.start.end();
     }
 
     /// Begins to read the kernel's types, beside what else there is to do before the first program is loaded. Without a thread
     /// for it they are read when they are asked for.
     pub fn read_ahead(self: &Arc<Self>) {
         let types = self.clone();
-        let _ = thread::Builder::new().name("types".to_owned()).spawn(move || {
-            privileges::keep_in_this_thread(privileges::NONE);
-            types.aya();
-        });
+        let _ = ebhost_confine::spawn("types", NONE, Abandon, move || _ = types.aya());
     }
 
     fn aya(&self) -> Option<&aya::Btf> {

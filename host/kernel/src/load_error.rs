@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ObjectError, externs, link::Fault, object::chain, program::Refusal};
+use super::{ObjectError, externs, link::Fault, object::chain, perf, program::Refusal};
 use ebhost_limits::VERIFIER_LOG_LINES;
 
 #[derive(Debug, thiserror::Error)]
@@ -138,13 +138,14 @@ fn end_of(log: &str) -> String {
 }
 
 fn privileges() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
     let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
     format!(
         "found user {user} with the effective capabilities {}, expected root, or CAP_BPF and CAP_PERFMON \
-         (`setcap cap_bpf,cap_perfmon+ep` on the binary, or AmbientCapabilities= in its unit)",
-        field("CapEff:")
+         (`setcap cap_bpf,cap_perfmon+ep` on the binary, or AmbientCapabilities= in its unit){}",
+        field("CapEff:"),
+        perf::more_than_perfmon().unwrap_or_default()
     )
 }
 

@@ -10,7 +10,7 @@ use std::{
 use super::{
     KernelTypes, LoadError, ObjectFile,
     cgroup_map::CgroupMap,
-    events::{Drops, EventReader},
+    events::{DropCounter, EventReader},
     link::Links,
     maps::Maps,
     perf::PerfReader,
@@ -225,7 +225,7 @@ pub(super) fn reader(
         | Map::LpmTrie(data) => MapReader::new(name, shape, data, types.cpus).map(|map| Source::Map(Box::new(map))),
         map @ (Map::RingBuf(_) | Map::PerfEventArray(_)) => {
             let drops = drops(object, maps, name)?;
-            EventReader::new(name, map, &wanted.value_sizes, drops).map(Source::Events)
+            EventReader::new(name, map, &wanted.value_sizes, drops, types).map(Source::Events)
         }
         _ => Err(io::Error::other(
             "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \
@@ -235,10 +235,10 @@ pub(super) fn reader(
     source.map_err(|error| unreadable(bpf, name, error))
 }
 
-fn drops(object: &ObjectFile, maps: &Maps, buffer: &str) -> io::Result<Option<Drops>> {
+fn drops(object: &ObjectFile, maps: &Maps, buffer: &str) -> io::Result<Option<DropCounter>> {
     let found = object.drops(buffer).and_then(|counter| {
         let (globals, shape) = (maps.get(&counter.map)?.1, object.maps.get(&counter.map)?);
-        Some(Drops::new(counter, globals, *shape))
+        Some(DropCounter::new(counter, globals, *shape))
     });
     found.transpose()
 }

@@ -223,8 +223,11 @@ pub const PERF_STALLED: Duration = Duration::from_secs(1);
 /// `ebhost_events_lost_total`.
 pub const WAITING_EVENT_BYTES: usize = 8 << 20;
 
-/// How often event buffers are emptied between scrapes.
+/// How often event buffers are emptied between scrapes, and looked at whether a CPU came online whose events need a buffer.
 pub const EVENT_DRAIN: Duration = Duration::from_millis(50);
+
+/// A CPU whose perf event buffer cannot be opened is tried again after so many rounds of [`EVENT_DRAIN`]: once a second.
+pub const CPU_BUFFER_RETRY_ROUNDS: u32 = 20;
 
 /// Pages of the buffer of one CPU of a perf event array, a power of two.
 pub const PERF_BUFFER_PAGES: usize = 64;
@@ -258,3 +261,11 @@ pub const CGROUP_WALK: Duration = Duration::from_millis(500);
 
 /// Deeper hierarchies are not walked: nobody nests so deep, and a loop of mounts would never end.
 pub const CGROUP_DEPTH: usize = 64;
+
+/// The pause before a thread that panicked is started again, and the longest: each is twice the one before. A panic costs a thread's work
+/// for that long, and no core. Shown by `ebhost_thread_panics_total` and `/-/healthy`.
+pub const THREAD_RESTART: Duration = Duration::from_secs(1);
+pub const LONGEST_THREAD_RESTART: Duration = Duration::from_secs(30);
+
+/// A thread that ran for so long before it panicked starts again at the first pause.
+pub const THREAD_HEALTHY_AFTER: Duration = Duration::from_secs(60);

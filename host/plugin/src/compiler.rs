@@ -119,9 +119,14 @@ fn serve(mut socket: UnixStream) {
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
-    ebhost_confine::give_up_all();
+    let confined = ebhost_confine::give_up_all();
     while let Ok(component) = read_frame(&mut socket) {
-        let answer = in_child(&component).unwrap_or_else(|error| tagged(FAILED, error.to_string().as_bytes()));
+        // A compiler that still has privileges compiles nothing.
+        let compiled = match &confined {
+            Ok(()) => in_child(&component),
+            Err(error) => Err(io::Error::other(format!("it cannot give up its privileges: {error}"))),
+        };
+        let answer = compiled.unwrap_or_else(|error| tagged(FAILED, error.to_string().as_bytes()));
         if write_frame(&mut socket, &answer).is_err() {
             return;
         }

@@ -10,12 +10,13 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
-    thread,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use ebhost_confine::{NONE, Restart};
 use ebhost_limits as limits;
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -37,7 +38,7 @@ pub fn dropped_log_lines() -> u64 {
 pub fn flush_log() {
     let end = Instant::now() + limits::LOG_FLUSH;
     while WAITING.get().is_some_and(|waiting| waiting.load(Ordering::Acquire) > 0) && Instant::now() < end {
-        thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 
@@ -48,9 +49,9 @@ impl Lines {
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = waiting.clone();
         let _ = WAITING.set(waiting.clone());
-        thread::Builder::new().name("log".to_owned()).spawn(move || {
-            ebhost_confine::keep_in_this_thread(ebhost_confine::NONE);
-            for line in lines {
+        ebhost_confine::before_exit(flush_log);
+        ebhost_confine::spawn("log", NONE, Restart, move || {
+            while let Ok(line) = lines.recv() {
                 // An error of the log itself cannot be logged.
                 let _ = out.write_all(&line);
                 written.fetch_sub(1, Ordering::AcqRel);

@@ -1,22 +1,22 @@
 //! Changes of what runs: the loader makes packages ready on a thread of its own, and the agent takes them between two scrapes.
 
-use std::{io::PipeReader, sync::mpsc as std_mpsc, thread};
+use std::sync::mpsc as std_mpsc;
 
 use tokio::sync::mpsc;
 use tracing::info;
 
 use super::{
-    Agent, AgentError, Options, Reload,
+    Agent, AgentError, Options, Reload, ReloadRequests,
     loader::{Change, Loader, Polling},
     package::Exchange,
 };
-use ebhost_confine as privileges;
+use ebhost_confine::{LOADING, Restart};
 
 /// Starts the thread that takes changes, which ends when the agent has.
 pub(super) fn watch(
-    loader: Loader,
+    mut loader: Loader,
     options: &Options,
-    asked: PipeReader,
+    mut requests: ReloadRequests,
 ) -> Result<mpsc::Receiver<Change>, AgentError> {
     let (changes, to_change) = mpsc::channel(1);
     let polling = match options.reload {
@@ -24,12 +24,9 @@ pub(super) fn watch(
         Reload::Signal => Polling::Off,
         Reload::Off => return Ok(to_change),
     };
-    let keep = options.keep;
-    let thread = thread::Builder::new().name("loader".to_owned()).spawn(move || {
-        privileges::keep_in_this_thread(privileges::LOADING | keep.0);
-        loader.watch(polling, asked, &changes);
-    });
-    thread.map(|_| to_change).map_err(AgentError::Thread)
+    let watch = move || loader.watch(polling, &mut requests, &changes);
+    let thread = ebhost_confine::spawn("loader", LOADING | options.keep.0, Restart, watch);
+    thread.map(|_| to_change).map_err(AgentError::Setup)
 }
 
 impl Agent {

@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::PipeReader,
     path::{Path, PathBuf},
     sync::{Arc, mpsc as std_mpsc},
     time::Instant,
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::{
+    ReloadRequests,
     names::Names,
     notice::{ForChanges, Notice, Woken},
     package::{Described, Exchange, RunError, Running, folder_name},
@@ -115,10 +115,12 @@ impl Loader {
         Ok(running)
     }
 
-    /// Looks through the folder until nobody takes changes any more. What comes on `asked` says not to wait.
-    pub(super) fn watch(mut self, polling: Polling, mut asked: PipeReader, changes: &mpsc::Sender<Change>) {
+    /// Looks through the folder until nobody takes changes any more. A request says not to wait.
+    pub(super) fn watch(&mut self, polling: Polling, requests: &mut ReloadRequests, changes: &mpsc::Sender<Change>) {
         // Looks that are still to come whatever is told, and the pause before each.
         let (mut left, mut pause) = (0, limits::LOOK);
+        // One that was received before a panic, after which this runs again, waits still.
+        requests.finish();
         if polling == Polling::On && self.look(changes).is_err() {
             return;
         }
@@ -132,13 +134,14 @@ impl Loader {
                 Polling::On if self.notice.tells_all() => (ForChanges::Yes, Some(limits::LOOK_ANYWAY)),
                 Polling::On => (ForChanges::No, Some(limits::LOOK)),
             };
-            match self.notice.wait(&mut asked, for_changes, time) {
+            match self.notice.wait(&mut requests.pipe, for_changes, time) {
                 Woken::Closed => return,
                 Woken::Asked => {
                     info!("reloading");
                     self.reload_pins();
                     self.watch.doubt_all();
                     (left, pause) = (LOOKS_AFTER_SIGNAL, limits::LOOK_SOON);
+                    requests.receive();
                 }
                 // Once more later, however much is told until then.
                 Woken::ByChange => (left, pause) = (1, limits::LOOK),
@@ -147,6 +150,9 @@ impl Loader {
             }
             if self.look(changes).is_err() {
                 return;
+            }
+            if left == 0 || self.watch.is_settled() {
+                requests.finish();
             }
         }
     }

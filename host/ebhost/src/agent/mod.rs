@@ -16,16 +16,16 @@ mod notice;
 mod options;
 mod package;
 mod report;
+mod requests;
 mod single;
 mod visit;
 mod watch;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{self, PipeReader},
+    io,
     path::PathBuf,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -35,7 +35,7 @@ use tokio::{
 };
 use tracing::info;
 
-use ebhost_confine as privileges;
+use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelTypes, StatisticsOn};
@@ -48,6 +48,7 @@ use loader::{Change, Loader};
 pub use names::Names;
 pub use options::{OnFault, Options, Reload, Statistics};
 use package::Running;
+pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
 pub use single::{Offline, OfflineError, Single, SingleError, clash};
 
 /// Why the agent does not run.
@@ -65,10 +66,12 @@ pub enum AgentError {
     Compiler(io::Error),
     #[error("--bpf.stats: the kernel's statistics of BPF programs cannot be switched on: {0}; found no CAP_SYS_ADMIN?")]
     Statistics(io::Error),
-    #[error("the agent's thread ended by a panic")]
+    #[error("the thread that loads the packages ended by a panic")]
     Panic,
-    #[error("the agent's thread cannot be started: {0}")]
-    Thread(io::Error),
+    #[error("ebhost cannot be set up: {0}")]
+    Setup(io::Error),
+    #[error("capabilities cannot be dropped: {0}")]
+    Capabilities(io::Error),
 }
 
 /// All packages, from the kernel's maps to the series.
@@ -92,55 +95,55 @@ struct Agent {
     exposition_bytes: u64,
 }
 
+/// An agent whose packages are being loaded.
+pub struct LoadingAgent {
+    loaded: oneshot::Receiver<Result<(Agent, Loader, Options), AgentError>>,
+    requests: Requests,
+    reloads: ReloadRequests,
+}
+
 /// The agent's thread.
 pub struct AgentThread {
-    loaded: oneshot::Receiver<Result<(), AgentError>>,
     stop: oneshot::Sender<()>,
-    thread: thread::JoinHandle<()>,
+    thread: Thread,
 }
 
-/// Starts the agent in a thread of its own, within an async runtime. It loads every package and then serves the requests that have
-/// waited meanwhile. A byte on `reload_asked` makes it look through the plugin folder.
+/// Begins to load every package, in a thread that has every capability of the process. Requests through the handle wait meanwhile.
 ///
 /// # Errors
-/// [`AgentError::Thread`] if the thread cannot be started. Whether the packages were loaded is the result of [`AgentThread::loaded`].
-pub fn start(options: Options, reload_asked: PipeReader) -> Result<(Handle, AgentThread), AgentError> {
+/// [`AgentError::Setup`] if the thread cannot be started. Whether the packages were loaded is the result of [`LoadingAgent::loaded`].
+pub fn start(options: Options, reloads: ReloadRequests) -> Result<(Handle, LoadingAgent), AgentError> {
     let (handle, requests) = ebhost_handle::channel();
-    let ((outcome, loaded), (stop, stopped)) = (oneshot::channel(), oneshot::channel());
-    let runtime = runtime::Handle::current();
-    let run = move || {
-        let ready = Agent::load(&options)
-            .and_then(|(agent, loader)| Ok((agent, change::watch(loader, &options, reload_asked)?)));
-        match ready {
-            Ok((agent, changes)) => {
-                privileges::keep_in_this_thread(privileges::READING | options.keep.0);
-                let _ = outcome.send(Ok(()));
-                runtime.block_on(agent.serve(requests, changes, stopped));
-            }
-            Err(fault) => drop(outcome.send(Err(fault))),
-        }
-    };
-    let thread = thread::Builder::new().name("agent".to_owned()).spawn(run).map_err(AgentError::Thread)?;
-    Ok((handle, AgentThread { loaded, stop, thread }))
+    let (outcome, loaded) = oneshot::channel();
+    let load = move || _ = outcome.send(Agent::load(&options).map(|(agent, loader)| (agent, loader, options)));
+    ebhost_confine::spawn("load", ALL, EndProcess, load).map_err(AgentError::Setup)?;
+    Ok((handle, LoadingAgent { loaded, requests, reloads }))
 }
 
-impl AgentThread {
-    /// Waits until every package is attached or left out.
+impl LoadingAgent {
+    /// Waits until every package is attached or left out, and hands them over to the threads that run: the loader, and the agent,
+    /// which serves requests. Each has only the capabilities that its work needs. Call it within an async runtime.
     ///
     /// # Errors
     /// The reason why the host cannot start.
-    pub async fn loaded(&mut self) -> Result<(), AgentError> {
-        (&mut self.loaded).await.unwrap_or(Err(AgentError::Panic))
+    pub async fn loaded(self) -> Result<AgentThread, AgentError> {
+        let (agent, loader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        let changes = change::watch(loader, &options, self.reloads)?;
+        let (runtime, requests) = (runtime::Handle::current(), self.requests);
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || runtime.block_on(agent.serve(requests, changes, stopped));
+        let capabilities = READING | options.keep.0;
+        let thread = ebhost_confine::spawn("agent", capabilities, EndProcess, serve).map_err(AgentError::Setup)?;
+        Ok(AgentThread { stop, thread })
     }
+}
 
+impl AgentThread {
     /// Stops the agent after the request that it is serving, and waits for its end, which detaches every program. Requests that
     /// wait are dropped.
-    ///
-    /// # Errors
-    /// [`AgentError::Panic`] if the thread had ended by a panic.
-    pub fn stop(self) -> Result<(), AgentError> {
+    pub fn stop(self) {
         let _ = self.stop.send(()); // it may have ended already
-        self.thread.join().map_err(|_| AgentError::Panic)
+        self.thread.join();
     }
 }
 
@@ -159,8 +162,9 @@ impl Agent {
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelTypes::keeping(options.keep.0));
         let names = Names::new(&options.namespace);
-        let mut loader = Loader::new(options.places.clone(), names, engine, types, trust);
+        let mut loader = Loader::new(options.places.clone(), names, engine, types.clone(), trust);
         let (running, left_out) = loader.start()?;
+        types.end_start();
         if options.faults == OnFault::EndStart && !left_out.is_empty() {
             return Err(AgentError::Strict { left_out: left_out.len(), all: running.len() + left_out.len() });
         }

@@ -30,6 +30,7 @@ impl Agent {
             dropped_log_lines: dropped_log_lines(),
             reloads: self.reloads,
             reload_failures: self.reload_failures,
+            thread_panics: ebhost_confine::threads().into_iter().map(|thread| (thread.name, thread.panics)).collect(),
             decode_bounds: &DECODE_BOUNDS,
             states: HealthState::ALL.map(HealthState::name).to_vec(),
             process: Volatile(Process::now()),

@@ -1,6 +1,6 @@
-//! What an event's name means on this machine: the numbers of `struct perf_event_attr`, and the CPUs that can count it.
+//! Resolves names of events on this machine: the fields of `struct perf_event_attr`, and the CPUs that can count the event.
 //!
-//! Tracepoints have their numbers in tracefs, PMUs in sysfs. A PMU that several CPUs share lists the one CPU that it is read on.
+//! Tracepoints have their numbers in tracefs, PMUs in sysfs. A PMU that several CPUs share lists the CPU on which it is read.
 
 use std::{
     collections::BTreeSet,
@@ -20,16 +20,16 @@ const PMUS: &str = "/sys/bus/event_source/devices";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resolved {
     pub(super) attr: PerfAttr,
-    /// CPUs that it can be opened on; none: every one.
+    /// CPUs on which it can be opened; `None`: all.
     pub(super) cpus: Option<BTreeSet<u32>>,
 }
 
-/// Finds an event's numbers, or says why it has none here.
+/// Resolves an event, or returns why this machine does not have it.
 pub(super) fn resolve(event: &Event) -> Result<Resolved, String> {
     match &event.kind {
         EventKind::Fixed { kind, config } => Ok(numbers(*kind, *config)),
         EventKind::Tracepoint { category, name } => tracepoint(category, name),
-        EventKind::Pmu { pmu, config } => of_pmu(&Path::new(PMUS).join(pmu), pmu, config),
+        EventKind::Pmu { pmu, config } => pmu_event(&Path::new(PMUS).join(pmu), pmu, config),
     }
 }
 
@@ -43,7 +43,7 @@ fn tracepoint(category: &str, name: &str) -> Result<Resolved, String> {
     Ok(numbers(PERF_TYPE_TRACEPOINT, id))
 }
 
-fn of_pmu(folder: &Path, pmu: &str, config: &str) -> Result<Resolved, String> {
+fn pmu_event(folder: &Path, pmu: &str, config: &str) -> Result<Resolved, String> {
     let kind = fs::read_to_string(folder.join("type")).ok().and_then(|kind| kind.trim().parse().ok());
     let Some(kind) = kind else {
         return Err(format!("this machine has no PMU `{pmu}`, it has {}", entries(folder.parent().unwrap_or(folder))));
@@ -67,7 +67,7 @@ fn of_pmu(folder: &Path, pmu: &str, config: &str) -> Result<Resolved, String> {
     Ok(resolved)
 }
 
-/// Puts `term=value` into the bits that the PMU's `format/term` says.
+/// Sets the bits that the PMU's `format/term` names to the value of `term=value`.
 fn set(folder: &Path, pmu: &str, term: &str, attr: &mut PerfAttr) -> Result<(), String> {
     let (name, value) = term.split_once('=').unwrap_or((term, "1"));
     let Some(value) = number(value) else {
@@ -87,12 +87,12 @@ fn set(folder: &Path, pmu: &str, term: &str, attr: &mut PerfAttr) -> Result<(), 
             return Err(format!("the PMU `{pmu}` keeps `{name}` in `{other}`, expected config, config1 or config2"));
         }
     };
-    let places = cpus::parse(bits).unwrap_or_default();
-    let fits = places.len() >= 64 || value >> places.len() == 0;
-    if !fits || places.iter().any(|bit| *bit >= 64) {
-        return Err(format!("found {value} for `{name}`, which has {} bits", places.len()));
+    let positions = cpus::parse(bits).unwrap_or_default();
+    let fits = positions.len() >= 64 || value >> positions.len() == 0;
+    if !fits || positions.iter().any(|bit| *bit >= 64) {
+        return Err(format!("found {value} for `{name}`, which has {} bits", positions.len()));
     }
-    for (from, to) in places.iter().enumerate() {
+    for (from, to) in positions.iter().enumerate() {
         *word |= (value >> from & 1) << to;
     }
     Ok(())
@@ -110,7 +110,7 @@ fn entries(folder: &Path) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-/// Folders of PMUs that count what a core does.
+/// The folders of PMUs that count events of a core.
 pub(super) fn core_pmus() -> Vec<PathBuf> {
     let is_core = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn terms_go_where_the_pmu_says() {
         let folder = pmu();
-        let found = |config| of_pmu(&folder, "imc", config).map(|found| (found.attr.config, found.attr.config1));
+        let found = |config| pmu_event(&folder, "imc", config).map(|found| (found.attr.config, found.attr.config1));
         assert_eq!(found("cas_count_read"), Ok((0x304, 0)));
         assert_eq!(found("event=0x104,umask=1,filter=0xffffffffffffffff"), Ok((0x1_0000_0104, u64::MAX)));
-        assert_eq!(of_pmu(&folder, "imc", "cas_count_read").unwrap().cpus, Some(BTreeSet::from([0, 2])));
+        assert_eq!(pmu_event(&folder, "imc", "cas_count_read").unwrap().cpus, Some(BTreeSet::from([0, 2])));
         for (config, why) in [
             ("cas_count", "has no event `cas_count`, it has cas_count_read"),
             ("edge=1", "has no term `edge`, it has event, filter, umask"),

@@ -1,22 +1,19 @@
-//! Perf events: groups of counters on every CPU, read as a table of one row a CPU.
+//! Perf events: a group of counters on every CPU, read as a table with one row for each CPU.
 //!
-//! `event` finds what a name means on this machine, `group` is one CPU's counters, `opener` the thread that may open them, `reader`
-//! keeps a group on every CPU that is online, `trouble` says in words why one is not. Counts are the kernel's; where the kernel had to let
-//! events take turns they are scaled, and said to be. What was not counted has no row.
+//! [`event`] resolves names of events on this machine, [`plan`] is what a source opens on a CPU, [`group`] the open counters of one CPU,
+//! [`opener`] the thread that may open them, [`reader`] keeps a group on every CPU that is online, [`diagnosis`] says why an event does
+//! not count. Counts are the kernel's. Where the kernel lets events take turns (multiplexing) they are scaled, and reported as scaled.
+//! A CPU on which nothing was counted has no row, never a row of zeros.
 
 mod cpus;
+mod diagnosis;
 mod event;
 mod group;
 mod opener;
+mod plan;
 mod reader;
-mod trouble;
 
-use std::{collections::BTreeSet, io, path::Path};
-
-pub(super) use opener::Opener;
+pub(super) use cpus::{Generation, OnlineCpus};
+pub(crate) use diagnosis::more_than_perfmon;
+pub(super) use opener::{Opener, OpenerGone, Start};
 pub use reader::{EventState, PerfReader};
-
-/// The CPUs that run now.
-pub(super) fn online_cpus() -> io::Result<BTreeSet<u32>> {
-    cpus::read(Path::new(reader::ONLINE)).ok_or_else(|| io::Error::other(format!("{} cannot be read", reader::ONLINE)))
-}

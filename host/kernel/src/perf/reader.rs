@@ -1,9 +1,9 @@
 //! A perf source: its group of events on every CPU that is online, read as a table.
 //!
-//! Before each read the list of online CPUs is looked at: a new one gets its counters, one that went offline loses its
-//! row. A CPU whose events count has a row, with the CPU's number as its key; one whose events do not has none, so that no 0 is
-//! shown that was not counted. What failed to open is tried again at every read, which costs one refused system call a CPU.
-//! Opening is the [`Opener`]'s: reading takes no privilege.
+//! Each read begins with the list of online CPUs: a new one gets its counters, one that went offline loses its row. A CPU whose events
+//! count has a row, with the CPU's number as its key; one whose events do not count has none, so that no zero is shown that was not
+//! counted. Events that failed to open are tried again at every read, which costs one refused system call for each CPU. Reading takes no
+//! privilege; events are opened by the [`Opener`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,23 +17,22 @@ use aya::maps::MapData;
 
 use super::{
     super::syscall,
-    cpus,
+    cpus::{self, ONLINE},
+    diagnosis,
     event::resolve,
-    group::{Group, Standing},
-    opener::{Fault, Opener, Plan, Sampling},
-    trouble,
+    group::{Group, GroupState},
+    opener::Opener,
+    plan::{Fault, Opened, Plan, Sampling},
 };
 use ebhost_package::perf::{Event, Rate};
 use ebhost_snapshot::{Keys, Snapshot};
 
-pub(super) const ONLINE: &str = "/sys/devices/system/cpu/online";
-
-/// What an event of one CPU does.
+/// Whether an event counts on one CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     /// Cannot be opened.
     Absent,
-    /// Open, and never given a counter.
+    /// Open, but the kernel never gave it a counter.
     Stalled,
     /// Counts part of the time; the rest is estimated.
     Scaled,
@@ -56,26 +55,28 @@ pub struct EventState<'a> {
 #[derive(Debug)]
 pub struct PerfReader {
     pub name: String,
-    /// Shared with nobody before the first read.
+    /// Not shared before the first read.
     plan: Arc<Plan>,
     opener: Opener,
     online: PathBuf,
     cpus: BTreeMap<u32, Cpu>,
     snapshot: Snapshot,
-    said: Said,
+    reported: GroupMessages,
 }
 
-/// What does not count and why, with the CPUs that it is so on.
-type Said = BTreeMap<(State, Fault), Vec<u32>>;
+/// The groups that do not count: the CPUs for each state and fault.
+type GroupMessages = BTreeMap<(State, Fault), Vec<u32>>;
 
+/// The counters of one CPU.
 #[derive(Debug)]
 struct Cpu {
+    /// The last group that was opened, alive or not: its successor continues its counts.
     group: Option<Group>,
-    standing: Standing,
+    state: GroupState,
     fault: Option<Fault>,
 }
 
-const CLOSED: Cpu = Cpu { group: None, standing: Standing::Dead, fault: None };
+const CLOSED: Cpu = Cpu { group: None, state: GroupState::Dead, fault: None };
 
 impl State {
     pub const fn name(self) -> &'static str {
@@ -89,13 +90,17 @@ impl State {
 }
 
 impl PerfReader {
-    /// Finds what the events mean here; nothing is opened yet.
+    /// Resolves the events on this machine; nothing is opened yet.
     pub(crate) fn new(name: &str, events: &[Event], opener: Opener) -> Self {
-        Self::of(name, events, opener, Path::new(ONLINE))
+        Self::with_cpus(name, events, opener, Path::new(ONLINE))
     }
 
-    fn of(name: &str, events: &[Event], opener: Opener, online: &Path) -> Self {
-        let resolved = events.iter().enumerate().map(|(place, event)| resolve(event).map_err(|why| (place, why)));
+    /// The same, with the list of online CPUs in the file `online`.
+    fn with_cpus(name: &str, events: &[Event], opener: Opener, online: &Path) -> Self {
+        let resolved = events.iter().enumerate().map(|(index, event)| {
+            let fault = |reason| Fault { event: index, reason };
+            resolve(event).map_err(fault)
+        });
         let keys = Keys::Bytes { size: 4, bytes: Vec::new() };
         Self {
             name: name.to_owned(),
@@ -109,30 +114,33 @@ impl PerfReader {
             online: online.to_owned(),
             cpus: BTreeMap::new(),
             snapshot: Snapshot { keys, value_stride: Self::value_size(events.len()), cpus: 1, ..Snapshot::default() },
-            said: Said::new(),
+            reported: GroupMessages::new(),
         }
     }
 
-    /// Bytes of a row's value, as the contract has it.
+    /// The size of a row's value in bytes: a count for each event, then the times enabled and running.
     pub fn value_size(events: usize) -> usize {
         8 * (events + 2)
     }
 
-    /// Has these perf event arrays filled, one an event, from the next read on.
+    /// Puts the events' descriptors into these perf event arrays, one for each event. Call it before the first read.
     pub(crate) fn fill(&mut self, maps: Vec<MapData>) {
         if let Some(plan) = Arc::get_mut(&mut self.plan) {
             plan.maps = maps;
         }
     }
 
-    /// Has each sample of the first event run a program, from the next read on.
+    /// Runs a program at each sample of the first event. Call it before the first read.
     pub(crate) fn run(&mut self, rate: Rate, program: OwnedFd) {
         if let Some(plan) = Arc::get_mut(&mut self.plan) {
             plan.samples = Some(Sampling { rate, program });
         }
     }
 
-    /// Opens what is not open and reads every CPU's group.
+    /// Opens the groups that are missing and reads those of every CPU.
+    ///
+    /// # Errors
+    /// The list of online CPUs cannot be read.
     pub fn read(&mut self) -> io::Result<&Snapshot> {
         self.snapshot.complete = false;
         let Some(online) = cpus::read(&self.online) else {
@@ -145,57 +153,57 @@ impl PerfReader {
         for cpu in &wanted {
             self.cpus.entry(*cpu).or_insert(CLOSED).read();
         }
-        self.open();
-        self.list();
+        self.open_missing();
+        self.fill_snapshot();
         Ok(&self.snapshot)
     }
 
-    /// The last read.
+    /// The rows of the last read.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// Every event on every CPU that it is wanted on.
+    /// The state of every event on every CPU on which it can be counted.
     pub fn states(&self) -> impl Iterator<Item = EventState<'_>> {
         self.cpus.iter().flat_map(move |(cpu, counters)| {
-            self.plan.events.iter().enumerate().map(move |(place, event)| EventState {
+            self.plan.events.iter().enumerate().map(move |(index, event)| EventState {
                 source: &self.name,
                 event: &event.text,
                 cpu: *cpu,
-                state: counters.state(),
-                reason: counters.reason(place),
+                state: counters.event_state(),
+                reason: counters.reason(index),
             })
         })
     }
 
-    /// What has changed for the worse or the better since this was last asked, a line each.
+    /// The groups that began or ceased to count since the last call, a line for each.
     pub fn news(&mut self) -> Vec<String> {
-        let mut now = Said::new();
+        let mut now = GroupMessages::new();
         for (cpu, counters) in &self.cpus {
             if let Some(fault) = &counters.fault {
-                now.entry((counters.state(), fault.clone())).or_default().push(*cpu);
+                now.entry((counters.event_state(), fault.clone())).or_default().push(*cpu);
             }
         }
-        if now == self.said {
+        if now == self.reported {
             return Vec::new();
         }
         let mut news: Vec<_> = now
             .iter()
-            .filter(|(fault, cpus)| self.said.get(fault) != Some(cpus))
-            .map(|((state, (place, why)), cpus)| {
-                let (event, source) = (&self.plan.events[*place].text, &self.name);
+            .filter(|(fault, cpus)| self.reported.get(fault) != Some(cpus))
+            .map(|((state, fault), cpus)| {
+                let (event, source, reason) = (&self.plan.events[fault.event].text, &self.name, &fault.reason);
                 let rest = if self.plan.events.len() > 1 { ", and with it its group" } else { "" };
-                format!("perf event {event} of `{source}` is {}{rest}, on {}: {why}", state.name(), list(cpus))
+                format!("perf event {event} of `{source}` is {}{rest}, on {}: {reason}", state.name(), list(cpus))
             })
             .collect();
         if now.is_empty() {
             news.push(format!("perf events of `{}` count on every CPU now", self.name));
         }
-        self.said = now;
+        self.reported = now;
         news
     }
 
-    /// The CPUs that every event can be counted on.
+    /// Those of the online CPUs on which every event can be counted.
     fn wanted(&self, mut online: BTreeSet<u32>) -> BTreeSet<u32> {
         for event in self.plan.resolved.iter().flatten() {
             if let Some(cpus) = &event.cpus {
@@ -208,23 +216,26 @@ impl PerfReader {
     fn close(&mut self, cpu: u32) {
         self.cpus.remove(&cpu);
         for map in &self.plan.maps {
-            // The kernel refuses nothing but an index beyond the array, where nothing was put either.
+            // Fails only for an index beyond the end of the array, where nothing was put.
             let _ = syscall::take_file(map.fd().as_fd(), cpu);
         }
     }
 
-    /// Opens what is not open, in the places of groups that are dead.
-    fn open(&mut self) {
-        let dead = self.cpus.iter().filter(|(_, counters)| counters.standing == Standing::Dead);
+    /// Opens groups for the CPUs whose group is dead.
+    fn open_missing(&mut self) {
+        let dead = self.cpus.iter().filter(|(_, counters)| counters.state == GroupState::Dead);
         let cpus: Vec<_> = dead.map(|(cpu, _)| *cpu).collect();
-        for (cpu, opened) in self.opener.open(&self.plan, cpus) {
+        if cpus.is_empty() {
+            return;
+        }
+        for (cpu, opened) in self.open(cpus) {
             let Some(counters) = self.cpus.get_mut(&cpu) else { continue };
             match opened {
                 Ok(mut group) => {
-                    if let Some(before) = &counters.group {
-                        group.go_on_from(before);
+                    if let Some(previous) = &counters.group {
+                        group.inherit_counters(previous);
                     }
-                    *counters = Cpu { group: Some(group), standing: Standing::Stalled, fault: None };
+                    *counters = Cpu { group: Some(group), state: GroupState::Stalled, fault: None };
                     counters.read();
                 }
                 Err(fault) => counters.fault = Some(fault),
@@ -232,13 +243,21 @@ impl PerfReader {
         }
     }
 
-    fn list(&mut self) {
+    fn open(&self, cpus: Vec<u32>) -> Opened {
+        let (plan, wanted) = (self.plan.clone(), cpus.clone());
+        self.opener.run(move || plan.open(&wanted)).unwrap_or_else(|gone| {
+            let fault = Fault { event: 0, reason: format!("cannot be opened: {gone}") };
+            cpus.into_iter().map(|cpu| (cpu, Err(fault.clone()))).collect()
+        })
+    }
+
+    fn fill_snapshot(&mut self) {
         let Snapshot { keys: Keys::Bytes { bytes: keys, .. }, values, .. } = &mut self.snapshot else { return };
         keys.clear();
         values.clear();
         let mut len = 0;
         for (cpu, counters) in &self.cpus {
-            if let (Some(group), Standing::Live | Standing::Scaled) = (&counters.group, counters.standing) {
+            if let (Some(group), GroupState::Live | GroupState::Scaled) = (&counters.group, counters.state) {
                 keys.extend_from_slice(&cpu.to_le_bytes());
                 group.totals().write(values);
                 len += 1;
@@ -252,23 +271,23 @@ impl PerfReader {
 impl Cpu {
     fn read(&mut self) {
         let Some(group) = &mut self.group else { return };
-        self.standing = group.read(self.standing).unwrap_or(Standing::Dead);
-        self.fault = (self.standing == Standing::Stalled).then(|| (0, trouble::not_counting()));
+        self.state = group.read(self.state).unwrap_or(GroupState::Dead);
+        self.fault = (self.state == GroupState::Stalled).then(|| Fault { event: 0, reason: diagnosis::not_counting() });
     }
 
-    fn state(&self) -> State {
-        match self.standing {
-            Standing::Live => State::Live,
-            Standing::Scaled => State::Scaled,
-            Standing::Stalled => State::Stalled,
-            Standing::Dead => State::Absent,
+    fn event_state(&self) -> State {
+        match self.state {
+            GroupState::Live => State::Live,
+            GroupState::Scaled => State::Scaled,
+            GroupState::Stalled => State::Stalled,
+            GroupState::Dead => State::Absent,
         }
     }
 
-    fn reason(&self, place: usize) -> Option<&str> {
-        let (culprit, why) = self.fault.as_ref()?;
-        let is_absent = self.standing == Standing::Dead && *culprit != place;
-        Some(if is_absent { "another event of its group is absent" } else { why })
+    fn reason(&self, index: usize) -> Option<&str> {
+        let fault = self.fault.as_ref()?;
+        let is_absent = self.state == GroupState::Dead && fault.event != index;
+        Some(if is_absent { "another event of its group is absent" } else { &fault.reason })
     }
 }
 

@@ -32,8 +32,7 @@ impl Ticker {
         // Weak references let the thread end with the engine: the last drop or its next tick wakes it.
         let (seen, weak) = (Arc::downgrade(&running), engine.weak());
         drop(engine);
-        let handle = thread::Builder::new().name("epoch".to_owned()).spawn(move || {
-            ebhost_confine::keep_in_this_thread(ebhost_confine::NONE);
+        let ticks = move || {
             while let (Some(running), Some(engine)) = (seen.upgrade(), weak.upgrade()) {
                 if running.load(Ordering::Acquire) == 0 {
                     drop((running, engine));
@@ -44,8 +43,9 @@ impl Ticker {
                     thread::sleep(TICK);
                 }
             }
-        })?;
-        Ok(Self { running, thread: handle.thread().clone() })
+        };
+        let thread = ebhost_confine::spawn("epoch", ebhost_confine::NONE, ebhost_confine::Restart, ticks)?;
+        Ok(Self { running, thread: thread.waker() })
     }
 
     /// Moves the epoch while the returned value lives.

@@ -24,6 +24,8 @@ pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::R
     families.counter("reloads", help, None, [(vec![], report.reloads)])?;
     let help = "New versions of packages that were refused.";
     families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])?;
+    let panics = report.thread_panics.iter().map(|(thread, panics)| (vec![("thread", thread.as_str())], *panics));
+    families.counter("thread_panics", "Panics of threads; the log has their messages.", None, panics)?;
     let left_out = report.packages.iter().filter(|package| !package.fault.is_empty());
     let left_out = left_out.map(|package| (vec![("file", package.file.as_str())], 1u64));
     let help = "1 for each file whose package was left out; the log and the status page give the reason.";

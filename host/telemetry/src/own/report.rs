@@ -56,6 +56,8 @@ pub struct Report {
     pub dropped_log_lines: u64,
     pub reloads: u64,
     pub reload_failures: u64,
+    /// Panics of each thread by its name, since the start.
+    pub thread_panics: Vec<(String, u64)>,
     /// Upper bounds of the buckets of `PackageReport::decode_durations`.
     pub decode_bounds: &'static [f64],
     /// All values that `PackageReport::state` can have.

@@ -98,6 +98,7 @@ fn full_report() -> Report {
     Report {
         build: BuildInfo { version: "0.1.0", ..BuildInfo::default() },
         packages: vec![package("biolatency", false), package("dropped-in", true), left_out],
+        thread_panics: vec![("events ring".into(), 1), ("log".into(), 0)],
         decode_bounds: &[1e-5, 0.001],
         states: vec!["running", "quarantined"],
         process: Volatile(Process { max_fds: u64::MAX, cpu_seconds: 0.5, ..Process::default() }),

@@ -1,8 +1,8 @@
-//! A source on a list of CPUs that the test writes; software events, which any machine has.
+//! A source on a list of CPUs that the test writes, with software events, which any machine has.
 
 use std::fs;
 
-use super::*;
+use super::{super::Start, *};
 
 struct Machine(PathBuf);
 
@@ -29,6 +29,11 @@ fn keys(reader: &mut PerfReader) -> Vec<u32> {
     bytes.chunks_exact(4).map(|key| u32::from_le_bytes(key.try_into().unwrap())).collect()
 }
 
+/// One that opens in the thread of the test.
+fn opener() -> Opener {
+    Opener::start(ebhost_confine::NONE, Start::default())
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -39,7 +44,7 @@ fn a_cpu_that_goes_loses_its_row_and_one_that_comes_begins_anew() {
         return;
     }
     let machine = Machine::new("hotplug", "0\n");
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 0), Event::fixed(1, 3)], Opener::here(), &machine.0);
+    let mut reader = PerfReader::with_cpus("s", &[Event::fixed(1, 0), Event::fixed(1, 3)], opener(), &machine.0);
     assert_eq!((keys(&mut reader), reader.snapshot().complete), (vec![0], true));
     let states: Vec<_> = reader.states().map(|event| (event.event.to_owned(), event.cpu, event.state)).collect();
     assert_eq!(
@@ -62,19 +67,19 @@ fn a_cpu_that_goes_loses_its_row_and_one_that_comes_begins_anew() {
 fn an_event_that_cannot_be_opened_has_a_reason_and_no_row() {
     let machine = Machine::new("absent", "0");
     // No kernel has a hardware event of this number.
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9), Event::fixed(0, 77)], Opener::here(), &machine.0);
+    let mut reader = PerfReader::with_cpus("s", &[Event::fixed(1, 9), Event::fixed(0, 77)], opener(), &machine.0);
     assert_eq!((keys(&mut reader), reader.snapshot().complete), (vec![], true));
     let states: Vec<_> = reader.states().map(|event| event.state).collect();
     assert_eq!(states, [State::Absent, State::Absent]);
     let news = reader.news();
     assert!(news.len() == 1 && news[0].contains("of `s` is absent, and with it its group, on CPU 0: "), "{news:?}");
     reader.read().unwrap();
-    assert_eq!(reader.news(), [""; 0], "said once");
+    assert_eq!(reader.news(), [""; 0], "reported once");
 }
 
 #[test]
 fn an_unreadable_list_of_cpus_is_an_error_and_ends_nothing() {
-    let mut reader = PerfReader::of("s", &[Event::fixed(1, 9)], Opener::here(), Path::new("/nowhere"));
+    let mut reader = PerfReader::with_cpus("s", &[Event::fixed(1, 9)], opener(), Path::new("/nowhere"));
     assert!(reader.read().unwrap_err().to_string().contains("/nowhere cannot be read"));
     assert!(!reader.snapshot().complete);
 }

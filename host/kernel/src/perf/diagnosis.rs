@@ -1,12 +1,12 @@
-//! Why an event cannot be opened or does not count, in words that say what to do.
+//! Why an event cannot be opened or does not count, and what to do about it.
 
 use std::{fs, io};
 
 use super::event::core_pmus;
 use ebhost_package::perf::{Event, EventKind, PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE, PERF_TYPE_RAW};
 
-/// Why perf_event_open(2) refused an event, which was the group's `place`th.
-pub(super) fn not_opened(event: &Event, place: usize, error: &io::Error) -> String {
+/// Why perf_event_open(2) refused an event; `index`: its index in the group.
+pub(super) fn not_opened(event: &Event, index: usize, error: &io::Error) -> String {
     let is_hardware =
         matches!(event.kind, EventKind::Fixed { kind: PERF_TYPE_HARDWARE | PERF_TYPE_HW_CACHE | PERF_TYPE_RAW, .. });
     match error.raw_os_error() {
@@ -18,24 +18,40 @@ pub(super) fn not_opened(event: &Event, place: usize, error: &io::Error) -> Stri
             }
         }
         Some(libc::EACCES | libc::EPERM) => not_permitted(&setting("perf_event_paranoid")),
-        Some(libc::EINVAL | libc::ENOSPC) if place > 0 => {
+        Some(libc::EINVAL | libc::ENOSPC) if index > 0 => {
             format!("too many events for one group ({error}){}; split it into several sources", watchdog())
         }
         Some(libc::EMFILE) => {
             "too many open files: raise the limit (`ulimit -n`, or LimitNOFILE= in the unit)".to_owned()
         }
-        Some(libc::EBUSY) => "somebody else has the PMU for itself".to_owned(),
+        Some(libc::EBUSY) => "another process has exclusive use of the PMU".to_owned(),
         _ => format!("cannot be opened: {error}"),
     }
 }
 
+/// For a thread that has CAP_PERFMON and may still not attach to tracepoints and probes: what else this kernel asks for. `None`: nothing.
+pub(crate) fn more_than_perfmon() -> Option<String> {
+    let paranoid = setting("perf_event_paranoid");
+    needs_sys_admin(&paranoid).then(|| {
+        format!(
+            "; with kernel.perf_event_paranoid = {paranoid} this kernel also asks for CAP_SYS_ADMIN to attach to tracepoints and \
+             probes: sysctl kernel.perf_event_paranoid=2, or --capabilities.keep cap_sys_admin for packages that are loaded after the start"
+        )
+    })
+}
+
+/// Values above 2 exist only in distributions' patched kernels: Debian's default is 3, Ubuntu's 4.
+fn needs_sys_admin(paranoid: &str) -> bool {
+    paranoid.parse().is_ok_and(|level: i32| level > 2)
+}
+
 fn not_permitted(paranoid: &str) -> String {
-    // Values beyond 2 are of distributions' own patches, Debian's default among them.
-    if paranoid.parse().is_ok_and(|level: i32| level > 2) {
+    if needs_sys_admin(paranoid) {
         format!(
             "not permitted: found kernel.perf_event_paranoid = {paranoid}, at which this kernel asks for CAP_SYS_ADMIN, expected \
-             a value of at most 2 beside CAP_PERFMON; sysctl kernel.perf_event_paranoid=2, or start as root with \
-             --capabilities.keep cap_sys_admin"
+             a value of at most 2 beside CAP_PERFMON; sysctl kernel.perf_event_paranoid=2, or start as root (which is enough for \
+             events that are there at the start), with --capabilities.keep cap_sys_admin for those of packages that are loaded \
+             later and CPUs that come online"
         )
     } else {
         format!(
@@ -63,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_distributions_own_level_is_told_from_the_kernels() {
+    fn a_level_of_a_distribution_is_distinguished_from_the_kernels() {
         assert!(not_permitted("2").ends_with("= 2, expected CAP_PERFMON, or a value of at most 0"));
         assert!(not_permitted("3").contains("= 3, at which this kernel asks for CAP_SYS_ADMIN"));
     }
 
     #[test]
     fn errors_become_reasons() {
-        let why = |event: &Event, place, errno| not_opened(event, place, &io::Error::from_raw_os_error(errno));
+        let why = |event: &Event, index, errno| not_opened(event, index, &io::Error::from_raw_os_error(errno));
         let (misses, faults) = (Event::fixed(0, 3), Event::fixed(1, 2));
         let absent = why(&misses, 0, libc::ENOENT);
         assert!(

@@ -1,0 +1,91 @@
+//! Capability sets: those that the kinds of work need, and dropping to one of them.
+
+use std::{io, str::FromStr};
+
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
+/// A set of capabilities(7).
+pub type Capabilities = CapabilitySet;
+
+/// No capability: for threads that only compute, or work with descriptors that are open already.
+pub const NONE: Capabilities = CapabilitySet::empty();
+
+/// Everything the process was started with: for the thread that loads the packages of the start, which ends before anything
+/// is served.
+pub const ALL: Capabilities = CapabilitySet::all();
+
+/// Reading maps. Kernels before 6.0 ask for CAP_BPF to read a map; kernel symbols have addresses only for CAP_SYSLOG.
+pub const READING: Capabilities = CapabilitySet::BPF.union(CapabilitySet::SYSLOG);
+
+/// Writing maps, for which kernels before 6.0 ask for CAP_BPF.
+pub const WRITING: Capabilities = CapabilitySet::BPF;
+
+/// Loading and attaching BPF programs and opening perf events.
+pub const LOADING: Capabilities = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
+
+/// Capabilities that an operator wants kept beside those that a thread needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep(pub Capabilities);
+
+/// Names as in capabilities(7), each with its bit.
+const NAMES: [(&str, CapabilitySet); 13] = [
+    ("bpf", CapabilitySet::BPF),
+    ("perfmon", CapabilitySet::PERFMON),
+    ("syslog", CapabilitySet::SYSLOG),
+    ("sys_admin", CapabilitySet::SYS_ADMIN),
+    ("sys_resource", CapabilitySet::SYS_RESOURCE),
+    ("sys_ptrace", CapabilitySet::SYS_PTRACE),
+    ("dac_override", CapabilitySet::DAC_OVERRIDE),
+    ("dac_read_search", CapabilitySet::DAC_READ_SEARCH),
+    ("net_admin", CapabilitySet::NET_ADMIN),
+    ("net_bind_service", CapabilitySet::NET_BIND_SERVICE),
+    ("ipc_lock", CapabilitySet::IPC_LOCK),
+    ("none", CapabilitySet::empty()),
+    ("all", CapabilitySet::all()),
+];
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = |name: &str| {
+            let lower = name.trim().to_ascii_lowercase();
+            let plain = lower.strip_prefix("cap_").unwrap_or(&lower);
+            let known = NAMES.iter().find(|(known, _)| *known == plain);
+            known.map(|(_, capability)| *capability).ok_or_else(|| {
+                let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+                format!("found `{name}`, expected names out of {}, with commas between them", names.join(", "))
+            })
+        };
+        let names = text.split(',').filter(|name| !name.trim().is_empty());
+        names.map(one).try_fold(CapabilitySet::empty(), |all, one| Ok(all | one?)).map(Self)
+    }
+}
+
+/// Drops every capability of this thread that is not in `keep`, from all of its sets. Threads that it starts inherit what is left.
+///
+/// # Errors
+/// The kernel refused; the thread still has what it had and must not go on as if it had not.
+pub fn keep_only(keep: Capabilities) -> io::Result<()> {
+    let sets = capabilities(None)?;
+    let left = CapabilitySets {
+        effective: sets.effective & keep,
+        permitted: sets.permitted & keep,
+        inheritable: sets.inheritable & keep,
+    };
+    Ok(set_capabilities(None, left)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_named_as_everywhere() {
+        let two = CapabilitySet::BPF | CapabilitySet::SYS_ADMIN;
+        assert_eq!("cap_bpf,SYS_ADMIN".parse(), Ok(Keep(two)));
+        assert_eq!("".parse(), Ok(Keep(CapabilitySet::empty())));
+        let error = "cap_bpf,cap_foo".parse::<Keep>().unwrap_err();
+        assert!(error.starts_with("found `cap_foo`, expected names out of bpf, perfmon,"), "{error}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Landlock: the files that the process can still open.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
+use rustix::thread::set_no_new_privs;
+use tracing::{info, warn};
+
+/// The newest Landlock ABI that is known here; an older kernel applies what it knows of it.
+const RULES: ABI = ABI::V6;
+
+/// Files of the kernel itself: /proc, /sys (with tracefs in it), and the one device that is read.
+///
+/// Not all of /dev: user 0 owns the disks there, and needs no capability to read a file that it owns.
+const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev/urandom"];
+
+/// Folders in which distributions install programs and libraries.
+pub const PROGRAMS: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/etc/ld.so.cache"];
+
+/// The files and folders that a process needs after its start. A rule is for a folder and everything below it.
+#[derive(Debug, Default)]
+pub struct AllowedFiles {
+    /// Read; so is what the symbolic links directly inside a folder lead to now, because packages may be linked in from elsewhere.
+    pub readable: Vec<PathBuf>,
+    /// Read and written: the folder of compiled components, created here if it is absent.
+    pub cache: Option<PathBuf>,
+    /// Folders in which Unix sockets are created and removed.
+    pub sockets: Vec<PathBuf>,
+}
+
+/// How far the kernel went along, to be logged once there is a log.
+#[derive(Debug)]
+#[must_use]
+pub struct FileAccess(Result<RulesetStatus, RulesetError>);
+
+impl AllowedFiles {
+    /// Denies every file but these (and those of the kernel) to this thread and all that it starts, and new privileges to the
+    /// process. Call it before any thread is started.
+    ///
+    /// Landlock also scopes abstract Unix sockets and signals to this process, and denies TCP connections to others.
+    pub fn enforce(&self) -> FileAccess {
+        // Cannot fail on a kernel that has BPF; Landlock asks for it too, and would report it.
+        let _ = set_no_new_privs(true);
+        if let Some(cache) = &self.cache {
+            // A rule needs an existing folder. If it cannot be created, the cache reports that when it is opened.
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        }
+        let mut readable: Vec<PathBuf> = KERNEL.iter().map(PathBuf::from).collect();
+        readable.extend(kernel_configurations());
+        for path in &self.readable {
+            readable.extend(link_targets(path));
+            readable.push(path.clone());
+        }
+        FileAccess(restrict(&readable, self.cache.as_deref(), &self.sockets))
+    }
+}
+
+impl FileAccess {
+    /// Logs whether other files are out of reach.
+    pub fn announce(&self) {
+        match &self.0 {
+            Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
+                info!(
+                    "files are restricted by Landlock to the plugin folder, the cache, files that objects have probes in, and the \
+                     kernel's own"
+                );
+            }
+            Ok(RulesetStatus::NotEnforced) => info!("files are not restricted: this kernel has no Landlock"),
+            Err(error) => warn!("files are not restricted: {error}"),
+        }
+    }
+}
+
+/// Denies every file to this thread and all that it starts.
+pub(crate) fn deny_all() -> Result<(), RulesetError> {
+    restrict(&[], None, &[]).map(drop)
+}
+
+/// Kernel build configurations (`/boot/config-*`), which objects ask for as externs.
+fn kernel_configurations() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/boot").into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("config-")))
+}
+
+/// Targets of the symbolic links in a folder.
+fn link_targets(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    links.filter_map(|link| fs::canonicalize(link.path()).ok()).collect()
+}
+
+fn restrict(readable: &[PathBuf], writable: Option<&Path>, sockets: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+    let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    let rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(RULES))?
+        .handle_access(AccessNet::ConnectTcp)?
+        .scope(Scope::from_all(RULES))?
+        .create()?
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(writable, write))?
+        .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?;
+    Ok(rules.restrict_self()?.ruleset)
+}

@@ -1,0 +1,38 @@
+//! The files that the command line gives the process business with.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Cli;
+use ebhost_confine::{AllowedFiles, PROGRAMS};
+use ebhost_server::Address;
+
+/// The files that stay accessible under Landlock, beside those of the kernel.
+///
+/// A single file is allowed by its folder, because a file that is replaced by another one (by rename, as editors and configuration
+/// management do) is a new file, to which a rule for the old one does not apply.
+pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
+    let packages = cli.places();
+    let mut readable: Vec<PathBuf> = packages.plugins.iter().cloned().collect();
+    let mut package_folders = readable.clone();
+    let mut single_files: Vec<&Path> = web_files.iter().map(PathBuf::as_path).chain(cli.pins.as_deref()).collect();
+    if let Some(drop_ins) = &packages.drop_ins {
+        package_folders.push(drop_ins.folder.clone());
+        readable.push(drop_ins.folder.clone());
+        single_files.extend(drop_ins.btf_path.as_deref());
+        // Their uprobes attach to programs and libraries, whose symbols are read.
+        readable.extend(PROGRAMS.map(PathBuf::from));
+    }
+    readable.extend(single_files.into_iter().map(|file| folder_of(file).to_owned()));
+    let package_folders: Vec<_> = package_folders.iter().map(PathBuf::as_path).collect();
+    readable.extend(ebhost_kernel::probed_files(&package_folders));
+    readable.extend(ebhost_lookup::readable_paths());
+    let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
+        Address::Unix(path) => Some(folder_of(path).to_owned()),
+        _ => None,
+    });
+    AllowedFiles { readable, cache: cli.cache_folder(), sockets: sockets.collect() }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

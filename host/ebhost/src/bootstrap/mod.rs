@@ -1,0 +1,117 @@
+//! The start, in the order in which privileges are dropped. A step is where it is because of those after it:
+//!
+//! 1. **Hang-ups are received** ([`Hangups`]), because a SIGHUP without a handler ends the process. A reload that is asked for during the
+//!    start is done after it.
+//! 2. **The compiler's process is forked**, before there is a thread: a forked process has only the thread that forked it. It gives up
+//!    every privilege.
+//! 3. **The service manager's socket is connected**, because Landlock keeps abstract sockets out of reach.
+//! 4. **The limit on open files is raised** to what the process may have: a file for each event on each CPU, and each connection.
+//! 5. **Landlock denies every other file** ([`files`]). Threads inherit it, so none may have been started.
+//! 6. **The log** gets its thread, and the async runtime its own, which have no capability from their first instruction.
+//! 7. **The listeners are bound** by the main thread, which still may bind any port ([`sinks::run`], like the next steps).
+//! 8. **The packages are loaded** by the thread "load", which has every capability and ends. Perf events of these packages are opened here.
+//! 9. **The threads that run are started**: the loader with what loading takes, the agent with what reading takes. The main
+//!    thread drops its own capabilities.
+//!
+//! Every thread is started by [`ebhost_confine::spawn`]; `docs/sandbox.md` lists the capabilities of each.
+
+mod files;
+mod open_files;
+mod options;
+
+use std::{io, process::ExitCode};
+
+use tokio::{runtime::Runtime, sync::oneshot};
+use tracing::{error, warn};
+
+use crate::{
+    agent::{self, AgentError},
+    author,
+    cli::{Cli, Landlock},
+    signals::{self, Hangups},
+    sinks::{self, Options, RunError},
+    systemd,
+};
+use ebhost_plugin_host::Compiler;
+use ebhost_server::{ServerError, WebConfigFile};
+use ebhost_telemetry::flush_log;
+
+/// Runs a plugin author's command. These end when they are done; they drop nothing.
+pub fn run_command(cli: &Cli) -> ExitCode {
+    let compiler = Compiler::start();
+    let raised = open_files::raise_limit();
+    start_log(cli, raised);
+    let ended = match &cli.command {
+        Some(command) => author::run(command, cli.cache_folder().as_deref(), compiler),
+        None => ExitCode::SUCCESS,
+    };
+    flush_log();
+    ended
+}
+
+/// Loads the packages and serves them until the process is told to stop.
+pub fn run_host(cli: Cli) -> ExitCode {
+    let hangups = Hangups::receive();
+    let compiler = Compiler::start();
+    systemd::connect();
+    let raised = open_files::raise_limit();
+    let web_config = WebConfigFile::open(cli.web_config.clone());
+    let web_files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
+    let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files).enforce());
+    start_log(&cli, raised);
+    if let Some(file_access) = file_access {
+        file_access.announce();
+    }
+    let ended = hangups
+        .map_err(|error| AgentError::Setup(error).into())
+        .and_then(|hangups| run(cli, hangups, compiler, web_config.map_err(ServerError::from)));
+    let code = match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            error!("{fault}");
+            ExitCode::FAILURE
+        }
+    };
+    flush_log();
+    code
+}
+
+fn start_log(cli: &Cli, raised: io::Result<()>) {
+    options::start_log(cli);
+    ebhost_confine::log_panics();
+    if let Err(error) = raised {
+        warn!("the limit on open files stays as it is: {error}");
+    }
+}
+
+fn run(
+    cli: Cli,
+    hangups: Hangups,
+    compiler: io::Result<Compiler>,
+    web_config: Result<WebConfigFile, ServerError>,
+) -> Result<(), RunError> {
+    let is_check = cli.check;
+    let options = options::parse(cli, compiler.map_err(AgentError::Compiler)?, web_config?)?;
+    if is_check { Ok(agent::check(&options.agent)?) } else { serve(options, hangups) }
+}
+
+fn serve(options: Options, hangups: Hangups) -> Result<(), RunError> {
+    let runtime = runtime(&options).map_err(AgentError::Setup)?;
+    runtime.block_on(async {
+        let stop = signals::stop_requested().map_err(AgentError::Setup)?;
+        let (requester, reloads) = agent::reload_requests().map_err(AgentError::Setup)?;
+        let (started, is_started) = oneshot::channel();
+        tokio::spawn(hangups.reload_at_each(options.web.config.clone(), requester, is_started));
+        sinks::run(options, sinks::Signals { stop, reloads, started }).await
+    })
+}
+
+/// One worker thread: requests wait for the agent's thread, and more workers would wake each other to wait beside them.
+fn runtime(options: &Options) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_name("http")
+        .on_thread_start(ebhost_confine::runtime_thread(options.agent.keep.0))
+        .worker_threads(1)
+        .enable_all()
+        .build()
+}

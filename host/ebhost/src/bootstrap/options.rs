@@ -1,0 +1,61 @@
+//! From the command line's flags to the options of the agent, the sinks and the log.
+
+use std::sync::Arc;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{
+    agent::{self, OnFault, Reload, Statistics},
+    cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
+    sinks::{Options, WebOptions},
+};
+use ebhost_metrics::Created;
+use ebhost_package::Require;
+use ebhost_plugin_host::Compiler;
+use ebhost_server::{ServerError, WebConfigFile, from_systemd};
+use ebhost_telemetry::{LogForm, LogTimes, start_log as start};
+
+pub(super) fn parse(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Options, ServerError> {
+    let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+    let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
+    let web = WebOptions {
+        listen_addresses,
+        telemetry_path: cli.telemetry_path.clone(),
+        config: Arc::new(web_config),
+        created: if cli.created { Created::Printed } else { Created::LeftOut },
+    };
+    let agent = agent::Options {
+        faults,
+        cache: cli.cache_folder(),
+        compiler: Some(Arc::new(compiler)),
+        reload: match cli.reload {
+            ReloadWhen::Watch => Reload::Watch,
+            ReloadWhen::Signal => Reload::Signal,
+            ReloadWhen::Off => Reload::Off,
+        },
+        places: cli.places(),
+        pins: cli.pins.map(|file| match cli.require {
+            RequirePins::Bpf => (file, Require::Bpf),
+            RequirePins::All => (file, Require::All),
+        }),
+        keep: cli.keep,
+        namespace: cli.namespace,
+        statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
+    };
+    Ok(Options { agent, web })
+}
+
+pub(super) fn start_log(cli: &Cli) {
+    let form = match cli.log_format {
+        LogFormat::Text => LogForm::Text,
+        LogFormat::Json => LogForm::Json,
+    };
+    let least = match cli.log_level() {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let times = if cli.no_log_times { LogTimes::LeftOut } else { LogTimes::Shown };
+    start(form, times, least);
+}

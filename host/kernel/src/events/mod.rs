@@ -1,0 +1,187 @@
+//! Ring buffers and perf event arrays: rows without a key, each read once.
+//!
+//! A buffer is small and the next scrape may be far off, so a thread of its own drains it every few milliseconds into memory, up to a
+//! limit; a read takes what is there. The thread has no capability: it reads memory that is mapped already. Events that the kernel or the
+//! limit dropped are counted, never estimated. When a ring buffer is full, the kernel tells only the program that wanted to write; a program
+//! that counts such events in the global `BUFFER_lost` has them reported from there.
+
+mod drop_counter;
+mod per_cpu;
+mod queue;
+
+use std::{
+    fmt, io, mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use aya::maps::{Map, MapData, RingBuf};
+
+use super::KernelTypes;
+use ebhost_confine::{NONE, Restart, Thread};
+use ebhost_limits as limits;
+use ebhost_snapshot::{Keys, Snapshot};
+
+pub(super) use drop_counter::DropCounter;
+use per_cpu::{CpuBuffers, CpuFollower};
+use queue::EventQueue;
+
+/// One buffer of events, and the snapshots of its last read.
+pub struct EventReader {
+    pub name: String,
+    shared: Arc<Shared>,
+    drain: Option<Thread>,
+    /// The events of the last read.
+    taken: EventQueue,
+    /// For each minimum length that a view asks for: the events that are at least as long.
+    snapshots: Vec<(usize, Snapshot)>,
+    drops: Option<DropCounter>,
+    events: u64,
+    lost: u64,
+}
+
+/// The part that the draining thread and the reads share.
+struct Shared {
+    buffer: Mutex<(Buffer, EventQueue)>,
+    is_over: AtomicBool,
+}
+
+/// The kernel's buffer, mapped into memory.
+enum Buffer {
+    Ring(RingBuf<MapData>),
+    PerCpu(CpuBuffers),
+}
+
+impl Buffer {
+    fn drain_into(&mut self, queue: &mut EventQueue) {
+        match self {
+            Self::Ring(ring) => {
+                while let Some(event) = ring.next() {
+                    queue.push(0, [&event, &[]]);
+                }
+            }
+            Self::PerCpu(buffers) => buffers.drain_into(queue),
+        }
+    }
+}
+
+/// Opens the buffer behind a map, with what keeps its CPUs up to date.
+fn open(name: &str, map: Map, types: &KernelTypes) -> io::Result<(Buffer, Option<CpuFollower>)> {
+    match map {
+        map @ Map::RingBuf(_) => Ok((Buffer::Ring(RingBuf::try_from(map).map_err(io::Error::other)?), None)),
+        map @ Map::PerfEventArray(_) => {
+            let (follower, buffers) = CpuFollower::open(name, map, types.opener())?;
+            Ok((Buffer::PerCpu(buffers), Some(follower)))
+        }
+        _ => Err(io::Error::other("expected a ring buffer or a perf event array")),
+    }
+}
+
+impl Shared {
+    fn with<T>(&self, act: impl FnOnce(&mut Buffer, &mut EventQueue) -> T) -> T {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let (buffer, queue) = &mut *buffer;
+        act(buffer, queue)
+    }
+
+    /// Drains the buffer until the reader is dropped.
+    fn drain(&self, mut follower: Option<&mut CpuFollower>) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            self.with(Buffer::drain_into);
+            if let Some(follower) = &mut follower {
+                follower.follow(|act| {
+                    self.with(|buffer, queue| match buffer {
+                        Buffer::PerCpu(buffers) => act(buffers, queue),
+                        Buffer::Ring(_) => {}
+                    });
+                });
+            }
+            thread::park_timeout(limits::EVENT_DRAIN);
+        }
+    }
+}
+
+impl EventReader {
+    /// Opens a buffer and begins to drain it. `lengths`: the minimum lengths of its views' events.
+    pub(super) fn new(
+        name: &str,
+        map: Map,
+        lengths: &[usize],
+        drops: Option<DropCounter>,
+        types: &KernelTypes,
+    ) -> io::Result<Self> {
+        let (buffer, mut follower) = open(name, map, types)?;
+        let buffer = Mutex::new((buffer, EventQueue::default()));
+        let shared = Arc::new(Shared { buffer, is_over: AtomicBool::new(false) });
+        let drained = shared.clone();
+        let drain = move || drained.drain(follower.as_mut());
+        let drain = ebhost_confine::spawn(&format!("events {name}"), NONE, Restart, drain)?;
+        let mut reader = Self {
+            name: name.to_owned(),
+            shared,
+            drain: Some(drain),
+            taken: EventQueue::default(),
+            snapshots: Vec::new(),
+            drops,
+            events: 0,
+            lost: 0,
+        };
+        reader.announce(lengths);
+        Ok(reader)
+    }
+
+    /// Makes snapshots for these minimum lengths from the next read on.
+    pub(super) fn announce(&mut self, lengths: &[usize]) {
+        let snapshot = |length: usize| {
+            let keys = Keys::Events { cpus: Vec::new() };
+            (length, Snapshot { keys, value_stride: length, cpus: 1, complete: true, ..Snapshot::default() })
+        };
+        self.snapshots = lengths.iter().copied().map(snapshot).collect();
+    }
+
+    /// Takes every event that was written until now.
+    pub fn read(&mut self) {
+        let taken = &mut self.taken;
+        taken.clear();
+        self.shared.with(|buffer, queue| {
+            buffer.drain_into(queue);
+            mem::swap(queue, taken);
+        });
+        self.events += self.taken.len() as u64;
+        self.lost += self.taken.lost;
+        if let Some(drops) = &mut self.drops {
+            drops.read();
+        }
+        for (length, snapshot) in &mut self.snapshots {
+            self.taken.fill(snapshot, *length);
+        }
+    }
+
+    /// The events of the last read that are at least `length` bytes long, cut to that length; `None`: no view announced that length.
+    pub fn snapshot(&self, length: usize) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|(of, _)| *of == length).map(|(_, snapshot)| snapshot)
+    }
+
+    /// The events read, and those dropped by the kernel or because the queue was full, since the start.
+    pub fn tally(&self) -> (u64, u64) {
+        (self.events, self.lost + self.drops.as_ref().map_or(0, DropCounter::count))
+    }
+}
+
+impl Drop for EventReader {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        if let Some(drain) = self.drain.take() {
+            drain.join();
+        }
+    }
+}
+
+impl fmt::Debug for EventReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventReader").field("name", &self.name).field("events", &self.events).finish_non_exhaustive()
+    }
+}

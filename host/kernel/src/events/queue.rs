@@ -1,0 +1,81 @@
+//! Events in memory: read from their buffer, and not yet taken by a scrape.
+
+use ebhost_limits as limits;
+use ebhost_snapshot::{Keys, Snapshot};
+
+/// Events in the order in which they were read, up to [`limits::WAITING_EVENT_BYTES`].
+#[derive(Debug, Default)]
+pub(super) struct EventQueue {
+    bytes: Vec<u8>,
+    /// The CPU and the length of each event.
+    events: Vec<(u32, usize)>,
+    /// Events that were dropped, by the kernel or because the queue was full.
+    pub(super) lost: u64,
+}
+
+impl EventQueue {
+    /// Appends an event, which may lie in two parts; a full queue counts it as lost.
+    pub(super) fn push(&mut self, cpu: u32, parts: [&[u8]; 2]) {
+        let length = parts[0].len() + parts[1].len();
+        if self.bytes.len() + length > limits::WAITING_EVENT_BYTES {
+            self.lost += 1;
+            return;
+        }
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.events.push((cpu, length));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Empties it and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.events.clear();
+        self.lost = 0;
+    }
+
+    /// Fills a view's snapshot with the events that are at least `length` bytes long, each cut to that length.
+    pub(super) fn fill(&self, snapshot: &mut Snapshot, length: usize) {
+        let Keys::Events { cpus } = &mut snapshot.keys else { return };
+        cpus.clear();
+        snapshot.values.clear();
+        let mut at = 0;
+        for &(cpu, found) in &self.events {
+            if found >= length {
+                cpus.push(cpu);
+                snapshot.values.extend_from_slice(&self.bytes[at..at + length]);
+            }
+            at += found;
+        }
+        snapshot.len = cpus.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_are_too_short_are_not_of_the_view() {
+        let mut queue = EventQueue::default();
+        queue.push(0, [&[1, 2], &[3, 4]]);
+        queue.push(1, [&[5], &[]]);
+        queue.push(2, [&[6; 6], &[]]);
+        let mut snapshot = Snapshot { keys: Keys::Events { cpus: Vec::new() }, ..Snapshot::default() };
+        queue.fill(&mut snapshot, 4);
+        let Keys::Events { cpus } = &snapshot.keys else { panic!("events") };
+        assert_eq!((snapshot.len, &cpus[..], &snapshot.values[..]), (2, &[0, 2][..], &[1, 2, 3, 4, 6, 6, 6, 6][..]));
+    }
+
+    #[test]
+    fn beyond_the_limit_events_are_counted_as_lost() {
+        let mut queue = EventQueue::default();
+        let half = vec![0; limits::WAITING_EVENT_BYTES / 2];
+        for _ in 0..3 {
+            queue.push(0, [&half, &[]]);
+        }
+        assert_eq!((queue.len(), queue.lost), (2, 1));
+    }
+}
