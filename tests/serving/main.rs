@@ -5,3 +5,4 @@ mod lifetime;
 mod options;
 mod privileges;
 mod prometheus;
+mod start;
