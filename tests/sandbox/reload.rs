@@ -4,7 +4,7 @@ use std::{fs, io::Write, os::unix::fs::symlink, thread::sleep, time::Duration};
 
 use ebhost_tests::{Disk, Exposition, Fio, alone, committed, needs, workspace};
 
-use crate::rig::{Sinner, copy, counted, of, replace, scrape, start, state, until};
+use crate::rig::{Sinner, copy, counted, of, replace, scrape, start, state, until, write_config};
 
 fn up(served: &Exposition, plugin: &str) -> Option<f64> {
     served.value("ebhost_plugin_up", &[("plugin", plugin)])
@@ -125,7 +125,6 @@ fn a_file_cut_short_leaves_the_version_before() {
     host.stop();
 }
 
-/// Ids of the BPF programs that a process holds.
 /// As Kubernetes mounts a ConfigMap: files are links through a link, and that one is swapped.
 #[test]
 fn a_folder_behind_links_is_followed_when_they_change() {
@@ -148,6 +147,87 @@ fn a_folder_behind_links_is_followed_when_they_change() {
     symlink("..second", package.join("..next")).expect("our own folder");
     fs::rename(package.join("..next"), package.join("..data")).expect("our own folder");
     until(&host, "the other version runs", |served| version(served).as_deref() == Some("1.3"));
+    host.stop();
+}
+
+/// `mv plugins/biolatency plugins/biolatency-2`, as folders that carry versions are deployed: without a signal, and the programs and
+/// maps go on.
+#[test]
+fn a_package_whose_folder_is_renamed_goes_on() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::beside_biolatency("sin: none");
+    let host = start(&sinner.folder, &[]);
+    let programs = program_ids(host.pid());
+    fs::rename(sinner.folder.path().join("biolatency"), sinner.folder.path().join("biolatency-2"))
+        .expect("our own folder");
+    let served = until(&host, "the rename is seen", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
+    assert_eq!(up(&served, "biolatency"), Some(1.0), "{}", host.log().text());
+    assert_eq!(served.value("ebhost_reload_failures_total", &[]), Some(0.0), "{}", host.log().text());
+    assert_eq!(program_ids(host.pid()), programs, "the same programs");
+    host.stop();
+}
+
+/// A family moves from one package to another in one deployment: whichever of the two is read first, both run in the end.
+#[test]
+fn a_family_moves_between_two_packages() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none, family: one_total");
+    let other = sinner.add("other", "sin: none, family: two_total");
+    let host = start(&sinner.folder, &[]);
+    write_config(&sinner.package(), "sin: none, family: two_total", "");
+    write_config(&other, "sin: none, family: one_total", "");
+    until(&host, "they have changed places", |served| served.value("ebhost_reloads_total", &[]) == Some(2.0));
+    let current = |served: &Exposition, plugin| served.value("ebhost_plugin_current", &[("plugin", plugin)]);
+    let served = scrape(&host);
+    assert_eq!(
+        (current(&served, "sinner"), current(&served, "other")),
+        (Some(1.0), Some(1.0)),
+        "{}",
+        host.log().text()
+    );
+    host.stop();
+}
+
+/// Two packages claim one name: the one that runs keeps it, and the other comes by itself once the name is free.
+#[test]
+fn a_package_comes_once_its_name_is_free() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::alone("sin: none, family: one_total");
+    let host = start(&sinner.folder, &[]);
+    let other = sinner.add("another", "sin: none, family: one_total");
+    until(&host, "the other one is left out", |served| up(served, "another") == Some(0.0));
+    assert!(host.log().text().contains("a name that package `sinner` has already"), "{}", host.log().text());
+    write_config(&sinner.package(), "sin: none, family: two_total", "");
+    let served = until(&host, "the other one runs", |served| up(served, "another") == Some(1.0));
+    assert_eq!(up(&served, "sinner"), Some(1.0));
+    fs::remove_dir_all(other).expect("our own folder");
+    until(&host, "the other one is gone", |served| up(served, "another").is_none());
+    host.stop();
+}
+
+/// An error is not "gone": a folder that cannot be looked at for a while (`chmod`, a network file system) does not end its package.
+#[test]
+fn a_package_that_cannot_be_looked_at_goes_on() {
+    needs!(Root);
+    let _alone = alone();
+    let sinner = Sinner::beside_biolatency("sin: none");
+    let host = start(&sinner.folder, &[]);
+    let programs = program_ids(host.pid());
+    // A link to itself fails with ELOOP, for root too.
+    let file = sinner.folder.path().join("biolatency/plugin.yaml");
+    let aside = sinner.folder.path().join("biolatency/aside.yaml");
+    fs::rename(&file, &aside).and_then(|()| symlink("plugin.yaml", &file)).expect("our own folder");
+    let current = |served: &Exposition| served.value("ebhost_plugin_current", &[("plugin", "biolatency")]);
+    until(&host, "it is not current", |served| current(served) == Some(0.0));
+    sleep(Duration::from_secs(3));
+    assert_eq!(up(&scrape(&host), "biolatency"), Some(1.0), "{}", host.log().text());
+    fs::rename(&aside, &file).expect("our own folder");
+    until(&host, "it is current again", |served| current(served) == Some(1.0));
+    assert_eq!(program_ids(host.pid()), programs, "the same programs");
+    assert!(!host.log().text().contains("package removed"), "{}", host.log().text());
     host.stop();
 }
 
@@ -181,6 +261,7 @@ fn switches(pid: u32) -> u64 {
     status.map(|status| status.lines().filter_map(count).sum::<u64>()).sum()
 }
 
+/// Ids of the BPF programs that a process holds.
 fn program_ids(pid: u32) -> Vec<String> {
     let mut ids: Vec<_> = fs::read_dir(format!("/proc/{pid}/fdinfo"))
         .expect("it runs")

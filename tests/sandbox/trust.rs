@@ -16,7 +16,9 @@ fn only_pinned_packages_bring_bpf() {
     needs!(Root, Tool("sha256sum"));
     let _alone = alone();
     let sinner = Sinner { folder: Folder::with_biolatency() };
-    let file = sinner.folder.path().join("pins");
+    // Not in the plugin folder, which is readable anyway.
+    let elsewhere = Folder::new();
+    let file = elsewhere.path().join("pins");
     fs::write(&file, pins(&sinner.folder)).expect("our own file");
     sinner.add("sinner", "sin: none");
     let host = start(&sinner.folder, &["--trust.pins", &file.display().to_string()]);
@@ -32,7 +34,9 @@ fn only_pinned_packages_bring_bpf() {
         assert!(said.contains(part), "expected `{part}` in: {said}");
     }
 
-    fs::write(&file, pins(&sinner.folder)).expect("our own file");
+    // As editors and `mv` replace a file: it is another file, which has to be readable too.
+    let beside = elsewhere.path().join("pins.new");
+    fs::write(&beside, pins(&sinner.folder)).and_then(|()| fs::rename(&beside, &file)).expect("our own files");
     host.hang_up();
     until(&host, "the pin is taken", |served| up(served, "sinner") == Some(1.0));
 

@@ -96,7 +96,7 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
 fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receiver<bool>) -> server::Options {
     server::Options {
         telemetry_path: web.telemetry_path,
-        offered: match agent.places.drop_ins {
+        offered: match agent.folders.drop_ins {
             Some(_) => Format::WITHOUT_OPENMETRICS,
             None => Format::ALL,
         },

@@ -36,7 +36,7 @@ fn push(handle: &Handle, family: &'static str, every: Duration, out: &mpsc::Send
 
 fn options(plugins: &std::path::Path) -> Options {
     Options {
-        places: PackageFolders { plugins: Some(plugins.to_owned()), drop_ins: None },
+        folders: PackageFolders { plugins: Some(plugins.to_owned()), drop_ins: None },
         namespace: "ebhost".to_owned(),
         faults: OnFault::LeaveOut,
         statistics: Statistics::AsTheyAre,

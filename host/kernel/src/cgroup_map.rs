@@ -108,13 +108,20 @@ impl Drop for CgroupMap {
 impl Walker {
     fn walk(&mut self) {
         let mut known = HashMap::new();
-        cgroups::walk(&self.root, |id, folder| {
+        let walk = cgroups::walk(&self.root, |id, folder| {
             let state = match self.known.get(&id) {
                 Some(known @ (Known::Matches | Known::Other)) => *known,
                 Some(Known::Refused) | None => self.insert_if_matching(folder, id),
             };
             known.insert(id, state);
         });
+        if let cgroups::Walk::Incomplete(error) = walk {
+            // Cgroups below a folder that could not be looked at may be alive: none of them leaves the map.
+            for (id, previous) in &self.known {
+                known.entry(*id).or_insert(*previous);
+            }
+            self.count_failure(&Err(error));
+        }
         let previous = std::mem::replace(&mut self.known, known);
         for (id, known) in previous {
             if known == Known::Matches && self.kind == CgroupIdMapKind::Hash && !self.known.contains_key(&id) {

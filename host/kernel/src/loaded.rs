@@ -171,8 +171,11 @@ impl UnreadMaps {
 
     /// Opens readers for those of the `wanted` maps that have none yet. `object` is the one that was loaded.
     ///
+    /// Nothing changes until they are given to [`Loaded::choose`], which [`UnreadMaps::mark_read`] announces: after an error, or when
+    /// the readers are dropped, each map can be asked for again.
+    ///
     /// # Errors
-    /// A map that cannot be read. Then nothing has changed: no reader was opened, and each map can be asked for again.
+    /// A map that cannot be read.
     pub fn open(
         &self,
         object: &ObjectFile,
@@ -180,16 +183,18 @@ impl UnreadMaps {
         wanted: &[Wanted<'_>],
         types: &KernelTypes,
     ) -> Result<Vec<Source>, LoadError> {
-        let mut unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let without_reader =
             |wanted: &&Wanted<'_>| object.maps.contains_key(wanted.name) && !unread.read.contains(wanted.name);
-        let opened =
-            wanted.iter().filter(without_reader).map(|wanted| reader(object, bpf, &unread.maps, wanted, types));
-        let opened = opened.collect::<Result<Vec<_>, _>>()?;
-        for source in &opened {
+        wanted.iter().filter(without_reader).map(|wanted| reader(object, bpf, &unread.maps, wanted, types)).collect()
+    }
+
+    /// From now on these readers have their maps.
+    pub fn mark_read(&self, opened: &[Source]) {
+        let mut unread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for source in opened {
             unread.give_to_reader(source.name());
         }
-        Ok(opened)
     }
 }
 

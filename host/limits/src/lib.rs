@@ -151,6 +151,12 @@ pub const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 /// The same after SIGHUP, which asks not to wait.
 pub const LOOK_SOON: Duration = Duration::from_millis(100);
 
+/// The pause before a package is tried again that the machine refused (memory, descriptors, a file that could not be read), and
+/// the longest: each is twice the one before. Its files need not change for it. `ebhost_plugin_up` and `ebhost_plugin_current` show
+/// that it waits.
+pub const RETRY: Duration = Duration::from_secs(60);
+pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+
 /// Packages in a plugin folder.
 pub const PACKAGES: usize = 256;
 

@@ -1,18 +1,18 @@
-//! The component that the host brings along: `component: builtin` in a plugin.yaml, and every drop-in configuration.
+//! The component inside the host: `component: builtin` in a plugin.yaml, and every drop-in configuration.
 //!
-//! It is loaded, confined and asked like any other. Mistakes that it finds in its configuration begin with their place in it,
-//! which is found again in the file.
+//! It is loaded, confined and asked like any other. A mistake that it finds in its configuration begins with the path of the key,
+//! which is turned into a line of the file here.
 
 use std::path::{Path, PathBuf};
 
-use super::{Artefact, Compat, Package, PackageError, file::Diagnostic, located};
+use super::{Artefact, Compat, Diagnostic, Package, PackageError, located};
 
-/// What stands for a path.
+/// The name that stands for its path.
 const NAME: &str = "builtin";
 
 const COMPONENT: &[u8] = include_bytes!("../../../plugins/builtin/builtin.wasm");
 
-/// Between two mistakes; each begins with its place.
+/// The separator between two mistakes; each begins with the path of a key.
 const NEXT: &str = "; config";
 
 pub(super) fn is_named(component: &str) -> bool {
@@ -29,7 +29,7 @@ impl Package {
         self.component.path == Path::new(NAME)
     }
 
-    /// What its component says is wrong with its configuration, each mistake with its line.
+    /// The mistakes that its component finds in its configuration, each with its line.
     pub fn mistakes(&self, refusal: &str) -> PackageError {
         let refusal = refusal.strip_prefix("config").unwrap_or(refusal);
         PackageError::Mistakes(Mistakes(refusal.split(NEXT).map(|mistake| self.mistake(mistake)).collect()))
@@ -47,13 +47,13 @@ impl Package {
     }
 }
 
-/// All that is wrong in one file.
+/// All mistakes in one file.
 #[derive(Debug)]
 pub struct Mistakes(Vec<Diagnostic>);
 
 impl std::fmt::Display for Mistakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let places: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&places.join("\n"))
+        let mistakes: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&mistakes.join("\n"))
     }
 }

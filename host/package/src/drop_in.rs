@@ -1,34 +1,33 @@
 //! Configurations written for cloudflare/ebpf_exporter: `NAME.yaml` beside `NAME.bpf.o`. Each becomes a package of the builtin
 //! component, and is loaded, watched and counted as any other is.
 //!
-//! What the file says is checked by the component, when it describes itself; here is taken out what the kernel's side needs.
+//! The component checks the configuration when it describes itself; this module only extracts what the kernel's side needs.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{
-    Bpf, CgroupIdMap, Compat, Digest, FailureCost, Limits, Package, PackageError, builtin,
-    file::Diagnostic,
+    Bpf, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin,
     located::{self, Tree},
     read_artefact, read_bounded,
 };
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 
-/// Which configurations are loaded, out of which folder.
+/// The configurations to load, and the folder that they are in.
 #[derive(Debug, Clone)]
 pub struct DropIns {
     pub folder: PathBuf,
     pub names: Vec<String>,
-    /// A file with the kernel's types.
+    /// A BTF file with the kernel's types; none: those in `/sys/kernel/btf`.
     pub btf_path: Option<PathBuf>,
-    /// What a program costs that cannot be loaded or attached.
+    /// The consequence of a program that cannot be loaded or attached.
     pub failure_costs: FailureCost,
 }
 
 impl DropIns {
-    /// Their files, whether they are there or not.
+    /// Their files, whether they exist or not.
     pub fn files(&self) -> Vec<PathBuf> {
         self.names.iter().map(|name| self.folder.join(format!("{name}.yaml"))).collect()
     }
@@ -73,7 +72,7 @@ impl DropIns {
     }
 }
 
-/// What is not as it should be is the component's to refuse.
+/// Wrong values are left out here: the component refuses the file.
 fn kaddrs(config: &Value) -> Vec<String> {
     let symbols = config["kaddrs"].as_array().into_iter().flatten();
     symbols.filter_map(|symbol| symbol.as_str().map(str::to_owned)).collect()
@@ -84,7 +83,7 @@ fn cgroup_id_map(config: &Value) -> Option<CgroupIdMap> {
 }
 
 impl Package {
-    /// Where a drop-in configuration asks for spans, which are not made.
+    /// A warning for a drop-in configuration that asks for spans, which ebhost does not produce.
     pub fn spans(&self) -> Option<Diagnostic> {
         if self.compat != Compat::EbpfExporter {
             return None;

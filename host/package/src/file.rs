@@ -1,15 +1,14 @@
-//! `plugin.yaml` itself: its keys, its checks, and errors that point at the place.
+//! `plugin.yaml` itself: its keys and its checks. Every error is a [`Diagnostic`] that points at the line.
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    path::{Component, Path, PathBuf},
+    path::{Component, Path},
 };
 
 use serde::Deserialize;
 
 use super::{
-    CgroupIdMap, FailureCost, GlobalValue, Limits, MaxEntries, PackageError,
+    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError,
     located::Tree,
     perf::{Perf, PerfSources},
     quantity::{Bytes, Time},
@@ -17,16 +16,7 @@ use super::{
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 
-/// A place in a package file and what is wrong there.
-#[derive(Debug)]
-pub struct Diagnostic {
-    file: PathBuf,
-    message: String,
-    /// Line and column, from 1, and the line's text.
-    at: Option<(usize, usize, String)>,
-}
-
-/// What a `plugin.yaml` declares, checked.
+/// The declarations of a `plugin.yaml`, checked.
 #[derive(Debug)]
 pub(super) struct Declared {
     pub(super) name: String,
@@ -87,7 +77,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Declared, PackageError> {
     check(raw).map_err(|(key, message)| PackageError::Invalid(Diagnostic::of_key(file, text, key, message)))
 }
 
-/// The key that is wrong and why.
+/// A key and what is wrong with its value.
 type Fault = (&'static str, String);
 
 fn check(raw: Raw) -> Result<Declared, Fault> {
@@ -139,7 +129,7 @@ fn check(raw: Raw) -> Result<Declared, Fault> {
     })
 }
 
-/// A package may ask for more than the defaults, but not for the host.
+/// A package may ask for more than the defaults, but not for the whole host.
 fn check_limits(limits: &RawLimits) -> Result<(), Fault> {
     let beyond = |key, found: String, most: String| Err((key, format!("found {found}, expected at most {most}")));
     match limits {
@@ -169,64 +159,6 @@ fn check_inside(key: &'static str, path: &str) -> Result<(), Fault> {
         return Err((key, message));
     }
     Ok(())
-}
-
-impl Diagnostic {
-    pub(super) fn whole(file: &Path, message: String) -> Self {
-        Self { file: file.to_owned(), message, at: None }
-    }
-
-    pub fn of(file: &Path, text: &str, error: &serde_yaml::Error) -> Self {
-        let Some(location) = error.location() else {
-            return Self::whole(file, error.to_string());
-        };
-        let line_text = text.lines().nth(location.line().saturating_sub(1)).unwrap_or_default().to_owned();
-        let mut message = error.to_string();
-        if let Some(end) = message.rfind(" at line ") {
-            message.truncate(end);
-        }
-        let indent = &line_text[..line_text.len() - line_text.trim_start().len()];
-        if indent.contains('\t') {
-            message.push_str(": found a tab; YAML is indented with spaces");
-        }
-        Self { file: file.to_owned(), message, at: Some((location.line(), location.column(), line_text)) }
-    }
-
-    /// At a line and column, from 1, if they are known.
-    pub(super) fn at(file: &Path, text: &str, at: Option<(usize, usize)>, message: String) -> Self {
-        let at = at.map(|(line, column)| {
-            let line_text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-            (line, column, line_text.to_owned())
-        });
-        Self { file: file.to_owned(), message, at }
-    }
-
-    fn of_key(file: &Path, text: &str, key: &str, message: String) -> Self {
-        let at = text.lines().enumerate().find_map(|(line, line_text)| {
-            let column = line_text.find(key)?;
-            line_text[column + key.len()..]
-                .trim_start()
-                .starts_with(':')
-                .then(|| (line + 1, column + 1, line_text.to_owned()))
-        });
-        Self { file: file.to_owned(), message, at }
-    }
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((line, column, text)) = &self.at else {
-            return write!(f, "{}: {}", self.file.display(), self.message);
-        };
-        let gutter = line.to_string();
-        let blank = " ".repeat(gutter.len());
-        let before: String =
-            text.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        writeln!(f, "{}:{line}:{column}: {}", self.file.display(), self.message)?;
-        writeln!(f, "{blank} |")?;
-        writeln!(f, "{gutter} | {text}")?;
-        write!(f, "{blank} | {before}^")
-    }
 }
 
 #[cfg(test)]

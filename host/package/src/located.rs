@@ -1,5 +1,5 @@
-//! YAML whose places can be asked for: a key twice is an error, plain keys and texts are as they are written, and a path such as
-//! `metrics.counters[0].name` leads to a line.
+//! YAML with line numbers: a path such as `metrics.counters[0].name` is found again in the text of the file. A key that appears
+//! twice is an error, and a number or a boolean that is a key is text.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl<'de> Deserialize<'de> for Tree {
 
 struct TreeVisitor;
 
-/// YAML's way to take over the keys of other mappings.
+/// YAML's merge key, which takes over the keys of other mappings.
 const MERGE: &str = "<<";
 
 impl<'de> Visitor<'de> for TreeVisitor {
@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 }
 
-/// A key that is not there yet. A number or a truth before a colon is that text.
+/// A key that is not in the mapping yet. A number or a boolean before a colon is taken as text.
 struct NewKey<'a>(&'a Map<String, Value>);
 
 impl<'de> DeserializeSeed<'de> for NewKey<'_> {
@@ -112,7 +112,7 @@ pub(super) enum Step {
     Item(usize),
 }
 
-/// The steps of `metrics.counters[0]["odd key"]`; none: that is no path.
+/// The steps of a path such as `metrics.counters[0]["odd key"]`; none: it is not a path.
 pub(super) fn steps(path: &str) -> Option<Vec<Step>> {
     let (mut steps, mut rest) = (Vec::new(), path);
     while !rest.is_empty() {
@@ -136,7 +136,7 @@ pub(super) fn steps(path: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// Line and column, from 1, of a key or of a list's item; of what is nearest above it when it is not there.
+/// The line and column, from 1, of a key or a list item; if it is not there, of the nearest thing above it.
 pub(super) fn find(text: &str, steps: &[Step]) -> Option<(usize, usize)> {
     (1..=steps.len()).rev().find_map(|depth| {
         let error = Seek(&steps[..depth]).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
@@ -146,7 +146,7 @@ pub(super) fn find(text: &str, steps: &[Step]) -> Option<(usize, usize)> {
     })
 }
 
-/// Ends its reading where the steps lead, with an error: YAML's errors say where they are.
+/// Stops parsing at the end of the steps, with an error: YAML's errors carry their position.
 struct Seek<'a>(&'a [Step]);
 
 const FOUND: &str = "here it is";
@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 }
 
-/// A key: whether it is the one, and an error at the last.
+/// Tells whether a key is the wanted one; the last wanted one is an error.
 struct Key<'a> {
     wanted: &'a str,
     is_last: bool,
@@ -224,7 +224,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// Whatever it is, it is here.
+/// Stops at any value.
 struct Here;
 
 impl<'de> Visitor<'de> for Here {

@@ -1,7 +1,7 @@
 //! The `perf:` section of `plugin.yaml`: sources that are groups of perf events, by name.
 //!
-//! What can be told without the machine is checked here, at its place in the file: the form of an event, the names that
-//! the kernel's ABI fixes. Which tracepoints and PMUs there are is the kernel stage's to find.
+//! Everything that does not depend on the machine is checked here: the form of an event, and the names that the kernel's ABI
+//! fixes. The kernel stage finds out which tracepoints and PMUs exist.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use ebhost_limits as limits;
 
-/// One source: a group of events on every CPU, which count the same time.
+/// One source: a group of events, opened on every CPU, that are scheduled together.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct Perf {
     pub events: Vec<Event>,
-    /// Perf event arrays of the BPF object that the host fills, one an event; empty: none.
+    /// Perf event arrays of the BPF object that the host fills, one for each event; empty: none.
     pub maps: Vec<String>,
-    /// Samples of the first event, and the program that each of them runs; none: the events only count.
+    /// The program that each sample of the first event runs; none: the events only count.
     pub samples: Option<Samples>,
 }
 
-/// When a program runs.
+/// The program that samples run, and their rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Samples {
     pub program: String,
@@ -29,13 +29,13 @@ pub struct Samples {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// About so many times a second.
+    /// About this many samples a second.
     Frequency(u64),
-    /// Once every so many events.
+    /// One sample for this many events.
     Period(u64),
 }
 
-/// One event, as it is written and as what that says.
+/// One event: the text of plugin.yaml, and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub text: String,
@@ -169,7 +169,7 @@ impl Event {
 }
 
 impl EventKind {
-    /// Reads an event, or says what was expected.
+    /// Parses an event; the error says what was expected.
     fn parse(text: &str) -> Result<Self, String> {
         let Some((family, rest)) = text.split_once('/') else {
             return Err("KIND/NAME, such as hardware/cache-misses, hw-cache/LL/read/miss, software/page-faults, \
@@ -217,12 +217,12 @@ fn cache(rest: &str) -> Result<u64, String> {
     Ok(index(&CACHES, cache)? | index(&OPERATIONS, operation)? << 8 | index(&RESULTS, result)? << 16)
 }
 
-/// Whether it can be the name of a file below a folder.
+/// Whether it can be the name of a file in a folder.
 fn is_file(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }
 
-/// The sources of a package by name.
+/// The perf sources of a package, by name.
 pub type PerfSources = BTreeMap<String, Perf>;
 
 #[cfg(test)]

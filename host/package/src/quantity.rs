@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use super::MaxEntries;
 
-/// Bytes, with or without a binary unit.
+/// A number of bytes, with or without a binary unit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bytes(pub(super) u64);
 

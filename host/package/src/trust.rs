@@ -1,8 +1,8 @@
-//! Which packages an operator trusts: a file of sha256 pins, and what is required to be in it.
+//! The packages that an operator trusts: a file of SHA-256 pins, and a rule about which packages have to be in it.
 //!
 //! The file is what `sha256sum` writes when it is run in the plugin folder: `cd plugins && sha256sum */plugin.yaml */*.wasm
-//! */*.bpf.o > pins`. A package is pinned if every file of it that is used is listed with its digest. Checked are the bytes that were read,
-//! and those are the bytes that run.
+//! */*.bpf.o > pins`. A package is pinned if every file of it that is used is listed with its digest. The bytes that are
+//! checked are the bytes that run: they are read once.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use std::{
 use super::{Digest, Package, PackageError, read_bounded};
 use ebhost_limits as limits;
 
-/// What has to be pinned.
+/// The packages that have to be pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Require {
     /// Packages that bring BPF objects: code for the kernel.
@@ -47,18 +47,22 @@ pub enum TrustError {
 }
 
 impl Trust {
+    /// Reads the file of pins.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a line that is no pin.
     pub fn read(file: &Path, require: Require) -> Result<Self, TrustError> {
         let text = read_bounded(file, limits::PINS_BYTES, "--trust.pins names it")?;
         let pins = parse(file, &String::from_utf8_lossy(&text))?;
         Ok(Self { file: file.to_owned(), require, pins })
     }
 
-    /// The same file, as it is now.
+    /// Reads the same file again.
     pub fn read_again(&self) -> Result<Self, TrustError> {
         Self::read(&self.file, self.require)
     }
 
-    /// Holds a package's files against the pins.
+    /// Compares a package's files with the pins.
     pub fn check(&self, package: &Package) -> Result<(), TrustError> {
         let what = match (self.require, &package.bpf) {
             (Require::Bpf, Some(_)) => Some("only pinned packages may bring BPF (--trust.require bpf)"),

@@ -1,4 +1,4 @@
-//! What the builtin component is told beside its configuration: the machine, and the maps that it may read.
+//! The part of the builtin component's configuration that the host adds: the machine, and the maps that it may read.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use ebhost_package::{Compat, Package};
 use ebhost_series::schema::SourceShape;
 
-/// The package's configuration with the key `host` in it.
+/// The package's configuration as JSON, with the key `host` added.
 pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>) -> String {
     let mut config: Value = serde_json::from_str(&package.config).unwrap_or_default();
     let maps: serde_json::Map<_, _> = sources.iter().map(|(name, shape)| (name.clone(), map(*shape))).collect();
-    let is_peers = package.compat == Compat::EbpfExporter;
+    let is_peers = package.compat == Compat::EbpfExporter; // the name of the key is part of the component's interface
     let host = json!({ "architecture": std::env::consts::ARCH, "is_peers": is_peers, "maps": maps });
     match &mut config {
         Value::Object(keys) => {

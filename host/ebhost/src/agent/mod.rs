@@ -2,24 +2,20 @@
 //!
 //! kernel → snapshot → plugin → series → families. This file names the stages in their order; each of them knows only those before
 //! it. The agent lives in a thread of its own, which owns every package and serves one request after the other, so that nothing
-//! here is locked. `package` takes one package through the stages, `visit` shows the families of all to whoever asked, and `change`
+//! here is locked. `package` takes one package through the stages, `visit` shows the families of all to whoever asked, and `reload`
 //! swaps packages between two collections.
 //!
 //! Sinks ask through an [`ebhost_handle::Handle`]. The agent knows no sink, no format and no protocol.
 
 mod builtin;
-mod change;
 mod label;
-mod loader;
-mod names;
-mod notice;
 mod options;
 mod package;
+mod reload;
 mod report;
 mod requests;
 mod single;
 mod visit;
-mod watch;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -44,12 +40,12 @@ use ebhost_lookup::{Lookups, Roots};
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
 use ebhost_telemetry::{OwnMetrics, Stage, StageClock};
-use loader::{Change, Loader};
-pub use names::Names;
 pub use options::{OnFault, Options, Reload, Statistics};
 use package::Running;
+pub use reload::{MetricNameRegistry, PackageNames};
+use reload::{RefusedPackage, Reloader, Transaction};
 pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
-pub use single::{Offline, OfflineError, Single, SingleError, clash};
+pub use single::{Offline, OfflineError, Single, SingleError, check_conflicts};
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +74,8 @@ pub enum AgentError {
 struct Agent {
     namespace: String,
     running: Vec<Running>,
-    /// Files of packages that do not run, and why.
-    left_out: BTreeMap<PathBuf, String>,
+    /// Packages of which the version in their files does not run, by file.
+    refused: BTreeMap<PathBuf, RefusedPackage>,
     reloads: u64,
     reload_failures: u64,
     /// Off again when it is dropped.
@@ -97,7 +93,7 @@ struct Agent {
 
 /// An agent whose packages are being loaded.
 pub struct LoadingAgent {
-    loaded: oneshot::Receiver<Result<(Agent, Loader, Options), AgentError>>,
+    loaded: oneshot::Receiver<Result<(Agent, Reloader, Options), AgentError>>,
     requests: Requests,
     reloads: ReloadRequests,
 }
@@ -115,7 +111,7 @@ pub struct AgentThread {
 pub fn start(options: Options, reloads: ReloadRequests) -> Result<(Handle, LoadingAgent), AgentError> {
     let (handle, requests) = ebhost_handle::channel();
     let (outcome, loaded) = oneshot::channel();
-    let load = move || _ = outcome.send(Agent::load(&options).map(|(agent, loader)| (agent, loader, options)));
+    let load = move || _ = outcome.send(Agent::load(&options).map(|(agent, reloader)| (agent, reloader, options)));
     ebhost_confine::spawn("load", ALL, EndProcess, load).map_err(AgentError::Setup)?;
     Ok((handle, LoadingAgent { loaded, requests, reloads }))
 }
@@ -127,8 +123,8 @@ impl LoadingAgent {
     /// # Errors
     /// The reason why the host cannot start.
     pub async fn loaded(self) -> Result<AgentThread, AgentError> {
-        let (agent, loader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
-        let changes = change::watch(loader, &options, self.reloads)?;
+        let (agent, reloader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        let changes = reloader.spawn(&options, self.reloads)?;
         let (runtime, requests) = (runtime::Handle::current(), self.requests);
         let (stop, stopped) = oneshot::channel();
         let serve = move || runtime.block_on(agent.serve(requests, changes, stopped));
@@ -153,7 +149,7 @@ pub fn check(options: &Options) -> Result<(), AgentError> {
 }
 
 impl Agent {
-    fn load(options: &Options) -> Result<(Self, Loader), AgentError> {
+    fn load(options: &Options) -> Result<(Self, Reloader), AgentError> {
         let statistics = match options.statistics {
             Statistics::On => Some(kernel::switch_on_statistics().map_err(AgentError::Statistics)?),
             Statistics::AsTheyAre => None,
@@ -161,17 +157,13 @@ impl Agent {
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelTypes::keeping(options.keep.0));
-        let names = Names::new(&options.namespace);
-        let mut loader = Loader::new(options.places.clone(), names, engine, types.clone(), trust);
-        let (running, left_out) = loader.start()?;
+        let mut reloader = Reloader::new(options, engine, types.clone(), trust);
+        let packages = reloader.start()?;
         types.end_start();
-        if options.faults == OnFault::EndStart && !left_out.is_empty() {
-            return Err(AgentError::Strict { left_out: left_out.len(), all: running.len() + left_out.len() });
-        }
-        let agent = Self {
+        let mut agent = Self {
             namespace: options.namespace.clone(),
-            running,
-            left_out,
+            running: Vec::new(),
+            refused: BTreeMap::new(),
             reloads: 0,
             reload_failures: 0,
             _statistics: statistics,
@@ -185,14 +177,21 @@ impl Agent {
             clock: StageClock::default(),
             exposition_bytes: 0,
         };
-        Ok((agent, loader))
+        agent.apply(packages);
+        // Packages that were loaded at the start were not reloaded.
+        (agent.reloads, agent.reload_failures) = (0, 0);
+        if options.faults == OnFault::EndStart && !agent.refused.is_empty() {
+            let (left_out, running) = (agent.refused.len(), agent.running.len());
+            return Err(AgentError::Strict { left_out, all: running + left_out });
+        }
+        Ok((agent, reloader))
     }
 
     /// Serves requests, and applies changes in between, until it is told to stop.
     async fn serve(
         mut self,
         mut requests: Requests,
-        mut changes: mpsc::Receiver<Change>,
+        mut changes: mpsc::Receiver<Transaction>,
         mut stopped: oneshot::Receiver<()>,
     ) {
         let mut batch = Vec::new();
@@ -200,7 +199,7 @@ impl Agent {
             select! {
                 biased;
                 _ = &mut stopped => return,
-                Some(change) = changes.recv() => self.take(change),
+                Some(transaction) = changes.recv() => self.apply(transaction),
                 is_open = requests.receive(&mut batch) => {
                     if !is_open {
                         return;

@@ -1,4 +1,4 @@
-//! The choices that the command line makes.
+//! The agent's options, as the command line sets them.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -6,46 +6,50 @@ use ebhost_confine::Keep;
 use ebhost_package::{PackageFolders, Require};
 use ebhost_plugin_host::Compiler;
 
-/// What the agent is told to do.
+/// Everything that the agent is configured with.
 #[derive(Clone)]
 pub struct Options {
-    pub places: PackageFolders,
-    /// Of plugins' families.
+    pub folders: PackageFolders,
+    /// The prefix of the names of plugins' families.
     pub namespace: String,
     pub faults: OnFault,
     pub statistics: Statistics,
-    /// Folder for compiled components; none: they are compiled at each start.
+    /// The folder for compiled components; none: they are compiled at each start.
     pub cache: Option<PathBuf>,
-    /// What compiles components; none: this process.
+    /// The process that compiles components; none: this one does.
     pub compiler: Option<Arc<Compiler>>,
     pub reload: Reload,
-    /// The operator's file of pins, and what has to be in it.
+    /// The operator's file of pins, and the packages that have to be in it.
     pub pins: Option<(PathBuf, Require)>,
-    /// Capabilities that are kept beside those that are needed.
+    /// Capabilities to keep beside those that are needed.
     pub keep: Keep,
 }
 
-/// When changes in the plugin folder are taken.
+/// When changes in the package folders are taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// When they are seen, and at SIGHUP.
+    /// When they are noticed, and at SIGHUP.
     Watch,
-    /// At SIGHUP.
+    /// Only at SIGHUP.
     Signal,
-    /// Never: nothing is loaded after the start, and the right to do so is given up.
+    /// Never: the capabilities to load programs are dropped after the start.
     Off,
 }
 
-/// What a package that fails to load does to the start.
+/// The consequence of a package that fails to load at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFault {
+    /// The others run.
     LeaveOut,
+    /// The host does not start.
     EndStart,
 }
 
-/// Whether the kernel is to count and time the runs of BPF programs.
+/// Whether the kernel counts and times the runs of BPF programs, which costs each run some 0.1 µs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statistics {
+    /// Whatever is set on this machine.
     AsTheyAre,
+    /// Switched on until the host ends.
     On,
 }

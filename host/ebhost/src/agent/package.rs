@@ -18,7 +18,7 @@ pub(super) use self::{
     describe::{Described, describe},
     exchange::Exchange,
 };
-use super::{label, names::NameError};
+use super::{label, reload::NameError};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelTypes, LoadError, Loaded, ObjectError, Source, UnreadMaps};
 use ebhost_limits as limits;
@@ -130,6 +130,7 @@ impl Running {
         }
         plugin.inherit_counters(&self.plugin);
         self.plugin = plugin;
+        self.file = package.file;
         (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
     }

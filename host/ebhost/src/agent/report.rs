@@ -10,11 +10,11 @@ use ebhost_telemetry::{PackageReport, Process, Report, Volatile, dropped_log_lin
 
 impl Agent {
     pub(super) fn report(&self) -> Report {
-        let left_out = self.left_out.iter().map(|(file, fault)| PackageReport {
+        let left_out = self.left_out().map(|(file, refused)| PackageReport {
             name: folder_name(file),
             file: file.display().to_string(),
             is_drop_in: !file.ends_with("plugin.yaml"),
-            fault: fault.clone(),
+            fault: refused.reason.clone(),
             ..PackageReport::default()
         });
         Report {

@@ -7,8 +7,8 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
     label,
-    names::Names,
     package::{self, Described, Running},
+    reload::{MetricNameRegistry, PackageNames},
 };
 use ebhost_kernel::{KernelTypes, ObjectError, ObjectFile};
 use ebhost_limits as limits;
@@ -142,9 +142,21 @@ impl Offline {
     }
 }
 
-/// The names that a package would take, or what has them already.
-pub fn clash(package: &Package, schema: &Schema, taken: &mut Names) -> Result<(), SingleError> {
-    taken.check(package, schema).map_err(package::RunError::from)?;
-    taken.take(&package.file, &package.name, package.compat, schema);
+/// The default prefix of plugins' families.
+const NAMESPACE: &str = "ebhost";
+
+/// Gives a package its names.
+///
+/// # Errors
+/// A name that another package, or the host itself, has already.
+pub fn check_conflicts(
+    package: &Package,
+    schema: &Schema,
+    registry: &mut MetricNameRegistry,
+) -> Result<(), SingleError> {
+    let names = PackageNames::new(package, schema, NAMESPACE);
+    names.check_reserved(&package.file).map_err(package::RunError::from)?;
+    registry.check_conflicts(&package.file, &names).map_err(package::RunError::from)?;
+    registry.insert(&package.file, &names, &package.name);
     Ok(())
 }

@@ -14,13 +14,13 @@ use super::{
     recording::Recording,
     replay,
 };
-use crate::agent::{Names, Offline, clash};
+use crate::agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
 use ebhost_package::Package;
 use ebhost_plugin_host::{CompiledComponent, Engine};
 
 pub(super) fn check(args: &CheckArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
-    let mut taken = Names::default();
+    let mut taken = MetricNameRegistry::default();
     let mut is_sound = true;
     for package in &args.packages {
         let mut findings = check_package(package, engine, &mut taken);
@@ -56,7 +56,7 @@ fn print_json(package: &Path, findings: &[Finding]) {
 }
 
 /// Findings about a package; `taken` are the names of the packages before.
-fn check_package(folder: &Path, engine: &Engine, taken: &mut Names) -> Vec<Finding> {
+fn check_package(folder: &Path, engine: &Engine, taken: &mut MetricNameRegistry) -> Vec<Finding> {
     let package = match manifest_of(folder) {
         Err(fault) => {
             let place = folder.display().to_string();
@@ -108,7 +108,7 @@ fn check_manifest(
     package: &Package,
     object: Option<&ObjectFile>,
     compiled: &Arc<CompiledComponent>,
-    taken: &mut Names,
+    taken: &mut MetricNameRegistry,
     findings: &mut Vec<Finding>,
 ) {
     let describe = || Offline::describe(package, object, compiled.clone());
@@ -123,7 +123,7 @@ fn check_manifest(
         let message = "a second instance described itself otherwise than the first";
         findings.push(Finding::error("manifest", &place, message, fix));
     }
-    if let Err(fault) = clash(package, &schema, taken) {
+    if let Err(fault) = check_conflicts(package, &schema, taken) {
         let file = package.file.display().to_string();
         findings.push(Finding::error(
             "names",

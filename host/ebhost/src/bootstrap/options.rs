@@ -33,7 +33,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> 
             ReloadWhen::Signal => Reload::Signal,
             ReloadWhen::Off => Reload::Off,
         },
-        places: cli.places(),
+        folders: cli.places(),
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),
             RequirePins::All => (file, Require::All),

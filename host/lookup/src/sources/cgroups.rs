@@ -3,7 +3,7 @@
 //! The hierarchy is walked when an id is asked about that the last walk did not find, at most once per collection. A cgroup that was
 //! renamed, or whose number was reused, is noticed when its old folder is gone.
 
-use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _, path::PathBuf};
+use std::{collections::HashMap, fs, mem, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use ebhost_cgroups as hierarchy;
 
@@ -35,11 +35,17 @@ impl Cgroups {
     }
 
     fn walk(&mut self) {
-        self.paths.clear();
-        hierarchy::walk(&self.mount, |id, folder| {
+        let before = mem::take(&mut self.paths);
+        let walk = hierarchy::walk(&self.mount, |id, folder| {
             let below = folder.strip_prefix(&self.mount).unwrap_or(folder);
             self.paths.insert(id, format!("/{}", below.to_string_lossy()));
         });
+        if let hierarchy::Walk::Incomplete(_) = walk {
+            // Cgroups below a folder that could not be looked at keep their names; the next collection walks again.
+            for (id, path) in before {
+                self.paths.entry(id).or_insert(path);
+            }
+        }
         self.is_walked = true;
     }
 }

@@ -27,4 +27,9 @@ impl Exchange {
         };
         Ok(Self { described, opened })
     }
+
+    /// Takes what it reads out of the unread maps: the exchange will take place.
+    pub(in crate::agent) fn claim(&self, unread: &UnreadMaps) {
+        unread.mark_read(&self.opened);
+    }
 }

@@ -1,0 +1,94 @@
+//! The end of a reload: the agent takes a whole transaction over, between two scrapes.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use tracing::info;
+
+use super::super::{
+    Agent,
+    package::{Exchange, Running},
+};
+
+/// Everything that one reload changes. Each step was prepared and cannot fail, so it is taken over whole.
+#[derive(Default)]
+pub(in crate::agent) struct Transaction {
+    pub(super) steps: Vec<Step>,
+    /// Every package of which the version in its files does not run, after this transaction.
+    pub(super) refused: BTreeMap<PathBuf, RefusedPackage>,
+    /// Versions that were refused in this reload.
+    pub(super) failures: u64,
+}
+
+/// One package that starts, goes on with another component, or ends. Packages are named by their files.
+pub(super) enum Step {
+    /// Runs a package whose programs are attached, in the place of another one or of the version before.
+    Start {
+        running: Box<Running>,
+        replaces: Option<PathBuf>,
+    },
+    /// Goes on with another component. Its files may have moved.
+    Exchange {
+        running: PathBuf,
+        exchange: Box<Exchange>,
+    },
+    Remove(PathBuf),
+}
+
+/// A package of which the version in its files does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::agent) struct RefusedPackage {
+    /// Its name, if its `plugin.yaml` could be read.
+    pub(in crate::agent) name: Option<String>,
+    pub(in crate::agent) reason: String,
+}
+
+impl Transaction {
+    /// Does another transaction's steps after these.
+    pub(super) fn append(&mut self, next: Self) {
+        self.steps.extend(next.steps);
+        self.refused = next.refused;
+        self.failures += next.failures;
+    }
+}
+
+impl Agent {
+    /// Takes a reload over.
+    pub(in crate::agent) fn apply(&mut self, transaction: Transaction) {
+        let Transaction { steps, refused, failures } = transaction;
+        self.reloads += steps.len() as u64;
+        self.reload_failures += failures;
+        for step in steps {
+            self.take(step);
+        }
+        self.running.sort_by(|one, other| one.file.cmp(&other.file));
+        self.refused = refused;
+        for running in &mut self.running {
+            running.is_current = !self.refused.contains_key(&running.file);
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        let position = |running: &[Running], file: &PathBuf| running.iter().position(|one| one.file == *file);
+        match step {
+            Step::Start { mut running, replaces } => {
+                if let Some(at) = replaces.and_then(|file| position(&self.running, &file)) {
+                    running.inherit_counters(&self.running.swap_remove(at));
+                }
+                self.running.push(*running);
+            }
+            Step::Exchange { running, exchange } => {
+                if let Some(at) = position(&self.running, &running) {
+                    let running = &mut self.running[at];
+                    running.exchange(*exchange);
+                    info!(package = running.name, "component exchanged; programs, maps and counts stay");
+                }
+            }
+            Step::Remove(file) => self.running.retain(|running| running.file != file),
+        }
+    }
+
+    /// The packages that do not run at all, by their files.
+    pub(in crate::agent) fn left_out(&self) -> impl Iterator<Item = (&PathBuf, &RefusedPackage)> {
+        self.refused.iter().filter(|(file, _)| !self.running.iter().any(|running| running.file == **file))
+    }
+}

@@ -1,0 +1,146 @@
+//! A version on its way: read → described → prepared. Each stage leaves what runs untouched.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tracing::warn;
+
+use super::{
+    super::package::{Described, Exchange, RunError, Running},
+    Reloader,
+    names::PackageNames,
+    state::{Refusal, Retry, RunningVersion, Version},
+};
+use ebhost_kernel::UnreadMaps;
+use ebhost_package::{Package, PackageError};
+
+/// A version that may run if it can have its names.
+pub(super) struct Candidate {
+    pub(super) names: PackageNames,
+    pub(super) stage: Stage,
+}
+
+pub(super) enum Stage {
+    /// It was refused for its names in an earlier reload, and is read again when it can have them.
+    Refused,
+    Described {
+        described: Box<Described>,
+        version: Version,
+        took: Duration,
+    },
+    Prepared {
+        prepared: Prepared,
+        version: Version,
+        took: Duration,
+    },
+}
+
+/// A version of which only the swap is left.
+pub(super) enum Prepared {
+    Start { running: Box<Running>, replaces: Option<PathBuf> },
+    Exchange { running: PathBuf, exchange: Box<Exchange>, unread_maps: UnreadMaps },
+}
+
+/// What reading a package leads to.
+pub(super) enum Examined {
+    Unchanged,
+    Candidate(Candidate),
+    Refused(Refusal),
+}
+
+impl Reloader {
+    /// Reads, compiles and describes a package: everything that needs no privilege, so that mistakes are found first.
+    pub(super) fn examine(&self, file: &Path) -> Examined {
+        let started = Instant::now();
+        let package = match self.folders.read(file) {
+            Ok(package) => package,
+            Err(error) => return Examined::Refused(self.refusal(file, None, &error.into())),
+        };
+        let (version, name) = (Version::of(&package), Some(package.name.clone()));
+        let running = self.packages.get(file).and_then(|state| state.running.as_ref());
+        // Pins are held against every read: what runs goes on, and is not current without its pin.
+        let trusted = self.trust.as_ref().map_or(Ok(()), |trust| trust.check(&package));
+        if let Err(error) = trusted {
+            return Examined::Refused(self.refusal(file, name, &error.into()));
+        }
+        if running.is_some_and(|running| running.version == version) {
+            return Examined::Unchanged;
+        }
+        match self.describe(package) {
+            Ok((described, names)) => Examined::Candidate(Candidate {
+                names,
+                stage: Stage::Described { described: Box::new(described), version, took: started.elapsed() },
+            }),
+            Err(error) => Examined::Refused(self.refusal(file, name, &error)),
+        }
+    }
+
+    fn describe(&self, package: Package) -> Result<(Described, PackageNames), RunError> {
+        if let Some(spans) = package.spans() {
+            warn!(package = package.name, "{spans}");
+        }
+        let mut described = Described::new(package, &self.engine)?;
+        described.package.component.bytes = Vec::new(); // it is compiled, and packages wait for each other here
+        let names = PackageNames::new(&described.package, described.schema(), &self.namespace);
+        names.check_reserved(&described.package.file)?;
+        Ok((described, names))
+    }
+
+    /// Loads and attaches a version beside the one that runs; or, if they differ in nothing that the kernel is given, opens what
+    /// the new component reads.
+    pub(super) fn prepare(
+        &self,
+        file: &Path,
+        described: Described,
+        version: Version,
+        gone: &[PathBuf],
+    ) -> Result<Prepared, RunError> {
+        let predecessor = self.predecessor(file, &described.package.name, gone);
+        if let Some((running, before)) =
+            predecessor.filter(|(_, before)| before.version.kernel_part == version.kernel_part)
+        {
+            let exchange = Box::new(Exchange::prepare(described, &before.unread_maps, &self.types)?);
+            let unread_maps = before.unread_maps.clone();
+            return Ok(Prepared::Exchange { running: running.to_owned(), exchange, unread_maps });
+        }
+        let replaces = predecessor.map(|(file, _)| file.to_owned());
+        let running = Box::new(Running::start(described, &self.types)?);
+        Ok(Prepared::Start { running, replaces })
+    }
+
+    /// The running version that a new one follows: that of the same file, or of a file that is gone and had the same package name,
+    /// because its folder was renamed or carries the version in its name.
+    fn predecessor(&self, file: &Path, name: &str, gone: &[PathBuf]) -> Option<(&Path, &RunningVersion)> {
+        let running = |file: &Path| {
+            let (file, state) = self.packages.get_key_value(file)?;
+            Some((file.as_path(), state.running.as_ref()?))
+        };
+        let has_the_name = |(_, running): &(&Path, &RunningVersion)| running.names.package == name;
+        running(file).or_else(|| gone.iter().filter_map(|file| running(file)).find(has_the_name))
+    }
+
+    pub(super) fn refusal(&self, file: &Path, name: Option<String>, error: &RunError) -> Refusal {
+        let before = self.packages.get(file).and_then(|state| state.refusal.as_ref());
+        let retry = if may_pass(error) { Retry::later(before) } else { Retry::WhenFilesChange };
+        Refusal { name, reason: error.to_string(), retry }
+    }
+}
+
+impl Candidate {
+    /// The names of a version that was refused for them.
+    pub(super) fn refused(names: &PackageNames) -> Self {
+        Self { names: names.clone(), stage: Stage::Refused }
+    }
+}
+
+/// Whether the same files may well load later: the machine refused them, not their content.
+fn may_pass(error: &RunError) -> bool {
+    match error {
+        RunError::Package(PackageError::Unreadable { source, .. }) => source.kind() != io::ErrorKind::NotFound,
+        RunError::Load(_) | RunError::Component(_) => true,
+        _ => false,
+    }
+}

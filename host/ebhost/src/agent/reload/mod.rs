@@ -1,0 +1,210 @@
+//! Reload: what the package folders hold becomes what runs, at the start and whenever they change.
+//!
+//! A reload is one transaction: [`scan`] → [`desired`] → [`plan`] → [`transaction`] → [`apply`]. The desired set is validated as a
+//! whole, every new version is made ready beside what runs, and the agent takes all of it over between two scrapes. A version that
+//! fails leaves the one that runs untouched; it is refused with its reason, and tried again when the reason may be gone.
+//!
+//! After the start the [`Reloader`] lives in a thread of its own, so that scrapes go on while a component is compiled. It owns
+//! the state of every package, and never touches what runs.
+
+mod apply;
+mod candidate;
+mod desired;
+#[cfg(test)]
+mod model_test;
+mod names;
+mod notify;
+mod plan;
+mod scan;
+mod state;
+mod transaction;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::{AgentError, Options, Reload, ReloadRequests};
+pub(super) use apply::{RefusedPackage, Transaction};
+use desired::Debounce;
+use ebhost_confine::{LOADING, Restart};
+use ebhost_kernel::KernelTypes;
+use ebhost_limits as limits;
+use ebhost_package::{FolderError, PackageFolders, Trust};
+use ebhost_plugin_host::Engine;
+pub(super) use names::NameError;
+pub use names::{MetricNameRegistry, PackageNames};
+use notify::{FolderNotifier, WaitFor, WakeReason};
+use scan::{Presence, Stamp, folders_to_watch, scan, scan_listing};
+use state::PackageState;
+
+/// Looks at the package folders, and makes transactions of what changed.
+pub(super) struct Reloader {
+    folders: PackageFolders,
+    /// The prefix of plugins' families.
+    namespace: String,
+    engine: Engine,
+    types: Arc<KernelTypes>,
+    trust: Option<Trust>,
+    packages: BTreeMap<PathBuf, PackageState>,
+    debounce: Debounce,
+    notifier: FolderNotifier,
+    /// Whether the last look could list the folders.
+    are_listed: bool,
+}
+
+/// The agent has ended.
+#[derive(Debug)]
+struct Closed;
+
+/// Whether the folders are looked at without a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Polling {
+    On,
+    Off,
+}
+
+/// Looks after a signal: enough for a file whose copying had just begun to stand still.
+const LOOKS_AFTER_SIGNAL: usize = 10;
+
+impl Reloader {
+    pub(super) fn new(options: &Options, engine: Engine, types: Arc<KernelTypes>, trust: Option<Trust>) -> Self {
+        Self {
+            folders: options.folders.clone(),
+            namespace: options.namespace.clone(),
+            engine,
+            types,
+            trust,
+            packages: BTreeMap::new(),
+            debounce: Debounce::default(),
+            notifier: FolderNotifier::new(),
+            are_listed: true,
+        }
+    }
+
+    /// Loads every package that is there.
+    ///
+    /// # Errors
+    /// A plugin folder that cannot be listed or has no package in it. A package that does not load is in the transaction's list of
+    /// refused ones.
+    pub(super) fn start(&mut self) -> Result<Transaction, FolderError> {
+        let listing = self.folders.list_at_start()?;
+        if !listing.files.is_empty() {
+            self.types.read_ahead();
+        }
+        let desired = self.debounce.start(scan_listing(listing));
+        let mut whole = Transaction::default();
+        let appended = self.reload(&desired, &mut |transaction| {
+            whole.append(transaction);
+            Ok(())
+        });
+        debug_assert!(appended.is_ok(), "nobody has to be there to take it");
+        Ok(whole)
+    }
+
+    /// Starts the thread that looks at the folders from now on, and at once when there is a request. It ends when the agent does.
+    pub(super) fn spawn(
+        mut self,
+        options: &Options,
+        mut requests: ReloadRequests,
+    ) -> Result<mpsc::Receiver<Transaction>, AgentError> {
+        let (transactions, to_apply) = mpsc::channel(1);
+        let polling = match options.reload {
+            Reload::Watch => Polling::On,
+            Reload::Signal => Polling::Off,
+            Reload::Off => return Ok(to_apply),
+        };
+        let run = move || self.run(polling, &mut requests, &transactions);
+        let thread = ebhost_confine::spawn("loader", LOADING | options.keep.0, Restart, run);
+        thread.map(|_| to_apply).map_err(AgentError::Setup)
+    }
+
+    /// Looks at the folders until the agent has ended.
+    fn run(&mut self, polling: Polling, requests: &mut ReloadRequests, transactions: &mpsc::Sender<Transaction>) {
+        let mut commit = |transaction| transactions.blocking_send(transaction).map_err(|_| Closed);
+        // Looks that are still to come whatever happens, and the pause before each.
+        let (mut left, mut pause) = (0, limits::LOOK);
+        // A request that was received before a panic, after which this runs again, still waits.
+        requests.finish();
+        if polling == Polling::On && self.look(&mut commit).is_err() {
+            return;
+        }
+        loop {
+            if polling == Polling::On && !self.is_settled() {
+                left = left.max(1);
+            }
+            let (wait_for, timeout) = self.next_wait(polling, left, pause);
+            match self.notifier.wait(&mut requests.pipe, wait_for, timeout) {
+                WakeReason::Shutdown => return,
+                WakeReason::Signal => {
+                    info!("reloading");
+                    self.read_everything_again();
+                    (left, pause) = (LOOKS_AFTER_SIGNAL, limits::LOOK_SOON);
+                    requests.receive();
+                }
+                // Once more later, however much changes until then.
+                WakeReason::Inotify => (left, pause) = (1, limits::LOOK),
+                WakeReason::Timeout if left > 0 => left -= 1,
+                WakeReason::Timeout => pause = limits::LOOK,
+            }
+            if self.look(&mut commit).is_err() {
+                return;
+            }
+            if left == 0 || self.is_settled() {
+                requests.finish();
+            }
+        }
+    }
+
+    fn next_wait(&self, polling: Polling, left: usize, pause: Duration) -> (WaitFor, Option<Duration>) {
+        match polling {
+            _ if left > 0 => (WaitFor::Signal, Some(pause)),
+            Polling::Off => (WaitFor::Signal, None),
+            Polling::On if self.notifier.sees_every_change() => (WaitFor::SignalOrChange, Some(limits::LOOK_ANYWAY)),
+            Polling::On => (WaitFor::Signal, Some(limits::LOOK)),
+        }
+    }
+
+    /// Looks at the folders once, and reloads what a second look confirms.
+    fn look(&mut self, commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>) -> Result<(), Closed> {
+        self.notifier.drain();
+        self.notifier.watch(&folders_to_watch(&self.folders));
+        match scan(&self.folders) {
+            Ok(scan) => {
+                self.are_listed = true;
+                let desired = self.debounce.look(scan);
+                self.reload(&desired, commit)
+            }
+            Err(error) => {
+                if !std::mem::take(&mut self.are_listed) {
+                    return Ok(());
+                }
+                error!("the packages that run go on: {error}");
+                commit(Transaction { refused: self.refused(), failures: 1, ..Transaction::default() })
+            }
+        }
+    }
+
+    /// Whether everything that was found has been read as it is.
+    fn is_settled(&self) -> bool {
+        let is_examined = |file: &PathBuf, stamp: &Stamp| {
+            self.packages.get(file).is_some_and(|state| state.examined.as_ref() == Some(stamp))
+        };
+        self.debounce.is_settled()
+            && self.debounce.desired().iter().all(|(file, presence)| match presence {
+                Presence::Present(stamp) => is_examined(file, stamp),
+                Presence::Unknown(_) => true,
+            })
+    }
+
+    /// Reads every package again, changed or not, and the pins: a package may depend on more than its files.
+    fn read_everything_again(&mut self) {
+        match self.trust.as_ref().map(Trust::read_again).transpose() {
+            Ok(trust) => self.trust = trust,
+            Err(error) => warn!("the pins stay what they were: {error}"),
+        }
+        for state in self.packages.values_mut() {
+            state.examined = None;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the reloader knows about each package. It is the only place where this is kept: the agent is told about it with every
+//! transaction.
+
+use std::time::{Duration, Instant};
+
+use super::{names::PackageNames, scan::Stamp};
+use ebhost_kernel::UnreadMaps;
+use ebhost_limits as limits;
+use ebhost_package::{Digest, Package};
+
+/// A package whose files are there, or that runs.
+#[derive(Debug, Default)]
+pub(super) struct PackageState {
+    /// The files as they were when they were read last; none: they are to be read again.
+    pub(super) examined: Option<Stamp>,
+    pub(super) running: Option<RunningVersion>,
+    /// Why the version that the files are now does not run.
+    pub(super) refusal: Option<Refusal>,
+}
+
+/// The version of a package that runs.
+#[derive(Debug)]
+pub(super) struct RunningVersion {
+    pub(super) version: Version,
+    pub(super) names: PackageNames,
+    pub(super) unread_maps: UnreadMaps,
+}
+
+/// A version of a package, by its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) content: Digest,
+    pub(super) kernel_part: Digest,
+}
+
+impl Version {
+    pub(super) fn of(package: &Package) -> Self {
+        Self { content: package.content(), kernel_part: package.kernel_part() }
+    }
+}
+
+/// Why a version does not run, and when it is tried again. Any refused version is tried again when its files change and at
+/// SIGHUP.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    /// The package's name, if its `plugin.yaml` could be read.
+    pub(super) name: Option<String>,
+    pub(super) reason: String,
+    pub(super) retry: Retry,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Retry {
+    /// The files are wrong: only another file can help.
+    WhenFilesChange,
+    /// The names belong to another package.
+    WhenFree(PackageNames),
+    /// The machine refused it: memory, descriptors, a file system that does not answer.
+    Later { at: Instant, pause: Duration },
+}
+
+impl Retry {
+    /// The first try comes after `limits::RETRY`, each other one after twice the pause of the one before.
+    pub(super) fn later(before: Option<&Refusal>) -> Self {
+        let pause = match before {
+            Some(Refusal { retry: Self::Later { pause, .. }, .. }) => (*pause * 2).min(limits::LONGEST_RETRY),
+            _ => limits::RETRY,
+        };
+        Self::Later { at: Instant::now() + pause, pause }
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self, Self::Later { at, .. } if *at <= Instant::now())
+    }
+}

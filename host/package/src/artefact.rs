@@ -1,0 +1,76 @@
+//! Files of a package, read once and whole.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::PackageError;
+
+/// A file of a package and its bytes, read once: the bytes that were checked are those that run.
+#[derive(Debug)]
+pub struct Artefact {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+    /// The SHA-256 of `bytes`.
+    pub digest: Digest,
+}
+
+impl Artefact {
+    /// Computes the digest.
+    pub fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
+        Self { digest: Digest::of(&bytes), path, bytes }
+    }
+}
+
+/// A SHA-256. It prints in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Reads a file of the package's folder; `hint` says in the error what names it.
+pub(super) fn read_artefact(
+    folder: &Path,
+    name: &str,
+    most: u64,
+    hint: &'static str,
+) -> Result<Artefact, PackageError> {
+    let path = folder.join(name);
+    let bytes = read_bounded(&path, most, hint)?;
+    Ok(Artefact::new(path, bytes))
+}
+
+/// Reads a regular file of at most `most` bytes.
+pub(super) fn read_bounded(path: &Path, most: u64, hint: &'static str) -> Result<Vec<u8>, PackageError> {
+    let unreadable = |source| PackageError::Unreadable { path: path.to_owned(), source, hint };
+    // Opening a FIFO must not block. The size is that of the open file: its name may belong to another file by now.
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let found = metadata.len().max(bytes.len() as u64);
+    if found > most {
+        return Err(PackageError::TooLarge { path: path.to_owned(), found, most });
+    }
+    Ok(bytes)
+}

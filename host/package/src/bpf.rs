@@ -1,0 +1,125 @@
+//! The `bpf:` section of a package: its object, and what is set in it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{Artefact, PackageError, artefact::read_artefact, file};
+use ebhost_limits as limits;
+
+/// A BPF object, and the settings that are applied before it is loaded.
+#[derive(Debug)]
+pub struct Bpf {
+    pub object: Artefact,
+    /// Values for `const volatile` globals, by name.
+    pub globals: BTreeMap<String, GlobalValue>,
+    /// Sizes of maps, by name, in place of those in the object.
+    pub max_entries: BTreeMap<String, MaxEntries>,
+    /// The programs to attach; none: all of the object's.
+    pub programs: Option<Vec<String>>,
+    /// The consequence of a program that cannot be loaded or attached.
+    pub failure_costs: FailureCost,
+    /// Kernel symbols: each global `kaddr_SYMBOL` is set to the symbol's address.
+    pub kaddrs: Vec<String>,
+    pub cgroup_id_map: Option<CgroupIdMap>,
+    /// A BTF file with the kernel's types; none: those in `/sys/kernel/btf`.
+    pub btf_path: Option<PathBuf>,
+}
+
+/// The consequence of a program that cannot be loaded or attached, or whose section is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCost {
+    /// The whole package is refused.
+    #[default]
+    Object,
+    /// The package runs without that program; the log, the status page and `ebhost_program_attached` show it.
+    Program,
+}
+
+/// A map that is kept filled with the cgroups whose paths match, each with the value 1.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CgroupIdMap {
+    /// The map's name; its values are `u64`.
+    pub name: String,
+    #[serde(rename = "type", default)]
+    pub kind: CgroupIdMapKind,
+    /// A cgroup is in the map if one of these matches anywhere in its path, which begins with the cgroup mount.
+    #[serde(deserialize_with = "regexps")]
+    pub regexps: Vec<regex::Regex>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CgroupIdMapKind {
+    /// A hash whose key is the cgroup's id, a `u64`.
+    #[default]
+    Hash,
+    /// Cgroup local storage (`BPF_MAP_TYPE_CGRP_STORAGE`).
+    CgrpStorage,
+}
+
+impl Bpf {
+    /// An object without settings.
+    pub fn of(object: Artefact) -> Self {
+        Self {
+            object,
+            globals: BTreeMap::new(),
+            max_entries: BTreeMap::new(),
+            programs: None,
+            failure_costs: FailureCost::Object,
+            kaddrs: Vec::new(),
+            cgroup_id_map: None,
+            btf_path: None,
+        }
+    }
+}
+
+fn regexps<'de, D: serde::Deserializer<'de>>(texts: D) -> Result<Vec<regex::Regex>, D::Error> {
+    use serde::{Deserialize as _, de::Error as _};
+    let texts = Vec::<String>::deserialize(texts)?;
+    texts.iter().map(|text| regex::Regex::new(text).map_err(D::Error::custom)).collect()
+}
+
+/// A value for a `const volatile` global, before it is checked against the global's type.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(untagged)]
+pub enum GlobalValue {
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+}
+
+/// A map's size in entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaxEntries {
+    Fixed(u32),
+    PerCpu(u32),
+}
+
+impl MaxEntries {
+    /// The number of entries on a machine with that many possible CPUs.
+    pub fn on(self, cpus: usize) -> u32 {
+        match self {
+            Self::Fixed(entries) => entries,
+            Self::PerCpu(entries) => entries.saturating_mul(u32::try_from(cpus).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+/// Reads the object that a `plugin.yaml` declares.
+pub(super) fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, PackageError> {
+    let hint = "`bpf.object` names it; build it (`cargo xtask build` for the packages of ebhost's repository) or correct the name";
+    Ok(Bpf {
+        object: read_artefact(folder, &declared.object, limits::OBJECT_BYTES, hint)?,
+        globals: declared.globals,
+        max_entries: declared.max_entries,
+        programs: declared.programs,
+        failure_costs: declared.failure_costs,
+        kaddrs: declared.kaddrs,
+        cgroup_id_map: declared.cgroup_id_map,
+        btf_path: None,
+    })
+}
