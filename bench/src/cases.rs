@@ -1,4 +1,4 @@
-//! The maps and the states that they are scraped in.
+//! The measured maps, and the states in which they are scraped.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::{
     report::{Measured, Round, median, text},
 };
 
-/// Deletes and inserts a second in the last state.
+/// Deletions and insertions per second in the last state.
 const CHURN: u32 = 5_000;
 
-/// The row of the map `hash` whose entries the host's own component labels.
+/// The row of the map `hash` with the builtin component.
 pub(crate) const BUILTIN: &str = "hash (builtin)";
 
-/// A hash of keys that have a series each, in all states.
+/// Measures a hash map, in which every key has a series of its own, in all states.
 pub(crate) fn hash(map: &str, entries: usize, labeller: Labeller) {
     let mut host = Host::reading(map, entries + 1024, labeller);
     let mut filled = Filled::new(host.map(map), entries);
     let mut read = Entries::default();
     let mut pair = (map == "hash" && labeller == Labeller::Own).then(|| Pair::new(entries + entries / 5));
-    // Small maps are over soon, and what slows the machine for a moment is a greater part of them.
+    // More rounds for small maps: they are fast, and a short disturbance of the machine affects them more.
     let rounds = (1_000_000 / entries).clamp(9, 101);
     let row = match labeller {
         Labeller::Own => map,
         Labeller::Builtin => BUILTIN,
     };
-    // The first makes every series; the second settles their order.
+    // The first scrape creates the series; the second one establishes their order.
     (0..3).for_each(|_| _ = host.scrape());
     if let Some(pair) = &mut pair {
         filled.map.read(&mut read);
@@ -58,7 +58,7 @@ pub(crate) fn hash(map: &str, entries: usize, labeller: Labeller) {
         filled.replace(entries / 100);
     });
     measure("all new", rounds, &mut host, &mut filled, &|filled| filled.replace(entries));
-    // A package's guest time in one scrape is bounded: of very many new keys some wait, and lose nothing by it.
+    // The guest time of a package in one scrape is limited: some of very many new keys are labelled later, without losing counts.
     let waiting = host.own("ebhost_plugin_unlabelled");
     if waiting > 0.0 {
         text(&format!("<!-- {waiting} of {entries} keys had no labels yet when the last of these scrapes ended -->"));
@@ -73,7 +73,7 @@ pub(crate) fn hash(map: &str, entries: usize, labeller: Labeller) {
     show(row, entries, "5 000 del+ins/s", rounds, None, &host);
 }
 
-/// An array in shared memory.
+/// Measures an array in shared memory.
 pub(crate) fn mapped_array(entries: usize) {
     let map = "mapped_array";
     let mut host = Host::reading(map, entries, Labeller::Own);
@@ -91,7 +91,7 @@ pub(crate) fn mapped_array(entries: usize) {
     show(map, entries, "steady", rounds, None, &host);
 }
 
-/// A scrape between two reads of the map alone.
+/// One scrape, and the floor as the mean of a read of the map before it and one after it.
 fn one(host: &mut Host, map: &KernelMap, read: &mut Entries) -> Round {
     let before = timed(|| map.read(read));
     let (spent, bytes) = scraped(host);
@@ -102,7 +102,7 @@ fn one(host: &mut Host, map: &KernelMap, read: &mut Entries) -> Round {
 fn scraped(host: &mut Host) -> (Spent, usize) {
     let before = host.spent();
     let bytes = host.scrape();
-    // The thread that wrote the last byte may still be closing the connection.
+    // Wait until the thread that wrote the last byte has finished with the response.
     std::thread::sleep(Duration::from_millis(5));
     let after = host.spent();
     let stages = std::array::from_fn(|stage| after.stages[stage].saturating_sub(before.stages[stage]));

@@ -1,4 +1,4 @@
-//! The real binary with one package, and what it costs: CPU time of all its threads, memory, its own account by stage.
+//! The real binary with one package, and its costs: CPU time of all threads, memory, and its own metrics of time by stage.
 
 use std::{
     fs,
@@ -9,19 +9,19 @@ use std::{
 
 use ebhost_tests::{Ebhost, Folder, KernelMap, Start, workspace};
 
-/// Stages, as `ebhost_scrape_cpu_seconds_total` names them.
+/// The stages of a scrape, as in the label of `ebhost_scrape_cpu_seconds_total`.
 pub(crate) const STAGES: [&str; 5] = ["lookup", "read", "label", "count", "print"];
 
-/// What labels the entries of the package `maps`.
+/// The component that labels the entries of the package `maps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Labeller {
-    /// A component of its own, written with the SDK.
+    /// The package's own component, written with the SDK.
     Own,
-    /// The host's, by configuration.
+    /// The host's builtin component, by configuration.
     Builtin,
 }
 
-/// What `bench/packages/maps/src/lib.rs` does, as a configuration.
+/// A configuration of the builtin component that is equivalent to `bench/packages/maps/src/lib.rs`.
 const CONFIGURED: &str = "metrics: { counters: [{ name: hash_calls_total, help: Made-up calls., map: hash, labels: [\
     { name: id, size: 8, decoders: [{ name: uint }] }, { name: group, size: 4, decoders: [{ name: uint }] }, \
     { name: kind, size: 4, decoders: [{ name: uint }, { name: static_map, static_map: { \
@@ -30,24 +30,24 @@ const CONFIGURED: &str = "metrics: { counters: [{ name: hash_calls_total, help: 
 /// A running ebhost.
 pub(crate) struct Host {
     ebhost: Ebhost,
-    /// Kept from scrape to scrape, as Prometheus does.
+    /// One connection for all scrapes, as in Prometheus.
     connection: TcpStream,
     body: Vec<u8>,
     _folder: Folder,
 }
 
-/// CPU time since the start.
+/// CPU time since the process started.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
     pub(crate) all: Duration,
     /// In the order of [`STAGES`].
     pub(crate) stages: [Duration; STAGES.len()],
-    /// Of the stage `label`: what passed inside the sandbox. Not CPU time; shown, and part of no sum.
+    /// The part of the stage `label` inside the sandbox. Wall-clock time; it is reported but not part of any sum.
     pub(crate) guest: Duration,
 }
 
 impl Host {
-    /// With the package `maps`, of which it reads one map, of that size.
+    /// Starts a host with the package `maps`, which reads one map with this number of entries.
     pub(crate) fn reading(map: &str, entries: usize, labeller: Labeller) -> Self {
         let folder = Folder::new();
         folder.copy(&workspace().join("bench/packages/maps"));
@@ -79,46 +79,46 @@ impl Host {
         KernelMap::of(self.pid(), name)
     }
 
-    /// One scrape, uncompressed; gives the answer's bytes.
+    /// Scrapes once, uncompressed; returns the size of the response in bytes.
     pub(crate) fn scrape(&mut self) -> usize {
-        if !self.ask() {
-            // A connection that nothing was asked on for long is closed.
+        if !self.request() {
+            // The host closes idle connections.
             self.connection = connect(&self.ebhost);
-            assert!(self.ask(), "ebhost answers");
+            assert!(self.request(), "ebhost answers");
         }
         assert!(self.body.starts_with(b"HTTP/1.1 200 "), "a scrape is answered with 200");
         self.body.len()
     }
 
-    /// A request and its answer; false: the connection was closed before.
-    fn ask(&mut self) -> bool {
+    /// Sends a request and reads the response; returns false if the connection is closed.
+    fn request(&mut self) -> bool {
         let request = format!(
             "GET /metrics HTTP/1.1\r\nHost: {}\r\nX-Prometheus-Scrape-Timeout-Seconds: 30\r\n\r\n",
             self.ebhost.address()
         );
         self.body.clear();
-        let mut piece = vec![0; 1 << 20];
+        let mut buffer = vec![0; 1 << 20];
         let mut is_open = self.connection.write_all(request.as_bytes()).is_ok();
-        // Every answer of these packages is longer than a piece, and so in chunks; the last is an empty one.
+        // The responses of these packages are large enough to be sent in chunks; the last chunk is empty.
         while is_open && !self.body.ends_with(b"\r\n0\r\n\r\n") {
-            let length = self.connection.read(&mut piece).unwrap_or(0);
-            self.body.extend_from_slice(&piece[..length]);
+            let length = self.connection.read(&mut buffer).unwrap_or(0);
+            self.body.extend_from_slice(&buffer[..length]);
             is_open = length > 0;
         }
         is_open
     }
 
-    /// A number among the host's own metrics, which end the last answer; several series are added up.
+    /// A value among the host's own metrics, which are at the end of the response; the values of several series are added up.
     pub(crate) fn own(&self, sample: &str) -> f64 {
         let end = &self.body[self.body.len().saturating_sub(64 << 10)..];
         let end = String::from_utf8_lossy(end);
-        let of_sample = |line: &&str| {
+        let is_of_sample = |line: &&str| {
             line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(['{', ' ']) || sample.ends_with('}'))
         };
-        end.lines().filter(of_sample).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        end.lines().filter(is_of_sample).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// What was spent until now; of stages, until the last scrape.
+    /// The CPU time until now. The stages are those of the last scrape's response.
     pub(crate) fn spent(&self) -> Spent {
         let stage = |stage: &str| {
             Duration::from_secs_f64(self.own(&format!("ebhost_scrape_cpu_seconds_total{{stage=\"{stage}\"}}")))
@@ -130,7 +130,7 @@ impl Host {
         }
     }
 
-    /// Resident memory now and at its highest, in MB.
+    /// The resident memory now and its maximum, in MB.
     pub(crate) fn memory(&self) -> (f64, f64) {
         memory(self.pid())
     }
@@ -142,7 +142,7 @@ fn connect(ebhost: &Ebhost) -> TcpStream {
     connection
 }
 
-/// Resident memory of a process now and at its highest, in MB (10^6).
+/// The resident memory of a process now and its maximum, in MB (10^6 bytes).
 pub(crate) fn memory(pid: u32) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let field = |name: &str| {
@@ -153,7 +153,7 @@ pub(crate) fn memory(pid: u32) -> (f64, f64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
-/// CPU time of all threads of a process.
+/// The CPU time of all threads of a process.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     let of_task = |task: std::io::Result<fs::DirEntry>| {
@@ -163,13 +163,13 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     Duration::from_nanos(tasks.filter_map(of_task).sum())
 }
 
-/// CPU time of the thread that asks.
+/// The CPU time of the calling thread.
 pub(crate) fn own_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
-/// CPU time that `act` takes of this thread.
+/// The CPU time that `act` takes in the calling thread.
 pub(crate) fn timed(act: impl FnOnce()) -> Duration {
     let began = own_cpu();
     act();

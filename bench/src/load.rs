@@ -1,4 +1,4 @@
-//! What happens to a map between scrapes.
+//! Changes of a map between scrapes.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use ebhost_tests::{Counting, KernelMap, Memory, key};
 
-/// A hash map and the ids that are in it.
+/// A hash map, and the ids that are in it.
 pub(crate) struct Filled {
     pub(crate) map: KernelMap,
     counting: Counting,
@@ -28,25 +28,24 @@ impl Filled {
         filled
     }
 
-    /// Every entry's count goes up by 1, in place.
+    /// Increments the count of every entry by 1, in place.
     pub(crate) fn count(&self) {
         let first = self.ids.iter().min().copied().unwrap_or_default();
-        self.counting.add(first, u32::try_from(self.next - first).expect("ids are numbered anew before that"));
+        self.counting.add(first, u32::try_from(self.next - first).expect("the range of ids fits into 32 bits"));
     }
 
-    /// So many entries go, spread over all, and as many new ones come.
+    /// Deletes this number of entries, spread over all of them, and inserts as many new ones.
     pub(crate) fn replace(&mut self, entries: usize) {
         let step = (self.ids.len() / entries.max(1)).max(1);
-        let places = || (0..entries).map(|at| at * step % self.ids.len());
-        let gone: Vec<u8> = places().flat_map(|place| key(self.ids[place])).collect();
-        self.map.delete_all(&gone);
-        let places: Vec<usize> = places().collect();
-        for place in &places {
-            self.ids[*place] = self.next;
+        let indices: Vec<usize> = (0..entries).map(|at| at * step % self.ids.len()).collect();
+        let deleted: Vec<u8> = indices.iter().flat_map(|index| key(self.ids[*index])).collect();
+        self.map.delete_all(&deleted);
+        for index in &indices {
+            self.ids[*index] = self.next;
             self.next += 1;
         }
-        let come: Vec<u64> = places.iter().map(|place| self.ids[*place]).collect();
-        self.insert(&come);
+        let inserted: Vec<u64> = indices.iter().map(|index| self.ids[*index]).collect();
+        self.insert(&inserted);
     }
 
     fn insert(&self, ids: &[u64]) {
@@ -58,7 +57,7 @@ impl Filled {
         }
     }
 
-    /// A thread that deletes one entry and inserts another, so many times a second.
+    /// Starts a thread that deletes one entry and inserts another, this number of times a second.
     pub(crate) fn churned(self, a_second: u32) -> Churning {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();

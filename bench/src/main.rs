@@ -1,8 +1,8 @@
-//! What a scrape costs beside the kernel's own read of the same map: `cargo xtask bench`.
+//! Measures the cost of a scrape relative to the kernel's own read of the same map: `cargo xtask bench`.
 //!
-//! The real binary, over HTTP, with the package `bench/packages/maps`, whose maps this process fills. Every row has its floor
-//! measured beside it, scrape by scrape: the map read in batches (or copied from memory) by this process, and nothing done with
-//! it. Times are CPU time, so that other work on the machine costs less accuracy; ratios hold better than times.
+//! It scrapes the real binary over HTTP, with the package `bench/packages/maps`, whose maps this process fills. For every scrape it measures
+//! the floor: the time in which this process reads the map in batches (or copies it from memory) and does nothing else. Times are CPU
+//! time, so that other work on the machine disturbs them less; ratios are more reliable than times.
 
 mod cases;
 mod host;

@@ -1,6 +1,6 @@
-//! The same scrape in this process, once with the sandboxed decoder and once with the same crate compiled natively.
+//! The same scrape within this process, once with the sandboxed component and once with the same crate compiled natively.
 //!
-//! Read, table and writer are the host's own in both; only who gives the labels differs.
+//! Snapshot, table and writer are the host's in both; only the source of the labels differs.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ use crate::host::timed;
 const KEY: usize = 16;
 const CONFIG: &str = r#"{"read":["hash"]}"#;
 
-/// Both, each with a table of its own.
+/// Both variants, each with a table of its own.
 pub(crate) struct Pair {
     sandboxed: Scrape<Sandboxed>,
     native: Scrape<Native>,
@@ -42,7 +42,7 @@ impl Pair {
         Self { sandboxed: Scrape::new(&schema, sandboxed, series), native: Scrape::new(&schema, native, series) }
     }
 
-    /// One scrape by each of the same entries, without the read; which is first changes from call to call.
+    /// Scrapes the same entries with each variant, without reading the map; returns the CPU times. The variants take turns in being first.
     pub(crate) fn scrape(&mut self, entries: &Entries, round: usize) -> (Duration, Duration) {
         let snapshot = snapshot(entries);
         if round.is_multiple_of(2) {
@@ -55,7 +55,7 @@ impl Pair {
     }
 }
 
-/// Who gives labels to a batch of identities.
+/// Labels batches of identities.
 trait Decoder {
     fn label(&mut self, request: DecodeRequest, take: &mut dyn FnMut(usize, Labels<'_>));
 }
@@ -157,7 +157,7 @@ fn snapshot(entries: &Entries) -> Snapshot {
     }
 }
 
-/// The machine, for who reads the table later.
+/// A description of the machine, for later readers of the table.
 pub(crate) fn machine() -> String {
     let first = |file: &str, name: &str| {
         let text = fs::read_to_string(Path::new(file)).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! The tables that are printed: Markdown, so that a run goes into docs/ as it is.
+//! Prints the results as Markdown tables, which can be copied into docs/.
 
-#![allow(clippy::print_stdout, reason = "this is what the benchmark is run for")]
+#![allow(clippy::print_stdout, reason = "the benchmark prints its results")]
 
 use std::time::Duration;
 
 use crate::host::{STAGES, Spent};
 
-/// One scrape and the floor beside it.
+/// The measurements of one scrape and its floor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
     pub(crate) floor: Duration,
@@ -14,15 +14,15 @@ pub(crate) struct Round {
     pub(crate) bytes: usize,
 }
 
-/// One state of one map.
+/// The measurements of one map in one state.
 pub(crate) struct Measured {
     pub(crate) map: String,
     pub(crate) entries: usize,
     pub(crate) state: &'static str,
     pub(crate) rounds: Vec<Round>,
-    /// In-process: with the sandbox, natively, both with the read.
+    /// The time of the in-process variants, sandboxed and native, with the read of the map.
     pub(crate) pair: Option<(Duration, Duration)>,
-    /// Resident memory, now and at the highest.
+    /// The resident memory now and its maximum, in MB.
     pub(crate) memory: (f64, f64),
 }
 
@@ -35,8 +35,8 @@ pub(crate) fn head() {
 
 impl Measured {
     pub(crate) fn print(&self) {
-        let each = |of: &dyn Fn(&Round) -> Duration| {
-            median(self.rounds.iter().map(of)).as_nanos() as f64 / self.entries as f64
+        let each = |time: &dyn Fn(&Round) -> Duration| {
+            median(self.rounds.iter().map(time)).as_nanos() as f64 / self.entries as f64
         };
         let stage = |name: &str| {
             let at = STAGES.iter().position(|stage| *stage == name).expect("a stage");
@@ -46,7 +46,7 @@ impl Measured {
         let http = each(&|round| {
             round.spent.all.saturating_sub(round.spent.stages.iter().fold(stages, |sum, stage| sum + *stage))
         });
-        // Each ratio is of one moment; the median of them is what this machine's noise spoils least.
+        // A scrape and its floor are measured at the same moment, so the median of their ratios suffers least from noise.
         let mut ratios: Vec<f64> =
             self.rounds.iter().map(|round| round.spent.all.as_secs_f64() / round.floor.as_secs_f64()).collect();
         ratios.sort_by(f64::total_cmp);
@@ -80,7 +80,7 @@ pub(crate) fn median(times: impl Iterator<Item = Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// A line of the second table.
+/// Prints a line of the second table.
 pub(crate) fn line(what: &str, measured: &str) {
     println!("| {what} | {measured} |");
 }

@@ -1,4 +1,4 @@
-//! What a user waits for and pays without any entry: start-up, idling, biolatency as it ships, llcstat's part of a switch.
+//! Costs that do not depend on the number of entries: start-up, an idle host, biolatency as shipped, llcstat's cost per context switch.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
 
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// From the start of the process to `listening`, biolatency attached; with nothing in the cache, and with it filled.
+/// Measures the time from the start of the process, with biolatency, until it listens; with an empty cache, and with a filled one.
 pub(crate) fn start_up() {
     let folder = Folder::with_biolatency();
     let cache = folder.path().join("cache");
@@ -42,14 +42,14 @@ pub(crate) fn start_up() {
     show("start-up, compiled component cached", &warm);
 }
 
-/// What a program took while something was done.
+/// The cost of a BPF program during an activity.
 struct Program {
     name: String,
     seconds: f64,
     runs: f64,
 }
 
-/// By the kernel's own statistics; empty where it does not say.
+/// The cost of the BPF programs while `act` runs, from the kernel's run statistics. Empty if they cannot be enabled.
 fn spent_in_programs(host: &Ebhost, act: impl FnOnce()) -> Vec<Program> {
     let programs = || {
         let served = host.scrape();
@@ -76,7 +76,7 @@ fn spent_in_programs(host: &Ebhost, act: impl FnOnce()) -> Vec<Program> {
     each.collect()
 }
 
-/// llcstat's program that charges two events at every switch: what a switch pays for it.
+/// Measures the cost per context switch of llcstat's program that attributes two events.
 pub(crate) fn switches() {
     for by in ["pid", "comm", "cgroup"] {
         let events = "software/page-faults, software/context-switches";
@@ -93,7 +93,7 @@ pub(crate) fn switches() {
     }
 }
 
-/// Two threads that wait for each other in turns.
+/// Runs two threads that wait for each other in turns.
 fn ping_pong(time: Duration) {
     let (ping, pinged) = mpsc::sync_channel::<()>(0);
     let (pong, ponged) = mpsc::sync_channel::<()>(0);
@@ -107,7 +107,7 @@ fn ping_pong(time: Duration) {
     other.join().expect("the other thread ends");
 }
 
-/// biolatency, idle and under load.
+/// Measures biolatency, idle and under load.
 pub(crate) fn biolatency() {
     let folder = Folder::with_biolatency();
     let host = Start::with(folder.path()).args(&["--strict"]).listening();

@@ -1,9 +1,8 @@
 /*
- * TCP connections that came to be, by side, family, kind of network and service port: labels for the entries that tcpopens.bpf.c
- * counts in.
+ * Established TCP connections, by side, family, kind of network and service port: labels for the entries in which tcpopens.bpf.c counts.
  *
- * A key's first byte says how it is laid out. A component that knows only some of the layouts refuses the others by number, and the
- * entries that it knows go on.
+ * The first byte of a key is the number of its layout. A component that knows only some layouts refuses the others with their number;
+ * entries with a known layout are not affected.
  */
 #include <stdio.h>
 
@@ -13,7 +12,7 @@ enum { KEY_BYTES = 20 };
 
 enum layout { LAYOUT_IPV4 = 1, LAYOUT_IPV6 = 2 };
 
-/* `union key` in tcpopens.bpf.c, each layout by itself. */
+/* The layouts of `union key` in tcpopens.bpf.c. */
 struct ipv4_key {
 	uint8_t layout, side;
 	uint16_t port;
@@ -28,7 +27,7 @@ struct ipv6_key {
 
 static_assert(sizeof(struct ipv6_key) == KEY_BYTES, "the largest layout is the key's size");
 
-/* What a key of any layout comes to. */
+/* The contents of a key, whatever its layout. */
 struct connection {
 	uint8_t side;
 	uint16_t port;
@@ -85,10 +84,10 @@ static const char *ipv6_network(const uint8_t *address)
 	return (address[0] & 0xfe) == 0xfc ? "private" : "public";
 }
 
-/* An IPv6 socket reaches IPv4 by addresses that begin so. */
+/* The prefix of IPv4-mapped addresses, with which an IPv6 socket reaches IPv4. */
 static const uint8_t MAPPED[12] = { [10] = 0xff, [11] = 0xff };
 
-/* False: of a layout that is not known here. */
+/* Parses a key; returns false if its layout is unknown. */
 static bool read_key(const uint8_t *bytes, struct connection *connection)
 {
 	struct ipv4_key ipv4;

@@ -1,11 +1,11 @@
-// Programs that were executed, by unit: labels for the cgroups that units.bpf.c counts in.
+// Executed programs, by unit: labels for the cgroups by which units.bpf.c counts.
 import { unit } from './units.js';
 
 const EXECS_VIEW = 0;
 
 const counter = (name, help, labels) => ({ name, help, unit: '', labels, kind: { tag: 'counter' }, times: 1, per: 1 });
 
-// The entry's value, a u64, into a family.
+// A series of a family, fed with the entry's value, a u64.
 const count = (family, labels) => ({
   family,
   labels,
@@ -30,7 +30,7 @@ function describe(config) {
         keySize: 8,
         valueSize: 8,
         identity: [{ part: 'key', offset: 0, length: 8 }],
-        // The host finds the cgroup's path and asks again when it changes.
+        // The host looks up the cgroup's path, and asks again when the path changes.
         lookups: [{ table: 'cgroup', field: 0 }],
         columns: columns.length,
         series: [count(0, columns)],
@@ -49,7 +49,7 @@ function decode(batch) {
   };
   for (let entry = 0; batch.view === EXECS_VIEW && entry < batch.count; entry++) {
     const path = batch.names[batch.found[entry]];
-    // A cgroup that was gone before its path was known: its counts have no better home.
+    // The cgroup was removed before its path was known.
     const { kind, unit: name } = path === undefined ? { kind: 'other', unit: 'gone' } : unit(path);
     rows.labels.push(place(kind), place(name));
   }

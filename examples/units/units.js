@@ -4,7 +4,7 @@ const HEX = '[0-9a-f]{12}[0-9a-f]*';
 // docker-ID.scope, cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope; /docker/ID without systemd.
 const SCOPED = new RegExp(`^(docker|cri-containerd|crio|libpod)-(${HEX})\\.scope$`);
 const BARE = new RegExp(`/(docker|lxc|kubepods)/(?:[^/]*/)*(${HEX})(?:/|$)`);
-// A container is known by as much of its id as `docker ps` shows.
+// A container is named by the first 12 digits of its id, as in `docker ps`.
 const SHORT = 12;
 
 const container = (id) => ({ kind: 'container', unit: id.slice(0, SHORT) });
@@ -12,7 +12,7 @@ const container = (id) => ({ kind: 'container', unit: id.slice(0, SHORT) });
 // `getty@tty1.service` and `getty@tty2.service` are `getty@.service`.
 const template = (unit) => unit.replace(/@[^.]*\.service$/, '@.service');
 
-/** The innermost unit that a person would name. */
+/** The innermost unit that is meaningful to an operator. */
 export function unit(path) {
   const parts = path.split('/').filter((part) => part !== '');
   for (const part of [...parts].reverse()) {

@@ -1,4 +1,4 @@
-// `node --test`: which unit a path belongs to.
+// Tests for `node --test`: the unit to which a path belongs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unit } from './units.js';

@@ -1,4 +1,5 @@
-//! What is committed as built says what it was built from, and `cargo xtask build --check` holds it against the sources.
+//! Every committed artefact contains a digest of its sources, and `cargo xtask build --check` compares it with the
+//! sources.
 
 use std::{
     fs,
@@ -8,10 +9,11 @@ use std::{
 
 use ebhost_tests::{target, workspace};
 
-/// In a copy of the repository: as it is, with a changed header of the BPF program, with a changed contract too.
+/// In a copy of the repository: unchanged, then with a changed header of the BPF program, then with a changed contract
+/// as well.
 #[test]
 fn an_artefact_is_stale_once_a_source_has_changed() {
-    // Always the same: so xtask is compiled there once, and nothing piles up.
+    // Always the same folder, so that xtask is compiled there only once and files do not accumulate.
     let copy = target().join("copy/ebhost");
     let _ = fs::remove_dir_all(&copy);
     fs::create_dir_all(&copy).expect("a folder in the target folder");
@@ -33,7 +35,7 @@ fn an_artefact_is_stale_once_a_source_has_changed() {
     fs::remove_file(copy.join(object)).expect("our own file");
     let (is_fresh, said) = check(&copy);
     assert!(!is_fresh && said.contains(&format!("stale  {component}: was built from sha256:")), "{said}");
-    assert!(said.contains(&format!("stale  {object}: is not there\n")), "{said}");
+    assert!(said.contains(&format!("stale  {object}: does not exist\n")), "{said}");
 }
 
 fn check(root: &Path) -> (bool, String) {
@@ -53,7 +55,7 @@ fn append(file: &Path) {
     fs::write(file, text + "\n// changed\n").expect("our own file");
 }
 
-/// All but what git keeps and cargo builds.
+/// Copies everything except git's and cargo's folders.
 fn copy_sources(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a folder of the repository") {
         let from: PathBuf = entry.expect("a folder of the repository").path();

@@ -1,4 +1,4 @@
-//! `ebhost record` and `ebhost run`, which count until they are told to end.
+//! Fixture for `ebhost record` and `ebhost run`, which count until they are stopped.
 
 use std::{
     ffi::OsStr,
@@ -9,7 +9,7 @@ use std::{
 
 use ebhost_tests::{Running, binary};
 
-/// One that counts already.
+/// A command that has begun to count.
 pub(crate) struct Counting {
     process: Running,
     out: BufReader<ChildStdout>,
@@ -27,7 +27,7 @@ impl Counting {
         Self { process, out }
     }
 
-    /// Ends it by Ctrl-C; what it said since.
+    /// Stops it with SIGINT; returns what it printed since it began to count.
     pub(crate) fn end(mut self) -> String {
         self.process.interrupt();
         let mut said = String::new();

@@ -1,5 +1,5 @@
-//! The packages in `examples/`: built as a third party builds its own, tested by their own tests, and run against what this test
-//! itself does.
+//! The packages in `examples/`: each is built as a third party would build it, tested by its own tests, and run against
+//! activity of this test.
 
 use std::{
     fs,
@@ -18,10 +18,11 @@ fn example(name: &str) -> PathBuf {
     workspace().join("examples").join(name)
 }
 
-/// What was built in the example's own folder.
+/// The names of files that a build leaves in the example's folder.
 const BUILT: [&str; 5] = ["target", "node_modules", "package-lock.json", ".venv", "build"];
 
-/// Its own files: what it has as `ebhost new` writes it is a link there, and is kept here.
+/// Copies the example's own files. Symbolic links to the files that `ebhost new` writes are skipped: those are already
+/// there.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("our own folder");
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
@@ -37,14 +38,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// An example in a folder of its own, over what `ebhost new` writes; nothing in it is of this repository.
+/// An example in a temporary folder, on top of what `ebhost new` writes. It uses nothing of this repository.
 struct Example {
     folder: Folder,
     name: &'static str,
 }
 
 impl Example {
-    /// Built and tested by its own scripts.
+    /// Builds and tests the example with its own scripts.
     fn built(name: &'static str, language: &str) -> Self {
         let folder = Folder::new();
         let made = ebhost(&["new", name, "--lang", language], folder.path());
@@ -58,7 +59,7 @@ impl Example {
         built
     }
 
-    /// The guest crate from vendor/, as a package elsewhere has it.
+    /// Makes the example use the SDK in vendor/, as a package elsewhere does.
     fn vendored(&self) {
         let file = self.folder.path().join(self.name).join("Cargo.toml");
         if let Ok(text) = fs::read_to_string(&file) {
@@ -72,7 +73,8 @@ impl Example {
         let package = self.folder.path().join(self.name);
         let mut command = Command::new(package.join(script));
         command.current_dir(&package).env("EBHOST", binary()).env("CACHE_DIRECTORY", target().join("ebhost-cache"));
-        // Kept between runs, and the guide's: Rust's own library takes minutes.
+        // A target folder that is kept between runs and shared with the guide's test: building Rust's standard library
+        // takes minutes.
         let ended = said(command.env("CARGO_TARGET_DIR", workspace().join("target/guide")));
         assert_eq!(ended.code, Some(0), "{script}: {}{}", ended.out, ended.err);
     }
@@ -82,20 +84,20 @@ impl Example {
     }
 }
 
-/// How much a series grew.
+/// The increase of a series.
 fn growth(before: &Exposition, after: &Exposition, name: &str, labels: &[(&str, &str)]) -> f64 {
     let value = |of: &Exposition| of.value(name, labels).unwrap_or_default();
     value(after) - value(before)
 }
 
 #[test]
-fn flags_of_opened_files_are_named_as_they_were_set() {
+fn flags_of_opened_files_have_their_names() {
     needs!(Root, Tool("clang-19"), Tool("cargo"), File("/sys/kernel/tracing/events/syscalls/sys_enter_openat"));
     let example = Example::built("openflags", "rust");
     let host = example.start();
     let before = host.scrape();
     let (command, file) = (format!("opens-{}", process::id()), example.folder.path().join("file"));
-    // A thread's name is its comm.
+    // The command name of a thread is its name.
     let opener = thread::Builder::new().name(command.clone()).spawn(move || {
         let open = |times: usize, flags: i32| {
             for _ in 0..times {
@@ -125,7 +127,7 @@ fn flags_of_opened_files_are_named_as_they_were_set() {
 }
 
 #[test]
-fn connections_of_both_layouts_come_to_the_same_labels() {
+fn connections_of_both_key_layouts_have_the_same_labels() {
     needs!(Root, Tool("clang-19"), Tool("wasm-ld-19"), File("/usr/lib/wasm32-wasi/libc.a"), File("/proc/net/if_inet6"));
     let example = Example::built("tcpopens", "c");
     let host = example.start();
@@ -139,7 +141,7 @@ fn connections_of_both_layouts_come_to_the_same_labels() {
         }
     };
     connect(30, &ipv4, (Ipv4Addr::LOCALHOST, port(&ipv4)).into());
-    // By a socket of IPv6, whose key is laid out as such.
+    // Through an IPv6 socket, whose keys have the other layout.
     connect(12, &ipv4, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port(&ipv4)).into());
     connect(20, &ipv6, (Ipv6Addr::LOCALHOST, port(&ipv6)).into());
     let after = host.scrape();
@@ -155,7 +157,7 @@ fn connections_of_both_layouts_come_to_the_same_labels() {
 }
 
 #[test]
-fn programs_are_counted_for_the_unit_that_their_cgroup_is_of() {
+fn programs_are_counted_for_the_unit_of_their_cgroup() {
     needs!(Root, Cgroup2, Tool("clang-19"), Tool("node"), Tool("npm"));
     let _alone = npm();
     let example = Example::built("units", "javascript");
@@ -177,7 +179,8 @@ fn programs_are_counted_for_the_unit_that_their_cgroup_is_of() {
     let after = host.scrape();
     let grown =
         |kind, unit: &str| growth(&before, &after, "ebhost_unit_execs_total", &[("kind", kind), ("unit", unit)]);
-    // Beside what the loop ran there are its shell, which what moved itself there became, and seq.
+    // Besides the loop's own processes, the cgroup contains its shell (which the process that moved itself became) and
+    // seq.
     assert_eq!(grown("service", &format!("{own}@.service")), 7.0 + 5.0 + 2.0 * 2.0);
     assert_eq!(grown("container", &id[..12]), 11.0 + 2.0);
     assert_eq!(after.value("ebhost_unit_execs_lost_total", &[]), Some(0.0));

@@ -1,4 +1,4 @@
-//! The commands of docs/writing-a-plugin.md, as they stand, in an empty folder.
+//! Runs the commands of docs/writing-a-plugin.md as they are, in an empty folder.
 
 use std::{env, fs, process::Command};
 
@@ -6,7 +6,7 @@ use ebhost_tests::{Folder, binary, needs, workspace};
 
 use crate::said;
 
-/// What stands in the guide's blocks of shell.
+/// The contents of the guide's shell blocks.
 fn commands(guide: &str) -> String {
     let blocks = guide.split("```sh\n").skip(1);
     blocks.filter_map(|block| block.split_once("```")).map(|(commands, _)| commands).collect()
@@ -24,7 +24,7 @@ fn the_guide_leads_to_a_new_family_on_metrics() {
     let path = env::join_paths(path.into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap_or_default())));
     let mut shell = Command::new("sh");
     shell.args(["-euc", &commands]).current_dir(folder.path()).env("PATH", path.expect("plain paths"));
-    // Kept between runs: Rust's own library is built for wasm32 where it is not installed, which takes minutes.
+    // Kept between runs: where Rust's standard library for wasm32 is not installed, it is built, which takes minutes.
     shell.env("CARGO_TARGET_DIR", workspace().join("target/guide"));
     let ended = said(&mut shell);
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);

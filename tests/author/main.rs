@@ -1,4 +1,4 @@
-//! What a plugin's author meets: `new`, `check`, `record`, `replay`, `run`, and the guide that goes through them.
+//! The commands for plugin authors: `new`, `check`, `record`, `replay`, `run`, and the guide that uses them.
 
 mod counting;
 mod examples;
@@ -17,7 +17,7 @@ use std::{
 
 use ebhost_tests::{binary, workspace};
 
-/// What a command said and how it ended.
+/// The output and exit status of a command.
 struct Said {
     out: String,
     err: String,
@@ -34,7 +34,7 @@ fn said(command: &mut Command) -> Said {
     Said { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
 }
 
-/// One npm at a time: two that fill the cache at once leave packages out, and say nothing.
+/// A lock for npm: two npm processes that fill the cache at the same time leave packages out without an error.
 fn npm() -> MutexGuard<'static, ()> {
     static NPM: Mutex<()> = Mutex::new(());
     NPM.lock().unwrap_or_else(PoisonError::into_inner)

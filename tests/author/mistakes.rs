@@ -1,4 +1,4 @@
-//! Mistakes that an author makes, and what `ebhost check` says: what, where and how to mend it. Needs no root.
+//! Mistakes of plugin authors, and what `ebhost check` reports: what, where, and how to fix it. Needs no root.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{ebhost, fixture};
 
-/// A package with the component that makes mistakes, its config saying which.
+/// Writes a package with the component `mistaken`, which makes the mistake that its config names.
 fn package(folder: &Path, name: &str, mistake: &str) {
     let package = folder.join(name);
     fs::create_dir(&package).expect("our own folder");
@@ -21,7 +21,7 @@ fn package(folder: &Path, name: &str, mistake: &str) {
     fs::write(package.join("plugin.yaml"), yaml).expect("our own file");
 }
 
-/// The findings about a package, in the order they were made.
+/// The findings for packages, in order, and the exit status.
 fn findings(folder: &Path, names: &[&str]) -> (Vec<Value>, Option<i32>) {
     let checked = ebhost(&[&["check", "--format", "json"], names].concat(), folder);
     let last = checked.out.lines().last().unwrap_or_default();
@@ -30,7 +30,7 @@ fn findings(folder: &Path, names: &[&str]) -> (Vec<Value>, Option<i32>) {
     (told["findings"].as_array().expect("a list").clone(), checked.code)
 }
 
-/// What a manifest or a decode is refused for: the mistake, and words of the message and of the fix.
+/// Each mistake with the severity, a part of the message and a part of the fix.
 const MISTAKES: [(&str, &str, &str, &str); 23] = [
     ("key-size", "error", "view 0 (`events`): found key-size 24, expected 20, as the map has it", "member by member"),
     ("value-size", "error", "found value-size 4, expected 8, as the map has it", "member by member"),
@@ -83,7 +83,7 @@ const MISTAKES: [(&str, &str, &str, &str); 23] = [
 ];
 
 #[test]
-fn mistakes_in_the_component_are_named_with_place_and_fix() {
+fn mistakes_in_the_component_are_reported_with_place_and_fix() {
     let folder = Folder::new();
     for (mistake, severity, says, fix) in MISTAKES {
         let name = format!("p{}", mistake.replace('-', "_"));
@@ -99,7 +99,7 @@ fn mistakes_in_the_component_are_named_with_place_and_fix() {
 }
 
 #[test]
-fn a_sound_package_has_no_findings() {
+fn a_correct_package_has_no_findings() {
     let folder = Folder::new();
     package(folder.path(), "sound", "none");
     let (found, code) = findings(folder.path(), &["sound"]);
@@ -107,7 +107,7 @@ fn a_sound_package_has_no_findings() {
 }
 
 #[test]
-fn mistakes_in_plugin_yaml_are_named_with_line_and_column() {
+fn mistakes_in_plugin_yaml_are_reported_with_line_and_column() {
     let folder = Folder::new();
     for (number, (from, to, place, says)) in [
         ("config:", "confg:", ":4:1", "unknown field `confg`, expected one of"),
@@ -146,7 +146,7 @@ fn mistakes_in_plugin_yaml_are_named_with_line_and_column() {
 }
 
 #[test]
-fn names_that_are_taken_are_found_among_packages_that_are_checked_together() {
+fn duplicate_names_are_found_in_packages_that_are_checked_together() {
     let folder = Folder::new();
     package(folder.path(), "one", "none");
     package(folder.path(), "two", "none");
@@ -159,7 +159,7 @@ fn names_that_are_taken_are_found_among_packages_that_are_checked_together() {
 }
 
 #[test]
-fn another_contract_and_another_world_are_named() {
+fn another_contract_or_world_is_reported() {
     let folder = Folder::new();
     for (name, wat, says) in [
         (

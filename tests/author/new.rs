@@ -1,4 +1,5 @@
-//! What `ebhost new` makes: it builds and passes its own test, or says what to install. The Rust package goes through the guide.
+//! The packages that `ebhost new` writes: they build and pass their own tests, or say what to install. The guide's test
+//! covers Rust.
 
 use std::{env, fs, path::Path, process::Command};
 
@@ -23,7 +24,7 @@ fn builds_and_passes(language: &str) {
     takes_its_config(&package);
 }
 
-/// Every language's component has the same one key, and refuses others by their names.
+/// The component of every language has the same config key and refuses others by name.
 fn takes_its_config(package: &Path) {
     let yaml = package.join("plugin.yaml");
     let text = fs::read_to_string(&yaml).expect("the template's");
@@ -71,7 +72,7 @@ fn a_missing_toolchain_is_named_with_what_to_install() {
     ] {
         assert_eq!(ebhost(&["new", language, "--lang", language], folder.path()).code, Some(0));
         let package = folder.path().join(language);
-        // A PATH with no tool but those of a bare system; the BPF program is not what is missing here.
+        // A PATH with only the tools of a minimal system. The BPF program is built already, so clang is not missing.
         let bare = folder.path().join(format!("bin-{language}"));
         fs::create_dir(&bare).expect("our own folder");
         std::os::unix::fs::symlink("/usr/bin/dirname", bare.join("dirname")).expect("our own folder");
@@ -84,7 +85,7 @@ fn a_missing_toolchain_is_named_with_what_to_install() {
 }
 
 #[test]
-fn a_name_that_is_none_or_is_taken_is_refused() {
+fn an_invalid_or_existing_name_is_refused() {
     let folder = Folder::new();
     for (name, says) in [("Forks", "expected lower-case letters"), ("../x", "expected lower-case letters")] {
         let refused = ebhost(&["new", name], folder.path());

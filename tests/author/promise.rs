@@ -1,4 +1,4 @@
-//! The versioning promise: what was built against a released contract goes on loading, and means the same.
+//! The compatibility promise: a package built against a released contract still loads and gives the same result.
 
 use crate::{ebhost, fixture};
 
@@ -12,7 +12,7 @@ fn a_component_of_contract_0_1_0_is_loaded() {
 }
 
 #[test]
-fn the_contract_in_the_docs_is_the_one_in_wit() {
+fn the_contract_in_the_docs_equals_the_one_in_wit() {
     let docs = std::fs::read_to_string(ebhost_tests::workspace().join("docs/contract.md")).expect("the document");
     for file in ["world.wit", "log.wit", "decoder.wit"] {
         let text = std::fs::read_to_string(ebhost_tests::workspace().join("wit").join(file)).expect("the contract");

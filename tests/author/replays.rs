@@ -1,4 +1,4 @@
-//! Recordings: of this machine under load, replayed elsewhere; golden files.
+//! Recordings: one made on this machine under load and replayed without the machine's files, and golden files.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
     needs!(Root, Tool("fio"), Tool("setpriv"), Tool("unshare"));
     let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
     let (package, file) = (folder.path().join("biolatency"), folder.path().join("disks.jsonl"));
-    // What the kernel shows to no program is in no recording: `kernel/counts.rs` says when that is.
+    // A request that the kernel hides from every program is in no recording; see `kernel/counts.rs`.
     let exact = (0..10).find_map(|_| {
         let fio = record(&package, &file, &disk);
         let here = ebhost(&["replay", package.to_str().unwrap(), file.to_str().unwrap()], folder.path());
@@ -20,7 +20,7 @@ fn a_recording_of_this_machine_under_fio_replays_to_the_same_bytes_as_nobody_wit
     });
     let here = exact.expect("a recording of all that fio did");
 
-    // As nobody, in a mount namespace of its own with nothing in /sys and /proc.
+    // As the user nobody, in a mount namespace with empty /sys and /proc.
     let copy = folder.path().join("ebhost");
     fs::copy(binary(), &copy).expect("our own folder");
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("our own file");
@@ -50,8 +50,8 @@ fn record(package: &Path, file: &Path, disk: &Disk) -> Fio {
     fio
 }
 
-/// Whether the recording has what fio did, under the name that the disk had when it was recorded. It may lack a little, and have
-/// nothing beside it.
+/// Whether the recording has exactly fio's requests, under the name that the disk had when it was recorded. A few may
+/// be missing; none may be extra.
 fn is_all_of(shown: &Exposition, disk: &Disk, fio: &Fio) -> bool {
     [("read", &fio.reads), ("write", &fio.writes)].into_iter().all(|(operation, side)| {
         let labels = [("device", disk.name()), ("operation", operation)];
@@ -64,7 +64,7 @@ fn is_all_of(shown: &Exposition, disk: &Disk, fio: &Fio) -> bool {
 }
 
 #[test]
-fn a_golden_file_is_compared_blessed_and_its_first_difference_shown() {
+fn a_golden_file_is_compared_and_blessed_and_its_first_difference_is_shown() {
     let folder = Folder::new();
     let package = folder.copy(&fixture("contract-0.1.0"));
     let replay = |more: &[&str]| {
@@ -87,7 +87,7 @@ fn a_golden_file_is_compared_blessed_and_its_first_difference_shown() {
 }
 
 #[test]
-fn what_is_near_a_limit_is_warned_of() {
+fn replay_warns_of_values_near_a_limit() {
     let folder = Folder::new();
     let package = folder.copy(&fixture("contract-0.1.0"));
     let yaml = package.join("plugin.yaml");
@@ -95,7 +95,7 @@ fn what_is_near_a_limit_is_warned_of() {
     fs::write(&yaml, text.replace("series: 5000", "series: 8")).expect("our own file");
     let told = ebhost(&["replay", ".", "sample.jsonl"], &package);
     assert!(told.err.contains("warning: 88 % of limits.series: raise it in plugin.yaml"), "{}", told.err);
-    // The component has 17 pages, a sixteenth more than a MiB.
+    // The component has 17 pages of memory, a sixteenth more than 1 MiB.
     fs::write(&yaml, text.replace("memory: 16MiB", "memory: 1200KiB")).expect("our own file");
     let told = ebhost(&["replay", ".", "sample.jsonl"], &package);
     assert!(told.err.contains(" % of limits.memory: raise it in plugin.yaml"), "{}", told.err);

@@ -1,11 +1,11 @@
-//! `ebhost run`: tables and histograms for a person, of what really happened.
+//! `ebhost run`: tables and histograms in a terminal, of real activity.
 
 use ebhost_tests::{Disk, Fio, Folder, needs};
 
 use crate::{counting::Counting, ebhost, fixture};
 
 #[test]
-fn counters_are_a_table_the_greatest_first() {
+fn counters_are_a_table_sorted_by_value() {
     needs!(Root);
     let shown = ebhost(&["run", ".", "--for", "1s"], &fixture("contract-0.1.0"));
     assert_eq!(shown.code, Some(0), "{}", shown.err);
@@ -18,7 +18,7 @@ fn counters_are_a_table_the_greatest_first() {
 }
 
 #[test]
-fn a_histogram_is_bars_that_add_up_to_what_fio_did() {
+fn the_bars_of_a_histogram_add_up_to_fios_requests() {
     needs!(Root, Tool("fio"));
     let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
     let run = Counting::start(&["run".as_ref(), folder.path().join("biolatency").as_os_str()]);
@@ -26,7 +26,7 @@ fn a_histogram_is_bars_that_add_up_to_what_fio_did() {
     let shown = run.end();
     let title = format!("  device = {}, operation = read: {} in all, mean ", disk.name(), fio.reads.count);
     let (_, bars) = shown.split_once(&title).unwrap_or_else(|| panic!("`{title}` in {shown}"));
-    // `        <= 8 us : 1234       |*****     |`
+    // A line is `        <= 8 us : 1234       |*****     |`.
     let bars: Vec<&str> = bars.lines().skip(1).take_while(|line| line.ends_with('|')).collect();
     let count =
         |bar: &&str| bar.split(" : ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());

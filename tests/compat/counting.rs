@@ -1,11 +1,12 @@
-//! What the kernel counts, by programs and in maps of every kind that configurations read.
+//! What the kernel counts: in programs, and in maps of every type that configurations read.
 
 use ebhost_tests::{KernelMap, Labels, alone, needs, wait_until};
 use std::time::Duration;
 
 use crate::drop_in::{DropIns, family, put};
 
-/// Counts getpgid(2), which nobody else calls as often, by process; and tells of each call by an event.
+/// A program that counts getpgid(2) by process, which no other process calls as often, and sends an event for each
+/// call.
 fn program() -> String {
     let number = libc::SYS_getpgid;
     format!(
@@ -52,7 +53,7 @@ metrics:
 ";
 
 #[test]
-fn a_program_counts_and_tells_of_events() {
+fn a_program_counts_and_sends_events() {
     needs!(Root, Tool("clang-19"));
     let _alone = alone();
     let folder = DropIns::with("calls", &program(), YAML);
@@ -71,7 +72,7 @@ fn a_program_counts_and_tells_of_events() {
         }
         calls += round;
         assert_eq!(of("ebpf_exporter_calls_total"), calls);
-        // Events wait in buffers of the host's, which are emptied now and then.
+        // Events stay in the host's buffers, which are emptied from time to time.
         wait_until("all events", Duration::from_secs(10), || {
             let events = of("ebpf_exporter_call_events_total");
             assert!(events <= calls, "{events} events of {calls} calls");
@@ -146,9 +147,10 @@ fn every_kind_of_map_is_served() {
     host.stop();
 }
 
-/// The kernel wants a plain number for an array's key: with an `enum` it takes the map, but not the map's types.
+/// The kernel requires an integer type for an array's key: with an `enum` it creates the map, but not with its BTF
+/// types.
 #[test]
-fn a_map_whose_types_the_kernel_refuses_is_made_without_them() {
+fn a_map_whose_types_the_kernel_refuses_is_created_without_them() {
     needs!(Root, Tool("clang-19"));
     let _alone = alone();
     let (number, process) = (libc::SYS_getpgid, std::process::id());
@@ -193,9 +195,9 @@ metrics:
     host.stop();
 }
 
-/// The hot path is the same for this component: what it was asked about once it is not asked about again.
+/// A steady scrape works the same for this component: identities that it has labelled are not passed to it again.
 #[test]
-fn a_steady_scrape_does_not_enter_the_component() {
+fn a_steady_scrape_does_not_call_the_component() {
     needs!(Root, Tool("clang-19"));
     const ENTRIES: u64 = 100_000;
     let yaml = "

@@ -1,10 +1,10 @@
-//! A folder of drop-in configurations: objects compiled for the test, YAML as their users write it.
+//! A folder of drop-in configurations: objects compiled for the test, YAML as users of ebpf_exporter write it.
 
 use std::{fs, path::Path};
 
 use ebhost_tests::{Ebhost, Folder, KernelMap, Start, compile};
 
-/// Maps of the kinds and sizes that configurations read; keys are bytes.
+/// Macros for maps of the types and sizes that configurations read. Keys are bytes.
 const MAPS: &str = "
 enum { HASH = 1, ARRAY = 2, PERF_EVENT_ARRAY = 4, PER_CPU_HASH = 5, PER_CPU_ARRAY = 6, LRU_HASH = 9 };
 #define TABLE(name, kind, key_bytes, entries) \\
@@ -14,10 +14,10 @@ enum { HASH = 1, ARRAY = 2, PERF_EVENT_ARRAY = 4, PER_CPU_HASH = 5, PER_CPU_ARRA
     struct { int (*type)[PERF_EVENT_ARRAY]; int (*key_size)[4]; int (*value_size)[4]; } name SEC(\".maps\")
 ";
 
-/// An object has a program.
+/// Every object needs a program.
 const IDLE: &str = "SEC(\"raw_tp/sched_process_exec\") int idle(void *context) { return 0; }";
 
-/// The folder, as `--config.dir` takes it.
+/// A folder for `--config.dir`.
 pub(crate) struct DropIns(Folder);
 
 impl DropIns {
@@ -25,7 +25,7 @@ impl DropIns {
         Self(Folder::new())
     }
 
-    /// With one configuration of that name.
+    /// A folder with one configuration of this name.
     pub(crate) fn with(name: &str, source: &str, yaml: &str) -> Self {
         Self::new().and(name, source, yaml)
     }
@@ -37,7 +37,7 @@ impl DropIns {
         self
     }
 
-    /// Writes or replaces a configuration's YAML.
+    /// Writes or replaces the YAML of a configuration.
     pub(crate) fn write(&self, name: &str, yaml: &str) {
         fs::write(self.path().join(format!("{name}.yaml")), yaml).expect("our own folder");
     }
@@ -50,19 +50,19 @@ impl DropIns {
         Start::drop_ins(self.path(), names)
     }
 
-    /// Starts it, with every configuration loaded.
+    /// Starts a host that loads every configuration, and waits until it listens.
     pub(crate) fn listening(&self, names: &str) -> Ebhost {
         self.start(names).args(&["--config.strict"]).listening()
     }
 }
 
-/// Puts an entry into a map of the host's, on each CPU's place if it has such.
+/// Writes an entry into a map of the host, in a per-CPU map on every CPU.
 pub(crate) fn put(host: &Ebhost, map: &str, key: &[u8], value: u64) {
     let map = KernelMap::of(host.pid(), map);
     assert!(map.update(key, &value.to_le_bytes().repeat(map.cpus())), "there is room");
 }
 
-/// What is served of the drop-ins' own metrics, as it is written.
+/// The drop-ins' own metrics as they are served, line by line.
 pub(crate) fn served(host: &Ebhost) -> Vec<String> {
     let _ = host.scrape(); // is strict about the form
     let answer = host.get("/metrics", &[]);
@@ -72,7 +72,7 @@ pub(crate) fn served(host: &Ebhost) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Lines of one family, of which the samples are sorted: maps have no order.
+/// The lines of one family, samples sorted: maps have no order.
 pub(crate) fn family(host: &Ebhost, name: &str) -> Vec<String> {
     let begins = |line: &String| {
         let name_of = |line: &str| line.split([' ', '{']).next().unwrap_or_default().to_owned();

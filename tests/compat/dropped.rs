@@ -1,4 +1,4 @@
-//! Events that find no room in a perf event array: the peer drops them and says nothing.
+//! Events that a perf event array has no room for. ebpf_exporter drops them silently.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rustix::{
 
 use crate::{drop_in::DropIns, faults::own};
 
-/// An event and a count for each getpgid(2) of this process.
+/// A program that writes an event and counts for each getpgid(2) of this process.
 fn program() -> String {
     let (number, process) = (libc::SYS_getpgid, std::process::id());
     format!(
@@ -45,7 +45,7 @@ metrics:
       labels: [{ name: process, size: 4, decoders: [{ name: uint }] }]
 ";
 
-/// Written, seen, and lost.
+/// The events that were written, read, and lost.
 fn events(host: &Ebhost) -> [u64; 3] {
     let served = host.scrape();
     let process = std::process::id().to_string();
@@ -59,12 +59,12 @@ fn events(host: &Ebhost) -> [u64; 3] {
 }
 
 #[test]
-fn events_that_find_no_room_are_counted_each() {
+fn every_lost_event_is_counted() {
     needs!(Root, Tool("clang-19"));
     let _alone = alone();
     let folder = DropIns::with("events", &program(), YAML);
     let host = folder.listening("events");
-    // All of them into the buffer of one CPU.
+    // All events go into the buffer of one CPU.
     let mut first = CpuSet::new();
     first.set(0);
     sched_setaffinity(None, &first).expect("every machine has a first CPU");
@@ -78,11 +78,11 @@ fn events_that_find_no_room_are_counted_each() {
     };
     call(100);
     assert_eq!(whole("all events"), [100, 100, 0]);
-    // Nobody empties the buffer, which has room for some ten thousand.
+    // Nobody empties the buffer, which has room for about ten thousand events.
     host.tell(Signal::STOP);
     call(40_000);
     host.tell(Signal::CONT);
-    // What was in it comes; of what was lost the kernel tells with the next event.
+    // The events in the buffer are read. The kernel reports lost events with the next event.
     wait_until("what the buffer held", Duration::from_secs(10), || (events(&host)[1] > 100).then_some(()));
     call(1);
     let [written, seen, lost] = whole("all events, seen or lost");

@@ -1,4 +1,4 @@
-//! Faults of the peer's that are not kept: of each its input, and what comes of it here.
+//! Faults of ebpf_exporter that ebhost does not reproduce: for each its input, and ebhost's result.
 
 use std::{
     fs,
@@ -28,14 +28,14 @@ pub(crate) fn samples(host: &Ebhost, name: &str) -> Vec<String> {
     lines
 }
 
-/// One sample of the host's own.
+/// The value of one of the host's own samples.
 pub(crate) fn own(host: &Ebhost, line: &str) -> String {
     let answer = host.get("/metrics", &[]);
     let found = answer.text().lines().find_map(|found| found.strip_prefix(line)).map(|value| value.trim().to_owned());
     found.unwrap_or_else(|| panic!("no `{line}` in:\n{}", answer.text()))
 }
 
-/// Its process ends.
+/// In ebpf_exporter the process exits.
 #[test]
 fn a_comm_that_is_not_utf8_is_shown_and_counted() {
     needs!(Root, Tool("clang-19"));
@@ -50,9 +50,9 @@ fn a_comm_that_is_not_utf8_is_shown_and_counted() {
     host.stop();
 }
 
-/// The whole metric is absent from every scrape from then on.
+/// In ebpf_exporter the whole metric is missing from every scrape from then on.
 #[test]
-fn a_key_that_a_decoder_rejects_costs_its_row() {
+fn a_key_that_a_decoder_rejects_affects_only_its_row() {
     needs!(Root, Tool("clang-19"));
     let yaml = counters(&[counter("rows_total", 8, "[{ name: string }, { name: errno }]")]);
     let folder = DropIns::with("rows", "TABLE(rows_total, HASH, 8, 16);", &yaml);
@@ -69,9 +69,9 @@ fn a_key_that_a_decoder_rejects_costs_its_row() {
     host.stop();
 }
 
-/// Metrics that are absent from some scrapes, and counted twice in others.
+/// In ebpf_exporter metrics are missing from some scrapes, and entries are counted twice in others.
 #[test]
-fn keys_that_come_and_go_while_they_are_read_cost_no_other() {
+fn keys_that_change_during_a_read_affect_no_others() {
     needs!(Root, Tool("clang-19"));
     const STABLE: u32 = 1_000;
     let yaml = counters(&[counter("churn_total", 4, "[{ name: uint }]")]);
@@ -83,7 +83,7 @@ fn keys_that_come_and_go_while_they_are_read_cost_no_other() {
     let (map, ended) = (KernelMap::of(host.pid(), "churn_total"), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
-            // It ends by itself too: a failed assertion below is to be seen.
+            // The thread also ends by itself, so that a failed assertion below is shown.
             for id in (STABLE..STABLE + 500).cycle().take(5_000_000) {
                 if ended.load(Ordering::Relaxed) {
                     return;
@@ -103,9 +103,9 @@ fn keys_that_come_and_go_while_they_are_read_cost_no_other() {
     host.stop();
 }
 
-/// It does not start; and with the same series twice every scrape is answered 500.
+/// ebpf_exporter does not start; and if a series appears twice it answers every scrape with 500.
 #[test]
-fn an_object_or_a_series_that_cannot_be_costs_its_configuration() {
+fn an_invalid_object_or_duplicate_series_affects_only_its_configuration() {
     needs!(Root, Tool("clang-19"));
     let good = |name: &str| counters(&[counter(name, 4, "[{ name: uint }]")]);
     let folder = DropIns::with("one", "TABLE(one_total, HASH, 4, 16);", &good("one_total"))
@@ -123,10 +123,10 @@ fn an_object_or_a_series_that_cannot_be_costs_its_configuration() {
     assert!(text.contains(expected), "{text}");
 }
 
-/// Clamped into the last bucket, so that `+Inf` never exceeds it; and a linear histogram that overflows writes into its own sum,
-/// which only the program can avoid.
+/// ebpf_exporter counts them in the last bucket, so that `+Inf` never exceeds it. A linear histogram that overflows
+/// writes into its own sum, which only the program can avoid.
 #[test]
-fn what_is_above_the_last_bound_is_told_apart() {
+fn observations_above_the_last_bound_are_distinguished() {
     needs!(Root, Tool("clang-19"));
     let yaml = "
 metrics:
@@ -148,7 +148,7 @@ metrics:
     host.stop();
 }
 
-/// A cgroup of the test's own, where there is a unified hierarchy.
+/// A cgroup for this test, on machines with a unified hierarchy.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
@@ -168,7 +168,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// An interface, which goes with its value.
+/// A network interface. Removed on drop.
 struct Interface(String);
 
 impl Drop for Interface {
@@ -177,7 +177,7 @@ impl Drop for Interface {
     }
 }
 
-/// Labels are for ever what they were at first.
+/// In ebpf_exporter labels never change.
 #[test]
 fn labels_follow_the_machine() {
     needs!(Root, Tool("clang-19"), Tool("ip"));
@@ -216,7 +216,7 @@ fn labels_follow_the_machine() {
     host.stop();
 }
 
-/// The disk's name stays for ever.
+/// In ebpf_exporter the disk's name never changes.
 #[test]
 fn an_unplugged_disk_has_no_name() {
     needs!(Root, Tool("clang-19"), File("/dev/loop-control"));
@@ -230,7 +230,7 @@ fn an_unplugged_disk_has_no_name() {
     let one = |name: &str, value: u64| [format!("ebpf_exporter_disks_total{{it=\"{name}\"}} {value}")];
     assert_eq!(samples(&host, "disks_total"), one(&name, 2));
     drop(disk);
-    // What was counted under the name is not counted again: the new series begins with what comes from then on.
+    // Counts under the old name are not counted again: the new series begins with the counts from then on.
     let unknown = format!("unknown:{major}:{minor}");
     assert_eq!(samples(&host, "disks_total"), one(&unknown, 0));
     put(&host, "disks_total", &key, 5);
@@ -238,9 +238,9 @@ fn an_unplugged_disk_has_no_name() {
     host.stop();
 }
 
-/// Silent: a map that is full loses what comes.
+/// In ebpf_exporter a full map loses new entries silently.
 #[test]
-fn a_full_map_shows() {
+fn a_full_map_is_visible_in_metrics() {
     needs!(Root, Tool("clang-19"));
     let yaml = counters(&[counter("full_total", 4, "[{ name: uint }]")]);
     let folder = DropIns::with("full", "TABLE(full_total, HASH, 4, 8);", &yaml);

@@ -1,4 +1,4 @@
-//! Files that are not right, files with more in them than metrics, and files that change.
+//! Files with mistakes, files with more than metrics in them, and files that change.
 
 use std::{fs, time::Duration};
 
@@ -24,7 +24,7 @@ fn errors(log: &Log) -> String {
     lines.map(|line| line.text + "\n").collect()
 }
 
-/// What the peer finds at the first scrape, or never.
+/// Mistakes that ebpf_exporter finds at the first scrape, or never.
 const MISTAKEN: &str = "metrics:
   counters:
     - name: good_total
@@ -48,7 +48,7 @@ kaddr: [jiffies]
 ";
 
 #[test]
-fn every_mistake_is_told_with_its_line() {
+fn every_mistake_is_reported_with_its_line() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("bad", TABLES, MISTAKEN).and(
         "good",
@@ -80,7 +80,7 @@ fn every_mistake_is_told_with_its_line() {
 }
 
 #[test]
-fn sizes_are_held_against_the_object() {
+fn sizes_are_compared_with_the_object() {
     needs!(Root, Tool("clang-19"));
     let yaml = "metrics:
   counters:
@@ -101,7 +101,7 @@ fn sizes_are_held_against_the_object() {
 }
 
 #[test]
-fn files_that_cannot_be_read_cost_themselves() {
+fn files_that_cannot_be_read_affect_no_others() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("good", TABLES, GOOD);
     folder.write("lonely", GOOD);
@@ -128,7 +128,7 @@ fn files_that_cannot_be_read_cost_themselves() {
 }
 
 #[test]
-fn spans_are_understood_and_refused_and_the_metrics_served() {
+fn spans_are_refused_and_the_metrics_are_served() {
     needs!(Root, Tool("clang-19"));
     let spans = "
 tracing:
@@ -152,7 +152,7 @@ tracing:
 }
 
 #[test]
-fn a_changed_file_is_taken_and_a_bad_one_is_not() {
+fn a_changed_file_is_reloaded_and_an_invalid_one_is_not() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("good", TABLES, GOOD);
     let host = folder.listening("good");
@@ -177,7 +177,7 @@ fn a_changed_file_is_taken_and_a_bad_one_is_not() {
     host.stop();
 }
 
-/// The same component under a plugin.yaml: no code for a simple map.
+/// The same component in a package with a plugin.yaml: a simple map needs no code.
 #[test]
 fn a_package_uses_the_component_too() {
     needs!(Root, Tool("clang-19"));

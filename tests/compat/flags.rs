@@ -33,7 +33,7 @@ fn lines(host: &Ebhost, path: &str, headers: &[(&str, &str)], with: &str) -> Vec
 }
 
 #[test]
-fn a_whole_command_line_is_taken_and_plugins_go_beside_it() {
+fn an_ebpf_exporter_command_line_works_together_with_plugins() {
     needs!(Root, Tool("clang-19"));
     let (folder, plugins) = (folder(), Folder::with_biolatency());
     let plugins_path = plugins.path().display().to_string();
@@ -59,9 +59,10 @@ fn a_whole_command_line_is_taken_and_plugins_go_beside_it() {
     host.stop();
 }
 
-/// What Prometheus asks for first would have it `le="1.0"`: another series than the peer's.
+/// By Prometheus' default preference it would be OpenMetrics with `le="1.0"`, which is another series than
+/// ebpf_exporter's.
 #[test]
-fn who_asks_for_openmetrics_gets_the_peers_form() {
+fn a_client_that_prefers_openmetrics_gets_ebpf_exporters_format() {
     needs!(Root, Tool("clang-19"));
     let folder = folder();
     let host = folder.listening("good");
@@ -83,7 +84,7 @@ fn who_asks_for_openmetrics_gets_the_peers_form() {
 }
 
 #[test]
-fn its_own_metrics_have_the_peers_names() {
+fn own_metrics_have_ebpf_exporters_names() {
     needs!(Root, Tool("clang-19"));
     let folder = folder();
     let host = folder.start("good").args(&["--bpf.stats"]).listening();
@@ -105,7 +106,7 @@ fn its_own_metrics_have_the_peers_names() {
         one("ebpf_exporter_ebpf_program_attached{"),
         format!("ebpf_exporter_ebpf_program_attached{{id=\"{id}\"}} 1")
     );
-    // The request itself made system calls.
+    // The request itself makes system calls.
     assert!(value(&one(&format!("ebpf_exporter_ebpf_program_run_count_total{{id=\"{id}\"}}"))) > 0.0);
     assert!(value(&one(&format!("ebpf_exporter_ebpf_program_run_time_seconds{{id=\"{id}\"}}"))) > 0.0);
     host.stop();

@@ -1,6 +1,6 @@
-//! What is served, held against files: every decoder and every kind of buckets, to the last digit.
+//! Compares what is served with golden files: every decoder and every kind of bucket, to the last digit.
 //!
-//! The maps are filled from outside, so that each number is known; what only a machine has names for is in `names`.
+//! The test fills the maps, so that each number is known. Names that only a machine has are in `names`.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use ebhost_tests::{Ebhost, Start, needs, workspace};
 
 use crate::drop_in::{DropIns, put, served};
 
-/// All of it, samples of a family in the order of their text.
+/// Everything that is served, with the samples of each family sorted.
 fn sorted(host: &Ebhost) -> String {
     let mut lines = served(host);
-    // Within a family: what begins with `#` stays at its head.
+    // Comment lines stay at the head of their family.
     let mut start = 0;
     for at in 0..=lines.len() {
         if at == lines.len() || lines[at].starts_with('#') {
@@ -32,7 +32,7 @@ pub(crate) fn assert_golden(host: &Ebhost, file: &str) {
     assert_eq!(found, expected, "served, and {}", path.display());
 }
 
-/// A map for each decoder, named by it, and the label's size and way.
+/// For each decoder, a map named after it, the label's size and its decoders.
 const DECODERS: &[(&str, usize, &str)] = &[
     ("uint", 4, "[{ name: uint }]"),
     ("string", 16, "[{ name: string }]"),
@@ -56,7 +56,7 @@ const DECODERS: &[(&str, usize, &str)] = &[
     ("pci_subclass", 2, "[{ name: uint }, { name: pci_subclass }]"),
 ];
 
-/// Behind a command that starts it, and with a program of that name.
+/// Starts a host with these maps through another command, and with a program of this name.
 pub(crate) fn host_of_decoders(starter: &[&str], program: &str) -> (Ebhost, DropIns) {
     let maps = DECODERS.iter().map(|(name, size, _)| format!("TABLE({name}, HASH, {size}, 64);\n"));
     let counters = DECODERS.iter().map(|(name, size, decoders)| {
@@ -74,7 +74,7 @@ fn padded<const N: usize>(text: &[u8]) -> [u8; N] {
 }
 
 #[test]
-fn every_decoder_reads_as_the_peers_does() {
+fn every_decoder_gives_the_same_text_as_ebpf_exporter() {
     needs!(Root, Tool("clang-19"));
     let (host, _folder) = host_of_decoders(&[], "idle");
     let four = |map, number: u32, value| put(&host, map, &number.to_le_bytes(), value);
@@ -156,7 +156,7 @@ fn every_kind_of_bucket_has_its_bounds_sum_and_number_forms() {
     ";
     let folder = DropIns::with("histograms", source, HISTOGRAMS);
     let host = folder.listening("histograms");
-    // Kernels cut the names of maps.
+    // The kernel truncates the names of maps.
     let exp2 = |kind: u32, bucket: u32, value| {
         put(&host, "exp2_seconds", &[kind.to_le_bytes(), bucket.to_le_bytes()].concat(), value);
     };

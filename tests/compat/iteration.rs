@@ -1,5 +1,5 @@
-//! Reads that go wrong: keys that go just where the walk stands, and maps that refuse to be read. The peer loses the metric or
-//! counts entries twice, and says nothing.
+//! Reads that go wrong: keys that are deleted at the position of the walk, and maps that cannot be read. ebpf_exporter
+//! loses the metric or counts entries twice, silently.
 
 use ebhost_tests::{Ebhost, KernelMap, needs};
 
@@ -8,11 +8,12 @@ use crate::{
     faults::own,
 };
 
-/// More than two batches, fewer than a package's series.
+/// More entries than two batches, fewer than a package's series limit.
 const ENTRIES: u32 = 9_000;
 
-/// A trie goes on behind a key, and from its beginning if that key is gone. So this program takes the key away at which the
-/// host's read stands, when it is about to go on: as often as `control` says, and puts it back the next time if that says so.
+/// The kernel continues the walk of a trie after a key, and from the beginning if that key was deleted. This program
+/// deletes the key at the position of the host's walk just before it continues: as often as `control` says, and, if
+/// `control` says so, inserts the key again the next time.
 fn disturber() -> String {
     let number = libc::SYS_bpf;
     format!(
@@ -73,7 +74,7 @@ metrics:
         - { name: route, size: 4, decoders: [{ name: inet_ip }] }
 ";
 
-/// 10.0.0.0/32 and those after it, in the order of the walk.
+/// The addresses from 10.0.0.0/32 on, in the order of the walk.
 fn key(id: u32) -> Vec<u8> {
     [32u32.to_le_bytes(), (10 << 24 | id).to_be_bytes()].concat()
 }
@@ -83,7 +84,7 @@ fn fill(host: &Ebhost, round: u64) {
     (0..ENTRIES).for_each(|id| assert!(map.update(&key(id), &(u64::from(id) + round).to_le_bytes())));
 }
 
-/// Series, the sum of their values, and the entries that the read listed.
+/// The number of series, the sum of their values, and the number of entries that the read returned.
 fn routes(host: &Ebhost) -> (u64, u64, u64) {
     let served = host.scrape();
     let samples = &served.families["ebpf_exporter_routes_total"].samples;
@@ -96,7 +97,7 @@ fn errors(host: &Ebhost) -> String {
     own(host, "ebhost_map_read_errors_total{plugin=\"routes\",map=\"routes_total\"}")
 }
 
-/// What is done to the host's reads from now on.
+/// What the program does to the host's reads from now on.
 struct Disturbing {
     times: u64,
     puts_back: bool,
@@ -107,30 +108,30 @@ fn disturb(host: &Ebhost, how: &Disturbing) {
     slots.iter().for_each(|(slot, value)| put(host, "control", &slot.to_le_bytes(), *value));
 }
 
-/// How often it was done.
+/// The number of keys that the program has deleted.
 fn taken(host: &Ebhost) -> u64 {
     let mut taken = [0; 8];
     assert!(KernelMap::of(host.pid(), "control").lookup(&3u32.to_le_bytes(), &mut taken));
     u64::from_le_bytes(taken)
 }
 
-/// What `fill` makes of them.
+/// The expected result of `fill`.
 fn whole(round: u64) -> (u64, u64, u64) {
     let count = u64::from(ENTRIES);
     (count, count * (count - 1) / 2 + round * count, count)
 }
 
 #[test]
-fn a_key_that_goes_where_the_walk_stands_costs_its_own_series() {
+fn a_key_deleted_at_the_position_of_the_walk_affects_only_its_own_series() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("routes", &disturber(), YAML);
     let host = folder.listening("routes");
     fill(&host, 1);
     assert_eq!(routes(&host), whole(1));
     disturb(&host, &Disturbing { times: 1, puts_back: false });
-    // It was met before it went; those before it were met twice.
+    // The key was read before it was deleted; the keys before it were read twice.
     assert_eq!((routes(&host), taken(&host)), (whole(1), 1));
-    // The last of the first batch.
+    // The last key of the first batch.
     let (series, sum, entries) = whole(1);
     assert_eq!(routes(&host), (series - 1, sum - 4_096, entries - 1));
     assert_eq!(errors(&host), "0", "it reached the end");
@@ -138,7 +139,7 @@ fn a_key_that_goes_where_the_walk_stands_costs_its_own_series() {
 }
 
 #[test]
-fn a_walk_that_is_sent_back_for_ever_is_given_up_and_counted() {
+fn a_walk_that_restarts_too_often_is_abandoned_and_counted() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("routes", &disturber(), YAML);
     let host = folder.listening("routes");
@@ -159,7 +160,7 @@ fn a_walk_that_is_sent_back_for_ever_is_given_up_and_counted() {
     assert!(log.text().contains("sent it back to the beginning too often"), "{}", log.text());
 }
 
-/// Closed to system calls, so that programs alone may read it.
+/// Frozen for system calls, so that only programs can read it.
 #[test]
 fn a_map_that_cannot_be_read_counts_each_attempt() {
     needs!(Root, Tool("clang-19"));

@@ -1,8 +1,9 @@
-//! Configurations written for cloudflare/ebpf_exporter, on the real binary: objects of our own, YAML as its users write it.
+//! Configurations written for cloudflare/ebpf_exporter, on the real binary: our own objects, and YAML as its users
+//! write it.
 //!
-//! `golden` and `names` hold what is served against files; `counting` has programs of the kernel's count; `files` and `flags` are about what
-//! is refused, and what is asked for; `faults`, `iteration` and `dropped` show, for each fault of the peer's that is not kept, its
-//! input and our answer.
+//! `golden` and `names` compare what is served with files; `counting` has programs that count kernel activity; `files`
+//! and `flags` test what is refused and how the host is started; `faults`, `iteration` and `dropped` show, for each
+//! fault of ebpf_exporter that ebhost does not reproduce, the input and ebhost's result.
 
 mod counting;
 mod drop_in;

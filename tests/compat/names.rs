@@ -1,5 +1,6 @@
-//! Names that a machine has: of its kernel's symbols, its cgroups, its PCI devices. Whole families are held against what is worked
-//! out here from the same files, by none of the host's code; PCI devices against a file, with a database of the test's own.
+//! Names that depend on the machine: kernel symbols, cgroups, PCI devices. Whole families are compared with what this
+//! test computes from the same files, without the host's code; PCI devices are compared with a golden file, using a
+//! database of the test.
 
 use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _};
 
@@ -10,7 +11,7 @@ use crate::{
     golden::{assert_golden, host_of_decoders},
 };
 
-/// Holds a family of `golden`'s decoders against the samples that it is to have, to the last character.
+/// Asserts that a family of `golden`'s decoders has exactly these samples.
 fn assert_family(host: &Ebhost, decoder: &str, samples: &[(String, u64)]) {
     let name = format!("ebpf_exporter_{decoder}");
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -23,7 +24,7 @@ fn assert_family(host: &Ebhost, decoder: &str, samples: &[(String, u64)]) {
     assert_eq!(found, expected);
 }
 
-/// The kernel's symbols as it lists them.
+/// The kernel's symbols from /proc/kallsyms.
 struct Symbols(Vec<(u64, String)>);
 
 impl Symbols {
@@ -37,8 +38,8 @@ impl Symbols {
         Self(text.lines().map(|line| symbol(line).expect("an address, a letter and a name")).collect())
     }
 
-    /// Some of the kernel's own image that have their addresses for themselves and more than one byte, from all over the list:
-    /// programs and what else is compiled while it runs may be gone in the next moment.
+    /// Some symbols of the kernel image that share their address with no other and are longer than a byte, from all
+    /// over the list. Programs and other code that is generated at run time may disappear at any moment.
     fn some(&self) -> Vec<(u64, String)> {
         let mut at: HashMap<u64, usize> = HashMap::new();
         self.0.iter().for_each(|(address, _)| *at.entry(*address).or_default() += 1);
@@ -50,13 +51,13 @@ impl Symbols {
         from_each.filter_map(|part| part.iter().filter(is_own).find(is_lone)).cloned().collect()
     }
 
-    /// A program of the test's own; whose it is stands behind its name.
+    /// A BPF program of this test; its tag follows its name.
     fn program(&self, name: &str) -> &(u64, String) {
         let end = format!("_{name}\t[bpf]");
         self.0.iter().find(|(_, name)| name.ends_with(&end)).expect("the kernel lists compiled programs")
     }
 
-    /// The last that begins at an address or before it.
+    /// The last symbol that begins at or before an address.
     fn before(&self, address: u64) -> Option<&str> {
         let before = self.0.iter().filter(|(at, _)| (1..=address).contains(at));
         before.max_by_key(|(at, _)| *at).map(|(_, name)| name.as_str())
@@ -64,7 +65,7 @@ impl Symbols {
 }
 
 #[test]
-fn symbols_are_found_by_where_they_begin() {
+fn symbols_are_found_by_their_start_address() {
     needs!(Root, Tool("clang-19"));
     let program = format!("own_{}", std::process::id());
     let (host, _folder) = host_of_decoders(&[], &program);
@@ -86,7 +87,7 @@ fn symbols_are_found_by_where_they_begin() {
 }
 
 #[test]
-fn stacks_are_symbols_line_by_line() {
+fn stacks_are_lists_of_symbols() {
     needs!(Root, Tool("clang-19"));
     let (host, _folder) = host_of_decoders(&[], "idle");
     let symbols = Symbols::read();
@@ -94,7 +95,7 @@ fn stacks_are_symbols_line_by_line() {
     let mut stacks: Vec<[u64; 3]> =
         some.windows(3).map(|three| [three[0].0, three[1].0 + 1, three[2].0 + 15]).collect();
     let [one, other] = [some[0].0, some[1].0];
-    // What follows a 0 is left from another stack; below the first symbol there is none.
+    // After a 0 there are remains of another stack; below the first symbol there is no name.
     stacks.extend([[one + 2, 0, other], [other + 3, 1, one], [0, one, one]]);
     let mut samples: Vec<(String, u64)> = Vec::new();
     for (stack, value) in stacks.into_iter().zip(1..) {
@@ -109,7 +110,7 @@ fn stacks_are_symbols_line_by_line() {
 }
 
 #[test]
-fn cgroups_are_folders() {
+fn cgroups_are_named_by_their_folders() {
     needs!(Root, Tool("clang-19"), Cgroup2);
     let (host, _folder) = host_of_decoders(&[], "idle");
     let outer = Cgroup::new(&format!("ebhost-names-{}", std::process::id()));
@@ -139,11 +140,11 @@ C f3  A class
 ";
 
 #[test]
-fn pci_numbers_are_names_of_the_database() {
+fn pci_numbers_are_looked_up_in_the_database() {
     needs!(Root, Tool("clang-19"), Tool("unshare"), Tool("mount"), File("/usr/share/misc"));
     let folder = Folder::new();
     fs::write(folder.path().join("pci.ids"), PCI_IDS).expect("our own folder");
-    // Seen by the host alone.
+    // Only the host sees this mount.
     let mounted = format!("mount --bind {} /usr/share/misc && exec \"$@\"", folder.path().display());
     let (host, _configuration) = host_of_decoders(&["unshare", "--mount", "sh", "-c", &mounted, "sh"], "idle");
     let two = |map, number: u16, value| put(&host, map, &number.to_le_bytes(), value);

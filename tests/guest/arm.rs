@@ -1,4 +1,4 @@
-//! A PMU that counts, in an arm64 guest: QEMU counts cycles and instructions there, and has no cache.
+//! A PMU that counts, in an arm64 virtual machine: QEMU counts cycles and instructions there; it has no cache to count.
 
 use std::{
     env,
@@ -10,15 +10,15 @@ use ebhost_tests::{Exposition, Folder, llcstat, needs};
 
 use crate::guest::Guest;
 
-/// Runs where EBHOST_ARM64 names an ebhost for arm64, linked statically. `cargo xtask arm64` builds it and runs this with it; that takes
-/// a quarter of an hour of CPU time, which is too dear for every run of the tests. What it built serves again:
+/// Runs only if EBHOST_ARM64 names a statically linked ebhost for arm64. `cargo xtask arm64` builds it and runs this
+/// test. That takes a quarter of an hour of CPU time, too much for every run of the tests. The binary can be reused:
 ///
 ///     EBHOST_ARM64=$PWD/target/arm64/aarch64-unknown-linux-gnu/release/ebhost \
 ///         cargo test --release --workspace --test guest -- arm::
 #[test]
 fn cycles_and_instructions_are_live_and_cache_misses_absent() {
     let Some(ebhost) = env::var_os("EBHOST_ARM64") else {
-        // Not by skip(): CI skips it, and is to go on. Not by eprintln: what a passing test prints that way is not shown.
+        // Not skip(): CI skips this test and must not fail. Not eprintln, whose output is hidden when a test passes.
         let test = "cycles_and_instructions_are_live_and_cache_misses_absent";
         let _ = writeln!(io::stderr(), "skipped: {test} needs EBHOST_ARM64, an ebhost for arm64: cargo xtask arm64");
         return;
@@ -40,7 +40,8 @@ fn cycles_and_instructions_are_live_and_cache_misses_absent() {
         assert_eq!(state(served, "armv8_pmuv3/cpu_cycles"), "live");
         assert_eq!(state(served, "hardware/cache-misses"), "absent");
     }
-    // Hundredths of a second around the scrapes. QEMU has a cycle a nanosecond, asleep or not, and an instruction take two.
+    // The scrapes are known to hundredths of a second. In QEMU a cycle takes a nanosecond, asleep or not, and an
+    // instruction two.
     let at = |section| console.numbers(section)[0];
     let (least, most) = (at("before the last") - at("after the first"), at("after the last") - at("before the first"));
     let grown = |name| {

@@ -1,6 +1,7 @@
-//! Perf events on a machine with a PMU, in a guest with two CPUs. The PMU is synthetic: a module that counts what it is told
-//! (`synthetic-pmu/synthetic_pmu.c`). It shows that what a PMU counts arrives whole, by CPU and by who caused it; that
-//! events take turns when there are more of them than counters; and what is said when CPUs go and come.
+//! Perf events on a machine with a PMU, in a virtual machine with two CPUs. The PMU is synthetic: a kernel module that
+//! counts what it is told to (`synthetic-pmu/synthetic_pmu.c`). The test shows that the PMU's counts arrive complete,
+//! by CPU and by the process that caused them; that events are multiplexed when there are more of them than counters;
+//! and what is reported when CPUs go offline and online.
 
 use ebhost_tests::{Exposition, Folder, committed, llcstat, needs, workspace};
 
@@ -10,7 +11,7 @@ const CACHE: &str = "hardware/cache-references, hardware/cache-misses";
 const NAMES: &str = "llc_references, llc_misses";
 
 #[test]
-fn a_pmus_counts_arrive_whole_while_cpus_go_and_come() {
+fn the_counts_of_a_pmu_are_complete_while_cpus_go_offline_and_online() {
     needs!(Guest, Tool("make"), Tool("gcc-12"));
     let console = booted();
     counts_by_cpu_and_process_are_exact(&console);
@@ -26,7 +27,7 @@ fn a_pmus_counts_arrive_whole_while_cpus_go_and_come() {
     }
 }
 
-/// One guest for all of it: booting takes longer than what is done there.
+/// One virtual machine for everything: booting takes longer than the tests.
 fn booted() -> Console {
     let guest = Guest::x86("6.1", "counters-init");
     guest.put_ebhost();
@@ -55,7 +56,7 @@ fn booted() -> Console {
     guest.boot()
 }
 
-/// References and misses of a CPU; none: it has no series.
+/// The references and misses of a CPU; none if it has no series.
 fn of_cpu(served: &Exposition, cpu: &str) -> Option<[f64; 2]> {
     let value = |name| served.value(name, &[("cpu", cpu)]);
     Some([value("ebhost_llc_references_total")?, value("ebhost_llc_misses_total")?])
@@ -67,7 +68,7 @@ fn of_pid(served: &Exposition, pid: f64) -> Option<[f64; 2]> {
     Some([value("ebhost_llc_references_by_pid_total")?, value("ebhost_llc_misses_by_pid_total")?])
 }
 
-/// Event, CPU and state of each of a plugin's events.
+/// The event, CPU and state of each of a plugin's events.
 fn states(served: &Exposition, plugin: &str) -> Vec<String> {
     let samples = served.samples().filter(|sample| sample.name == "ebhost_perf_event_state" && sample.value == 1.0);
     let own = samples.filter(|sample| sample.labels["plugin"] == plugin);
@@ -77,7 +78,7 @@ fn states(served: &Exposition, plugin: &str) -> Vec<String> {
     states
 }
 
-/// The same, of three events on each of these CPUs.
+/// The same for three live events on each of these CPUs.
 fn all_live(cpus: &[&str]) -> Vec<String> {
     let events = ["hardware/cache-misses", "hardware/cache-references", "software/cpu-clock"];
     events.iter().flat_map(|event| cpus.iter().map(move |cpu| format!("{event} {cpu} live"))).collect()
@@ -107,7 +108,7 @@ fn a_cpu_that_is_offline_has_no_series(console: &Console) {
     assert!(!log.contains("WARN"), "a CPU that goes and comes is no trouble: {log}");
 }
 
-/// Off and on again between two scrapes: the kernel took the counters away, and nobody saw it.
+/// Offline and online again between two scrapes: the kernel removed the counters, and no scrape saw it.
 fn a_cpu_that_was_away_unseen_goes_on(console: &Console) {
     let [away, counts] = ["CPU 1 was away", "CPU 1 counts on"].map(|section| console.served(section));
     assert_eq!(states(&away, "llcstat"), all_live(&["0", "1"]));
@@ -129,7 +130,8 @@ fn counts_by_cgroup_are_exact(console: &Console) {
     assert_eq!(states(&served, "llcstat"), all);
 }
 
-/// Three groups that fill the PMU each: a third of the time is counted, and stands for all of it. What they count is time itself.
+/// Three groups that each fill the PMU: each counts a third of the time and is scaled to all of it. They count time
+/// itself.
 fn events_that_take_turns_are_scaled(console: &Console) {
     let [first, last] = ["first", "last"].map(|section| console.served(section));
     let at = |section| console.numbers(section)[0] * 1e9;

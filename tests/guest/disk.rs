@@ -1,12 +1,13 @@
-//! The block layer of other kernels: the programs find their arguments and fields by BTF there too, and count what the kernel
-//! counts. The disk is made by null_blk, and every request takes 10 ms.
+//! The block layer of other kernels: the programs find their arguments and fields by BTF there too, and count what the
+//! kernel counts. The disk is a null_blk device on which every request takes 10 ms.
 
 use ebhost_tests::{committed, needs};
 
 use crate::guest::{Console, Guest};
 
-/// Boots the newest kernel of a line, does 100 reads and 50 writes, and holds the host's counts against the kernel's.
-fn counts_are_the_kernels_on(line: &str) {
+/// Boots the newest kernel of a series, makes 100 reads and 50 writes, and compares the host's counts with the
+/// kernel's.
+fn counts_equal_the_kernels_on(line: &str) {
     let guest = Guest::x86(line, "disk-init");
     guest.put_ebhost();
     for module in ["configfs", "null_blk"] {
@@ -22,7 +23,7 @@ fn counts_are_the_kernels_on(line: &str) {
     let served = console.served("metrics");
     let (before, after) = (stat(&console, "stat before"), stat(&console, "stat after"));
     for (operation, field, done) in [("read", 0, 100), ("write", 4, 50)] {
-        // The partition table was looked for before the host was there.
+        // The kernel reads the partition table before the host has started.
         let completed = after[field] - before[field];
         assert!(completed >= done, "{operation}: the kernel completed {completed} of {done}");
         let labels = [("device", "nullb0"), ("operation", operation)];
@@ -40,13 +41,13 @@ fn stat(console: &Console, section: &str) -> Vec<u64> {
 }
 
 #[test]
-fn counts_are_the_kernels_on_5_10() {
+fn counts_equal_the_kernels_on_5_10() {
     needs!(Guest);
-    counts_are_the_kernels_on("5.10");
+    counts_equal_the_kernels_on("5.10");
 }
 
 #[test]
-fn counts_are_the_kernels_on_6_1() {
+fn counts_equal_the_kernels_on_6_1() {
     needs!(Guest);
-    counts_are_the_kernels_on("6.1");
+    counts_equal_the_kernels_on("6.1");
 }

@@ -1,4 +1,4 @@
-//! A guest: a Debian kernel, an initramfs with what it is to run, and what its console says.
+//! A virtual machine: a Debian kernel, an initramfs with the files for the test, and the output of its console.
 
 use std::{
     fs,
@@ -23,16 +23,16 @@ enum Machine {
     Arm,
 }
 
-/// What the guest's console said.
+/// The output of the console.
 pub(crate) struct Console(String);
 
 impl Guest {
-    /// With two CPUs and a kernel of that line; `init` is a script beside this file.
+    /// A machine with two CPUs and a kernel of this series. `init` is the name of a script next to this file.
     pub(crate) fn x86(line: &str, init: &'static str) -> Self {
         Self::new(Machine::X86, Kernel::of(line, "amd64"), &which("busybox"), init)
     }
 
-    /// With one CPU that has a PMU.
+    /// An arm64 machine with one CPU and a PMU.
     pub(crate) fn arm(line: &str, init: &'static str) -> Self {
         let kernel = Kernel::of(line, "arm64");
         let busybox = kernel.file("bin/busybox");
@@ -52,7 +52,7 @@ impl Guest {
         self.folder.path().join("root")
     }
 
-    /// Copies a file, or a folder of files and folders, into the guest.
+    /// Copies a file or a folder into the initramfs.
     pub(crate) fn put(&self, from: &Path, to: &str) {
         let path = self.root().join(to);
         fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder in our own");
@@ -63,7 +63,7 @@ impl Guest {
         }
     }
 
-    /// The host as it was built beside the tests, and its libraries.
+    /// Copies the host that was built with the tests, and its libraries.
     pub(crate) fn put_ebhost(&self) {
         self.put(&binary(), "bin/ebhost");
         let listed = output(Command::new("ldd").arg(binary()));
@@ -72,19 +72,19 @@ impl Guest {
         }
     }
 
-    /// What the kernel was built with.
+    /// The kernel's build configuration.
     pub(crate) fn kernel_config(&self) -> PathBuf {
         self.kernel.config()
     }
 
-    /// A module of the kernel, unless it is built in.
+    /// Copies a module of the kernel, unless it is built in.
     pub(crate) fn put_module(&self, name: &str) {
         if let Some(file) = self.kernel.module(name) {
             self.put(&file, &format!("modules/{name}.ko"));
         }
     }
 
-    /// A module of our own, built from the folder of its sources.
+    /// Builds and copies a module from a folder with its sources.
     pub(crate) fn build_module(&self, sources: &Path, name: &str) {
         let built = self.folder.path().join(name);
         output(Command::new("cp").arg("-r").arg(sources).arg(&built));
@@ -99,10 +99,10 @@ impl Guest {
         output(Command::new("sh").args(["-c", &pack]));
         let (qemu, console) = match self.machine {
             Machine::X86 => ("qemu-system-x86_64 -smp 2", "ttyS0"),
-            // Instructions are counted at this setting alone, and only on one CPU.
+            // QEMU counts instructions only with this setting, and only on one CPU.
             Machine::Arm => ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off", "ttyAMA0"),
         };
-        // The guest ends by itself; `timeout` ends one that hangs.
+        // The machine shuts itself down; `timeout` ends one that hangs.
         let mut command = Command::new("timeout");
         command.arg("300").args(qemu.split(' '));
         command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
@@ -110,7 +110,7 @@ impl Guest {
         let console = output(command.arg("-initrd").arg(initramfs));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
         let console = console.replace('\r', "");
-        // What a failed assertion was about.
+        // Shows what a failed assertion was about.
         let name = format!("guest-{}-{}.console", self.init, self.kernel.line);
         fs::write(target().join(name), &console).expect("cargo's folder");
         Console(console)
@@ -118,14 +118,14 @@ impl Guest {
 }
 
 impl Console {
-    /// What stands between `== name` and the next such line.
+    /// The lines between `== name` and the next such line.
     pub(crate) fn section(&self, name: &str) -> &str {
         let start = format!("== {name}\n");
         let after = self.0.split_once(&start).unwrap_or_else(|| panic!("no `{name}` in:\n{}", self.0)).1;
         after.split_once("\n== ").map_or(after, |(section, _)| section).trim()
     }
 
-    /// What was served in a section.
+    /// The exposition in a section.
     pub(crate) fn served(&self, name: &str) -> Exposition {
         let text = format!("{}\n", self.section(name));
         Exposition::parse(&text, Format::Text).unwrap_or_else(|fault| panic!("{name}: {fault}\n{text}"))

@@ -1,4 +1,4 @@
-//! Debian's kernels, unpacked into a cache folder, and modules of our own for them.
+//! Debian's kernels, unpacked into a cache folder, and our own modules for them.
 
 use std::{
     fs,
@@ -8,14 +8,14 @@ use std::{
 
 use ebhost_tests::{output, workspace};
 
-/// A kernel and what lies beside it.
+/// An unpacked kernel package.
 pub(crate) struct Kernel {
     root: PathBuf,
     pub(crate) line: String,
 }
 
 impl Kernel {
-    /// The newest cloud kernel of a line that Debian has, unless one lies in the cache already.
+    /// The newest cloud kernel of a series that Debian has, or the one in the cache.
     pub(crate) fn of(line: &str, architecture: &str) -> Self {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
@@ -23,7 +23,7 @@ impl Kernel {
         let root = folder.join("root");
         fs::create_dir_all(&folder).expect("a cache folder");
         let script = "[ -d \"$3/root\" ] || exec bash \"$0\" \"$@\"";
-        // Tests run side by side; the first of them fetches.
+        // Tests run in parallel; the first one downloads.
         let mut locked = Command::new("flock");
         locked.arg(folder.with_extension("lock")).args(["bash", "-c", script]);
         output(locked.arg(workspace().join("tests/guest/fetch-kernel")).args([line, architecture]).arg(&folder));
@@ -38,17 +38,17 @@ impl Kernel {
         find(&self.root.join("boot"), |name| name.starts_with("config-")).expect("a kernel's configuration")
     }
 
-    /// What lies beside it.
+    /// A file of the package.
     pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
-    /// One of its modules; none: it is built in.
+    /// One of its modules; none if it is built in.
     pub(crate) fn module(&self, name: &str) -> Option<PathBuf> {
         find(&self.root.join("lib/modules"), |file| file == format!("{name}.ko"))
     }
 
-    /// Builds a module of our own, in a folder with its sources.
+    /// Builds our own module in the folder of its sources.
     pub(crate) fn build(&self, sources: &Path) {
         let headers = fs::read_dir(self.root.join("usr/src")).expect("headers").flatten().map(|entry| entry.path());
         let headers = headers.into_iter().find(|path| path.to_string_lossy().ends_with("-cloud-amd64"));
@@ -57,7 +57,7 @@ impl Kernel {
     }
 }
 
-/// The first file below `folder` whose name fits.
+/// The first file below `folder` with a name that `fits` accepts.
 fn find(folder: &Path, fits: impl Fn(&str) -> bool + Copy) -> Option<PathBuf> {
     fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
         let path = entry.path();

@@ -1,6 +1,6 @@
-//! What this machine's kernel does not do, in a small guest under qemu: other kernels, CPUs that go and come, PMUs.
+//! Tests in a small virtual machine, for what this machine's kernel lacks: other kernels, CPUs that go offline, PMUs.
 //!
-//! Kernels are Debian's, fetched with apt and unpacked into a cache folder, never installed.
+//! The kernels are Debian's, downloaded with apt and unpacked into a cache folder, never installed.
 
 mod arm;
 mod counters;

@@ -1,5 +1,6 @@
-//! A program of every type on kernels that have what this machine's refuses: functions of the kernel (kprobe, fentry, LSM and
-//! the like). Each counts what a process does, or is left out because that kernel is too old for it, and for no other reason.
+//! A program of every type, on kernels that have what this machine's lacks: kernel functions (kprobe, fentry, LSM and
+//! the like). Each program counts what a process does, or is left out because the kernel is too old for it, and for no
+//! other reason.
 
 use std::{path::Path, process::Command};
 
@@ -11,13 +12,14 @@ use ebhost_tests::{
 
 use crate::guest::{Console, Guest};
 
-/// How much of each the guest's doer does, as programs-init says.
+/// The number of each operation in the virtual machine, as in programs-init.
 const COUNT: u64 = 20;
 
-/// Programs at the entry and the return of functions, of 6.10 and 6.13.
+/// Programs at the entry and return of functions, which need 6.10 and 6.13.
 const SESSIONS: [&str; 2] = ["on_kprobe_session", "on_uprobe_session"];
 
-/// Boots the newest kernel of a line. `absent`: programs that this kernel does not take, besides those that none takes.
+/// Boots the newest kernel of a series. `absent`: the programs that this kernel does not accept, besides those that
+/// none accepts.
 fn programs_count_on(line: &str, absent: &[&str]) {
     let guest = Guest::x86(line, "programs-init");
     guest.put_ebhost();
@@ -65,7 +67,7 @@ fn counts(console: &Console, absent: &[&str]) {
         ("calls_the_kernel", "KERNEL_FUNCTION"),
     ];
     slots.assert(&functions.map(|(program, slot)| (slot, if has(program) { COUNT } else { 0 })));
-    // At the entry and at the return.
+    // Once at the entry and once at the return.
     let sessions = [("on_kprobe_session", "KPROBE_SESSION"), ("on_uprobe_session", "UPROBE_SESSION")];
     slots.assert(&sessions.map(|(program, slot)| (slot, if has(program) { 2 * COUNT } else { 0 })));
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, has("reads_a_typed_symbol"));
@@ -88,7 +90,7 @@ fn programs_count_on_5_10() {
 #[test]
 fn programs_count_on_6_1() {
     needs!(Guest, Tool("clang-19"));
-    // The first two came with 6.6, the third with 6.2; Debian built the last two into later kernels only.
+    // The first two need 6.6, the third 6.2; Debian enabled the last two only in later kernels.
     let later = ["on_ingress", "on_egress", "calls_the_kernel", "on_kprobes", "on_kretprobes"];
     programs_count_on("6.1", &[&later[..], &SESSIONS].concat());
 }
@@ -96,6 +98,6 @@ fn programs_count_on_6_1() {
 #[test]
 fn programs_count_on_6_12() {
     needs!(Guest, Tool("clang-19"));
-    // It came with 6.13.
+    // Needs 6.13.
     programs_count_on("6.12", &["on_uprobe_session"]);
 }

@@ -1,4 +1,4 @@
-//! The component: what is not one, or not one of this contract.
+//! The component file: not a component, or not one of this contract.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use ebhost_tests::needs;
 
 use crate::{refusal, says};
 
-/// What is said of a component that is this text.
+/// The error for a component with this text.
 fn refusal_of(wat: &str) -> String {
     let bytes = wat::parse_str(wat).expect("the test's own text is valid");
     refusal(|_, package| fs::write(component(package), bytes).expect("our own file"))
@@ -40,21 +40,21 @@ fn another_contract_version() {
 }
 
 #[test]
-fn a_component_for_something_else() {
+fn a_component_with_another_world() {
     needs!(Root);
     let message = refusal_of("(component (instance $d) (export \"wasi:http/incoming-handler@0.2.0\" (instance $d)))");
     says(&message, &["exports `wasi:http/incoming-handler@0.2.0`, expected `ebhost:plugin/decoder@0.1.0`"]);
 }
 
 #[test]
-fn the_contracts_name_on_another_shape() {
+fn an_export_with_the_contracts_name_and_another_type() {
     needs!(Root);
     let message = refusal_of("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))");
     says(&message, &["a-faulty/biolatency.wasm: does not fit the contract 0.1.0: ", "describe"]);
 }
 
 #[test]
-fn an_import_that_is_not_given() {
+fn an_import_that_the_host_does_not_provide() {
     needs!(Root);
     let message = refusal_of("(component (import \"wasi:filesystem/preopens@0.2.0\" (instance)))");
     says(
@@ -74,13 +74,13 @@ fn a_truncated_component() {
 }
 
 #[test]
-fn no_component_at_all() {
+fn a_file_that_is_not_webassembly() {
     needs!(Root);
     let message = refusal(|_, package| fs::write(component(package), "name: x\n").expect("our own file"));
     says(&message, &["a-faulty/biolatency.wasm: found a file that begins with 6e 61 6d 65, expected a WASM component"]);
 }
 
-/// Cuts a file at its half.
+/// Truncates a file to half its size.
 pub(crate) fn truncate(file: &Path) {
     let file = fs::File::options().write(true).open(file).expect("our own file");
     let length = file.metadata().expect("it is open").len();

@@ -1,6 +1,7 @@
-//! Bad input: each is refused with what was found, what was expected and what to try, and costs nobody else.
+//! Bad input is refused with what was found, what was expected and what to try, and affects no other package.
 //!
-//! A faulty package is put before a good one. It is left out with one error; the good one is served.
+//! Each test puts a faulty package before a good one. The faulty one is left out with one error; the good one is
+//! served.
 
 mod component;
 mod object;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use ebhost_tests::{Ebhost, Folder, Start};
 
-/// What is said of a copy of biolatency that `spoil` has spoilt, once it is sure that the good one beside it runs.
+/// Spoils a copy of biolatency, checks that the good package runs, and returns the error for the spoilt one.
 fn refusal(spoil: impl FnOnce(&Folder, &Path)) -> String {
     let folder = spoilt(spoil);
     let host = Ebhost::start(folder.path());
@@ -42,9 +43,9 @@ fn says(message: &str, parts: &[&str]) {
     }
 }
 
-/// `--strict` turns one faulty package into the end of the start, and is content with good ones.
+/// With `--strict`, the host refuses to start if one package is faulty, and starts if all are good.
 #[test]
-fn strict_ends_the_start() {
+fn strict_refuses_to_start_with_a_faulty_package() {
     ebhost_tests::needs!(Root);
     let folder = spoilt(|_, package| std::fs::write(package.join("biolatency.wasm"), b"").expect("our own file"));
     let ended = Start::with(folder.path()).args(&["--strict"]).ended();

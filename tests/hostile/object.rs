@@ -1,4 +1,4 @@
-//! The BPF object: what is not one, not one for this machine, or one that the kernel or the plugin does not take.
+//! The BPF object: not an object, not one for this machine, or one that the kernel or the plugin does not accept.
 
 use std::{
     fs,
@@ -10,16 +10,16 @@ use ebhost_tests::{Folder, Start, compile, needs, output};
 
 use crate::{component::truncate, refusal, says};
 
-/// Maps as biolatency's component wants them, and a program that is in order.
+/// The maps that biolatency's component reads, and a correct program.
 const MAPS: &str = "MAP(banks, u32, struct bank); MAP(lost, u32, u64);";
 const PROGRAM: &str = "SEC(\"raw_tp/sys_enter\") int on_enter(u64 *ctx) { return 0; }";
 
-/// What is said of an object that is these lines of C.
+/// The error for an object with these lines of C.
 fn refusal_of(c: &str) -> String {
     refusal(|_, package| replace(package, c))
 }
 
-/// Gives a package this object, and a `plugin.yaml` that asks nothing particular of it.
+/// Writes this object into a package, and a minimal `plugin.yaml`.
 fn replace(package: &Path, c: &str) {
     compile(c, "bpf", &object(package));
     let yaml =
@@ -31,9 +31,9 @@ fn object(package: &Path) -> PathBuf {
     package.join("biolatency.bpf.o")
 }
 
-/// The rig itself: what the other tests compile differs from this in one fault.
+/// Tests the fixture: the objects of the other tests differ from this one in a single fault.
 #[test]
-fn an_object_without_fault_is_loaded() {
+fn a_correct_object_is_loaded() {
     needs!(Root, Tool("clang-19"));
     let folder = Folder::new();
     replace(&folder.add("a-faulty"), &format!("{MAPS}{PROGRAM}"));
@@ -43,7 +43,7 @@ fn an_object_without_fault_is_loaded() {
 }
 
 #[test]
-fn without_btf() {
+fn an_object_without_btf() {
     needs!(Root, Tool("llvm-objcopy-19"));
     let message = refusal(|_, package| {
         let strip = ["--remove-section=.BTF", "--remove-section=.BTF.ext", "--remove-section=.rel.BTF"];
@@ -53,7 +53,7 @@ fn without_btf() {
 }
 
 #[test]
-fn for_another_architecture() {
+fn an_object_for_another_architecture() {
     needs!(Root, Tool("clang-19"));
     for (target, found) in [("x86_64-linux-gnu", "X86_64"), ("bpfeb", "big-endian Bpf")] {
         let message = refusal(|_, package| compile("int x;", target, &object(package)));
@@ -85,14 +85,14 @@ fn an_unknown_section() {
 }
 
 #[test]
-fn a_tracepoint_that_the_kernel_lacks() {
+fn a_tracepoint_that_the_kernel_does_not_have() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!("{MAPS}SEC(\"tp_btf/no_such_event\") int issue(u64 *ctx) {{ return 0; }}"));
     says(&message, &["program `issue` cannot be attached: this kernel's types have no tracepoint `", "(kernel "]);
 }
 
 #[test]
-fn a_map_that_the_object_lacks() {
+fn a_map_that_is_not_in_the_object() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!("MAP(bank, u32, struct bank); MAP(lost, u32, u64); {PROGRAM}"));
     says(

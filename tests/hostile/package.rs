@@ -42,7 +42,7 @@ fn a_tab() {
 }
 
 #[test]
-fn no_yaml_at_all() {
+fn a_file_that_is_not_yaml() {
     needs!(Root);
     let message =
         refusal(|_, package| fs::write(package.join("plugin.yaml"), b"\x7fELF\xff\xfe").expect("our own file"));
@@ -64,7 +64,7 @@ fn a_missing_object() {
 }
 
 #[test]
-fn a_global_that_the_object_lacks() {
+fn a_global_that_is_not_in_the_object() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: ", "targ_qeued: "));
     says(
@@ -84,7 +84,7 @@ fn a_global_of_another_type() {
 }
 
 #[test]
-fn a_program_that_the_object_lacks() {
+fn a_program_that_is_not_in_the_object() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "programs: [", "programs: [block_rq_begin, "));
     says(
@@ -94,22 +94,22 @@ fn a_program_that_the_object_lacks() {
 }
 
 #[test]
-fn a_config_that_the_plugin_does_not_take() {
+fn a_config_that_the_plugin_rejects() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "  disks:", "  discs:"));
     says(&message, &["refuses its config: ", "unknown field `discs`, expected one of `per_flag`, `native`, `disks`"]);
 }
 
 #[test]
-fn a_grant_that_is_not_given() {
+fn a_missing_grant() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "grants: [block-device]", "grants: []"));
     says(&message, &["found the grants []", "add `grants: [block-device]` to plugin.yaml to grant it"]);
 }
 
-/// The copy comes first here, so it is the original that is refused.
+/// Here the copy is loaded first, so the original is refused.
 #[test]
-fn a_family_that_another_package_has() {
+fn a_family_name_that_another_package_uses() {
     needs!(Root);
     let folder = Folder::with_biolatency();
     folder.add("a-copy");

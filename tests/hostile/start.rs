@@ -1,4 +1,4 @@
-//! What ends the start: there is nothing to serve, or nowhere to serve it. Needs no privileges.
+//! Reasons why the host does not start: nothing to serve, or nowhere to serve it. Needs no privileges.
 
 use std::{net::TcpListener, path::Path};
 
@@ -16,7 +16,7 @@ fn no_such_folder() {
 }
 
 #[test]
-fn a_file_for_a_folder() {
+fn a_file_instead_of_a_folder() {
     let message = fatal(Start::with(Path::new("/proc/version")));
     says(&message, &["/proc/version: cannot be listed: Not a directory", "--plugins takes a folder whose subfolders"]);
 }
@@ -29,9 +29,9 @@ fn an_empty_folder() {
     says(&message, &[&format!("{path}: found no plugin package"), &format!("such as {path}/biolatency/plugin.yaml")]);
 }
 
-/// The folder of a package, where the folder of all packages is asked for.
+/// The folder of a package instead of the folder that contains packages.
 #[test]
-fn a_package_for_a_folder() {
+fn a_package_instead_of_a_folder_of_packages() {
     let folder = Folder::new();
     let message = fatal(Start::with(&folder.add("biolatency")));
     says(&message, &["biolatency: found no plugin package; expected subfolders with a plugin.yaml each"]);
@@ -50,13 +50,13 @@ fn the_port_in_use() {
 }
 
 #[test]
-fn an_address_that_is_none() {
+fn an_invalid_address() {
     let Ended { status, log } = Start::with(Path::new("/")).args(&["--web.listen-address", "9435"]).ended();
     assert_eq!(status.code(), Some(2), "{}", log.text());
     says(&log.text(), &["found `9435`, expected an address such as :9435, 127.0.0.1:9435, [::1]:9435, unix:"]);
 }
 
-/// The one error that the start ends with.
+/// The only error of a host that does not start.
 fn fatal(start: Start) -> String {
     let Ended { status, log } = start.ended();
     assert_eq!(status.code(), Some(1), "{}", log.text());

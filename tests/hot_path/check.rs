@@ -1,29 +1,29 @@
-//! What must hold of every scrape, and from scrape to scrape.
+//! The invariants of every scrape and of consecutive scrapes.
 
 use std::collections::HashMap;
 
 use ebhost_tests::{Exposition, key};
 
-/// Entries that nobody touches, from id 0 on.
+/// The number of entries that are never changed, with ids from 0 on.
 pub(crate) const STABLE: u64 = 1_000;
 /// The family of the map `hash`.
 pub(crate) const FAMILY: &str = "ebhost_hash_calls_total";
 
-/// What an entry holds from its first moment to its last: anyone can tell a doubled or a stranger's value.
+/// The constant value of an entry: a value that was counted twice, or that belongs to another entry, is recognizable.
 pub(crate) fn value(id: u64) -> u64 {
     1_000_000 + id * 7
 }
 
-/// What has been seen so far.
+/// The observations so far.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     last: HashMap<u64, u64>,
-    /// Values seen of entries that come and go.
+    /// The values of entries that come and go.
     pub(crate) passing: u64,
 }
 
 impl Check {
-    /// Looks at one scrape's series, by id; says what is wrong with it.
+    /// Checks the series of one scrape, by id. The error says what is wrong.
     pub(crate) fn see(&mut self, series: &HashMap<u64, u64>) -> Result<(), String> {
         if series.is_empty() {
             return Err(format!("the family {FAMILY} is missing"));
@@ -51,7 +51,7 @@ impl Check {
     }
 }
 
-/// The series of the family, by id; their other labels are checked against it.
+/// The series of the family, by id; their other labels are checked.
 pub(crate) fn series(served: &Exposition) -> Result<HashMap<u64, u64>, String> {
     let samples = served.families.get(FAMILY).map_or(&[][..], |family| &family.samples);
     let mut series = HashMap::new();

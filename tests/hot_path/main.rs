@@ -1,9 +1,9 @@
-//! Right under change: while entries come, go and count at full speed, every value that is served is right, every family is there,
-//! and no series ever falls.
+//! Correctness under change: while entries are inserted, deleted and counted at full speed, every served value is
+//! correct, every family is complete, and no series decreases.
 //!
-//! `stream` has the real binary scraped a thousand times. `wrong` shows that this finds faults: the same checks on readers that are
-//! wrong on purpose, with the faults of real exporters. `maps` goes through the kinds of maps, and the corners of the batched read. `scrapes`
-//! has many at once, and impatient ones.
+//! `stream` scrapes the real binary a thousand times. `wrong` shows that the checks work: they find the faults of
+//! readers that are wrong in the ways of real exporters. `maps` covers the map types and the corner cases of batched
+//! reads. `scrapes` covers concurrent scrapes and short timeouts.
 
 mod check;
 mod maps;
@@ -14,7 +14,7 @@ mod wrong;
 
 use ebhost_tests::{Ebhost, Folder, Start, workspace};
 
-/// A host with the package `maps`, reading these, each of that size.
+/// A host with the package `maps`, which reads these maps with these sizes.
 fn host(maps: &[(&str, u32)]) -> (Ebhost, Folder) {
     let folder = Folder::new();
     folder.copy(&workspace().join("bench/packages/maps"));

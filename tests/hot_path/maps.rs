@@ -1,10 +1,10 @@
-//! Each kind of map, and the corners of reading it.
+//! Every type of map, and the corner cases of reading it.
 
 use ebhost_tests::{Ebhost, KernelMap, key, needs};
 
 use crate::{check::value, host};
 
-/// The value of the series with that id.
+/// The value of the series with this id.
 fn of(host: &Ebhost, map: &str, id: u64) -> Option<u64> {
     let served = host.scrape();
     let samples = &served.families.get(&format!("ebhost_{map}_calls_total"))?.samples;
@@ -15,9 +15,9 @@ fn put(map: &KernelMap, id: u64, number: u64) {
     assert!(map.update(&key(id), &number.to_le_bytes().repeat(map.cpus())), "there is room");
 }
 
-/// All kinds in one package, sizes that no batch divides.
+/// All types in one package, with sizes that are no multiple of a batch.
 #[test]
-fn every_kind_is_read_whole() {
+fn every_map_type_is_read_completely() {
     needs!(Root);
     const ENTRIES: u64 = 5_003;
     let hashes = ["hash", "per_cpu_hash"];
@@ -48,9 +48,10 @@ fn every_kind_is_read_whole() {
     host.stop();
 }
 
-/// A full LRU map drops entries when others come: what is left is right, and what went is not served.
+/// A full LRU map evicts entries when others are inserted: the remaining entries are served correctly, the evicted ones
+/// are not served.
 #[test]
-fn an_lru_map_evicts_and_what_is_left_is_right() {
+fn an_lru_map_that_evicts_is_served_correctly() {
     needs!(Root);
     let (host, _folder) = host(&[("lru", 1_000)]);
     let map = KernelMap::of(host.pid(), "lru");
@@ -70,10 +71,10 @@ fn an_lru_map_evicts_and_what_is_left_is_right() {
     host.stop();
 }
 
-/// One bucket with more entries than a batch has room for: the kernel asks for a larger buffer (ENOSPC) with the walk under way,
-/// and nothing is read twice for it.
+/// A hash bucket with more entries than fit into a batch: the kernel asks for a larger buffer (ENOSPC) during the walk,
+/// and nothing is read twice because of it.
 #[test]
-fn a_bucket_that_no_batch_holds_is_read_all_the_same() {
+fn a_hash_bucket_larger_than_a_batch_is_read() {
     needs!(Root);
     const BUCKETS: u32 = 8_192;
     const BUCKET: u32 = 5_000;
@@ -104,7 +105,7 @@ fn jhash(key: &[u8; 16]) -> u32 {
     let word = |at: usize| u32::from_le_bytes(key[at * 4..][..4].try_into().expect("4 bytes"));
     let start = 0xdead_beef_u32.wrapping_add(16);
     let [mut a, mut b, mut c] = [0, 1, 2].map(|at| start.wrapping_add(word(at)));
-    // Each step is the one before it with the three turned by one.
+    // Each step is the step before with the three words rotated.
     for by in [4, 6, 8, 16, 19, 4] {
         a = a.wrapping_sub(c) ^ c.rotate_left(by);
         c = c.wrapping_add(b);
@@ -118,9 +119,9 @@ fn jhash(key: &[u8; 16]) -> u32 {
     b // the last step's c, turned once more
 }
 
-/// A key that goes and comes again begins a new series; one that stays counts on.
+/// A key that is deleted and inserted again begins a new series; one that remains counts on.
 #[test]
-fn a_key_that_comes_again_begins_again() {
+fn a_key_that_is_inserted_again_starts_a_new_series() {
     needs!(Root);
     let (host, _folder) = host(&[("hash", 100)]);
     let map = KernelMap::of(host.pid(), "hash");

@@ -1,4 +1,4 @@
-//! Scrapes beside each other, and scrapes that cannot wait.
+//! Concurrent scrapes, and scrapes with a short timeout.
 
 use std::{collections::HashSet, thread, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     writer::fill,
 };
 
-/// Entries that take long to label.
+/// Enough entries to take long to label.
 const MANY: u64 = 150_000;
 
-/// Adds entries that nobody has seen.
+/// Inserts new entries.
 fn add(host: &Ebhost, ids: std::ops::Range<u64>) {
     let map = KernelMap::of(host.pid(), "hash");
     let keys: Vec<u8> = ids.clone().flat_map(key).collect();
@@ -26,7 +26,7 @@ fn own(served: &Exposition, name: &str) -> f64 {
 }
 
 #[test]
-fn scrapes_that_wait_while_one_runs_share_the_next_reading() {
+fn scrapes_that_wait_share_the_next_collection() {
     needs!(Root);
     let (host, _folder) = host(&[("hash", MANY as u32)]);
     let before = host.scrape();
@@ -44,14 +44,14 @@ fn scrapes_that_wait_while_one_runs_share_the_next_reading() {
     let scrapes = own(&after, "ebhost_scrapes_total") - own(&before, "ebhost_scrapes_total");
     let collections = own(&after, "ebhost_collections_total") - own(&before, "ebhost_collections_total");
     assert_eq!(scrapes, 10.0);
-    // Each reading is printed once, whoever asked.
+    // Each collection is encoded once for all scrapes that share it.
     assert_eq!(answers.len() as f64 + 1.0, collections);
     assert!(collections <= 5.0, "{collections} readings for {scrapes} scrapes");
     assert_eq!(series(&after).expect("its labels are right").len() as u64, MANY);
 }
 
 #[test]
-fn a_scrape_that_cannot_wait_gets_what_is_ready_and_nothing_is_lost() {
+fn a_scrape_with_a_short_timeout_gets_what_is_ready_and_no_count_is_lost() {
     needs!(Root);
     let (host, _folder) = host(&[("hash", (STABLE + MANY) as u32)]);
     fill(&KernelMap::of(host.pid(), "hash"));

@@ -8,7 +8,7 @@ use crate::{
     writer::{Writers, fill},
 };
 
-/// Room for what nobody touches and for what comes and goes.
+/// Room for the entries that never change and for those that come and go.
 const ENTRIES: u32 = 4_096;
 const ALIVE: u64 = 500;
 

@@ -1,4 +1,4 @@
-//! Threads that delete and insert while the map is read.
+//! Threads that delete and insert entries while the map is read.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use ebhost_tests::{KernelMap, key};
 
 use crate::check::{STABLE, value};
 
-/// Writers, until it is dropped.
+/// The writers. Stopped on drop.
 pub(crate) struct Writers {
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -25,8 +25,8 @@ impl Writers {
         Self { stop: Arc::default(), written: Arc::default(), threads: Vec::new() }
     }
 
-    /// One more, with ids of its own: it keeps `alive` entries, of which the oldest goes when one comes; so many a second, or as
-    /// many as it can.
+    /// Adds a writer with ids of its own. It keeps `alive` entries, deleting the oldest for each one that it inserts:
+    /// this number of times a second, or as fast as possible.
     pub(crate) fn and(mut self, map: KernelMap, alive: u64, a_second: Option<u32>) -> Self {
         let (stop, written) = (self.stop.clone(), self.written.clone());
         let first = STABLE + 1_000_000_000 * (self.threads.len() as u64 + 1);
@@ -52,7 +52,7 @@ impl Writers {
         self
     }
 
-    /// Entries that were inserted so far.
+    /// The number of entries that were inserted so far.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -70,7 +70,7 @@ impl Drop for Writers {
     }
 }
 
-/// Puts the entries in that nobody touches.
+/// Inserts the entries that never change.
 pub(crate) fn fill(map: &KernelMap) {
     let keys: Vec<u8> = (0..STABLE).flat_map(key).collect();
     let values: Vec<u8> = (0..STABLE).flat_map(|id| value(id).to_le_bytes().repeat(map.cpus())).collect();

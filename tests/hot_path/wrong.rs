@@ -1,4 +1,4 @@
-//! Readers that are wrong on purpose, as real ones are: the checks find each, and pass one that is right.
+//! Readers with the faults of real exporters: the checks find each fault, and accept a correct reader.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::{
     writer::{Writers, fill},
 };
 
-/// Reads the map of the running host beside it, and gives series by id as an exporter would.
+/// Reads the map of a running host and returns series by id, as an exporter would.
 type Reader = fn(&KernelMap) -> HashMap<u64, u64>;
 
-/// What the checks say within so many reads under two writers.
+/// The result of the checks after this number of reads while two writers run.
 fn verdict(reader: Reader, reads: usize) -> Result<(), String> {
     let (host, _folder) = host(&[("hash", 4_096)]);
     let open = || KernelMap::of(host.pid(), "hash");
@@ -32,13 +32,14 @@ fn collected(entries: &Entries) -> HashMap<u64, u64> {
     let rows = entries.keys.chunks(16).zip(entries.values.chunks(8)).take(entries.len);
     let mut series = HashMap::new();
     for (key, value) in rows {
-        // Values under one label set are added up, as exporters do: a key that is read twice counts twice.
+        // Values with equal labels are added up, as in exporters: a key that is read twice counts twice.
         *series.entry(number(key)).or_default() += number(value);
     }
     series
 }
 
-/// The walk of most exporters: the next key, then its value. A key that is deleted under it sends it back to the first.
+/// The walk of most exporters: get the next key, then look up its value. If the current key is deleted, the walk
+/// restarts from the first.
 fn key_by_key(map: &KernelMap) -> HashMap<u64, u64> {
     let (mut key, mut value, mut series) = ([0; 16], [0; 8], HashMap::new());
     let mut after: Option<[u8; 16]> = None;
@@ -51,7 +52,7 @@ fn key_by_key(map: &KernelMap) -> HashMap<u64, u64> {
     series
 }
 
-/// The same, and the whole map is given up when one entry is gone before its value is read.
+/// The same, but the whole map is abandoned if one entry is deleted before its value is read.
 fn all_or_nothing(map: &KernelMap) -> HashMap<u64, u64> {
     let (mut key, mut value, mut series) = ([0; 16], [0; 8], HashMap::new());
     let (mut after, mut steps): (Option<[u8; 16]>, _) = (None, 0);
@@ -65,14 +66,15 @@ fn all_or_nothing(map: &KernelMap) -> HashMap<u64, u64> {
     series
 }
 
-/// Batches, ended by the first that is short: but the kernel fills whole buckets.
+/// Reads batches until one is shorter than asked for; but the kernel returns whole hash buckets, so that is not the
+/// end.
 fn until_a_short_batch(map: &KernelMap) -> HashMap<u64, u64> {
     let mut entries = Entries::default();
     map.read_by(&mut entries, 64, |count, room| count < room);
     collected(&entries)
 }
 
-/// Keys by one walk, values by another.
+/// Reads the keys in one walk and the values in another.
 fn keys_then_values(map: &KernelMap) -> HashMap<u64, u64> {
     let (mut keys, mut values) = (Entries::default(), Entries::default());
     map.read(&mut keys);
@@ -89,7 +91,7 @@ fn right(map: &KernelMap) -> HashMap<u64, u64> {
 }
 
 #[test]
-fn readers_that_are_wrong_are_found() {
+fn the_checks_find_faulty_readers() {
     needs!(Root);
     let wrong: [(&str, Reader); 4] = [
         ("key by key", key_by_key),
@@ -104,7 +106,7 @@ fn readers_that_are_wrong_are_found() {
 }
 
 #[test]
-fn a_reader_that_is_right_is_not() {
+fn the_checks_accept_a_correct_reader() {
     needs!(Root);
     assert_eq!(verdict(right, 300), Ok(()));
 }

@@ -1,12 +1,13 @@
-//! Counts are the kernel's: over mixed I/O of every kind, `_count` by device and operation grows by exactly what
+//! Counts equal the kernel's: over mixed I/O of every kind, `_count` by device and operation grows by exactly what
 //! `/sys/block/DEV/stat` says was completed.
 //!
-//! The disk is the test's own, and what is compared is taken when nothing was in flight on it before and after. So nothing has to be
-//! forgiven for I/O by others, nor for requests that one side has seen and the other has not yet.
+//! The disk belongs to the test, and both sides are read when nothing is in flight on it. So no tolerance is needed for
+//! I/O by others, or for requests that one side has seen and the other has not yet.
 //!
-//! One thing the host cannot do: count what the kernel shows to no program at all. Kernels leave out a run that would nest
-//! in another of the same program, and machines whose agent is hidden from tracing leave out all that interrupts it. A run
-//! in which that happened is repeated. In none may there be a request too many, or more than a few too few.
+//! One thing the host cannot do: count requests that the kernel shows to no program at all. The kernel skips a run that
+//! would nest in another run of the same program, and on virtual machines whose hypervisor agent is hidden from
+//! tracing, everything that interrupts the agent is hidden too. A run in which that happened is repeated. No run may
+//! count a request too many, or miss more than a few.
 
 use std::{fs, path::Path, process::Command};
 
@@ -17,36 +18,36 @@ use crate::from_insertion;
 const RUNS: usize = 10;
 
 #[test]
-fn counts_grow_as_the_kernels_own() {
+fn counts_equal_the_kernels() {
     needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
     let _alone = alone();
-    holds(&committed(), &Disk::in_memory());
+    assert_matches_kernel(&committed(), &Disk::in_memory());
 }
 
 #[test]
-fn counts_by_flags_add_up_to_the_kernels_own() {
+fn counts_by_flags_add_up_to_the_kernels() {
     needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
     let _alone = alone();
     let folder = Folder::with_biolatency();
     folder.amend("biolatency", "targ_per_flag: false", "targ_per_flag: true");
     folder.amend("biolatency", "per_flag: false ", "per_flag: true ");
-    let served = holds(folder.path(), &Disk::in_memory());
+    let served = assert_matches_kernel(folder.path(), &Disk::in_memory());
     let flags: Vec<_> = served.samples().filter_map(|sample| sample.labels.get("flags")).collect();
     assert!(flags.iter().any(|flags| flags.contains("Sync")), "{flags:?}");
 }
 
-/// From insertion into the scheduler: requests are inserted, merged and requeued before they are issued.
+/// From insertion into the I/O scheduler: requests are inserted, merged and requeued before they are issued.
 #[test]
-fn counts_from_insertion_grow_as_the_kernels_own() {
+fn counts_from_insertion_equal_the_kernels() {
     needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
     let _alone = alone();
     let folder = from_insertion();
     let disk = Disk::in_memory();
     disk.set("queue/scheduler", "mq-deadline");
-    holds(folder.path(), &disk);
+    assert_matches_kernel(folder.path(), &disk);
 }
 
-/// Requests that completed while no host ran are nobody's, and neither are they the next host's.
+/// Requests that completed while no host ran are never counted, not even by the next host.
 #[test]
 fn counts_begin_when_the_host_does() {
     needs!(Root, Tool("fio"));
@@ -63,8 +64,8 @@ fn counts_begin_when_the_host_does() {
     host.stop();
 }
 
-/// Holds the growth of one against the growth of the other, and gives what was served last.
-fn holds(plugins: &Path, disk: &Disk) -> Exposition {
+/// Asserts that both counts grow by the same amount under load; returns the last scrape.
+fn assert_matches_kernel(plugins: &Path, disk: &Disk) -> Exposition {
     let host = Ebhost::start(plugins);
     let exact = (0..RUNS).find_map(|_| {
         let (first, kernel_first) = disk.at_rest(|| host.scrape());
@@ -103,7 +104,7 @@ fn is_all_of(served: &Stat, kernel: &Stat) -> bool {
     too_few == 0
 }
 
-/// Reads, writes and fsyncs that overlap; discards; zeroes; writes that are flushed one by one; a file system.
+/// Reads, writes and fsyncs that overlap; discards; write-zeroes; writes that are flushed one by one; a file system.
 fn load(disk: &Disk) -> Fio {
     let device = disk.device();
     let mixed =
@@ -131,7 +132,7 @@ fn file_system(disk: &Disk) {
     output(Command::new("fstrim").arg(mounted.path()));
 }
 
-/// What is served of a disk, added up as `stat` adds it up.
+/// The served counts of a disk, summed up in the way of `stat`.
 fn counted(served: &Exposition, disk: &Disk) -> Stat {
     let mut counted = Stat { reads: 0, writes: 0, discards: 0, flushes: 0, in_flight: 0 };
     for sample in served.samples().filter(|sample| sample.name == "ebhost_bio_latency_seconds_count") {
@@ -142,7 +143,7 @@ fn counted(served: &Exposition, disk: &Disk) -> Stat {
             "read" => &mut counted.reads,
             "discard" => &mut counted.discards,
             "flush" => &mut counted.flushes,
-            // An empty write that only asks for a flush is a write to `stat`.
+            // `stat` counts an empty write that only requests a flush as a write.
             "write" | "preflush" | "write_zeroes" => &mut counted.writes,
             other => panic!("{other} on a loop device: {sample:?}"),
         };

@@ -1,8 +1,8 @@
-//! Latencies are true: on a disk whose every request takes a known time, nearly all fall into the bucket that holds it and
-//! none below, and the mean is fio's.
+//! Latencies are correct: on a disk on which every request takes a known time, nearly all requests are in the bucket
+//! that contains it, none is below, and the mean equals fio's.
 //!
-//! A busy machine makes such a disk slower than it says. Whether it was is fio's to say, which knows nothing of ebhost:
-//! only then is a run repeated.
+//! A busy machine makes such a disk slower than configured. fio, which is independent of ebhost, shows whether that
+//! happened; only then is a run repeated.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, al
 
 use crate::from_insertion;
 
-/// A delay in the middle of a bucket, and the bucket's bounds in seconds.
+/// A delay in the middle of a bucket, and the bounds of the bucket in seconds.
 struct Known {
     delay: Duration,
     above: f64,
@@ -24,7 +24,7 @@ const READ: [&str; 4] = ["--rw=randread", "--bs=4k", "--number_ios=300", "--nice
 const WRITE: [&str; 4] = ["--rw=randwrite", "--bs=4k", "--number_ios=300", "--nice=-20"];
 const RUNS: usize = 20;
 
-/// The rig itself: if this fails, the others say nothing about ebhost.
+/// Tests the fixture: if this fails, the other tests say nothing about ebhost.
 #[test]
 fn a_slow_disk_is_as_slow_as_it_says() {
     needs!(Root, Fuse, Tool("fio"));
@@ -38,32 +38,32 @@ fn a_slow_disk_is_as_slow_as_it_says() {
 }
 
 #[test]
-fn reads_of_3_ms_are_counted_as_such() {
+fn reads_of_3_ms_are_in_the_right_bucket() {
     needs!(Root, Fuse, Tool("fio"));
-    holds(&SHORT, "read", &READ, |fio| &fio.reads);
+    assert_latencies(&SHORT, "read", &READ, |fio| &fio.reads);
 }
 
 #[test]
-fn reads_of_12_ms_are_counted_as_such() {
+fn reads_of_12_ms_are_in_the_right_bucket() {
     needs!(Root, Fuse, Tool("fio"));
-    holds(&LONG, "read", &READ, |fio| &fio.reads);
+    assert_latencies(&LONG, "read", &READ, |fio| &fio.reads);
 }
 
 #[test]
-fn writes_of_12_ms_are_counted_as_such() {
+fn writes_of_12_ms_are_in_the_right_bucket() {
     needs!(Root, Fuse, Tool("fio"));
-    holds(&LONG, "write", &WRITE, |fio| &fio.writes);
+    assert_latencies(&LONG, "write", &WRITE, |fio| &fio.writes);
 }
 
-/// Eight at a time: a request that completes is held against its own start, not against another's.
+/// Eight requests at a time: each completion is matched with its own start, not with another request's.
 #[test]
-fn reads_that_overlap_keep_their_own_latency() {
+fn overlapping_reads_have_their_own_latencies() {
     needs!(Root, Fuse, Tool("fio"));
     let overlapping = [&READ[..], &["--ioengine=libaio", "--iodepth=8"]].concat();
-    holds(&LONG, "read", &overlapping, |fio| &fio.reads);
+    assert_latencies(&LONG, "read", &overlapping, |fio| &fio.reads);
 }
 
-/// What waits for a throttle waits before it becomes a request: fio sees that, the disk's latency does not.
+/// An I/O that is throttled waits before it becomes a request: fio's latency includes the wait, the disk's does not.
 #[test]
 fn a_throttle_does_not_shift_latencies() {
     needs!(Root, Fuse, Tool("fio"), BlkThrottle);
@@ -82,7 +82,8 @@ fn a_throttle_does_not_shift_latencies() {
     host.stop();
 }
 
-/// The disk takes 128 requests at a time and fio keeps 200: the rest waits in the scheduler, inserted and not issued.
+/// The disk takes 128 requests at a time and fio keeps 200 in flight: the others wait in the scheduler, inserted but
+/// not issued.
 #[test]
 fn waiting_in_the_scheduler_counts_from_insertion_only() {
     needs!(Root, Fuse, Tool("fio"));
@@ -108,7 +109,7 @@ fn waiting_in_the_scheduler_counts_from_insertion_only() {
     queued.stop();
 }
 
-fn holds(known: &Known, operation: &str, args: &[&str], side: fn(&Fio) -> &Side) {
+fn assert_latencies(known: &Known, operation: &str, args: &[&str], side: fn(&Fio) -> &Side) {
     let _alone = alone();
     let was_quiet = (0..RUNS).any(|_| {
         let disk = Disk::delayed(known.delay);
@@ -117,17 +118,18 @@ fn holds(known: &Known, operation: &str, args: &[&str], side: fn(&Fio) -> &Side)
         let (served, _) = disk.at_rest(|| host.scrape());
         host.stop();
         let (served, fio) = (histogram(&served, &disk, operation), side(&fio));
-        // A few may have run past every program: counts.rs says why.
+        // The kernel may have hidden a few from every program; see counts.rs.
         assert!(fio.count == 300 && served.count >= 295, "{fio:?}, {served:?}");
-        held(known, &served, fio)
+        matches(known, &served, fio)
     });
     assert!(was_quiet, "in {RUNS} runs this machine was too busy to be asked about latencies");
 }
 
-/// Holds what is served against the disk and fio; false if the disk was not what it says.
-fn held(known: &Known, served: &Histogram, fio: &Side) -> bool {
+/// Compares the served histogram with the disk's delay and with fio; returns false if the disk was slower than its
+/// delay.
+fn matches(known: &Known, served: &Histogram, fio: &Side) -> bool {
     assert_eq!(served.at_most(known.above), 0, "faster than the disk can be: {served:?}");
-    // On any machine: what was back at fio in time has completed in time.
+    // True on any machine: a request that returned to fio in time has completed in time.
     let (within, by_fio) = (served.at_most(known.up_to), fio.within(Duration::from_secs_f64(known.up_to)));
     assert!(within + 5 >= by_fio, "{within} within {} s, by fio {by_fio}: {served:?}", known.up_to);
     if by_fio * 100 < fio.count * 95 || fio.mean > known.delay.mul_f64(1.15) {

@@ -1,10 +1,10 @@
-//! Events that cannot be counted: said why, and nothing shown.
+//! Events that cannot be counted: the reason is logged and exposed, and no count is shown.
 
 use std::{fs, path::Path};
 
 use ebhost_tests::{Ebhost, Exposition, Folder, Start, alone, committed, llcstat, needs, skip};
 
-/// The states that there are, each once, and how often.
+/// The states of all events, each event and state once.
 fn states(served: &Exposition) -> Vec<(String, String)> {
     let samples = served.samples().filter(|sample| sample.name == "ebhost_perf_event_state" && sample.value == 1.0);
     let mut states: Vec<_> =
@@ -25,13 +25,13 @@ fn has_pmu() -> bool {
         .any(|name| name.starts_with("cpu") || name.starts_with("arm"))
 }
 
-/// The packages as they are committed, on a machine without a PMU.
+/// The committed packages, on a machine without a PMU.
 #[test]
-fn without_a_pmu_llcstat_says_so_and_the_rest_is_served() {
+fn without_a_pmu_llcstat_logs_it_and_other_packages_are_served() {
     needs!(Root);
     let _alone = alone();
     if has_pmu() {
-        return skip("without_a_pmu_llcstat_says_so_and_the_rest_is_served", "a machine without a PMU");
+        return skip("without_a_pmu_llcstat_logs_it_and_other_packages_are_served", "a machine without a PMU");
     }
     let host = Start::with(&committed()).args(&["--strict"]).listening();
     let served = host.scrape();
@@ -49,9 +49,9 @@ fn without_a_pmu_llcstat_says_so_and_the_rest_is_served() {
     }
 }
 
-/// One absent event takes its group with it, and no other group.
+/// An absent event disables its group, and no other group.
 #[test]
-fn absent_and_live_sources_are_told_apart() {
+fn absent_and_live_sources_are_distinguished() {
     needs!(Root);
     let _alone = alone();
     let folder = llcstat::alone(
@@ -67,14 +67,17 @@ fn absent_and_live_sources_are_told_apart() {
     assert!(log.text().contains("this machine has no PMU `no_such_pmu`, it has breakpoint"), "{}", log.text());
 }
 
-/// Who may not open events of other processes is told what is missing.
+/// A user who may not open events of other processes is told which setting prevents it.
 #[test]
-fn a_denied_event_says_what_is_missing() {
+fn a_denied_event_is_reported_with_the_missing_permission() {
     needs!(Root, Tool("setpriv"));
     let _alone = alone();
     let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
     if paranoid.trim().parse::<i32>().is_ok_and(|level| level < 1) {
-        return skip("a_denied_event_says_what_is_missing", "kernel.perf_event_paranoid of at least 1");
+        return skip(
+            "a_denied_event_is_reported_with_the_missing_permission",
+            "kernel.perf_event_paranoid of at least 1",
+        );
     }
     let folder = llcstat::alone("perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n");
     readable(folder.path());
@@ -87,9 +90,9 @@ fn a_denied_event_says_what_is_missing() {
     assert!(log.text().contains("not permitted: found kernel.perf_event_paranoid = "), "{}", log.text());
 }
 
-/// A perf source that plugin.yaml gets wrong is refused with its place.
+/// A mistake in a perf source of plugin.yaml is refused with its position.
 #[test]
-fn a_misspelt_event_is_pointed_at() {
+fn a_misspelt_event_is_reported_with_its_position() {
     needs!(Root);
     let _alone = alone();
     let folder = Folder::with_biolatency();

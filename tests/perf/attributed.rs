@@ -1,4 +1,4 @@
-//! Counts charged to who ran are the kernel's own of the same process, event for event.
+//! Counts attributed to a process equal the kernel's own counts of that process, event for event.
 
 use std::{path::Path, process, time::Duration};
 
@@ -9,14 +9,14 @@ use crate::toucher::{Kernel, Toucher};
 const FAULTS_AND_SWITCHES: [&str; 2] =
     ["software/page-faults, software/context-switches", "page_faults, context_switches"];
 
-/// What was charged to a series and to all CPUs together, with the kernel's own counts of the process.
+/// The counts of one label value and of all CPUs, and the kernel's own counts of the process.
 struct Grown {
     charged: [u64; 2],
     cpus: [u64; 2],
     kernel: Kernel,
 }
 
-/// Charges of one label value, by two families.
+/// The series of one label value in two families.
 struct Series<'a> {
     names: [&'a str; 2],
     by: &'a str,
@@ -43,10 +43,10 @@ impl Series<'_> {
         served.value(&name, &[(self.by, "unattributed")]).unwrap_or_default()
     }
 
-    /// Has the process do something. Where the kernel hid a switch from the program meanwhile, it is done again.
+    /// Makes the process cause events. If the kernel hid a context switch from the program meanwhile, it is repeated.
     fn grow(&self, host: &Ebhost, toucher: &mut Toucher, order: &str) -> Grown {
         for _ in 0..20 {
-            // What it did until now is charged when it falls asleep, which it does a moment after it is seen asleep.
+            // The program counts when the process falls asleep, which is a moment after it is seen asleep.
             std::thread::sleep(Duration::from_millis(20));
             let (first, kernel_first) = (host.scrape(), toucher.kernel());
             toucher.order(order);
@@ -77,7 +77,7 @@ fn is_exact(grown: &Grown) {
 }
 
 #[test]
-fn faults_and_switches_by_process_are_the_kernels_own() {
+fn faults_and_switches_by_process_equal_the_kernels() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
@@ -87,7 +87,8 @@ fn faults_and_switches_by_process_are_the_kernels_own() {
     let series = faults_and_switches("pid", toucher.pid().to_string());
     is_exact(&series.grow(&host, &mut toucher, "pages 300"));
 
-    // It ends: its series ends, what it does after the last scrape is charged to the exited, and no sum falls.
+    // The process exits: its series ends, what it did after the last scrape is counted in `exited`, and no sum
+    // decreases.
     let before = host.scrape();
     assert!(series.charged(&before)[0] >= 300);
     drop(toucher);
@@ -102,7 +103,7 @@ fn faults_and_switches_by_process_are_the_kernels_own() {
 }
 
 #[test]
-fn faults_and_switches_by_comm_are_the_kernels_own() {
+fn faults_and_switches_by_comm_equal_the_kernels() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
@@ -113,7 +114,7 @@ fn faults_and_switches_by_comm_are_the_kernels_own() {
 }
 
 #[test]
-fn faults_and_switches_by_cgroup_are_the_kernels_own() {
+fn faults_and_switches_by_cgroup_equal_the_kernels() {
     needs!(Root, Cgroup2);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
@@ -134,7 +135,7 @@ fn faults_and_switches_by_cgroup_are_the_kernels_own() {
 }
 
 #[test]
-fn time_on_the_cpu_is_the_schedulers() {
+fn cpu_time_equals_the_schedulers() {
     needs!(Root);
     let _alone = alone();
     let host = Ebhost::start(
@@ -144,7 +145,7 @@ fn time_on_the_cpu_is_the_schedulers() {
     let series = Series { names: ["cpu_clock_ns", "faults"], by: "pid", value: toucher.pid().to_string() };
     let grown = series.grow(&host, &mut toucher, "spin 200");
     let (counted, kernel) = (grown.charged[0] as f64, grown.kernel.runtime_ns as f64);
-    // The scheduler takes the time of interrupts, and what a hypervisor stole, off its own account.
+    // The scheduler excludes interrupts and time stolen by a hypervisor.
     assert!(
         counted >= kernel * 0.99 && counted <= kernel * 1.25 + 2e6,
         "{counted} ns charged, {kernel} by the scheduler"
@@ -170,9 +171,9 @@ fn a_tracepoint_is_counted_exactly() {
     host.stop();
 }
 
-/// More processes than there are places: what finds none is in `other`, and the sum is that of the CPUs.
+/// More processes than places: those without a place are counted in `other`, and the sum equals that of the CPUs.
 #[test]
-fn beyond_the_places_counts_go_to_other() {
+fn without_a_free_place_counts_go_to_other() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
@@ -196,7 +197,7 @@ fn beyond_the_places_counts_go_to_other() {
     host.stop();
 }
 
-/// Every event has this one state on every CPU.
+/// Asserts that every event has this one state on every CPU.
 fn states(served: &Exposition, events: &[&str], state: &str) {
     let name = "ebhost_perf_event_state";
     let found: Vec<_> = served.samples().filter(|sample| sample.name == name).collect();

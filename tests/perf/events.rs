@@ -1,4 +1,5 @@
-//! Ring buffers and perf event arrays as sources: an entry is an event, and each that was written is counted or counted as lost.
+//! Ring buffers and perf event arrays as sources: an entry is an event, and each event that was written is counted or
+//! counted as lost.
 
 use std::{fs, time::Duration};
 
@@ -7,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::toucher::Toucher;
 
-/// The package of the benchmark with both buffers: an event in each for every getppid(2) of that process.
+/// The package `maps` with both buffers: each getppid(2) of the process writes an event into both.
 fn buffers(of: &Toucher, ring_bytes: u32) -> Folder {
     let folder = Folder::new();
     let package = folder.path().join("maps");
@@ -49,7 +50,7 @@ fn events_are_counted_each_once() {
         assert_eq!([counted(&first, buffer), counted(&served, buffer)], [777, 800], "{buffer}");
         assert_eq!(own(&served, "ebhost_events_read_total", buffer), 800);
         assert_eq!(lost(&served, buffer), 0);
-        // Numbered from 1, by eight kinds.
+        // The events are numbered from 1, in eight kinds.
         let kinds = served.samples().filter(|sample| sample.name == format!("ebhost_{buffer}_events_total"));
         assert!(kinds.map(|kind| kind.value).eq([100.0; 8]), "{buffer}");
     }
@@ -57,16 +58,17 @@ fn events_are_counted_each_once() {
 }
 
 #[test]
-fn what_finds_no_room_is_counted_as_lost() {
+fn events_without_room_are_counted_as_lost() {
     needs!(Root);
     let _alone = alone();
     let mut toucher = Toucher::start();
     let host = Ebhost::start(buffers(&toucher, 4096).path());
-    // While nobody empties them: 170 fit into the page of one, some 6 500 into the pages of the other.
+    // While nobody empties the buffers: 170 events fit into one page of the first, about 6 500 into the pages of the
+    // other.
     host.tell(Signal::STOP);
     toucher.order("getppid 20000");
     host.tell(Signal::CONT);
-    // The kernel says what a perf event array of a CPU lost when it writes there again.
+    // The kernel reports the events that a CPU's buffer lost when that CPU writes the next one.
     let served = wait_until("an event after those that were lost", Duration::from_secs(10), || {
         host.scrape();
         toucher.order("getppid 1");

@@ -1,10 +1,10 @@
-//! Perf events: counts by CPU and by who caused them against what the kernel says of the same process; and what is said of
-//! events that cannot be counted.
+//! Perf events: counts by CPU and by process are compared with the kernel's own counts of the same process; and events
+//! that cannot be counted are reported.
 //!
-//! `peer` holds them against perf(1); `events` is about buffers of events.
+//! `peer` compares with perf(1); `events` is about buffers of events.
 //!
-//! This needs no PMU: the package is llcstat, its events are software's and tracepoints. A process of the test causes a known
-//! number of them and sleeps while it is looked at.
+//! No PMU is needed: the package is llcstat with software events and tracepoints. A process of the test causes a known
+//! number of them and sleeps while it is inspected.
 
 mod absent;
 mod attributed;

@@ -1,4 +1,4 @@
-//! Counts charged to a process, held against those of perf(1) on the same process and PMU.
+//! Counts attributed to a process, compared with perf(1) on the same process and PMU.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use ebhost_tests::{Ebhost, Exposition, Folder, Running, alone, llcstat, needs, o
 
 use crate::toucher::Toucher;
 
-/// perf(1) counting events of one process, from its start until it is asked.
+/// perf(1), counting events of one process from its start until it is stopped.
 struct Stat {
     process: Running,
     folder: Folder,
@@ -27,12 +27,12 @@ impl Stat {
             let files = fs::read_dir(&links).ok()?.flatten().filter_map(|file| fs::read_link(file.path()).ok());
             (files.filter(|file| file.to_string_lossy().contains("[perf_event]")).count() >= events.len()).then_some(())
         });
-        // They are started when all are open.
+        // perf starts counting after it has opened all events.
         std::thread::sleep(Duration::from_millis(300));
         Self { process: running, folder }
     }
 
-    /// What it counted, in the order of the events.
+    /// Stops it; returns its counts in the order of the events.
     fn counts(mut self) -> Vec<f64> {
         self.process.interrupt();
         self.process.wait(Duration::from_secs(10));
@@ -40,14 +40,14 @@ impl Stat {
     }
 }
 
-/// Of `value,unit,event,…` lines.
+/// The counts in perf's lines of `value,unit,event,…`.
 fn counts(csv: &str) -> Vec<f64> {
     let lines = csv.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let value = |line: &str| line.split(',').next().and_then(|value| value.parse().ok());
     lines.map(|line| value(line).unwrap_or_else(|| panic!("perf counted nothing: {line}"))).collect()
 }
 
-/// What two events are charged to a process with, and what perf says of it, for the same order.
+/// The counts of two events for the same activity: those attributed to a process, and perf's.
 fn both(events: &str, names: [&str; 2], perf: [&str; 2], order: &str) -> [[f64; 2]; 2] {
     let folder = llcstat::switched("pid", events, &names.join(", "));
     let host = Ebhost::start(folder.path());
@@ -57,7 +57,7 @@ fn both(events: &str, names: [&str; 2], perf: [&str; 2], order: &str) -> [[f64; 
         names.map(|name| served.value(&format!("ebhost_{name}_by_pid_total"), &[("pid", &pid)]).unwrap_or_default())
     };
     for _ in 0..20 {
-        // It sleeps until the order.
+        // The process sleeps until it gets a command.
         let stat = Stat::of(toucher.pid(), &perf);
         let first = host.scrape();
         toucher.order(order);
@@ -76,7 +76,7 @@ fn both(events: &str, names: [&str; 2], perf: [&str; 2], order: &str) -> [[f64; 
 }
 
 #[test]
-fn switches_and_faults_are_those_of_perf() {
+fn switches_and_faults_equal_those_of_perf() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     let names = ["context_switches", "page_faults"];
@@ -87,25 +87,25 @@ fn switches_and_faults_are_those_of_perf() {
 }
 
 #[test]
-fn time_on_the_cpu_is_that_of_perf() {
+fn cpu_time_equals_that_of_perf() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     let names = ["cpu_clock_ns", "page_faults"];
     let [ours, theirs] =
         both("software/cpu-clock, software/page-faults", names, ["cpu-clock", "page-faults"], "spin 50");
-    // perf says it in milliseconds.
+    // perf prints milliseconds.
     let (ours, theirs) = (ours[0] / 1e6, theirs[0]);
-    // On a busy machine it gets a part of these 50 ms.
+    // On a busy machine the process gets only a part of these 50 ms.
     assert!(theirs >= 2.0, "{theirs} ms");
     assert!((ours - theirs).abs() <= theirs * 0.02 + 2.0, "{ours} ms charged, {theirs} ms by perf");
 }
 
 #[test]
-fn a_tracepoint_is_that_of_perf() {
+fn counts_of_a_tracepoint_equal_those_of_perf() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     if !fs::exists("/sys/kernel/tracing/events/syscalls/sys_enter_getppid").unwrap_or_default() {
-        return skip("a_tracepoint_is_that_of_perf", "tracefs with syscalls at /sys/kernel/tracing");
+        return skip("counts_of_a_tracepoint_equal_those_of_perf", "tracefs with syscalls at /sys/kernel/tracing");
     }
     let events = "tracepoint/syscalls/sys_enter_getppid, software/page-faults";
     let perf = ["syscalls:sys_enter_getppid", "page-faults"];
@@ -114,13 +114,13 @@ fn a_tracepoint_is_that_of_perf() {
     assert_eq!(ours, theirs, "charged (left) and counted by perf (right)");
 }
 
-/// A PMU of this machine by its name in /sys/bus/event_source/devices, and an event of it by its name there.
+/// A PMU by its name in /sys/bus/event_source/devices, and an event by its name there.
 #[test]
-fn a_pmu_by_name_counts_as_perf_has_it() {
+fn counts_of_a_pmu_by_name_equal_those_of_perf() {
     needs!(Root, Tool("perf"));
     let _alone = alone();
     if !fs::exists("/sys/bus/event_source/devices/msr/events/tsc").unwrap_or_default() {
-        return skip("a_pmu_by_name_counts_as_perf_has_it", "the PMU `msr` with its event `tsc`");
+        return skip("counts_of_a_pmu_by_name_equal_those_of_perf", "the PMU `msr` with its event `tsc`");
     }
     let folder = llcstat::alone(
         "perf:\n  llc: { events: [msr/tsc, software/page-faults] }\nconfig: { names: [tsc, page_faults] }\n",
@@ -134,7 +134,7 @@ fn a_pmu_by_name_counts_as_perf_has_it() {
     let first = ticks("0");
     let perf = output(Command::new("sh").args(["-c", "perf stat -x , -e msr/tsc/ -C 0 sleep 1 2>&1"]));
     let last = ticks("0");
-    // value,unit,event,ns that it counted for,…
+    // The format is value,unit,event,nanoseconds for which it counted,…
     let fields: Vec<f64> = perf.trim().split(',').filter_map(|field| field.parse().ok()).collect();
     let rate = fields[0] / fields[1];
     let grown = last.2 - first.2;

@@ -1,4 +1,4 @@
-//! Programs that samples of perf events run.
+//! Programs that are run by samples of perf events.
 
 use std::{fs, time::Duration};
 
@@ -6,7 +6,7 @@ use ebhost_tests::{Ebhost, Folder, alone, compile, llcstat, needs, wait_until};
 
 use crate::toucher::Toucher;
 
-/// Sampled at every event, an estimate of who has become a count.
+/// With a sample at every event, the estimate of the process that caused it is an exact count.
 #[test]
 fn a_sample_at_every_event_is_exact() {
     needs!(Root);
@@ -31,7 +31,7 @@ fn a_sample_at_every_event_is_exact() {
     host.stop();
 }
 
-/// By its section alone, as cloudflare's exporter has it.
+/// A program's section alone names its event, as in ebpf_exporter.
 #[test]
 fn a_section_names_its_event() {
     needs!(Root, Tool("clang-19"));

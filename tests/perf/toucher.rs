@@ -1,4 +1,4 @@
-//! The process that causes events, and what the kernel says of it.
+//! The process that causes events, and the kernel's counts of it.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 
 use ebhost_tests::wait_until;
 
-/// It ends when its orders do, at the latest with the test.
+/// The process. It exits when its standard input ends, at the latest with the test.
 pub(crate) struct Toucher {
     process: Child,
     orders: ChildStdin,
@@ -27,7 +27,7 @@ pub(crate) struct Kernel {
 impl Toucher {
     pub(crate) fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toucher"));
-        // Without it the allocator keeps what it was given back, and pages of a second order are not fresh.
+        // Otherwise the allocator would keep freed pages, and the next ones would not fault.
         let command = command.env("MALLOC_MMAP_THRESHOLD_", "65536");
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().expect("a program that was built beside the tests");
@@ -42,7 +42,7 @@ impl Toucher {
         self.process.id()
     }
 
-    /// Has it do something, until it sleeps again.
+    /// Gives it a command, and waits until it sleeps again.
     pub(crate) fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").expect("it reads");
         self.done();
@@ -57,7 +57,7 @@ impl Toucher {
         });
     }
 
-    /// What the kernel has counted of it.
+    /// The kernel's counts of the process.
     pub(crate) fn kernel(&self) -> Kernel {
         let stat = self.read("stat");
         let (_, fields) = stat.rsplit_once(") ").expect("a comm in brackets");
@@ -79,7 +79,7 @@ impl Toucher {
 
 impl Drop for Toucher {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if it has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

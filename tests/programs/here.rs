@@ -1,4 +1,4 @@
-//! Counts in this kernel.
+//! Programs of every type on this kernel.
 
 use std::fs;
 

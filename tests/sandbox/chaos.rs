@@ -1,4 +1,4 @@
-//! Everything at once: scrapes by several clients, I/O, and packages that are swapped, broken, mended, added and removed.
+//! Everything at once: several clients scrape, a disk is under load, and packages are replaced, broken, repaired, added and removed.
 
 use std::{
     env, fs,
@@ -10,25 +10,25 @@ use std::{
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Format, Sample, alone, get, needs};
 
-use crate::rig::{Sinner, replace, scrape, start, state, until, write_config};
+use crate::rig::{Misbehaving, replace, scrape, scrape_until, start, state, write_config};
 
-/// A minute where EBHOST_CHAOS_SECONDS says so; by default enough for every change to happen more than once.
+/// The duration of the test: EBHOST_CHAOS_SECONDS, or by default long enough for every change to happen more than once.
 fn duration() -> Duration {
     let seconds = env::var("EBHOST_CHAOS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
 }
 
 #[test]
-fn nothing_falls_and_nothing_leaks() {
+fn no_counter_decreases_and_nothing_leaks() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
     let disk = Disk::in_memory();
-    let host = start(&sinner.folder, &[]);
-    // One round first, for what is made once and kept.
-    let guest = rounds(&sinner, 1);
-    until(&host, "a first round", |served| state(served) == "running" && up(served, "guest").is_none());
-    let before = held(host.pid());
+    let host = start(&misbehaving.folder, &[]);
+    // A first round, after which everything that is allocated only once exists.
+    let guest = rounds(&misbehaving, 1);
+    scrape_until(&host, "a first round", |served| state(served) == "running" && up(served, "guest").is_none());
+    let before = resources(host.pid());
 
     let (is_over, scrapes) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -46,22 +46,22 @@ fn nothing_falls_and_nothing_leaks() {
         let end = Instant::now() + duration();
         let mut round = 2;
         while Instant::now() < end {
-            rounds(&sinner, round);
+            rounds(&misbehaving, round);
             round += 1;
         }
         is_over.store(true, Ordering::Relaxed);
     });
     assert!(scrapes.load(Ordering::Relaxed) > 50);
     assert!(!guest.exists());
-    write_config(&sinner.package(), "sin: none", "");
-    until(&host, "the end", |served| state(served) == "running" && up(served, "guest").is_none());
-    let (mut after, end) = (held(host.pid()), Instant::now() + Duration::from_secs(20));
-    // Threads that wait for work, and connections, end a little later.
+    write_config(&misbehaving.package(), "fault: none", "");
+    scrape_until(&host, "the end", |served| state(served) == "running" && up(served, "guest").is_none());
+    let (mut after, end) = (resources(host.pid()), Instant::now() + Duration::from_secs(20));
+    // Idle threads and connections end a little later.
     while grown(&before, &after) && Instant::now() < end {
         thread::sleep(Duration::from_millis(200));
-        after = held(host.pid());
+        after = resources(host.pid());
     }
-    assert!(!grown(&before, &after), "the process holds {after:?}, and held {before:?}");
+    assert!(!grown(&before, &after), "the process has {after:?}, and had {before:?}");
     let served = scrape(&host);
     assert_eq!(up(&served, "biolatency"), Some(1.0));
     host.stop();
@@ -71,21 +71,21 @@ fn up(served: &Exposition, plugin: &str) -> Option<f64> {
     served.value("ebhost_plugin_up", &[("plugin", plugin)])
 }
 
-/// Breaks, mends and swaps the sinner, and has a guest come and go; gives the guest's folder.
-fn rounds(sinner: &Sinner, round: u32) -> std::path::PathBuf {
-    let package = sinner.package();
-    let wasm = package.join("sinner.wasm");
+/// Breaks, replaces and repairs the misbehaving package, and adds and removes the package `guest`; returns its folder.
+fn rounds(misbehaving: &Misbehaving, round: u32) -> std::path::PathBuf {
+    let package = misbehaving.package();
+    let wasm = package.join("misbehaving.wasm");
     let whole = fs::read(&wasm).expect("our own file");
-    let guest = sinner.add("guest", "sin: none, family: guest_total");
+    let guest = misbehaving.add("guest", "fault: none, family: guest_total");
     let pause = || thread::sleep(Duration::from_millis(700));
-    let sins = ["trap", "spin", "short", "describe-trap", "grow", "family-name"];
-    write_config(&package, &format!("sin: {}", sins[round as usize % sins.len()]), "");
+    let faults = ["trap", "spin", "short", "describe-trap", "grow", "family-name"];
+    write_config(&package, &format!("fault: {}", faults[round as usize % faults.len()]), "");
     pause();
     replace(&wasm, &whole[..whole.len() / 3]);
     pause();
     pause();
     replace(&wasm, &whole);
-    write_config(&package, &format!("sin: none, round: {round}"), "");
+    write_config(&package, &format!("fault: none, round: {round}"), "");
     pause();
     pause();
     fs::remove_dir_all(&guest).expect("our own folder");
@@ -94,7 +94,7 @@ fn rounds(sinner: &Sinner, round: u32) -> std::path::PathBuf {
     guest
 }
 
-/// Scrapes all the time: none is answered otherwise than 200, and no counter of biolatency ever falls.
+/// Scrapes continuously: every answer must be 200, and no counter of biolatency may decrease.
 fn watch(host: &Ebhost, client: u64, is_over: &AtomicBool, scrapes: &AtomicU64) {
     let mut last: Option<Exposition> = None;
     while !is_over.load(Ordering::Relaxed) {
@@ -105,8 +105,8 @@ fn watch(host: &Ebhost, client: u64, is_over: &AtomicBool, scrapes: &AtomicU64) 
         assert_eq!(up(&served, "biolatency"), Some(1.0));
         for sample in last.iter().flat_map(Exposition::samples).filter(is_counter_of_the_healthy) {
             let now = served.samples().find(|now| now.name == sample.name && now.labels == sample.labels);
-            let now = now.unwrap_or_else(|| panic!("{} {:?} is gone", sample.name, sample.labels));
-            assert!(now.value >= sample.value, "{} {:?} fell", sample.name, sample.labels);
+            let now = now.unwrap_or_else(|| panic!("{} {:?} disappeared", sample.name, sample.labels));
+            assert!(now.value >= sample.value, "{} {:?} decreased", sample.name, sample.labels);
         }
         last = Some(served);
         scrapes.fetch_add(1, Ordering::Relaxed);
@@ -114,34 +114,34 @@ fn watch(host: &Ebhost, client: u64, is_over: &AtomicBool, scrapes: &AtomicU64) 
     }
 }
 
-/// The disk of the test alone: others may come and go.
+/// Only the disk of the test: others may come and go.
 fn is_counter_of_the_healthy(sample: &&Sample) -> bool {
     let is_counter =
         sample.name.starts_with("ebhost_bio_latency_lost") || sample.name.starts_with("ebhost_bio_latency_seconds_");
     is_counter && sample.labels.get("device").is_none_or(|device| device.starts_with("loop"))
 }
 
-/// File descriptors by kind, and threads.
-fn held(pid: u32) -> Vec<(String, usize)> {
-    let mut held = std::collections::BTreeMap::new();
+/// The process's file descriptors by kind, threads and children.
+fn resources(pid: u32) -> Vec<(String, usize)> {
+    let mut counts = std::collections::BTreeMap::new();
     let folder = format!("/proc/{pid}/fd");
     for entry in fs::read_dir(Path::new(&folder)).expect("it runs").flatten() {
         if let Ok(target) = fs::read_link(entry.path()) {
             let target = target.to_string_lossy().into_owned();
             let kind = target.split(|c: char| c == '[' || c.is_ascii_digit()).next().unwrap_or_default().to_owned();
             let kind = if target.starts_with("anon_inode:") { target } else { kind };
-            *held.entry(kind).or_insert(0) += 1;
+            *counts.entry(kind).or_insert(0) += 1;
         }
     }
-    held.insert("threads".into(), fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").count());
-    held.insert("children".into(), children(pid));
-    held.into_iter().collect()
+    counts.insert("threads".into(), fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").count());
+    counts.insert("children".into(), children(pid));
+    counts.into_iter().collect()
 }
 
-/// Whether the process holds more of anything than before. It may hold less: a thread for odd work ends when there is none.
+/// Whether the process has more of anything than before. Less is fine: idle threads end.
 fn grown(before: &[(String, usize)], after: &[(String, usize)]) -> bool {
-    let held = |kind: &str| before.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
-    after.iter().any(|(kind, count)| *count > held(kind))
+    let count_before = |kind: &str| before.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
+    after.iter().any(|(kind, count)| *count > count_before(kind))
 }
 
 fn children(pid: u32) -> usize {

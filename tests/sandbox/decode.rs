@@ -1,61 +1,63 @@
-//! Sins of `decode`: while the plugin is asked.
+//! Faults in `decode`, while the plugin labels entries.
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, needs};
 
-use crate::rig::{Sinner, Witness, by, counted, of, resident, scrape, start, state, until};
+use crate::rig::{
+    Misbehaving, Witness, counted, labelled_value, plugin_value, resident, scrape, scrape_until, start, state,
+};
 
-/// What comes of a sin.
-enum Comes {
-    /// The component is broken: it backs off, for this reason; nothing of it is labelled.
-    Down(&'static str),
-    /// One entry costs itself, and a failure for this reason.
+/// The expected outcome of a fault.
+enum Outcome {
+    /// The component fails for this reason and backs off; no entry is labelled.
+    BacksOff(&'static str),
+    /// One entry is set aside, after failures for this reason; the plugin goes on.
     SetAside(&'static str),
-    /// So many entries are dropped, for this reason; the plugin runs on.
+    /// This number of entries is dropped for this reason; the plugin goes on.
     Dropped(&'static str, f64),
-    /// Nothing: it is within its bounds. So many series.
+    /// The plugin runs within its limits and has this number of series.
     Runs(f64),
-    /// All label sets beyond so many series are counted as one.
+    /// All label sets beyond this number of series are counted in one series.
     Folded(f64),
 }
-use Comes::{Down, Dropped, Folded, Runs, SetAside};
+use Outcome::{BacksOff, Dropped, Folded, Runs, SetAside};
 
-/// Banks of this machine's map, which are the sinner's entries.
+/// The number of banks in the map on this machine, which are the plugin's entries.
 fn entries() -> f64 {
     let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").expect("every kernel has it");
     let last: f64 = possible.trim().rsplit(['-', ',']).next().and_then(|last| last.parse().ok()).expect("a CPU");
     128.0 * (last + 1.0)
 }
 
-/// Sin, `limits:`, what comes of it.
-fn sins() -> Vec<(&'static str, &'static str, Comes)> {
+/// Each fault, the `limits:` of the package, and the outcome.
+fn faults() -> Vec<(&'static str, &'static str, Outcome)> {
     let all = entries();
     vec![
-        ("trap", "", Down("trap")),
+        ("trap", "", BacksOff("trap")),
         ("trap-one", "", SetAside("trap")),
-        ("spin", "", Down("deadline")),
+        ("spin", "", BacksOff("deadline")),
         ("spin-one", "", SetAside("deadline")),
-        ("recursion", "", Down("trap")),
-        ("deep", "", Down("stack")),
+        ("recursion", "", BacksOff("trap")),
+        ("deep", "", BacksOff("stack")),
         ("half-deep", "", Runs(all)),
-        ("grow", "", Down("memory")),
+        ("grow", "", BacksOff("memory")),
         ("grow-one", "", SetAside("memory")),
-        ("oob", "", Down("trap")),
-        ("divide", "", Down("trap")),
-        ("long-string", "", Down("memory")),
-        ("long-string", "memory: 512MiB, decode: 500ms", Down("copied")),
+        ("oob", "", BacksOff("trap")),
+        ("divide", "", BacksOff("trap")),
+        ("long-string", "", BacksOff("memory")),
+        ("long-string", "memory: 512MiB, decode: 500ms", BacksOff("copied")),
         ("many-strings", "memory: 64MiB, decode: 500ms", Runs(1.0)),
-        ("no-rows", "", Down("answer")),
-        ("short", "", Down("answer")),
-        ("long", "", Down("answer")),
-        ("huge-columns", "", Down("answer")),
+        ("no-rows", "", BacksOff("answer")),
+        ("short", "", BacksOff("answer")),
+        ("long", "", BacksOff("answer")),
+        ("huge-columns", "", BacksOff("answer")),
         ("index-one", "", Dropped("unsound", 1.0)),
         ("index-all", "", Dropped("unsound", all)),
-        ("buckets", "", Down("answer")),
-        ("refuse-beyond", "", Down("answer")),
-        ("refuse-twice", "", Down("answer")),
+        ("buckets", "", BacksOff("answer")),
+        ("refuse-beyond", "", BacksOff("answer")),
+        ("refuse-twice", "", BacksOff("answer")),
         ("refuse-all", "", Dropped("unknown", all)),
         ("refuse-long", "", Dropped("unknown", 1.0)),
-        ("utf8", "", Down("trap")),
+        ("utf8", "", BacksOff("trap")),
         ("label-long", "", Runs(all)),
         ("label-quotes", "", Runs(all)),
         ("label-same", "", Runs(1.0)),
@@ -67,47 +69,48 @@ fn sins() -> Vec<(&'static str, &'static str, Comes)> {
 }
 
 #[test]
-fn each_sin_alone() {
+fn each_fault_alone() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let host = start(&sinner.folder, &[]);
-    for (sin, limits, comes) in sins() {
-        commit(&sinner, &host, sin, limits, &comes);
-        mend(&sinner, &host, sin);
+    let misbehaving = Misbehaving::alone("fault: none");
+    let host = start(&misbehaving.folder, &[]);
+    for (fault, limits, outcome) in faults() {
+        commit(&misbehaving, &host, fault, limits, &outcome);
+        repair(&misbehaving, &host, fault);
     }
     host.stop();
 }
 
-/// Under load, with biolatency's counts held against the kernel's during each.
+/// Under load; biolatency's counts must equal the kernel's during each fault.
 #[test]
-fn each_sin_beside_biolatency() {
+fn each_fault_beside_biolatency() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
     let disk = Disk::in_memory();
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     let witness = Witness { host: &host, disk: &disk };
-    for (sin, limits, comes) in sins() {
-        witness.beside(sin, || {
-            commit(&sinner, &host, sin, limits, &comes);
-            mend(&sinner, &host, sin);
+    for (fault, limits, outcome) in faults() {
+        witness.assert_matches_kernel(fault, || {
+            commit(&misbehaving, &host, fault, limits, &outcome);
+            repair(&misbehaving, &host, fault);
         });
     }
     host.stop();
 }
 
-/// `ebhost_plugin_limit_used_ratio` of each limit that is the guest's own to use.
+/// `ebhost_plugin_limit_used_ratio` for each limit of the guest.
 #[test]
-fn how_near_each_limit_is_shows() {
+fn the_used_share_of_each_limit_is_a_metric() {
     needs!(Root);
     let _alone = alone();
-    let (sinner, cache) = (Sinner::alone("sin: none"), Folder::new());
-    // A cache of its own: what is found in one is not compiled.
-    let host = start(&sinner.folder, &["--cache.dir", &cache.path().join("cache").display().to_string()]);
-    let whole = until(&host, "labels", |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
-    let used = |served: &Exposition, limit: &str| by(served, "ebhost_plugin_limit_used_ratio", "limit", limit);
-    let component = std::fs::metadata(sinner.package().join("sinner.wasm")).expect("our own file").len();
+    let (misbehaving, cache) = (Misbehaving::alone("fault: none"), Folder::new());
+    // A cache of its own: a component that is found in the shared cache would not be compiled.
+    let host = start(&misbehaving.folder, &["--cache.dir", &cache.path().join("cache").display().to_string()]);
+    let whole = scrape_until(&host, "labels", |served| plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0));
+    let used =
+        |served: &Exposition, limit: &str| labelled_value(served, "ebhost_plugin_limit_used_ratio", "limit", limit);
+    let component = std::fs::metadata(misbehaving.package().join("misbehaving.wasm")).expect("our own file").len();
     for (limit, expected) in [
         ("component", component as f64 / f64::from(64 << 20)),
         ("entries", entries().min(4_096.0) / 4_096.0),
@@ -121,11 +124,12 @@ fn how_near_each_limit_is_shows() {
         let used = used(&whole, limit);
         assert!(used > 0.0 && used < 1.0, "{limit}: {used}");
     }
-    let memory = of(&whole, "ebhost_plugin_memory_bytes").zip(of(&whole, "ebhost_plugin_memory_limit_bytes"));
+    let memory = plugin_value(&whole, "ebhost_plugin_memory_bytes")
+        .zip(plugin_value(&whole, "ebhost_plugin_memory_limit_bytes"));
     assert_eq!(Some(used(&whole, "memory")), memory.map(|(used, limit)| used / limit));
 
-    // Each at its limit, or near it; and all others far from theirs.
-    for (sin, limits, limit, least, most) in [
+    // The used share of one limit is at least `least` and at most `most`; the shares of the others stay low.
+    for (fault, limits, limit, least, most) in [
         ("half-deep", "", "stack", 0.1, 0.9),
         ("deep", "", "stack", 1.0, 1.0),
         ("many-strings", "memory: 64MiB, decode: 500ms", "answer", 0.12, 0.9),
@@ -135,87 +139,100 @@ fn how_near_each_limit_is_shows() {
         ("spin", "", "decode", 1.0, 1.0),
         ("none", "memory: 2MiB", "memory", 0.5, 1.0),
     ] {
-        let asked = |served: &Exposition| of(served, "ebhost_plugin_decode_duration_seconds_count");
+        let asked = |served: &Exposition| plugin_value(served, "ebhost_plugin_decode_duration_seconds_count");
         let before = scrape(&host);
-        sinner.sin(&host, &format!("sin: {sin}"), limits);
-        let served = until(&host, sin, |served| asked(served) > asked(&before) && used(served, limit) >= least);
-        assert!(used(&served, limit) <= most, "{sin}: {limit}: {}", used(&served, limit));
+        misbehaving.configure(&host, &format!("fault: {fault}"), limits);
+        let served =
+            scrape_until(&host, fault, |served| asked(served) > asked(&before) && used(served, limit) >= least);
+        assert!(used(&served, limit) <= most, "{fault}: {limit}: {}", used(&served, limit));
         let others = ["stack", "answer", "label", "log"].into_iter().filter(|other| *other != limit);
         for other in others {
-            assert!(used(&served, other) <= used(&whole, other).max(0.1), "{sin}: {other}: {}", used(&served, other));
+            assert!(used(&served, other) <= used(&whole, other).max(0.1), "{fault}: {other}: {}", used(&served, other));
         }
     }
     host.stop();
 }
 
-/// Has the sin committed, and sees that what comes of it is what should.
-fn commit(sinner: &Sinner, host: &Ebhost, sin: &str, limits: &str, comes: &Comes) {
+/// Makes the plugin commit a fault, and checks the outcome.
+fn commit(misbehaving: &Misbehaving, host: &Ebhost, fault: &str, limits: &str, outcome: &Outcome) {
     let before = scrape(host);
     let grew = |served: &Exposition, name: &str, reason: &str| {
-        by(served, name, "reason", reason) - by(&before, name, "reason", reason)
+        labelled_value(served, name, "reason", reason) - labelled_value(&before, name, "reason", reason)
     };
     let reloads = |served: &Exposition| served.value("ebhost_reloads_total", &[]);
     let logged = host.log().lines().len();
-    sinner.sin(host, &format!("sin: {sin}"), limits);
-    until(host, &format!("{sin} is taken"), |served| reloads(served) > reloads(&before));
-    match comes {
-        Down(reason) => {
-            let served = until(host, sin, |served| grew(served, "ebhost_plugin_failures_total", reason) > 0.0);
-            assert!(["backing_off", "quarantined"].contains(&state(&served).as_str()), "{sin}: {}", state(&served));
-            assert_eq!(of(&served, "ebhost_plugin_up"), Some(0.0), "{sin}");
-            assert_eq!(of(&served, "ebhost_plugin_series"), Some(entries()), "{sin}: what had series goes on");
+    misbehaving.configure(host, &format!("fault: {fault}"), limits);
+    scrape_until(host, &format!("{fault} is taken"), |served| reloads(served) > reloads(&before));
+    match outcome {
+        BacksOff(reason) => {
+            let served = scrape_until(host, fault, |served| grew(served, "ebhost_plugin_failures_total", reason) > 0.0);
+            assert!(["backing_off", "quarantined"].contains(&state(&served).as_str()), "{fault}: {}", state(&served));
+            assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(0.0), "{fault}");
+            assert_eq!(
+                plugin_value(&served, "ebhost_plugin_series"),
+                Some(entries()),
+                "{fault}: existing series go on"
+            );
         }
         SetAside(reason) => {
-            let served =
-                until(host, sin, |served| grew(served, "ebhost_plugin_entries_dropped_total", "set_aside") > 0.0);
-            let served = if of(&served, "ebhost_plugin_unlabelled") == Some(0.0) {
+            let served = scrape_until(host, fault, |served| {
+                grew(served, "ebhost_plugin_entries_dropped_total", "set_aside") > 0.0
+            });
+            let served = if plugin_value(&served, "ebhost_plugin_unlabelled") == Some(0.0) {
                 served
             } else {
-                until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0))
+                scrape_until(host, fault, |served| plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0))
             };
-            assert_eq!(grew(&served, "ebhost_plugin_entries_dropped_total", "set_aside"), 1.0, "{sin}");
-            assert!(grew(&served, "ebhost_plugin_failures_total", reason) > 0.0, "{sin}");
-            assert_eq!(state(&served), "running", "{sin}");
+            assert_eq!(grew(&served, "ebhost_plugin_entries_dropped_total", "set_aside"), 1.0, "{fault}");
+            assert!(grew(&served, "ebhost_plugin_failures_total", reason) > 0.0, "{fault}");
+            assert_eq!(state(&served), "running", "{fault}");
         }
         Dropped(reason, count) => {
-            let served = until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
-            assert_eq!(grew(&served, "ebhost_plugin_entries_dropped_total", reason), *count, "{sin}");
-            assert_eq!(state(&served), "running", "{sin}");
+            let served =
+                scrape_until(host, fault, |served| plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0));
+            assert_eq!(grew(&served, "ebhost_plugin_entries_dropped_total", reason), *count, "{fault}");
+            assert_eq!(state(&served), "running", "{fault}");
         }
         Runs(series) => {
-            let served = until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
-            assert_eq!(state(&served), "running", "{sin}");
-            assert_eq!(of(&served, "ebhost_plugin_series"), Some(*series), "{sin}");
+            let served =
+                scrape_until(host, fault, |served| plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0));
+            assert_eq!(state(&served), "running", "{fault}");
+            assert_eq!(plugin_value(&served, "ebhost_plugin_series"), Some(*series), "{fault}");
         }
         Folded(limit) => {
-            let served = until(host, sin, |served| of(served, "ebhost_plugin_unlabelled") == Some(0.0));
-            assert_eq!(state(&served), "running", "{sin}");
-            assert_eq!(of(&served, "ebhost_plugin_series_limit"), Some(*limit), "{sin}");
-            let series = of(&served, "ebhost_plugin_series").expect("its number of series");
-            assert!(series >= *limit && series <= limit + 1.0, "{sin}: {series} series");
-            assert!(of(&served, "ebhost_plugin_series_folded_total") >= Some(entries() - limit - 1.0), "{sin}");
-            let sample = |sample: &&ebhost_tests::Sample| sample.name == "ebhost_sinner_total";
-            assert_eq!(served.samples().filter(sample).count() as f64, series, "{sin}");
-            assert!(served.value("ebhost_sinner_total", &[("bank", "other")]).is_some(), "{sin}");
-            // Each number that was shown by itself is in one of them, and what the map has counted since.
-            assert!(counted(&served) >= counted(&before), "{sin}: nothing is lost by folding");
+            let served =
+                scrape_until(host, fault, |served| plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0));
+            assert_eq!(state(&served), "running", "{fault}");
+            assert_eq!(plugin_value(&served, "ebhost_plugin_series_limit"), Some(*limit), "{fault}");
+            let series = plugin_value(&served, "ebhost_plugin_series").expect("its number of series");
+            assert!(series >= *limit && series <= limit + 1.0, "{fault}: {series} series");
+            assert!(
+                plugin_value(&served, "ebhost_plugin_series_folded_total") >= Some(entries() - limit - 1.0),
+                "{fault}"
+            );
+            let sample = |sample: &&ebhost_tests::Sample| sample.name == "ebhost_misbehaving_total";
+            assert_eq!(served.samples().filter(sample).count() as f64, series, "{fault}");
+            assert!(served.value("ebhost_misbehaving_total", &[("bank", "other")]).is_some(), "{fault}");
+            // The counts of folded series are in one of the others.
+            assert!(counted(&served) >= counted(&before), "{fault}: no count is lost by folding");
         }
     }
     let lines = host.log().lines().split_off(logged);
-    assert!(lines.len() < 60, "{sin}: {} lines", lines.len());
+    assert!(lines.len() < 60, "{fault}: {} lines", lines.len());
     for line in lines {
-        assert!(!line.level.is_empty(), "{sin}: a guest wrote a line of its own: {}", line.text);
-        assert!(line.text.len() < 4096 && !line.text.contains(['\n', '\x1b']), "{sin}: {}", line.text);
+        assert!(!line.level.is_empty(), "{fault}: a guest forged a log line: {}", line.text);
+        assert!(line.text.len() < 4096 && !line.text.contains(['\n', '\x1b']), "{fault}: {}", line.text);
     }
-    assert!(resident(host) < 256 << 20, "{sin}: {} bytes resident", resident(host));
+    assert!(resident(host) < 256 << 20, "{fault}: {} bytes resident", resident(host));
 }
 
-fn mend(sinner: &Sinner, host: &Ebhost, sin: &str) {
-    sinner.sin(host, "sin: none", "");
-    let served = until(host, &format!("mended after {sin}"), |served| {
-        let is_whole = of(served, "ebhost_plugin_series") == Some(entries());
-        is_whole && state(served) == "running" && of(served, "ebhost_plugin_unlabelled") == Some(0.0)
+/// Removes the fault, and waits until the plugin has labelled all entries.
+fn repair(misbehaving: &Misbehaving, host: &Ebhost, fault: &str) {
+    misbehaving.configure(host, "fault: none", "");
+    let served = scrape_until(host, &format!("repaired after {fault}"), |served| {
+        let is_whole = plugin_value(served, "ebhost_plugin_series") == Some(entries());
+        is_whole && state(served) == "running" && plugin_value(served, "ebhost_plugin_unlabelled") == Some(0.0)
     });
-    assert_eq!(of(&served, "ebhost_plugin_up"), Some(1.0), "after {sin}");
+    assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "after {fault}");
     assert!(counted(&served) >= 0.0);
 }

@@ -1,11 +1,12 @@
-//! Sins of `describe`: at load. Each leaves its package out, with a reason; as a new version of one that runs, it leaves that running.
+//! Faults in `describe`, at load. The package is left out, with a reason. If it was a new version of a running package, the old version
+//! goes on.
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, needs};
 
-use crate::rig::{Sinner, Witness, counted, of, resident, scrape, start, until};
+use crate::rig::{Misbehaving, Witness, counted, plugin_value, resident, scrape, scrape_until, start};
 
-/// Sin, and what is said of it.
-const SINS: [(&str, &str); 24] = [
+/// Each fault, and a part of the expected error.
+const FAULTS: [(&str, &str); 24] = [
     ("describe-trap", "trapped: wasm trap: wasm `unreachable` instruction executed"),
     ("describe-spin", "ran past its 2000 ms"),
     ("describe-grow", "bytes of memory, limits.memory is 16777216"),
@@ -32,31 +33,31 @@ const SINS: [(&str, &str); 24] = [
     ("many-columns", "found 4294967295 columns, expected at most 32"),
 ];
 
-/// All of them in one folder, with biolatency.
+/// All faults in one folder, together with biolatency.
 #[test]
 fn each_is_left_out_at_the_start() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner { folder: Folder::with_biolatency() };
-    for (sin, _) in SINS {
-        sinner.add(&format!("s-{sin}"), &format!("sin: {sin}, family: a{}_total", sin.replace('-', "_")));
+    let misbehaving = Misbehaving { folder: Folder::with_biolatency() };
+    for (fault, _) in FAULTS {
+        misbehaving.add(&format!("s-{fault}"), &format!("fault: {fault}, family: a{}_total", fault.replace('-', "_")));
     }
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     let served = scrape(&host);
     assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
     let lost = served.value("ebhost_bio_latency_lost_total", &[("reason", "no_start")]);
     assert!(lost.is_some(), "biolatency is served");
     let lines = host.log().lines();
     let mut wrong = Vec::new();
-    for (sin, says) in SINS {
-        assert_eq!(served.value("ebhost_plugin_up", &[("plugin", &format!("s-{sin}"))]), Some(0.0), "{sin}");
-        let folder = format!("/s-{sin}/");
+    for (fault, says) in FAULTS {
+        assert_eq!(served.value("ebhost_plugin_up", &[("plugin", &format!("s-{fault}"))]), Some(0.0), "{fault}");
+        let folder = format!("/s-{fault}/");
         let errors: Vec<_> = lines.iter().filter(|line| line.level == "ERROR" && line.text.contains(&folder)).collect();
-        assert_eq!(errors.len(), 1, "{sin}: {}", host.log().text());
+        assert_eq!(errors.len(), 1, "{fault}: {}", host.log().text());
         if !errors[0].text.contains(says) {
-            wrong.push(format!("{sin}: expected `{says}` in: {}", errors[0].text));
+            wrong.push(format!("{fault}: expected `{says}` in: {}", errors[0].text));
         }
-        assert!(errors[0].text.len() < 4096 && !errors[0].text.contains('\x1b'), "{sin}: {}", errors[0].text);
+        assert!(errors[0].text.len() < 4096 && !errors[0].text.contains('\x1b'), "{fault}: {}", errors[0].text);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(resident(&host) < 256 << 20, "{} bytes resident", resident(&host));
@@ -67,44 +68,47 @@ fn each_is_left_out_at_the_start() {
 fn each_leaves_the_version_before_running() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let host = start(&sinner.folder, &[]);
-    let whole = of(&scrape(&host), "ebhost_plugin_series");
-    SINS.iter()
-        .filter(|(sin, _)| *sin != "family-of-another")
-        .for_each(|sin| leaves_running(&sinner, &host, whole, *sin));
+    let misbehaving = Misbehaving::alone("fault: none");
+    let host = start(&misbehaving.folder, &[]);
+    let whole = plugin_value(&scrape(&host), "ebhost_plugin_series");
+    FAULTS
+        .iter()
+        .filter(|(fault, _)| *fault != "family-of-another")
+        .for_each(|fault| leaves_running(&misbehaving, &host, whole, *fault));
     host.stop();
 }
 
-/// Under load, with biolatency's counts held against the kernel's during each.
+/// Under load; biolatency's counts must equal the kernel's during each fault.
 #[test]
 fn each_beside_biolatency() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
     let disk = Disk::in_memory();
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     let witness = Witness { host: &host, disk: &disk };
-    let whole = of(&scrape(&host), "ebhost_plugin_series");
-    for (sin, says) in SINS {
-        witness.beside(sin, || leaves_running(&sinner, &host, whole, (sin, says)));
+    let whole = plugin_value(&scrape(&host), "ebhost_plugin_series");
+    for (fault, says) in FAULTS {
+        witness.assert_matches_kernel(fault, || leaves_running(&misbehaving, &host, whole, (fault, says)));
     }
     host.stop();
 }
 
-/// Has the sin committed by a new version: it is refused with that reason, the one before goes on, and a mended file is taken.
-fn leaves_running(sinner: &Sinner, host: &Ebhost, whole: Option<f64>, (sin, says): (&str, &str)) {
+/// Installs a new version with the fault: it is refused with that error, the old version goes on, and a repaired file is loaded.
+fn leaves_running(misbehaving: &Misbehaving, host: &Ebhost, whole: Option<f64>, (fault, says): (&str, &str)) {
     let before = scrape(host);
     let failures = |served: &Exposition| served.value("ebhost_reload_failures_total", &[]);
-    sinner.sin(host, &format!("sin: {sin}"), "");
-    let served = until(host, sin, |served| failures(served) > failures(&before));
-    let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("it is said");
-    assert!(line.text.contains("the version before goes on: ") && line.text.contains(says), "{sin}: {}", line.text);
-    assert_eq!(of(&served, "ebhost_plugin_current"), Some(0.0), "{sin}");
-    assert_eq!(of(&served, "ebhost_plugin_up"), Some(1.0), "{sin}");
-    assert_eq!(of(&served, "ebhost_plugin_series"), whole, "{sin}");
-    assert!(counted(&served) >= counted(&before), "{sin}");
-    assert!(resident(host) < 256 << 20, "{sin}: {} bytes resident", resident(host));
-    sinner.sin(host, "sin: none", "");
-    until(host, &format!("mended after {sin}"), |served| of(served, "ebhost_plugin_current") == Some(1.0));
+    misbehaving.configure(host, &format!("fault: {fault}"), "");
+    let served = scrape_until(host, fault, |served| failures(served) > failures(&before));
+    let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("an error is logged");
+    assert!(line.text.contains("the version before goes on: ") && line.text.contains(says), "{fault}: {}", line.text);
+    assert_eq!(plugin_value(&served, "ebhost_plugin_current"), Some(0.0), "{fault}");
+    assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "{fault}");
+    assert_eq!(plugin_value(&served, "ebhost_plugin_series"), whole, "{fault}");
+    assert!(counted(&served) >= counted(&before), "{fault}");
+    assert!(resident(host) < 256 << 20, "{fault}: {} bytes resident", resident(host));
+    misbehaving.configure(host, "fault: none", "");
+    scrape_until(host, &format!("repaired after {fault}"), |served| {
+        plugin_value(served, "ebhost_plugin_current") == Some(1.0)
+    });
 }

@@ -1,31 +1,32 @@
-//! Sins that a file commits before anything of it is asked: not a component, cut short, start functions, imports, bombs.
+//! Faults of the component file itself: not a component, truncated, start functions, imports, compilation bombs.
 
 use std::{fs, path::Path, process::Command};
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, binary, needs, workspace};
 
-use crate::rig::{Sinner, Witness, of, replace, resident, scrape, start, until};
+use crate::rig::{Misbehaving, Witness, plugin_value, replace, resident, scrape, scrape_until, start};
 
-/// Runs a host on biolatency and packages of these components; gives what is said of each.
+/// Runs a host on biolatency and on packages with these components; returns the error for each.
 fn refusals(components: &[(&str, Vec<u8>)]) -> Vec<String> {
-    let sinner = Sinner { folder: Folder::with_biolatency() };
+    let misbehaving = Misbehaving { folder: Folder::with_biolatency() };
     for (name, bytes) in components {
-        let package = sinner.add(name, &format!("family: {}_total", name.replace('-', "_")));
-        replace(&package.join("sinner.wasm"), bytes);
+        let package = misbehaving.add(name, &format!("family: {}_total", name.replace('-', "_")));
+        replace(&package.join("misbehaving.wasm"), bytes);
     }
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     let served = scrape(&host);
     assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
-    let said = components.iter().map(|(name, _)| said_of(&host, name)).collect();
+    let errors = components.iter().map(|(name, _)| error_of(&host, name)).collect();
     for (name, _) in components {
         assert_eq!(served.value("ebhost_plugin_up", &[("plugin", name)]), Some(0.0), "{name}");
     }
     assert!(resident(&host) < 512 << 20, "{} bytes resident", resident(&host));
     host.stop();
-    said
+    errors
 }
 
-fn said_of(host: &Ebhost, name: &str) -> String {
+/// The first error in the log about a package.
+fn error_of(host: &Ebhost, name: &str) -> String {
     let folder = format!("/{name}/");
     let lines = host.log().lines();
     let mut errors = lines.iter().filter(|line| line.level == "ERROR" && line.text.contains(&folder));
@@ -37,16 +38,16 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("the test's own text is valid: {error}"))
 }
 
-/// A component of the contract's outer shape around a core module: it compiles, and is found wrong when it is linked or started.
+/// A component with the contract's export around a core module: it compiles, and fails when it is linked or started.
 fn around(module: &str) -> Vec<u8> {
     wat(&format!(
         "(component (core module $m {module}) (core instance $i (instantiate $m)) (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"
     ))
 }
 
-/// Loops with thousands of variables and thousands of ways back: each way back hands on each variable, so what is 700 KB here
-/// is some hundreds of millions of operands to a compiler.
-fn bomb() -> Vec<u8> {
+/// Loops with thousands of variables and thousands of back edges. Each back edge passes on each variable, so 700 KB of code become
+/// hundreds of millions of operands in the compiler.
+fn time_bomb() -> Vec<u8> {
     let locals = "(local i64)".repeat(4_000);
     let set = |n: usize| format!("(local.set {n} (i64.mul (local.get {}) (i64.const {n})))", (n * 7 + 13) % 4_000);
     let sets: String = (0..4_000).map(set).collect();
@@ -54,8 +55,8 @@ fn bomb() -> Vec<u8> {
     around(&format!("(func {locals} (loop {sets} {branches}))").repeat(30))
 }
 
-/// Blocks in blocks, each with a thousand results, and a jump to any of them: 100 KB here, and tens of millions of values to a compiler,
-/// which has no room for them in 4 GiB long before its time is over.
+/// Nested blocks, each with a thousand results, and a jump table to all of them: 100 KB of code become tens of millions of values in the
+/// compiler, which exceeds 4 GiB of memory long before its time limit.
 fn memory_bomb() -> Vec<u8> {
     const BLOCKS: usize = 20_000;
     const RESULTS: usize = 1_000;
@@ -69,8 +70,8 @@ fn memory_bomb() -> Vec<u8> {
     ))
 }
 
-/// Name, component, and what is said of it.
-fn sins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+/// Each fault, its component, and a part of the expected error.
+fn faults() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         ("empty", vec![], "found an empty file"),
         ("core", wat("(module)"), "found a core module, expected a component"),
@@ -89,107 +90,109 @@ fn sins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"),
             "does not fit the contract",
         ),
-        ("cut", committed_sinner()[..40_000].to_vec(), "is not a valid component"),
-        ("start-spins", with_spinning_start(&committed_sinner()), "ran past its 2000 ms"),
-        ("time", bomb(), "compiling it took more than"),
+        ("cut", committed_misbehaving()[..40_000].to_vec(), "is not a valid component"),
+        ("start-spins", with_spinning_start(&committed_misbehaving()), "ran past its 2000 ms"),
+        ("time", time_bomb(), "compiling it took more than"),
         ("memory", memory_bomb(), "compiling it took more than 4 GiB of memory"),
     ]
 }
 
-fn committed_sinner() -> Vec<u8> {
-    fs::read(workspace().join("tests/sandbox/sinner/sinner.wasm")).expect("it is committed")
+fn committed_misbehaving() -> Vec<u8> {
+    fs::read(workspace().join("tests/sandbox/misbehaving/misbehaving.wasm")).expect("it is committed")
 }
 
 #[test]
 fn each_is_left_out_at_the_start() {
     needs!(Root);
     let _alone = alone();
-    let components: Vec<_> = sins().into_iter().map(|(name, bytes, _)| (name, bytes)).collect();
-    for ((name, _, says), said) in sins().iter().zip(refusals(&components)) {
-        assert!(said.contains(says), "{name}: expected `{says}` in: {said}");
+    let components: Vec<_> = faults().into_iter().map(|(name, bytes, _)| (name, bytes)).collect();
+    for ((name, _, says), error) in faults().iter().zip(refusals(&components)) {
+        assert!(error.contains(says), "{name}: expected `{says}` in: {error}");
     }
 }
 
-/// As new versions, under load, with biolatency's counts held against the kernel's during each.
+/// As new versions, under load; biolatency's counts must equal the kernel's during each fault.
 #[test]
 fn each_beside_biolatency() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
     let disk = Disk::in_memory();
-    let host = start(&sinner.folder, &[]);
-    let whole = of(&scrape(&host), "ebhost_plugin_series");
+    let host = start(&misbehaving.folder, &[]);
+    let whole = plugin_value(&scrape(&host), "ebhost_plugin_series");
     let witness = Witness { host: &host, disk: &disk };
-    let wasm = sinner.package().join("sinner.wasm");
-    for (sin, bytes, says) in sins() {
-        witness.beside(sin, || {
+    let wasm = misbehaving.package().join("misbehaving.wasm");
+    for (fault, bytes, says) in faults() {
+        witness.assert_matches_kernel(fault, || {
             let before = scrape(&host);
             let failures = |served: &Exposition| served.value("ebhost_reload_failures_total", &[]);
             replace(&wasm, &bytes);
             host.hang_up();
-            let served = until(&host, sin, |served| failures(served) > failures(&before));
-            let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("it is said");
-            assert!(line.text.contains("the version before goes on: "), "{sin}: {}", line.text);
-            assert!(line.text.contains(says), "{sin}: expected `{says}` in: {}", line.text);
-            assert_eq!(of(&served, "ebhost_plugin_up"), Some(1.0), "{sin}");
-            assert_eq!(of(&served, "ebhost_plugin_series"), whole, "{sin}");
-            assert!(resident(&host) < 512 << 20, "{sin}: {} bytes resident", resident(&host));
-            replace(&wasm, &committed_sinner());
+            let served = scrape_until(&host, fault, |served| failures(served) > failures(&before));
+            let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("an error is logged");
+            assert!(line.text.contains("the version before goes on: "), "{fault}: {}", line.text);
+            assert!(line.text.contains(says), "{fault}: expected `{says}` in: {}", line.text);
+            assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "{fault}");
+            assert_eq!(plugin_value(&served, "ebhost_plugin_series"), whole, "{fault}");
+            assert!(resident(&host) < 512 << 20, "{fault}: {} bytes resident", resident(&host));
+            replace(&wasm, &committed_misbehaving());
             host.hang_up();
-            until(&host, &format!("mended after {sin}"), |served| of(served, "ebhost_plugin_current") == Some(1.0));
+            scrape_until(&host, &format!("repaired after {fault}"), |served| {
+                plugin_value(served, "ebhost_plugin_current") == Some(1.0)
+            });
         });
     }
     host.stop();
 }
 
-/// `ebhost check` is run on what others wrote, and compiles it in bounds too.
+/// `ebhost check` may be run on an untrusted package, so it compiles within the same limits.
 #[test]
-fn a_bomb_is_a_finding_of_the_authors_check() {
+fn ebhost_check_reports_a_compilation_bomb() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    replace(&sinner.package().join("sinner.wasm"), &memory_bomb());
-    let checked = Command::new(binary()).arg("check").arg(sinner.package()).output().expect("it starts");
+    let misbehaving = Misbehaving::alone("fault: none");
+    replace(&misbehaving.package().join("misbehaving.wasm"), &memory_bomb());
+    let checked = Command::new(binary()).arg("check").arg(misbehaving.package()).output().expect("it starts");
     let said = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
     assert_eq!(checked.status.code(), Some(1), "{said}");
     assert!(said.contains("compiling it took more than 4 GiB of memory"), "{said}");
 }
 
-/// What the engine's own compiler made of a good component is refused all the same, by its name and by its content.
+/// A precompiled component is refused even if the engine's own compiler made it: by its name and by its content.
 #[test]
 fn a_precompiled_component() {
     needs!(Root);
     let _alone = alone();
-    let (cache, sinner) = (Folder::new(), Sinner { folder: Folder::with_biolatency() });
+    let (cache, misbehaving) = (Folder::new(), Misbehaving { folder: Folder::with_biolatency() });
     let cache = cache.path().join("cache");
-    start(&sinner.folder, &["--cache.dir", &cache.display().to_string()]).stop();
+    start(&misbehaving.folder, &["--cache.dir", &cache.display().to_string()]).stop();
     let cached = fs::read_dir(&cache).expect("the host made it").next().expect("one component").expect("a file");
-    // Before it lies the digest of the rest.
+    // The file begins with a digest of the rest.
     let compiled = fs::read(cached.path()).expect("a file of root's").split_off(32);
     assert!(compiled.starts_with(b"\x7fELF"), "compiled components are ELF files");
 
-    let content = sinner.add("content", "family: content_total");
-    replace(&content.join("sinner.wasm"), &compiled);
-    let named = sinner.add("named", "family: named_total");
-    fs::rename(named.join("sinner.wasm"), named.join("sinner.cwasm")).expect("our own file");
-    replace(&named.join("sinner.cwasm"), &compiled);
+    let content = misbehaving.add("content", "family: content_total");
+    replace(&content.join("misbehaving.wasm"), &compiled);
+    let named = misbehaving.add("named", "family: named_total");
+    fs::rename(named.join("misbehaving.wasm"), named.join("misbehaving.cwasm")).expect("our own file");
+    replace(&named.join("misbehaving.cwasm"), &compiled);
     let yaml = fs::read_to_string(named.join("plugin.yaml")).expect("our own file");
-    replace(&named.join("plugin.yaml"), yaml.replace("sinner.wasm", "sinner.cwasm").as_bytes());
-    let host = start(&sinner.folder, &[]);
+    replace(&named.join("plugin.yaml"), yaml.replace("misbehaving.wasm", "misbehaving.cwasm").as_bytes());
+    let host = start(&misbehaving.folder, &[]);
     let served = scrape(&host);
     assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
     for (name, says) in [
-        ("content", "sinner.wasm: found an ELF file (a precompiled component?)"),
-        ("named", "plugin.yaml:3:1: found `sinner.cwasm`, expected a component"),
+        ("content", "misbehaving.wasm: found an ELF file (a precompiled component?)"),
+        ("named", "plugin.yaml:3:1: found `misbehaving.cwasm`, expected a component"),
     ] {
         assert_eq!(served.value("ebhost_plugin_up", &[("plugin", name)]), Some(0.0), "{name}");
-        let said = said_of(&host, name);
-        assert!(said.contains(says), "{name}: expected `{says}` in: {said}");
+        let error = error_of(&host, name);
+        assert!(error.contains(says), "{name}: expected `{says}` in: {error}");
     }
     host.stop();
 }
 
-/// A component with one core module more, instantiated at its end, whose start function does not end.
+/// Appends a core module whose start function never ends, and an instance of it.
 fn with_spinning_start(component: &[u8]) -> Vec<u8> {
     let module = wat("(module (func $s (loop (br 0))) (start $s))");
     let mut bytes = component.to_vec();
@@ -207,7 +210,7 @@ fn with_spinning_start(component: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// How many core modules the component itself has.
+/// The number of core modules at the top level of a component.
 fn core_modules(component: &[u8]) -> usize {
     let (mut at, mut count) = (8, 0);
     while at < component.len() {
@@ -237,30 +240,30 @@ fn leb128(bytes: &mut Vec<u8>, mut number: usize) {
     bytes.push(number as u8);
 }
 
-/// What is read is a regular file of bounded size, whatever its name is.
+/// Only a regular file of bounded size is read as a component.
 #[test]
-fn files_that_are_none() {
+fn files_that_are_not_regular_or_too_large() {
     needs!(Root, Tool("mkfifo"));
     let _alone = alone();
-    let sinner = Sinner { folder: Folder::with_biolatency() };
-    let fifo = sinner.add("fifo", "family: fifo_total").join("sinner.wasm");
+    let misbehaving = Misbehaving { folder: Folder::with_biolatency() };
+    let fifo = misbehaving.add("fifo", "family: fifo_total").join("misbehaving.wasm");
     fs::remove_file(&fifo).expect("our own file");
     ebhost_tests::output(Command::new("mkfifo").arg(&fifo));
-    let large = sinner.add("large", "family: large_total").join("sinner.wasm");
+    let large = misbehaving.add("large", "family: large_total").join("misbehaving.wasm");
     fs::File::create(&large).and_then(|file| file.set_len(65 << 20)).expect("our own file");
-    let endless = sinner.add("endless", "family: endless_total").join("sinner.wasm");
+    let endless = misbehaving.add("endless", "family: endless_total").join("misbehaving.wasm");
     fs::remove_file(&endless)
         .and_then(|()| std::os::unix::fs::symlink(Path::new("/dev/zero"), &endless))
         .expect("our own");
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     assert_eq!(scrape(&host).value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
     for (name, says) in [
         ("fifo", "it is not a regular file"),
         ("large", "found 68157440 bytes, expected at most 67108864"),
         ("endless", "it is not a regular file"),
     ] {
-        let said = said_of(&host, name);
-        assert!(said.contains(says), "{name}: expected `{says}` in: {said}");
+        let error = error_of(&host, name);
+        assert!(error.contains(says), "{name}: expected `{says}` in: {error}");
     }
     host.stop();
 }

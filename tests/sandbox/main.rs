@@ -1,8 +1,8 @@
-//! The sandbox: whatever a component does costs its own entries and nothing else.
+//! The sandbox: a faulty component affects its own entries and nothing else.
 //!
-//! A component of the test's own does what its config asks for (`tests/sandbox/sinner`), one sin at a time, beside
-//! biolatency and alone. What is held against each: scrapes are answered in time, biolatency counts as the kernel does, the metrics
-//! name the reason, memory stays bounded, and a mended file brings the plugin back without a restart.
+//! The component `tests/sandbox/misbehaving` commits the fault that its config names. Every fault is tested alone and next to biolatency,
+//! and each time scrapes are answered in time, biolatency's counts equal the kernel's, the metrics name the reason, memory stays bounded,
+//! and a repaired file brings the plugin back without a restart.
 
 mod chaos;
 mod decode;

@@ -4,7 +4,7 @@ use std::{fs, io::Write, os::unix::fs::symlink, thread::sleep, time::Duration};
 
 use ebhost_tests::{Disk, Exposition, Fio, alone, committed, needs, workspace};
 
-use crate::rig::{Sinner, copy, counted, of, replace, scrape, start, state, until, write_config};
+use crate::rig::{Misbehaving, copy, counted, plugin_value, replace, scrape, scrape_until, start, state, write_config};
 
 fn up(served: &Exposition, plugin: &str) -> Option<f64> {
     served.value("ebhost_plugin_up", &[("plugin", plugin)])
@@ -21,15 +21,15 @@ fn info(served: &Exposition, plugin: &str) -> Option<String> {
 fn packages_come_and_go() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::alone("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     assert_eq!(up(&scrape(&host), "biolatency"), None);
-    let package = sinner.folder.add("biolatency");
-    until(&host, "biolatency is added", |served| up(served, "biolatency") == Some(1.0));
+    let package = misbehaving.folder.add("biolatency");
+    scrape_until(&host, "biolatency is added", |served| up(served, "biolatency") == Some(1.0));
     fs::remove_dir_all(package).expect("our own folder");
-    let served = until(&host, "biolatency is removed", |served| up(served, "biolatency").is_none());
+    let served = scrape_until(&host, "biolatency is removed", |served| up(served, "biolatency").is_none());
     assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_bio_latency")), "its series end");
-    assert_eq!(of(&served, "ebhost_plugin_up"), Some(1.0));
+    assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0));
     host.stop();
 }
 
@@ -38,17 +38,19 @@ fn packages_come_and_go() {
 fn another_component_resets_nothing() {
     needs!(Root, Tool("fio"));
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
     let disk = Disk::in_memory();
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
     let (before, _) = disk.at_rest(|| scrape(&host));
     let programs = program_ids(host.pid());
-    let wasm = sinner.package().join("sinner.wasm");
+    let wasm = misbehaving.package().join("misbehaving.wasm");
     let mut bytes = fs::read(&wasm).expect("our own file");
     bytes.extend_from_slice(&[0, 3, 1, b'x', 7]); // a custom section: another file, the same component
     replace(&wasm, &bytes);
-    let after = until(&host, "the component is exchanged", |served| info(served, "sinner") != info(&before, "sinner"));
+    let after = scrape_until(&host, "the component is exchanged", |served| {
+        info(served, "misbehaving") != info(&before, "misbehaving")
+    });
     // Other disks of the machine count too, so it may be more; a reset would make it less.
     assert!(counted(&after) >= counted(&before), "{} after, {} before", counted(&after), counted(&before));
     assert_eq!(program_ids(host.pid()), programs, "the same programs");
@@ -57,8 +59,8 @@ fn another_component_resets_nothing() {
     assert!(counted(&last) > counted(&after));
 
     // Another manifest: the family has another name, and the same counts.
-    sinner.sin(&host, "sin: none, family: other_total", "");
-    let renamed = until(&host, "the family is renamed", |served| {
+    misbehaving.configure(&host, "fault: none, family: other_total", "");
+    let renamed = scrape_until(&host, "the family is renamed", |served| {
         served.samples().any(|sample| sample.name == "ebhost_other_total")
     });
     let other: f64 =
@@ -73,12 +75,15 @@ fn another_component_resets_nothing() {
 fn another_object_replaces_the_programs() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::alone("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     let programs = program_ids(host.pid());
-    let yaml = fs::read_to_string(sinner.package().join("plugin.yaml")).expect("our own file");
-    replace(&sinner.package().join("plugin.yaml"), yaml.replace("targ_queued: false", "targ_queued: true").as_bytes());
-    until(&host, "the object is replaced", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
+    let yaml = fs::read_to_string(misbehaving.package().join("plugin.yaml")).expect("our own file");
+    replace(
+        &misbehaving.package().join("plugin.yaml"),
+        yaml.replace("targ_queued: false", "targ_queued: true").as_bytes(),
+    );
+    scrape_until(&host, "the object is replaced", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
     let now = program_ids(host.pid());
     assert_eq!(now.len(), programs.len());
     assert!(now.iter().all(|program| !programs.contains(program)), "{now:?}, {programs:?}");
@@ -91,18 +96,19 @@ fn another_object_replaces_the_programs() {
 fn a_file_that_is_being_copied_is_not_read_in_its_middle() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::alone("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     let before = scrape(&host);
-    let mut bytes = fs::read(workspace().join("tests/sandbox/sinner/sinner.wasm")).expect("it is committed");
+    let mut bytes = fs::read(workspace().join("tests/sandbox/misbehaving/misbehaving.wasm")).expect("it is committed");
     bytes.extend_from_slice(&[0, 3, 1, b'y', 7]);
-    let mut file = fs::File::create(sinner.package().join("sinner.wasm")).expect("our own file");
+    let mut file = fs::File::create(misbehaving.package().join("misbehaving.wasm")).expect("our own file");
     for chunk in bytes.chunks(bytes.len().div_ceil(12)) {
         file.write_all(chunk).expect("our own file");
-        assert_eq!(of(&scrape(&host), "ebhost_plugin_up"), Some(1.0));
+        assert_eq!(plugin_value(&scrape(&host), "ebhost_plugin_up"), Some(1.0));
         sleep(Duration::from_millis(300));
     }
-    let after = until(&host, "the copy is taken", |served| info(served, "sinner") != info(&before, "sinner"));
+    let after =
+        scrape_until(&host, "the copy is taken", |served| info(served, "misbehaving") != info(&before, "misbehaving"));
     assert_eq!(after.value("ebhost_reload_failures_total", &[]), Some(0.0), "{}", host.log().text());
     host.stop();
 }
@@ -112,16 +118,16 @@ fn a_file_that_is_being_copied_is_not_read_in_its_middle() {
 fn a_file_cut_short_leaves_the_version_before() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
-    let host = start(&sinner.folder, &[]);
-    let wasm = sinner.folder.path().join("biolatency/biolatency.wasm");
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
+    let host = start(&misbehaving.folder, &[]);
+    let wasm = misbehaving.folder.path().join("biolatency/biolatency.wasm");
     let whole = fs::read(&wasm).expect("our own file");
     replace(&wasm, &whole[..whole.len() / 2]);
     let current = |served: &Exposition| served.value("ebhost_plugin_current", &[("plugin", "biolatency")]);
-    let served = until(&host, "the half is refused", |served| current(served) == Some(0.0));
+    let served = scrape_until(&host, "the half is refused", |served| current(served) == Some(0.0));
     assert_eq!(up(&served, "biolatency"), Some(1.0));
     copy(&committed().join("biolatency/biolatency.wasm"), &wasm);
-    until(&host, "the whole is back", |served| current(served) == Some(1.0));
+    scrape_until(&host, "the whole is back", |served| current(served) == Some(1.0));
     host.stop();
 }
 
@@ -130,8 +136,8 @@ fn a_file_cut_short_leaves_the_version_before() {
 fn a_folder_behind_links_is_followed_when_they_change() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none");
-    let package = sinner.package();
+    let misbehaving = Misbehaving::alone("fault: none");
+    let package = misbehaving.package();
     let (first, second) = (package.join("..first"), package.join("..second"));
     for version in [&first, &second] {
         fs::create_dir(version).expect("our own folder");
@@ -142,11 +148,11 @@ fn a_folder_behind_links_is_followed_when_they_change() {
     symlink("..first", package.join("..data")).expect("our own folder");
     fs::remove_file(package.join("plugin.yaml")).expect("our own file");
     symlink("..data/plugin.yaml", package.join("plugin.yaml")).expect("our own folder");
-    let host = start(&sinner.folder, &[]);
+    let host = start(&misbehaving.folder, &[]);
     assert_eq!(version(&scrape(&host)).as_deref(), Some("1.2"));
     symlink("..second", package.join("..next")).expect("our own folder");
     fs::rename(package.join("..next"), package.join("..data")).expect("our own folder");
-    until(&host, "the other version runs", |served| version(served).as_deref() == Some("1.3"));
+    scrape_until(&host, "the other version runs", |served| version(served).as_deref() == Some("1.3"));
     host.stop();
 }
 
@@ -156,12 +162,13 @@ fn a_folder_behind_links_is_followed_when_they_change() {
 fn a_package_whose_folder_is_renamed_goes_on() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     let programs = program_ids(host.pid());
-    fs::rename(sinner.folder.path().join("biolatency"), sinner.folder.path().join("biolatency-2"))
+    fs::rename(misbehaving.folder.path().join("biolatency"), misbehaving.folder.path().join("biolatency-2"))
         .expect("our own folder");
-    let served = until(&host, "the rename is seen", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
+    let served =
+        scrape_until(&host, "the rename is seen", |served| served.value("ebhost_reloads_total", &[]) == Some(1.0));
     assert_eq!(up(&served, "biolatency"), Some(1.0), "{}", host.log().text());
     assert_eq!(served.value("ebhost_reload_failures_total", &[]), Some(0.0), "{}", host.log().text());
     assert_eq!(program_ids(host.pid()), programs, "the same programs");
@@ -173,16 +180,16 @@ fn a_package_whose_folder_is_renamed_goes_on() {
 fn a_family_moves_between_two_packages() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none, family: one_total");
-    let other = sinner.add("other", "sin: none, family: two_total");
-    let host = start(&sinner.folder, &[]);
-    write_config(&sinner.package(), "sin: none, family: two_total", "");
-    write_config(&other, "sin: none, family: one_total", "");
-    until(&host, "they have changed places", |served| served.value("ebhost_reloads_total", &[]) == Some(2.0));
+    let misbehaving = Misbehaving::alone("fault: none, family: one_total");
+    let other = misbehaving.add("other", "fault: none, family: two_total");
+    let host = start(&misbehaving.folder, &[]);
+    write_config(&misbehaving.package(), "fault: none, family: two_total", "");
+    write_config(&other, "fault: none, family: one_total", "");
+    scrape_until(&host, "they have changed places", |served| served.value("ebhost_reloads_total", &[]) == Some(2.0));
     let current = |served: &Exposition, plugin| served.value("ebhost_plugin_current", &[("plugin", plugin)]);
     let served = scrape(&host);
     assert_eq!(
-        (current(&served, "sinner"), current(&served, "other")),
+        (current(&served, "misbehaving"), current(&served, "other")),
         (Some(1.0), Some(1.0)),
         "{}",
         host.log().text()
@@ -195,16 +202,16 @@ fn a_family_moves_between_two_packages() {
 fn a_package_comes_once_its_name_is_free() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::alone("sin: none, family: one_total");
-    let host = start(&sinner.folder, &[]);
-    let other = sinner.add("another", "sin: none, family: one_total");
-    until(&host, "the other one is left out", |served| up(served, "another") == Some(0.0));
-    assert!(host.log().text().contains("a name that package `sinner` has already"), "{}", host.log().text());
-    write_config(&sinner.package(), "sin: none, family: two_total", "");
-    let served = until(&host, "the other one runs", |served| up(served, "another") == Some(1.0));
-    assert_eq!(up(&served, "sinner"), Some(1.0));
+    let misbehaving = Misbehaving::alone("fault: none, family: one_total");
+    let host = start(&misbehaving.folder, &[]);
+    let other = misbehaving.add("another", "fault: none, family: one_total");
+    scrape_until(&host, "the other one is left out", |served| up(served, "another") == Some(0.0));
+    assert!(host.log().text().contains("a name that package `misbehaving` has already"), "{}", host.log().text());
+    write_config(&misbehaving.package(), "fault: none, family: two_total", "");
+    let served = scrape_until(&host, "the other one runs", |served| up(served, "another") == Some(1.0));
+    assert_eq!(up(&served, "misbehaving"), Some(1.0));
     fs::remove_dir_all(other).expect("our own folder");
-    until(&host, "the other one is gone", |served| up(served, "another").is_none());
+    scrape_until(&host, "the other one is gone", |served| up(served, "another").is_none());
     host.stop();
 }
 
@@ -213,19 +220,19 @@ fn a_package_comes_once_its_name_is_free() {
 fn a_package_that_cannot_be_looked_at_goes_on() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     let programs = program_ids(host.pid());
     // A link to itself fails with ELOOP, for root too.
-    let file = sinner.folder.path().join("biolatency/plugin.yaml");
-    let aside = sinner.folder.path().join("biolatency/aside.yaml");
+    let file = misbehaving.folder.path().join("biolatency/plugin.yaml");
+    let aside = misbehaving.folder.path().join("biolatency/aside.yaml");
     fs::rename(&file, &aside).and_then(|()| symlink("plugin.yaml", &file)).expect("our own folder");
     let current = |served: &Exposition| served.value("ebhost_plugin_current", &[("plugin", "biolatency")]);
-    until(&host, "it is not current", |served| current(served) == Some(0.0));
+    scrape_until(&host, "it is not current", |served| current(served) == Some(0.0));
     sleep(Duration::from_secs(3));
     assert_eq!(up(&scrape(&host), "biolatency"), Some(1.0), "{}", host.log().text());
     fs::rename(&aside, &file).expect("our own folder");
-    until(&host, "it is current again", |served| current(served) == Some(1.0));
+    scrape_until(&host, "it is current again", |served| current(served) == Some(1.0));
     assert_eq!(program_ids(host.pid()), programs, "the same programs");
     assert!(!host.log().text().contains("package removed"), "{}", host.log().text());
     host.stop();
@@ -240,8 +247,8 @@ fn version(served: &Exposition) -> Option<String> {
 fn nothing_runs_between_scrapes() {
     needs!(Root);
     let _alone = alone();
-    let sinner = Sinner::beside_biolatency("sin: none");
-    let host = start(&sinner.folder, &[]);
+    let misbehaving = Misbehaving::beside_biolatency("fault: none");
+    let host = start(&misbehaving.folder, &[]);
     scrape(&host);
     let is_idle = |_: &u32| {
         let before = switches(host.pid());

@@ -1,4 +1,4 @@
-//! A host with the sinner in it, and what can be asked of it.
+//! Fixtures of this suite: folders with the misbehaving component, a host on them, and helpers that read its metrics.
 
 use std::{
     fs,
@@ -10,57 +10,65 @@ use std::{
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Format, Start, committed, wait_until, workspace};
 
-/// How long a scraper waits, by the header that Prometheus sends.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// The scrape timeout, which the tests send in the header that Prometheus sends.
+pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a change in the plugin folder may take to be seen; loaded machines are slow.
-pub(crate) const SOON: Duration = Duration::from_secs(120);
+/// How long the host may take until a change has its effect. Long, because the machine may be under load.
+pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A folder with the package `sinner`, and perhaps others.
-pub(crate) struct Sinner {
+/// A folder with the package `misbehaving`, and possibly others.
+pub(crate) struct Misbehaving {
     pub(crate) folder: Folder,
 }
 
-impl Sinner {
-    /// With nothing else in the folder.
+impl Misbehaving {
+    /// A folder with this package alone.
     pub(crate) fn alone(config: &str) -> Self {
-        let sinner = Self { folder: Folder::new() };
-        sinner.add("sinner", config);
-        sinner
+        let misbehaving = Self { folder: Folder::new() };
+        misbehaving.add("misbehaving", config);
+        misbehaving
     }
 
+    /// A folder with this package and biolatency.
     pub(crate) fn beside_biolatency(config: &str) -> Self {
-        let sinner = Self { folder: Folder::with_biolatency() };
-        sinner.add("sinner", config);
-        sinner
+        let misbehaving = Self { folder: Folder::with_biolatency() };
+        misbehaving.add("misbehaving", config);
+        misbehaving
     }
 
-    /// One more package of the same component.
+    /// Adds another package with the same component; returns its folder.
     pub(crate) fn add(&self, name: &str, config: &str) -> PathBuf {
         let package = self.folder.path().join(name);
         fs::create_dir(&package).expect("a new folder in our own");
-        copy(&workspace().join("tests/sandbox/sinner/sinner.wasm"), &package.join("sinner.wasm"));
+        copy(&workspace().join("tests/sandbox/misbehaving/misbehaving.wasm"), &package.join("misbehaving.wasm"));
         copy(&committed().join("biolatency/biolatency.bpf.o"), &package.join("biolatency.bpf.o"));
         write_config(&package, config, "");
         package
     }
 
+    /// The folder of the package.
     pub(crate) fn package(&self) -> PathBuf {
-        self.folder.path().join("sinner")
+        self.folder.path().join("misbehaving")
     }
 
-    /// Another config, and the signal that has it taken at once.
-    pub(crate) fn sin(&self, host: &Ebhost, config: &str, limits: &str) {
+    /// Writes another config and limits, and signals the host to reload at once.
+    pub(crate) fn configure(&self, host: &Ebhost, config: &str, limits: &str) {
         write_config(&self.package(), config, limits);
         host.hang_up();
     }
 }
 
-/// A `plugin.yaml` as editors write one: beside, and then in its place.
+/// Writes a `plugin.yaml` as editors do: to a new file that is renamed over the old one.
 pub(crate) fn write_config(package: &Path, config: &str, limits: &str) {
     let name = package.file_name().unwrap_or_default().to_string_lossy();
+    // A component that was built before its config key was renamed reads `sin`, and has another default family.
+    let family = if config.contains("family: ") { "" } else { ", family: misbehaving_total" };
+    let old_key = config
+        .split_once("fault: ")
+        .map_or_else(String::new, |(_, fault)| format!(", sin: {}", fault.split(',').next().unwrap_or(fault)));
+    let config = format!("{config}{family}{old_key}");
     let yaml = format!(
-        "name: {name}\nversion: \"1.2\"\ncomponent: sinner.wasm\nbpf:\n  object: biolatency.bpf.o\n  \
+        "name: {name}\nversion: \"1.2\"\ncomponent: misbehaving.wasm\nbpf:\n  object: biolatency.bpf.o\n  \
          programs: [block_rq_issue, block_rq_complete, block_rq_requeue]\n  \
          globals: {{ targ_queued: false, targ_per_flag: false, targ_banks: 128 }}\n  \
          max_entries: {{ banks: 128 per cpu }}\nconfig: {{ {config} }}\nlimits: {{ {limits} }}\n"
@@ -68,7 +76,7 @@ pub(crate) fn write_config(package: &Path, config: &str, limits: &str) {
     replace(&package.join("plugin.yaml"), yaml.as_bytes());
 }
 
-/// Puts a file in another's place, whole.
+/// Replaces a file atomically.
 pub(crate) fn replace(file: &Path, bytes: &[u8]) {
     let beside = file.with_extension("new");
     fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, file)).expect("our own file");
@@ -78,45 +86,47 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
 }
 
-/// A host on a folder, with a cache that the tests share.
+/// Starts a host on a folder, with the compilation cache that the tests share.
 pub(crate) fn start(folder: &Folder, args: &[&str]) -> Ebhost {
     Start::with(folder.path()).args(args).listening()
 }
 
-/// One scrape, which must be answered within its timeout.
+/// Scrapes once; the answer must come within the scrape timeout.
 #[track_caller]
 pub(crate) fn scrape(host: &Ebhost) -> Exposition {
     let started = Instant::now();
     let answer = host.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "5")]);
     let took = started.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(took < PATIENCE, "the scrape took {took:?}; the log:\n{}", host.log().text());
+    assert!(took < SCRAPE_TIMEOUT, "the scrape took {took:?}; the log:\n{}", host.log().text());
     Exposition::parse(answer.text(), Format::Text).unwrap_or_else(|why| panic!("{why}; served:\n{}", answer.text()))
 }
 
-/// A metric of the host about the sinner.
-pub(crate) fn of(served: &Exposition, name: &str) -> Option<f64> {
-    served.value(name, &[("plugin", "sinner")])
+/// The value of one of the host's metrics for the misbehaving plugin.
+pub(crate) fn plugin_value(served: &Exposition, name: &str) -> Option<f64> {
+    served.value(name, &[("plugin", "misbehaving")])
 }
 
-pub(crate) fn by(served: &Exposition, name: &str, label: &str, value: &str) -> f64 {
-    served.value(name, &[("plugin", "sinner"), (label, value)]).unwrap_or(0.0)
+/// The same for a metric with another label; 0 if there is no such series.
+pub(crate) fn labelled_value(served: &Exposition, name: &str, label: &str, value: &str) -> f64 {
+    served.value(name, &[("plugin", "misbehaving"), (label, value)]).unwrap_or(0.0)
 }
 
+/// The state of the misbehaving plugin.
 pub(crate) fn state(served: &Exposition) -> String {
     let states = ["admitted", "running", "backing_off", "quarantined"];
-    let now = |state: &&&str| by(served, "ebhost_plugin_state", "state", state) == 1.0;
+    let now = |state: &&&str| labelled_value(served, "ebhost_plugin_state", "state", state) == 1.0;
     states.iter().find(now).map_or("none", |state| state).to_string()
 }
 
-/// Scrapes until something holds.
+/// Scrapes until `condition` holds; returns that scrape. `what` names the condition if it never does.
 #[track_caller]
-pub(crate) fn until(host: &Ebhost, what: &str, mut holds: impl FnMut(&Exposition) -> bool) -> Exposition {
+pub(crate) fn scrape_until(host: &Ebhost, what: &str, mut condition: impl FnMut(&Exposition) -> bool) -> Exposition {
     let mut last = None;
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_until(what, SOON, || {
+        wait_until(what, EFFECT_TIMEOUT, || {
             let served = scrape(host);
-            if holds(&served) {
+            if condition(&served) {
                 return Some(served);
             }
             last = Some(served);
@@ -134,55 +144,54 @@ pub(crate) fn until(host: &Ebhost, what: &str, mut holds: impl FnMut(&Exposition
     })
 }
 
-/// Holds what biolatency counts on a disk against the kernel's own count, while something else happens.
+/// Compares biolatency's counts of a disk with the kernel's, while something else happens.
 pub(crate) struct Witness<'a> {
     pub(crate) host: &'a Ebhost,
     pub(crate) disk: &'a Disk,
 }
 
 impl Witness<'_> {
-    /// Has `act` done while the disk is read without a pause. Of these reads biolatency must have counted each once, and failed in
-    /// nothing.
+    /// Runs `act` while the disk is read continuously. biolatency must count each of these reads exactly once and must not fail.
     ///
-    /// What the kernel shows to no program cannot be counted (see tests/kernel/counts.rs): a run with such a read is repeated. In
-    /// none may there be a read too many, or more than a few too few.
+    /// The kernel hides some requests from every program (see tests/kernel/counts.rs), so a run with such a read is repeated. No run may
+    /// count a read too many or miss more than one in a hundred.
     #[track_caller]
-    pub(crate) fn beside(&self, what: &str, mut act: impl FnMut()) {
+    pub(crate) fn assert_matches_kernel(&self, what: &str, mut act: impl FnMut()) {
         const RUNS: usize = 5;
         let exact = (0..RUNS).any(|_| {
             let ((first, _), kernel_first) = self.disk.at_rest(|| self.counts());
             under_load(&self.disk.device(), &mut act);
             let ((last, failures), kernel_last) = self.disk.at_rest(|| self.counts());
-            assert_eq!(failures, 0.0, "{what}: of biolatency");
+            assert_eq!(failures, 0.0, "{what}: failures of biolatency");
             let (counted, completed) = (last - first, (kernel_last - kernel_first).reads);
-            assert!(completed >= 200, "{what}: {completed} reads are no load");
+            assert!(completed >= 200, "{what}: {completed} reads are too few for a load");
             assert!(counted <= completed, "{what}: {counted} counted, {completed} completed");
             assert!((completed - counted) * 100 <= completed, "{what}: {counted} counted, {completed} completed");
             if counted < completed {
-                eprintln!("{what}: {counted} counted, {completed} completed: to be repeated");
+                eprintln!("{what}: {counted} counted, {completed} completed: repeating");
             }
             counted == completed
         });
-        assert!(exact, "{what}: in {RUNS} runs never all that the kernel counted");
+        assert!(exact, "{what}: in none of {RUNS} runs were all reads counted");
     }
 
-    /// Reads of the disk, and failures of biolatency.
+    /// The reads of the disk that biolatency counted, and its failures.
     fn counts(&self) -> (u64, f64) {
         let served = scrape(self.host);
         assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
         let labels = [("device", self.disk.name()), ("operation", "read")];
         let reads = served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or(0.0) as u64;
-        let of_it = |sample: &&ebhost_tests::Sample| {
+        let is_failure = |sample: &&ebhost_tests::Sample| {
             sample.name == "ebhost_plugin_failures_total" && sample.labels["plugin"] == "biolatency"
         };
-        (reads, served.samples().filter(of_it).map(|sample| sample.value).sum())
+        (reads, served.samples().filter(is_failure).map(|sample| sample.value).sum())
     }
 }
 
-/// Reads a disk until `act` is done, whichever way it ends.
+/// Reads a disk while `act` runs, and stops even if it panics.
 fn under_load(device: &Path, act: impl FnOnce()) {
-    struct Over<'a>(&'a AtomicBool);
-    impl Drop for Over<'_> {
+    struct StopOnDrop<'a>(&'a AtomicBool);
+    impl Drop for StopOnDrop<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Relaxed);
         }
@@ -198,17 +207,17 @@ fn under_load(device: &Path, act: impl FnOnce()) {
                 }
             }
         });
-        let _over = Over(&is_over);
+        let _stop = StopOnDrop(&is_over);
         act();
     });
 }
 
-/// All that the sinner's banks have counted.
+/// The sum of all series of the misbehaving plugin.
 pub(crate) fn counted(served: &Exposition) -> f64 {
-    served.samples().filter(|sample| sample.name == "ebhost_sinner_total").map(|sample| sample.value).sum()
+    served.samples().filter(|sample| sample.name == "ebhost_misbehaving_total").map(|sample| sample.value).sum()
 }
 
-/// Bytes of physical memory.
+/// The host's resident memory, in bytes.
 pub(crate) fn resident(host: &Ebhost) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has a size");

@@ -1,4 +1,4 @@
-//! The two formats: who gets which, and that they say the same.
+//! The text formats: which client gets which, and that they have the same content.
 
 use std::io::Read;
 
@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// As dashboards and recording rules for the best-known exporter have them.
+/// The bounds as dashboards and recording rules for the best-known exporter have them.
 const BOUNDS: [&str; 29] = [
     "1e-06",
     "2e-06",
@@ -111,7 +111,7 @@ fn bounds_are_written_as_dashboards_know_them() {
 }
 
 #[test]
-fn gzip_is_the_same_answer() {
+fn gzip_has_the_same_content() {
     needs!(Root);
     let host = Ebhost::start(&committed());
     let plain = host.get("/metrics", &[]);

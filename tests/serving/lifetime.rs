@@ -1,4 +1,4 @@
-//! SIGTERM: what was asked is answered, and nothing of the host is left.
+//! SIGTERM: scrapes in flight are answered, and nothing of the host remains.
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,8 @@ use std::{
 
 use ebhost_tests::{Ebhost, Exposition, Folder, Format, Response, Start, committed, needs, program_exists, wait_until};
 
-/// The host's answers leave a second late (strace holds up the calls that send them), so one is in flight when the signal comes.
-/// It is sent whole; then nothing is left, and a second host starts at once where the first one was.
+/// The host's responses leave a second late (strace delays the calls that send them), so one is in flight when the
+/// signal comes. It is sent completely; then nothing remains, and a second host can start at the same address at once.
 #[test]
 fn sigterm_lets_a_scrape_in_flight_finish() {
     needs!(Root, Tool("strace"));
@@ -60,15 +60,15 @@ fn starts_again(plugins: &Path, address: SocketAddr) {
     again.stop();
 }
 
-/// The kernel frees programs a moment after they are closed.
+/// The kernel frees programs a moment after their last close.
 fn gone(programs: &BTreeSet<u32>) {
     let gone = || (!programs.iter().any(|id| program_exists(*id))).then_some(());
     wait_until("the programs to be gone", Duration::from_secs(5), gone);
 }
 
-/// A client that never ends its request does not keep the host from ending.
+/// A client that never completes its request does not keep the host from exiting.
 #[test]
-fn sigterm_does_not_wait_for_ever() {
+fn sigterm_does_not_wait_for_an_incomplete_request() {
     needs!(Root);
     let host = Ebhost::start(&committed());
     let mut half = TcpStream::connect(host.address()).expect("ebhost listens");
@@ -91,7 +91,7 @@ fn after_the_end_programs_are_gone_and_the_port_is_free() {
     starts_again(folder.path(), address);
 }
 
-/// Numbers of the BPF programs that a process holds, by itself or by links.
+/// The ids of the BPF programs that a process holds, directly or through links.
 fn programs(pid: u32) -> BTreeSet<u32> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());

@@ -1,4 +1,4 @@
-//! What a user meets who starts ebhost and points Prometheus at it: formats, paths, privileges, the end.
+//! A user starts ebhost and points Prometheus at it: formats, paths, privileges, shutdown.
 
 mod formats;
 mod lifetime;

@@ -14,7 +14,7 @@ fn health_and_readiness_have_their_paths_and_nothing_else_has_one() {
 }
 
 #[test]
-fn namespace_and_path_are_as_asked() {
+fn namespace_and_path_are_configurable() {
     needs!(Root);
     let flags = ["--namespace", "ebpf_exporter", "--web.telemetry-path", "/probe"];
     let host = Start::with(&committed()).args(&flags).listening();

@@ -1,4 +1,4 @@
-//! Debian's Prometheus, as it is installed: it scrapes, stores, and answers the question that the histogram is there for.
+//! Debian's Prometheus as it is installed: it scrapes, stores, and computes quantiles from the histogram.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -15,7 +15,7 @@ fn prometheus_scrapes_and_answers_with_a_quantile() {
     let prometheus = Prometheus::scraping(host.address());
     let scraped = || prometheus.query("up").filter(|up| *up == 1.0);
     wait_until("the first scrape", Duration::from_secs(20), scraped);
-    // An increase is seen between two scrapes, so there has to be one with a count before the load ends.
+    // An increase needs two scrapes, so there must be one with a count before the load ends.
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--time_based", "--runtime=6s"]);
 
     let of_disk = format!("{{device=\"{}\",operation=\"read\"}}", disk.name());
@@ -35,29 +35,29 @@ fn prometheus_scrapes_and_answers_with_a_quantile() {
         let stored = prometheus.query(&format!("ebhost_bio_latency_seconds_count{of_disk}"));
         (stored == Some(served as f64)).then_some(())
     });
-    // Text 0.0.4 has no units: that it knows this one shows that it asked for OpenMetrics and could read it.
+    // Text 0.0.4 has no units: that Prometheus knows the unit shows that it negotiated OpenMetrics and could parse it.
     let metadata = prometheus.api("targets/metadata?metric=ebhost_bio_latency_seconds");
     assert_eq!((&metadata[0]["type"], &metadata[0]["unit"]), (&"histogram".into(), &"seconds".into()), "{metadata}");
     assert_eq!(prometheus.query("up"), Some(1.0));
     host.stop();
 }
 
-/// Of everything: histograms, counters, gauges, perf events, events read and lost, a package that is left out, one that fails, and
-/// what the host says of itself.
+/// A host that serves everything: histograms, counters, gauges, perf events, events read and lost, a package that is
+/// left out, one that fails, and the host's own metrics.
 #[test]
-fn promtool_finds_nothing_to_say() {
+fn promtool_finds_no_problems() {
     needs!(Root, Tool("fio"), Tool("promtool"));
     let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
-    // Clashes with the first, and is left out.
+    // Conflicts with the first package, and is left out.
     folder.add("broken");
-    for package in ["plugins/llcstat", "bench/packages/maps", "tests/sandbox/sinner"] {
+    for package in ["plugins/llcstat", "bench/packages/maps", "tests/sandbox/misbehaving"] {
         folder.copy(&workspace().join(package));
     }
-    fs::copy(committed().join("biolatency/biolatency.bpf.o"), folder.path().join("sinner/biolatency.bpf.o"))
+    fs::copy(committed().join("biolatency/biolatency.bpf.o"), folder.path().join("misbehaving/biolatency.bpf.o"))
         .expect("our own folder");
-    let yaml = "name: sinner\nversion: \"1\"\ncomponent: sinner.wasm\nconfig: { sin: trap-one }\nbpf:\n  object: biolatency.bpf.o\n  \
+    let yaml = "name: misbehaving\nversion: \"1\"\ncomponent: misbehaving.wasm\nconfig: { fault: trap-one, sin: trap-one }\nbpf:\n  object: biolatency.bpf.o\n  \
                 programs: []\n  globals: { targ_banks: 128 }\n  max_entries: { banks: 128 per cpu }\n";
-    fs::write(folder.path().join("sinner/plugin.yaml"), yaml).expect("our own folder");
+    fs::write(folder.path().join("misbehaving/plugin.yaml"), yaml).expect("our own folder");
     let host = Start::with(folder.path()).args(&["--exposition.created", "--bpf.stats"]).listening();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=100"]);
     let map = KernelMap::of(host.pid(), "hash");
@@ -69,8 +69,8 @@ fn promtool_finds_nothing_to_say() {
         "\nebhost_hash_calls_total{",
         "\nebhost_perf_event_state{",
         "\nebhost_plugin_up{plugin=\"broken\"} 0\n",
-        "\nebhost_plugin_failures_total{plugin=\"sinner\",reason=\"trap\"} ",
-        "\nebhost_plugin_limit_used_ratio{plugin=\"sinner\",limit=\"stack\"} ",
+        "\nebhost_plugin_failures_total{plugin=\"misbehaving\",reason=\"trap\"} ",
+        "\nebhost_plugin_limit_used_ratio{plugin=\"misbehaving\",limit=\"stack\"} ",
         "\nebhost_program_run_seconds_total{",
     ] {
         assert!(served.text().contains(part), "{part} in:\n{}\nthe log:\n{}", served.text(), host.log().text());
@@ -81,7 +81,7 @@ fn promtool_finds_nothing_to_say() {
 }
 
 #[test]
-fn the_example_configuration_is_one() {
+fn the_example_configuration_of_prometheus_is_valid() {
     needs!(Tool("promtool"));
     let example = workspace().join("examples/prometheus/prometheus.yml");
     output(Command::new("promtool").args(["check", "config"]).arg(example));

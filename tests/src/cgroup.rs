@@ -1,5 +1,5 @@
-//! Cgroups of the test's own: of version 2, and one whose reads of a disk are throttled, by version 1 or 2, whichever this
-//! machine has.
+//! Cgroups for one test: a cgroup of version 2, and one in which reads of a disk are throttled, with whichever cgroup
+//! version this machine has.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
 
 use crate::disk::Disk;
 
-/// A cgroup of version 2. It goes when it is dropped, once what ran in it has ended.
+/// A cgroup of version 2. Removed on drop, after the processes in it have ended.
 #[derive(Debug)]
 pub struct Cgroup {
     folder: PathBuf,
@@ -19,14 +19,14 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// At this path below the mount; those above it exist.
+    /// Creates the cgroup with this path below the mount point; its parents must exist.
     pub fn new(path: &str) -> Self {
         let folder = version_2().expect("a test with cgroups says `needs!(Cgroup2)`").join(path);
         fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self { folder, path: format!("/{path}") }
     }
 
-    /// As the kernel and the lookup table call it.
+    /// The path, as the kernel and the lookup table have it.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -39,7 +39,7 @@ impl Cgroup {
         fs::write(self.folder.join("cgroup.procs"), pid.to_string()).expect("a cgroup takes a process");
     }
 
-    /// What starts a program, the next arguments, in it.
+    /// A command that runs a program, given by its further arguments, in the cgroup.
     pub fn starter(&self) -> Command {
         starter(&self.folder)
     }
@@ -47,7 +47,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Its last process may still be on its way out.
+        // The last process may still be exiting.
         let is_gone = (0..100).any(|_| {
             fs::remove_dir(&self.folder).is_ok() || {
                 thread::sleep(Duration::from_millis(20));
@@ -60,12 +60,12 @@ impl Drop for Cgroup {
     }
 }
 
-/// It goes when it is dropped, which is after all that ran in it.
+/// A cgroup that throttles a disk. Removed on drop, which must come after all processes in it.
 #[derive(Debug)]
 pub struct Throttled(PathBuf);
 
 impl Throttled {
-    /// At most so many reads a second.
+    /// Creates a cgroup that allows this number of reads of the disk each second.
     pub fn reads(disk: &Disk, per_second: u32) -> Self {
         let (root, is_v2) = root().expect("a test that throttles says `needs!(BlkThrottle)`");
         let group = Self(root.join(format!("ebhost-tests-{}", process::id())));
@@ -79,7 +79,7 @@ impl Throttled {
         group
     }
 
-    /// What starts a program, the next arguments, in it.
+    /// A command that runs a program, given by its further arguments, in the cgroup.
     pub fn starter(&self) -> Command {
         starter(&self.0)
     }
@@ -99,7 +99,7 @@ fn starter(group: &Path) -> Command {
     command
 }
 
-/// Where version 2 is mounted.
+/// The mount point of cgroup version 2.
 pub(crate) fn version_2() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     mounts.lines().find_map(|line| {
@@ -109,7 +109,7 @@ pub(crate) fn version_2() -> Option<PathBuf> {
     })
 }
 
-/// Where such a group can be made, and whether that is version 2.
+/// The cgroup folder with a throttling controller, and whether it is of version 2.
 pub(crate) fn root() -> Option<(PathBuf, bool)> {
     let v1 = Path::new("/sys/fs/cgroup/blkio");
     if v1.join("blkio.throttle.read_iops_device").exists() {

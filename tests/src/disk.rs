@@ -1,4 +1,4 @@
-//! Disks of the test's own: loop devices, so all I/O on them is the test's and the kernel's own doing.
+//! Disks for one test: loop devices, so that all I/O on them comes from the test and the kernel.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,25 +17,26 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-/// A loop device. It is detached, and what is below it goes, when it is dropped.
+/// A loop device. Detached on drop, and its backing file removed.
 #[derive(Debug)]
 pub struct Disk {
     name: String,
-    /// The last one that holds the device, which the kernel detaches by itself when nobody does: also when we are killed.
+    /// The last open handle of the device. The kernel detaches the device when it is closed, even if the test is
+    /// killed.
     held: Option<File>,
     _folder: Folder,
     server: Option<Running>,
 }
 
-/// A disk of which there is a number and a name, and nothing else. It is unplugged when it is dropped.
+/// A block device with nothing behind it: it has a number and a name. Removed on drop.
 #[derive(Debug)]
 pub struct Plugged(u32);
 
-/// A file system that is mounted in a folder of its own.
+/// A file system that is mounted in a temporary folder. Unmounted on drop.
 #[derive(Debug)]
 pub struct Mounted(Folder);
 
-/// `/sys/block/NAME/stat`: what the kernel completed, and what is in flight.
+/// `/sys/block/NAME/stat`: the completed requests, and those in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     pub reads: u64,
@@ -46,7 +47,7 @@ pub struct Stat {
 }
 
 impl Plugged {
-    /// One that nobody has.
+    /// Adds a loop device with a number that is free.
     pub fn plug_in() -> Self {
         let number = (200..300).find(|number| control_loop(LoopControl::Add, *number).is_ok());
         Self(number.expect("a loop device that nobody has, below 300"))
@@ -56,7 +57,7 @@ impl Plugged {
         format!("loop{}", self.0)
     }
 
-    /// Major and minor.
+    /// The major and minor number.
     pub fn number(&self) -> (u32, u32) {
         let file = format!("/sys/block/{}/dev", self.name());
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -67,7 +68,7 @@ impl Plugged {
 
 impl Drop for Plugged {
     fn drop(&mut self) {
-        // Whoever looks at new disks may have it open for a moment.
+        // Another process, such as udev, may have a new disk open for a moment.
         let is_gone = (0..100).any(|_| {
             control_loop(LoopControl::Remove, self.0).is_ok() || {
                 thread::sleep(Duration::from_millis(20));
@@ -81,12 +82,12 @@ impl Drop for Plugged {
 }
 
 impl Disk {
-    /// Over a file on the disk below, 128 MiB; it takes discards.
+    /// A disk over a 128 MiB file in the temporary folder. It supports discards.
     pub fn file_backed() -> Self {
         Self::of_file_in(Folder::new())
     }
 
-    /// Over a file in memory, 128 MiB; it takes discards. No interrupt of another disk has part in it.
+    /// A disk over a 128 MiB file in memory. It supports discards. No interrupt of another disk is involved in its I/O.
     pub fn in_memory() -> Self {
         Self::of_file_in(Folder::in_memory())
     }
@@ -97,10 +98,10 @@ impl Disk {
         Self::over(&file, folder, None)
     }
 
-    /// Whose every read and write takes this long.
+    /// A disk on which every read and write takes this long.
     pub fn delayed(delay: Duration) -> Self {
         let folder = Folder::new();
-        // `src/bin/slow_file.rs`; cargo builds it with the tests.
+        // The helper `src/bin/slow_file.rs`, which cargo builds with the tests.
         let mut command = Command::new(built("slow_file"));
         command.arg(folder.path()).arg(delay.as_micros().to_string()).arg((64 * MIB).to_string());
         let mut server = Running::start(command.stdout(Stdio::piped()));
@@ -111,7 +112,7 @@ impl Disk {
         let disk = Self::over(&folder.path().join("disk"), folder, Some(server));
         let is_direct = disk.attribute("loop/dio");
         assert_eq!(is_direct, "1", "{} caches what is below it, so its latencies are not the file's", disk.name);
-        // The device holds the file; the folder is free again, and the file system goes with the device.
+        // The device keeps the file open: the folder can be reused, and the file system ends with the device.
         output(Command::new("umount").arg("--lazy").arg(disk._folder.path()));
         disk
     }
@@ -120,13 +121,13 @@ impl Disk {
         let device = output(Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(file));
         let device = device.trim();
         let held = OpenOptions::new().read(true).open(device).expect("the device that was just made");
-        // As long as it is held this only makes the kernel detach it at the last close.
+        // While the device is open this only makes the kernel detach it when it is closed for the last time.
         output(Command::new("losetup").args(["--detach", device]));
         let name = device.trim_start_matches("/dev/").to_owned();
         Self { name, held: Some(held), _folder: folder, server }
     }
 
-    /// As in /sys/block and in the label `device`.
+    /// The name in /sys/block and in the label `device`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -135,12 +136,12 @@ impl Disk {
         Path::new("/dev").join(&self.name)
     }
 
-    /// `MAJOR:MINOR`.
+    /// The device number, `MAJOR:MINOR`.
     pub fn number(&self) -> String {
         self.attribute("dev")
     }
 
-    /// One of its files in /sys/block.
+    /// Reads one of the disk's files in /sys/block.
     pub fn attribute(&self, name: &str) -> String {
         let path = self.sysfs(name);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
@@ -155,18 +156,19 @@ impl Disk {
         Stat::parse(&self.attribute("stat"))
     }
 
-    /// What `look` gives when nothing happened on the disk meanwhile, with what the kernel had counted then.
+    /// Calls `look` until nothing happened on the disk meanwhile; returns its result and the kernel's counts at that
+    /// moment.
     pub fn at_rest<T>(&self, mut look: impl FnMut() -> T) -> (T, Stat) {
         wait_until("a disk without I/O", Duration::from_secs(20), || {
             let before = self.stat();
-            // A request is seen by programs a moment before the kernel counts it, and the other way round.
+            // BPF programs see a request a moment before or after the kernel counts it.
             thread::sleep(Duration::from_millis(50));
             let seen = look();
             (before.in_flight == 0 && self.stat() == before).then_some((seen, before))
         })
     }
 
-    /// Mounts the file system on it, until the mount is dropped.
+    /// Mounts the file system on the disk, until the returned value is dropped.
     pub fn mount(&self) -> Mounted {
         let folder = Folder::new();
         output(Command::new("mount").arg(self.device()).arg(folder.path()));
@@ -180,7 +182,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // The device first: while it has requests, only its server can answer them.
+        // The device first: while it has requests in flight, only its server can answer them.
         self.held = None;
         if let Some(server) = &mut self.server {
             let gone = (0..250).any(|_| {

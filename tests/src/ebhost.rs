@@ -1,4 +1,4 @@
-//! The binary, as a user starts it.
+//! Starts and controls the real binary.
 
 use std::{
     env,
@@ -20,18 +20,18 @@ use crate::{
     process::{Running, wait_until},
 };
 
-/// Machines that do other work are slow, and some packages take the compiler all the time that it may have.
+/// Long, because the machine may be under load and compiling some packages takes up to the host's own time limit.
 const START: Duration = Duration::from_secs(120);
-/// Longer than the host lets scrapes in flight take.
+/// Longer than the host waits for scrapes in flight.
 const STOP: Duration = Duration::from_secs(20);
 
-/// How it is to be started.
+/// The command line with which the host is to be started.
 #[derive(Debug)]
 pub struct Start {
     command: Command,
 }
 
-/// A host that listens.
+/// A running host that listens.
 #[derive(Debug)]
 pub struct Ebhost {
     process: Running,
@@ -39,14 +39,15 @@ pub struct Ebhost {
     address: SocketAddr,
 }
 
-/// A host that ended by itself.
+/// A host that exited.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
     pub log: Log,
 }
 
-/// The binary that was built beside the tests, and after its sources were changed; or EBHOST_BIN.
+/// The path of the binary: EBHOST_BIN, or the one that cargo built next to the tests, which must be newer than its
+/// sources.
 pub fn binary() -> PathBuf {
     if let Some(binary) = env::var_os("EBHOST_BIN") {
         return binary.into();
@@ -61,24 +62,24 @@ pub fn binary() -> PathBuf {
 }
 
 impl Start {
-    /// With these packages, on a port of 127.0.0.1 that is free, logging JSON.
+    /// A host with the packages of this folder, on a free port of 127.0.0.1, that logs JSON.
     pub fn with(plugins: &Path) -> Self {
         Self::by(&[], plugins)
     }
 
-    /// With these drop-in configurations of a folder, names with commas between them.
+    /// A host with drop-in configurations of ebpf_exporter: a folder, and comma-separated names.
     pub fn drop_ins(folder: &Path, names: &str) -> Self {
         Self::drop_ins_by(&[], folder, names)
     }
 
-    /// The same, with the binary and its arguments put behind a command that starts it.
+    /// The same, started through another command that takes the binary and its arguments.
     pub fn drop_ins_by(starter: &[&str], folder: &Path, names: &str) -> Self {
         let mut start = Self::of(starter);
         start.command.arg("--config.dir").arg(folder).args(["--config.names", names]);
         start
     }
 
-    /// The same as `with`, behind such a command: `setpriv …`.
+    /// The same as [`with`](Self::with), started through another command, such as `setpriv …`.
     pub fn by(starter: &[&str], plugins: &Path) -> Self {
         let mut start = Self::of(starter);
         start.command.arg("--plugins").arg(plugins);
@@ -91,7 +92,7 @@ impl Start {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(["--log.format", "json", "--web.listen-address", "127.0.0.1:0"]);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
-        // Not the machine's own; one for all tests, so that each component is compiled once.
+        // Not the user's cache. One cache for all tests, so that each component is compiled once.
         command.env("CACHE_DIRECTORY", target().join("ebhost-cache"));
         Self { command }
     }
@@ -106,7 +107,7 @@ impl Start {
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the host and waits until it listens.
     pub fn listening(mut self) -> Ebhost {
         let (mut process, mut log) = self.spawn();
         let address = wait_until("`listening` in the log of ebhost", START, || {
@@ -121,7 +122,7 @@ impl Start {
         Ebhost { process, log, address }
     }
 
-    /// Starts it and waits for its end.
+    /// Starts the host and waits until it exits.
     pub fn ended(mut self) -> Ended {
         let (mut process, mut log) = self.spawn();
         let status = process.wait(START);
@@ -137,7 +138,7 @@ impl Start {
 }
 
 impl Ebhost {
-    /// With the default options.
+    /// Starts a host with default options.
     pub fn start(plugins: &Path) -> Self {
         Start::with(plugins).listening()
     }
@@ -159,7 +160,7 @@ impl Ebhost {
         answer.unwrap_or_else(|error| panic!("GET {path}: {error}; the log:\n{}", self.log.text()))
     }
 
-    /// Sends a request and leaves the answer to be read.
+    /// Sends a request and returns the connection, without reading the response.
     pub fn begin(&self, path: &str) -> TcpStream {
         use std::io::Write;
         let mut connection = TcpStream::connect(self.address).expect("ebhost listens");
@@ -167,19 +168,19 @@ impl Ebhost {
         connection
     }
 
-    /// What it serves to who asks for nothing in particular, parsed strictly.
+    /// Scrapes without an Accept header and parses the response strictly.
     pub fn scrape(&self) -> Exposition {
         let answer = self.get("/metrics", &[]);
         assert_eq!(answer.status, 200, "{}", answer.text());
         Exposition::parse(answer.text(), Format::Text).unwrap_or_else(|why| panic!("{why}; served:\n{}", answer.text()))
     }
 
-    /// Tells it to end.
+    /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.process.terminate();
     }
 
-    /// SIGHUP: to read again what it was started with.
+    /// Sends SIGHUP, on which the host reloads its packages and files.
     pub fn hang_up(&self) {
         self.tell(Signal::HUP);
     }
@@ -188,14 +189,14 @@ impl Ebhost {
         self.process.tell(signal);
     }
 
-    /// Waits for its end.
+    /// Waits until the host exits.
     pub fn wait(mut self) -> Ended {
         let status = self.process.wait(STOP);
         self.log.finish();
         Ended { status, log: self.log }
     }
 
-    /// Tells it to end, and panics unless that goes well.
+    /// Sends SIGTERM and waits; panics unless the host exits successfully.
     pub fn stop(self) -> Log {
         self.terminate();
         let ended = self.wait();
@@ -208,7 +209,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-/// What cargo noted that a binary was built from: `binary: source source …`.
+/// The sources of a binary, from cargo's dep-info file: `binary: source source …`.
 fn sources(binary: &Path) -> Vec<PathBuf> {
     let noted = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
     let sources = noted.split_once(": ").map_or("", |(_, sources)| sources);

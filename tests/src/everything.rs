@@ -1,4 +1,4 @@
-//! The package with a BPF program of every type, what does the things that they count, and what they counted.
+//! A package with BPF programs of every type, the process that triggers them, and the counts that they must have.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
     sys::die_with_us,
 };
 
-/// Programs that no kernel takes, and in one word why.
+/// Programs that no kernel accepts, each with a keyword of the reason.
 pub const HOPELESS: [(&str, &str); 5] = [
     ("in_an_unknown_section", "section"),
     ("on_no_interface", "no_target"),
@@ -23,23 +23,24 @@ pub const HOPELESS: [(&str, &str); 5] = [
     ("reads_no_field", "kernel_lacks"),
 ];
 
-/// What programs know the doer by, and where it sends datagrams.
+/// How the programs recognize the process that triggers them: by its command name, and by the port to which it sends
+/// datagrams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marks {
-    /// A command name of 8 bytes.
+    /// A command name of exactly 8 bytes.
     pub name: String,
     pub port: u16,
 }
 
 impl Marks {
-    /// Of this process alone, so that other tests' doers are not counted.
+    /// Marks of this test process, so that the processes of other tests are not counted.
     pub fn own() -> Self {
         let number = std::process::id() % 20_000;
         Self { name: format!("do{number:06}"), port: 20_000 + number as u16 }
     }
 }
 
-/// The program that does what is counted.
+/// The path of the program that triggers the BPF programs.
 pub fn doer() -> PathBuf {
     built("ebhostdo")
 }
@@ -48,7 +49,7 @@ fn source() -> String {
     fs::read_to_string(workspace().join("tests/programs/everything.bpf.c")).expect("it lies beside the tests")
 }
 
-/// Compiles the object, which knows the doer, and where that will be when the host attaches to it.
+/// Compiles the object. `doer` is the path of the triggering program when the host attaches to it.
 pub fn write_object(object: &Path, doer: &Path, marks: &Marks) {
     let name = u64::from_le_bytes(marks.name.as_bytes().try_into().expect("a name of 8 bytes"));
     let source = source()
@@ -58,10 +59,10 @@ pub fn write_object(object: &Path, doer: &Path, marks: &Marks) {
     compile(&source, "bpf", object);
 }
 
-/// Writes the package into `folder`. `doer`: where the doer will be when the host attaches to it.
+/// Writes the package into `folder`. `doer` is the path of the triggering program when the host attaches to it.
 pub fn write_package(folder: &Path, doer: &Path, marks: &Marks) {
     fs::create_dir_all(folder).expect("a folder in our own");
-    // What it knows it by is set by the package here.
+    // In a package, plugin.yaml sets the globals by which the programs recognize the process.
     write_object(&folder.join("everything.bpf.o"), doer, &Marks { name: "\0\0\0\0\0\0\0\0".to_owned(), port: 0 });
     let component = workspace().join("bench/packages/maps/maps.wasm");
     fs::copy(&component, folder.join("maps.wasm")).unwrap_or_else(|error| panic!("{}: {error}", component.display()));
@@ -75,7 +76,7 @@ pub fn write_package(folder: &Path, doer: &Path, marks: &Marks) {
     fs::write(folder.join("plugin.yaml"), package).expect("a file in our own folder");
 }
 
-/// What the programs counted, by the names of their slots.
+/// The counts of the programs, by the names of their slots.
 #[derive(Debug)]
 pub struct Slots<'a>(&'a Exposition, Vec<String>);
 
@@ -93,7 +94,7 @@ impl<'a> Slots<'a> {
         value.unwrap_or_else(|| panic!("slot {name} is not served")) as u64
     }
 
-    /// Panics, naming all that differ, unless each slot has its count.
+    /// Panics, naming all slots that differ, unless each slot has its expected count.
     pub fn assert(&self, expected: &[(&str, u64)]) {
         let differ = |(name, count): &(&str, u64)| {
             let found = self.get(name);
@@ -104,7 +105,7 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Why each program of the package is left out; those that are attached are not among them.
+/// The programs that are not attached, each with the reason.
 pub fn left_out(served: &Exposition) -> Vec<(String, String)> {
     let family = served.families.get("ebhost_program_attached").expect("programs are reported");
     let mut out: Vec<_> = family
@@ -117,7 +118,7 @@ pub fn left_out(served: &Exposition) -> Vec<(String, String)> {
     out
 }
 
-/// What `ebhostdo COUNT` makes the programs of every kernel count; a count that 4 divides.
+/// The counts that `ebhostdo COUNT` causes on every kernel. COUNT must be a multiple of 4.
 pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
     let each = [
         "TRACEPOINT",
@@ -134,14 +135,14 @@ pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
         "WRITABLE",
     ];
     let others = [
-        // One socket a connection, and two for datagrams.
+        // One socket for each connection, and two for datagrams.
         ("CGROUP_SOCKET", count + 2),
         ("USDT_FIRST", count * (count - 1) / 2),
         ("USDT_SECOND", 2 * count),
         ("USDT_CONSTANT", 7 * count),
         ("USDT_INDEXED", count / 4 * 43_210),
         ("USDT_INDEXED_SIGNED", count / 4 * 4_321),
-        // At two functions; and of one the numbers that it returned.
+        // Two functions are traced; for one of them the returned numbers are added up.
         ("UPROBES", 2 * count),
         ("URETPROBES", count * (count - 1) / 2 + 1000 * count),
         ("MARK", 1),
@@ -153,19 +154,19 @@ pub fn expected_everywhere(count: u64) -> Vec<(&'static str, u64)> {
     each.into_iter().map(|name| (name, count)).chain(others).collect()
 }
 
-/// A doer that has done all, and waits to be dropped.
+/// A triggering process that has done everything and waits to be dropped.
 #[derive(Debug)]
 pub struct Doer {
     child: Child,
     input: Option<ChildStdin>,
-    /// What its USDT probe's counter was when it began.
+    /// The semaphore of its USDT probe when it began.
     pub semaphore: u16,
-    /// Of its test runs of a program, those that were refused because a program on a tracepoint wrote so.
+    /// The number of its test runs of a program that failed because a program on a tracepoint overrode the result.
     pub refused: u64,
 }
 
 impl Doer {
-    /// Has it done all of it.
+    /// Starts the process and waits until it has done everything.
     pub fn run(count: u64, marks: &Marks) -> Self {
         let mut command = Command::new(doer());
         command.args([count.to_string(), marks.name.clone(), marks.port.to_string()]);

@@ -1,7 +1,8 @@
-//! A strict reader of what is served: text 0.0.4 and OpenMetrics 1.0.
+//! A strict parser of the text formats 0.0.4 and OpenMetrics 1.0.
 //!
-//! It takes less than Prometheus does, so that a fault which Prometheus forgives fails a test: metadata before samples, a family in
-//! one piece, no series twice, sample names and labels that suit the type, buckets ascending, cumulative and closed.
+//! It accepts less than Prometheus does, so that errors which Prometheus tolerates fail a test: metadata must precede
+//! samples, the samples of a family must be together, no series may be repeated, sample names and labels must suit the
+//! type, and buckets must ascend, be cumulative and end with +Inf.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +11,17 @@ use crate::{
     sample::{Labels, Sample, is_name, number},
 };
 
-/// Counters of drop-in configurations are named as their users like.
+/// Metrics of drop-in configurations need not follow the naming conventions.
 const PEER: &str = "ebpf_exporter_";
 
-/// Which of the two.
+/// The format to parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
     OpenMetrics,
 }
 
-/// All families by name, as each format names them: without `_total` in OpenMetrics.
+/// All families by name. In OpenMetrics the name of a counter is without `_total`.
 #[derive(Debug, Default)]
 pub struct Exposition {
     pub families: BTreeMap<String, Family>,
@@ -35,7 +36,7 @@ pub struct Family {
 }
 
 impl Exposition {
-    /// Reads all of it, or says what is wrong and where.
+    /// Parses all of it. The error says what is wrong and where.
     pub fn parse(text: &str, format: Format) -> Result<Self, String> {
         let body = match format {
             Format::Text => text,
@@ -92,13 +93,13 @@ impl Exposition {
         Ok(())
     }
 
-    /// The value of one sample; its labels are exactly these.
+    /// The value of the sample with exactly these labels.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let labels = owned(labels);
         self.samples().find(|sample| sample.name == name && sample.labels == labels).map(|sample| sample.value)
     }
 
-    /// One series of a histogram; its labels are exactly these, `le` aside.
+    /// The histogram series with exactly these labels, not counting `le`.
     pub fn histogram(&self, family: &str, labels: &[(&str, &str)]) -> Option<Histogram> {
         let wanted = owned(labels);
         let family = self.families.get(family)?;
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_read() {
+    fn valid_text_is_parsed() {
         let exposition = Exposition::parse(GOOD, Format::Text).unwrap();
         assert_eq!(exposition.value("b_total", &[]), Some(7.0));
         let histogram = exposition.histogram("a_seconds", &[("d", "x\"\\\ny")]).unwrap();
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
+    fn invalid_text_is_refused() {
         for (from, to, why) in [
             ("7\n", "7", "no end"),
             ("7\n", "7 \n", "no number"),
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn openmetrics_has_its_own_names_and_end() {
+    fn openmetrics_has_its_own_counter_names_and_an_eof_line() {
         let text = "# HELP b Of b.\n# TYPE b counter\nb_total 7\n# EOF\n";
         assert_eq!(Exposition::parse(text, Format::OpenMetrics).unwrap().value("b_total", &[]), Some(7.0));
         assert!(Exposition::parse(&text.replace("b_total", "b"), Format::OpenMetrics).is_err());

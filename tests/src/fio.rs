@@ -1,4 +1,4 @@
-//! Load by fio, and what fio says it did.
+//! Load by fio, and its own measurements.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::process::output;
 
-/// One run, one job.
+/// The result of one run with one job.
 #[derive(Debug)]
 pub struct Fio {
     pub reads: Side,
@@ -14,27 +14,28 @@ pub struct Fio {
     pub trims: Side,
 }
 
-/// One direction of it.
+/// The result for reads or for writes.
 #[derive(Debug)]
 pub struct Side {
     pub count: u64,
     /// Mean completion latency, from submission to completion.
     pub mean: Duration,
-    /// Completion latencies in ns, in fio's own buckets (1.6 % wide, by their middle), and how many there were of each.
+    /// Completion latencies in ns as a histogram: the middle of each of fio's buckets, which are 1.6 % wide, and its
+    /// count.
     bins: Vec<(f64, u64)>,
 }
 
 impl Fio {
-    /// Runs fio on a device or file, direct I/O unless `args` say otherwise.
+    /// Runs fio on a device or file, with direct I/O unless `args` say otherwise.
     pub fn run(on: &Path, args: &[&str]) -> Self {
         Self::run_by(&mut Command::new("fio"), on, args)
     }
 
-    /// The same, where the command is one that starts fio: `sh -c …`.
+    /// The same, with a command that starts fio, such as `sh -c …`.
     pub fn run_by(command: &mut Command, on: &Path, args: &[&str]) -> Self {
         command.args(["--output-format=json+", "--name=job", "--direct=1", "--thread", "--ioengine=psync"]);
         let printed = output(command.arg(format!("--filename={}", on.display())).args(args));
-        // Warnings come first.
+        // fio prints warnings before the JSON.
         let json = printed.find('{').map_or("", |begin| &printed[begin..]);
         let report: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("fio: {error}: {printed}"));
         let job = &report["jobs"][0];
@@ -54,7 +55,7 @@ impl Side {
         }
     }
 
-    /// How many completed within a time, less those of which fio does not know it for certain.
+    /// The number of requests that completed within a time, without those in the bucket that contains the time.
     pub fn within(&self, time: Duration) -> u64 {
         let limit = time.as_nanos() as f64 * 0.99;
         self.bins.iter().filter(|(ns, _)| *ns <= limit).map(|(_, count)| count).sum()

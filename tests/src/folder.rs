@@ -1,4 +1,4 @@
-//! Folders: the repository's own, and temporary ones to put changed packages into.
+//! Folders: those of the repository, and temporary ones for packages that a test changes.
 
 use std::{
     fs,
@@ -8,29 +8,29 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// The repository.
+/// The root of the repository.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
 }
 
-/// The packages that are committed.
+/// The folder of the committed packages.
 pub fn committed() -> PathBuf {
     workspace().join("plugins")
 }
 
-/// The folder that cargo builds into, where what one run of the tests leaves for the next may lie.
+/// The folder in which cargo builds, and where one run of the tests may leave files for the next.
 pub fn target() -> PathBuf {
     built("..")
 }
 
-/// What cargo built under this name in the tests' own profile.
+/// The path of a file that cargo built in the profile of the tests.
 pub(crate) fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows its own path");
     let profile = own.ancestors().skip(1).find(|folder| folder.join("deps").is_dir());
     profile.expect("tests lie in target/PROFILE/deps, the benchmark in target/PROFILE").join(name)
 }
 
-/// A temporary folder, readable for every user.
+/// A temporary folder that every user can read. Removed on drop.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -39,7 +39,7 @@ impl Folder {
         Self::below(&std::env::temp_dir())
     }
 
-    /// On a file system that is in memory.
+    /// A folder on an in-memory file system.
     pub fn in_memory() -> Self {
         Self::below(Path::new("/dev/shm"))
     }
@@ -53,7 +53,7 @@ impl Folder {
         Self(path)
     }
 
-    /// With biolatency in it, as it is committed.
+    /// A folder with the committed package biolatency.
     pub fn with_biolatency() -> Self {
         let folder = Self::new();
         folder.add("biolatency");
@@ -64,7 +64,7 @@ impl Folder {
         &self.0
     }
 
-    /// Copies biolatency into it under this name, and gives its folder.
+    /// Copies biolatency into it under this name; returns the package's folder.
     pub fn add(&self, name: &str) -> PathBuf {
         let package = self.0.join(name);
         fs::create_dir(&package).expect("a new folder in our own");
@@ -77,7 +77,7 @@ impl Folder {
         package
     }
 
-    /// Copies a package into it, without the folders of what it was made from, and gives its folder.
+    /// Copies a package into it, without the subfolders with its sources; returns the package's folder.
     pub fn copy(&self, from: &Path) -> PathBuf {
         let package = self.0.join(from.file_name().expect("a package has a name"));
         fs::create_dir(&package).expect("a new folder in our own");
@@ -89,7 +89,7 @@ impl Folder {
         package
     }
 
-    /// Replaces a passage of a package's `plugin.yaml`, which must be there.
+    /// Replaces the first occurrence of a passage in a package's `plugin.yaml`; the passage must exist.
     pub fn amend(&self, package: &str, from: &str, to: &str) {
         edit(&self.0.join(package).join("plugin.yaml"), |text| {
             assert!(text.contains(from), "plugin.yaml has no `{from}`:\n{text}");

@@ -1,18 +1,19 @@
-//! One series of a histogram, gathered from its samples: ascending, cumulative and closed, or refused.
+//! One series of a histogram, collected from its samples and checked: the buckets must ascend, be cumulative and end
+//! with +Inf.
 
 use crate::exposition::Format;
 
 /// One series of a histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// Upper bounds, ascending, and how many values lie at or below each.
+    /// The upper bounds, ascending, each with the number of observations at or below it.
     pub buckets: Vec<(f64, u64)>,
     pub count: u64,
     /// Not a number where there is none.
     pub sum: f64,
 }
 
-/// A series of which samples are being gathered.
+/// A series while its samples are being collected.
 #[derive(Default)]
 pub(crate) struct Parts {
     pub(crate) buckets: Vec<(f64, u64)>,
@@ -40,7 +41,7 @@ impl Parts {
 }
 
 impl Histogram {
-    /// How many values lie at or below a bound, which must be one of the buckets'.
+    /// The number of observations at or below a bound, which must be the bound of a bucket.
     pub fn at_most(&self, bound: f64) -> u64 {
         let bucket = self.buckets.iter().find(|(le, _)| *le == bound);
         bucket.unwrap_or_else(|| panic!("no bucket has the bound {bound}: {:?}", self.buckets)).1

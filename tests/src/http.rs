@@ -1,4 +1,4 @@
-//! One HTTP/1.1 request on a connection of its own.
+//! An HTTP/1.1 client: one request on each connection.
 
 use std::{
     collections::BTreeMap,
@@ -7,17 +7,17 @@ use std::{
     time::Duration,
 };
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    /// By name in lower case.
+    /// The headers, by name in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// Reads an answer from a connection on which the request was sent.
+    /// Reads a response from a connection on which a request was sent.
     pub fn read(connection: &mut TcpStream) -> io::Result<Self> {
         let mut bytes = Vec::new();
         connection.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -34,7 +34,7 @@ impl Response {
     }
 }
 
-/// `GET path`, and then the connection is closed.
+/// Sends `GET path` and reads the response; then the connection is closed.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
     let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     connection.write_all(request(address, path, headers).as_bytes())?;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_is_cut_short_is_an_error() {
+    fn a_truncated_response_is_an_error() {
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nhi";
         let response = parse(whole).unwrap();
         assert_eq!((response.status, response.header("a"), response.text()), (200, "b", "hi"));

@@ -1,8 +1,8 @@
-//! The rig of the end-to-end tests: everything that a test needs around the real binary.
+//! The library of the end-to-end tests: everything that a test needs around the real binary.
 //!
-//! It starts `ebhost` and talks to it over HTTP, makes disks of its own and loads them, copies packages to break them. It
-//! never links the host or a plugin: what is tested is what a user runs. What it makes (processes, disks, folders) goes when its
-//! value is dropped, on a panic too.
+//! It starts `ebhost` and scrapes it over HTTP, creates disks and puts load on them, and copies packages in order to
+//! break them. It never links the host or a plugin: the tests test what a user runs. Everything that it creates
+//! (processes, disks, folders) is removed when its value is dropped, also on a panic.
 
 mod cgroup;
 mod disk;

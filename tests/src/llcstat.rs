@@ -1,4 +1,4 @@
-//! The package llcstat, configured as it is needed.
+//! The package llcstat with the configuration that a test needs.
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,7 @@ pub fn alone(sections: &str) -> Folder {
     folder
 }
 
-/// Puts llcstat into a folder under another name.
+/// Adds llcstat to a folder under another name.
 pub fn add(folder: &Path, name: &str, sections: &str) {
     let package = folder.join(name);
     fs::create_dir_all(&package).expect("a new folder in our own");
@@ -22,12 +22,12 @@ pub fn add(folder: &Path, name: &str, sections: &str) {
     fs::write(package.join("plugin.yaml"), text).expect("our own file");
 }
 
-/// With these two events, charged by `cgroup`, `comm` or `pid` at every switch.
+/// A folder with llcstat that attributes these two events by `cgroup`, `comm` or `pid` at every context switch.
 pub fn switched(by: &str, events: &str, names: &str) -> Folder {
     alone(&charged(by, events, names))
 }
 
-/// The sections for that.
+/// The sections of `plugin.yaml` for that.
 pub fn charged(by: &str, events: &str, names: &str) -> String {
     let number = ["none", "cgroup", "comm", "pid"].iter().position(|known| *known == by).expect("a known by");
     format!(

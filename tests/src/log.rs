@@ -1,4 +1,4 @@
-//! What `ebhost --log.format json` writes to stderr, line by line as it comes.
+//! Reads the lines that `ebhost --log.format json` writes to standard error, as they come.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -8,17 +8,17 @@ use std::{
 
 use serde_json::Value;
 
-/// One line.
+/// One line of the log.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// `ERROR`, `INFO` …; empty for a line that is not JSON.
+    /// `ERROR`, `INFO` …; empty if the line is not JSON.
     pub level: String,
-    /// The message, then every other field as ` name=value`; of a line that is not JSON the line itself.
+    /// The message, followed by every other field as ` name=value`; or the line itself if it is not JSON.
     pub text: String,
     fields: Value,
 }
 
-/// All lines so far, and the thread that adds to them.
+/// The lines so far, and the thread that adds to them.
 #[derive(Debug)]
 pub struct Log {
     lines: Arc<Mutex<Vec<Line>>>,
@@ -39,7 +39,7 @@ impl Line {
         Self { level: json["level"].as_str().unwrap_or_default().to_owned(), text, fields }
     }
 
-    /// A field that the message came with.
+    /// A field of the event.
     pub fn field(&self, name: &str) -> &Value {
         &self.fields[name]
     }
@@ -57,7 +57,7 @@ impl Log {
         Self { lines, reader: Some(reader) }
     }
 
-    /// Waits for the writer's end.
+    /// Waits until the writer closes the stream.
     pub(crate) fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("reading lines does not panic");
@@ -68,7 +68,7 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All of it, for a person.
+    /// The whole log as text, for messages.
     pub fn text(&self) -> String {
         self.lines().iter().map(|line| format!("{} {}\n", line.level, line.text)).collect()
     }

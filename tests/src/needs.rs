@@ -1,4 +1,4 @@
-//! What a test needs of the machine, and how it is skipped by name where that is not there.
+//! The requirements of tests: a test is skipped, by name, on a machine that does not meet them.
 
 use std::{
     env,
@@ -6,35 +6,35 @@ use std::{
     path::Path,
 };
 
-/// Something that not every machine has.
+/// A requirement that not every machine meets.
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
-    /// User 0, with the privileges to load BPF programs and make loop devices.
+    /// The user is root, with the privileges to load BPF programs and create loop devices.
     Root,
     /// A program on PATH.
     Tool(&'static str),
     /// A package of Python, which `cargo xtask test` installs into the build folder.
     PythonModule(&'static str),
-    /// A file that a package brings, or a folder that is mounted.
+    /// A file that a Debian package installs, or a mounted folder.
     File(&'static str),
     /// `/dev/fuse`.
     Fuse,
-    /// A mount of version 2 of cgroups.
+    /// A mount of cgroup version 2.
     Cgroup2,
     /// A cgroup controller that throttles block I/O.
     BlkThrottle,
-    /// An x86-64 machine under QEMU, and what its kernel and its files come from.
+    /// An x86-64 virtual machine under QEMU, with its kernel and initramfs.
     Guest,
-    /// The same, an arm64 one.
+    /// The same for arm64.
     ArmGuest,
 }
 
-/// Tools: the machine, the packer of its files, and two that fetch and unpack its kernel.
+/// The tools for a virtual machine: QEMU, cpio for its initramfs, and two that download and unpack its kernel.
 const GUEST: [&str; 5] = ["qemu-system-x86_64", "busybox", "cpio", "apt-get", "dpkg-deb"];
 const ARM_GUEST: [&str; 4] = ["qemu-system-aarch64", "cpio", "apt-get", "dpkg-deb"];
 
 impl Need {
-    /// What of it is not there, by name.
+    /// The name of the missing part; none if the requirement is met.
     fn lacks(self) -> Option<&'static str> {
         let (is_there, name) = match self {
             Self::Root => (rustix::process::geteuid().is_root(), "root"),
@@ -55,20 +55,20 @@ fn is_on_path(tool: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
 }
 
-/// The first need that is not met, by the name of what is not there.
+/// The name of the first missing part; none if all requirements are met.
 pub fn missing(needs: &[Need]) -> Option<&'static str> {
     needs.iter().find_map(|need| need.lacks())
 }
 
-/// Says that a test was skipped and for want of what; panics if EBHOST_TESTS_SKIP=no, as it is in CI.
+/// Reports that a test is skipped and why. Panics if EBHOST_TESTS_SKIP=no, as in CI.
 pub fn skip(test: &str, what: &str) {
     let said = format!("skipped: {test} needs {what}");
     assert!(env::var_os("EBHOST_TESTS_SKIP").is_none_or(|skip| skip != "no"), "{said}, and EBHOST_TESTS_SKIP=no");
-    // Not by eprintln: what a passing test prints that way is not shown.
+    // Not eprintln, whose output is hidden when a test passes.
     let _ = writeln!(io::stderr(), "{said}");
 }
 
-/// Ends the test here, skipped by name, unless the machine has it all: `needs!(Root, Tool("fio"))`.
+/// Skips the current test, unless the machine meets all requirements: `needs!(Root, Tool("fio"))`.
 #[macro_export]
 macro_rules! needs {
     ($($need:ident $(($what:expr))?),+) => {

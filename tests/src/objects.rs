@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use crate::process::output;
 
-/// What every such program begins with. The maps are those that biolatency's component names.
+/// The beginning of every such program. It declares the maps that biolatency's component reads.
 const PRELUDE: &str = "
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -15,7 +15,7 @@ struct bank { u64 words[32]; };
 char LICENSE[] SEC(\"license\") = \"GPL\";
 ";
 
-/// Compiles `source`, behind the prelude, for `target` (`bpf`) to `object`. Needs clang-19.
+/// Compiles `source`, after the prelude, for `target` (`bpf`) into `object`. Needs clang-19.
 pub fn compile(source: &str, target: &str, object: &Path) {
     let file = object.with_extension("c");
     fs::write(&file, format!("{PRELUDE}{source}")).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

@@ -1,4 +1,4 @@
-//! Other programs: run to their end, or running beside the test and killed with it.
+//! Runs other programs: to completion, or next to the test and killed with it.
 
 use std::{
     process::{Child, Command, ExitStatus, Stdio},
@@ -11,13 +11,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::sys::die_with_us;
 
-/// Held while they run by tests of one program that would count, or slow, what the others do.
+/// A lock for tests of one test program that would count or slow down the activity of the others.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `found` gives something, and panics with `what` if it does not in time.
+/// Calls `found` until it returns a value; panics with `what` if it does not within `time`.
 pub fn wait_until<T>(what: &str, time: Duration, mut found: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + time;
     loop {
@@ -29,7 +29,7 @@ pub fn wait_until<T>(what: &str, time: Duration, mut found: impl FnMut() -> Opti
     }
 }
 
-/// What a program prints; panics with what it says if it fails.
+/// Runs a program and returns its standard output; panics with its standard error if it fails.
 pub fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
@@ -37,7 +37,7 @@ pub fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A program beside the test.
+/// A program that runs next to the test. Killed on drop.
 #[derive(Debug)]
 pub struct Running(Child);
 
@@ -54,12 +54,12 @@ impl Running {
         self.0.id()
     }
 
-    /// How it ended; none: it runs.
+    /// The exit status; none if it still runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("our own child can be waited for")
     }
 
-    /// Waits for its end, and panics if it does not come.
+    /// Waits until it exits; panics if it does not within `time`.
     pub fn wait(&mut self, time: Duration) -> ExitStatus {
         wait_until("the end of a process", time, || self.ended())
     }
@@ -68,7 +68,7 @@ impl Running {
         self.tell(Signal::TERM);
     }
 
-    /// As Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.tell(Signal::INT);
     }
@@ -80,7 +80,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if it has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! A BPF program that runs when it is told to, and at no event.
+//! A BPF program that runs only when the test runs it.
 
 #![allow(unsafe_code, reason = "bpf(2) has no safe form here")]
 
@@ -14,7 +14,7 @@ const PROG_LOAD: libc::c_long = 5;
 const PROG_TEST_RUN: libc::c_long = 10;
 const SOCKET_FILTER: u32 = 1;
 
-/// Loaded, until it is dropped.
+/// A loaded program. Unloaded on drop.
 #[derive(Debug)]
 pub struct Program(OwnedFd);
 
@@ -46,7 +46,7 @@ struct RunAttr {
 const _: () = assert!(offset_of!(RunAttr, repeat) == 32, "as in linux/bpf.h");
 
 impl Program {
-    /// A socket filter; an error ends with what the verifier said.
+    /// Loads a socket filter. An error ends with the verifier's log.
     pub fn load(instructions: &[u64]) -> io::Result<Self> {
         let mut log = vec![0u8; 16 << 10];
         let mut attr = LoadAttr {
@@ -65,7 +65,7 @@ impl Program {
         program.map(Self).map_err(said)
     }
 
-    /// Has the kernel run it so many times in one call.
+    /// Makes the kernel run the program this number of times, in one system call.
     pub fn run(&self, times: u32) -> io::Result<()> {
         let packet = [0u8; 64];
         let mut attr = RunAttr {

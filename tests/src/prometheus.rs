@@ -16,7 +16,7 @@ use crate::{
     process::{Running, wait_until},
 };
 
-/// A server with its own configuration and storage, gone when dropped.
+/// A server with its own configuration and storage. Stopped on drop.
 #[derive(Debug)]
 pub struct Prometheus {
     address: SocketAddr,
@@ -25,12 +25,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// With no option that has to do with formats: its Accept header is the default one.
+    /// A server without options about formats: it sends its default Accept header.
     pub fn scraping(target: SocketAddr) -> Self {
         Self::with(target, &[])
     }
 
-    /// With these options.
+    /// A server with these options.
     pub fn with(target: SocketAddr, args: &[&str]) -> Self {
         let folder = Folder::new();
         let config = folder.path().join("prometheus.yml");
@@ -53,7 +53,7 @@ impl Prometheus {
         Self { address, _process: process, _folder: folder }
     }
 
-    /// The value of a query that gives one number now; none: it gives none.
+    /// The value of a query that gives at most one number.
     pub fn query(&self, promql: &str) -> Option<f64> {
         let result = self.api(&format!("query?query={}", encode(promql)));
         let samples = result["result"].as_array().expect("a vector");
@@ -61,7 +61,7 @@ impl Prometheus {
         samples.first()?["value"][1].as_str()?.parse().ok()
     }
 
-    /// `data` of an answer of its HTTP API.
+    /// The `data` of a response of the HTTP API.
     pub fn api(&self, path: &str) -> Value {
         let answer = http::get(self.address, &format!("/api/v1/{path}"), &[]).expect("Prometheus answers");
         let mut json: Value = serde_json::from_str(answer.text()).expect("its API speaks JSON");
@@ -70,7 +70,7 @@ impl Prometheus {
     }
 }
 
-/// How `promtool check metrics` ends, and all that it says; of text 0.0.4, for it reads no other.
+/// Runs `promtool check metrics`, which reads only text 0.0.4; returns its exit status and output.
 pub fn promtool(text: &str) -> (Option<i32>, String) {
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -81,7 +81,7 @@ pub fn promtool(text: &str) -> (Option<i32>, String) {
     (checked.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Somebody else may take it before we do; then Prometheus ends, and the test with it.
+/// Another process may take the address before Prometheus does; then Prometheus exits and the test fails.
 fn free_address() -> SocketAddr {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     free.expect("loopback has a free port")

@@ -1,8 +1,8 @@
-//! One line of text 0.0.4 or OpenMetrics: `name{label="value",…} number`, without timestamp or exemplar.
+//! Parses one line of text 0.0.4 or OpenMetrics: `name{label="value",…} number`, without timestamp or exemplar.
 
 use std::collections::BTreeMap;
 
-/// By name.
+/// Label values by label name.
 pub type Labels = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ impl Sample {
     }
 }
 
-/// As both formats write it.
+/// Parses a number as both formats write it.
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     match text {
         "+Inf" => Ok(f64::INFINITY),
@@ -53,13 +53,13 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `more`: a further character that is legal in it.
+/// Whether this is a valid name. `more` is an additional character that is allowed.
 pub(crate) fn is_name(name: &str, more: char) -> bool {
     let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_' || c == more;
     name.starts_with(is_letter) && name.chars().all(|c| is_letter(c) || c.is_ascii_digit())
 }
 
-/// Up to the closing quote, and what comes after it.
+/// Parses a label value up to the closing quote; returns it and the rest of the line.
 fn label_value(text: &str) -> Result<(String, &str), String> {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,4 +1,4 @@
-//! The calls that have no safe form. All `unsafe` of the rig is here, in `maps` and in `program`.
+//! System calls without a safe interface. All `unsafe` of this library is here, in `maps` and in `program`.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-/// Kills the process when the thread that started it ends, so that a test that is killed leaves nothing behind.
+/// Makes the kernel kill the process when the thread that started it ends, so that a killed test leaves nothing behind.
 pub(crate) fn die_with_us(command: &mut Command) -> &mut Command {
     let kill = || {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).map_err(io::Error::from)
@@ -19,14 +19,14 @@ pub(crate) fn die_with_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(kill) }
 }
 
-/// What becomes of a loop device.
+/// Requests to the loop driver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum LoopControl {
     Add = 0x4c80,
     Remove = 0x4c81,
 }
 
-/// Adds a loop device of that number, with nothing behind it, or removes it.
+/// Adds a loop device with this number and nothing behind it, or removes it.
 pub(crate) fn control_loop(command: LoopControl, number: u32) -> io::Result<()> {
     let control = File::options().read(true).write(true).open("/dev/loop-control")?;
     // SAFETY: both requests take a number and touch no memory of ours.
@@ -34,7 +34,7 @@ pub(crate) fn control_loop(command: LoopControl, number: u32) -> io::Result<()> 
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether the kernel has a BPF program of this number. Needs CAP_SYS_ADMIN.
+/// Whether the kernel has a BPF program with this id. Needs CAP_SYS_ADMIN.
 pub fn program_exists(id: u32) -> bool {
     const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
     // SAFETY: the kernel reads the number and two flags.
@@ -52,9 +52,9 @@ pub(crate) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<l
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The same, for a new descriptor.
+/// The same for a command that returns a file descriptor.
 ///
-/// SAFETY: as for [`bpf`], of a command that answers with a file descriptor.
+/// SAFETY: as for [`bpf`], and `command` must return a new file descriptor.
 pub(crate) unsafe fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
     // SAFETY: by this function's contract; a new descriptor is nobody else's.
     unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }

@@ -1,4 +1,4 @@
-//! TLS, certificates, users and headers, from curl.
+//! TLS, client certificates, users and headers, tested with curl.
 
 use std::{fs, path::Path, process::Command, thread, time::Duration};
 
@@ -6,21 +6,21 @@ use ebhost_tests::{Ebhost, Folder, Start, committed, needs, output, wait_until};
 
 use crate::{curl, status};
 
-/// bcrypt of `secret`.
+/// The bcrypt hash of `secret`.
 const HASH: &str = "$2b$06$abcdefghijklmnopqrstuuxLa0AkDDSrQ9VwNnETzOsObiucpMYgC";
 
 fn openssl(folder: &Path, args: &str) {
     output(Command::new("openssl").current_dir(folder).args(args.split(' ')).stderr(std::process::Stdio::null()));
 }
 
-/// A CA with a server's certificate and a client's, and a stranger's that signed itself.
+/// Certificates: a CA, a server's and a client's signed by it, and another client's that is self-signed.
 fn certificates() -> Folder {
     let folder = Folder::new();
     let path = folder.path();
     let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
     openssl(path, &format!("{new} -subj /CN=ca -keyout ca.key -out ca.pem"));
     openssl(path, &format!("{new} -subj /CN=stranger -keyout stranger.key -out stranger.pem"));
-    // What a CA signs must not be a CA, and must be of version 3: both by an extension.
+    // The CA must sign certificates of version 3 that are not CAs; both need an extension.
     fs::write(path.join("ext"), "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n").expect("our own folder");
     for name in ["server", "client"] {
         let request = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
@@ -57,7 +57,7 @@ fn tls_with_client_certificates() {
     for version in ["1.2", "1.3"] {
         assert_eq!(status(&[&["--tls-max", version][..], &good].concat()), 200, "TLS {version}");
     }
-    // None, a stranger's, plain HTTP, an old TLS: no answer.
+    // No certificate, a self-signed one, plain HTTP, an old TLS version: no response.
     assert_eq!(status(&["--cacert", &ca, &url]), 0);
     assert_eq!(status(&["--cacert", &ca, "--cert", &at("stranger.pem"), "--key", &at("stranger.key"), &url]), 0);
     assert_eq!(status(&[&url.replace("https", "http")]), 0);
@@ -66,9 +66,9 @@ fn tls_with_client_certificates() {
     host.stop();
 }
 
-/// Of those that the CA has signed, who has one of the names; by each kind of name that a certificate can have.
+/// Only clients with one of the configured names are admitted, for each kind of name that a certificate can have.
 #[test]
-fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
+fn only_named_clients_of_a_ca_are_admitted() {
     needs!(Root, Tool("curl"), Tool("openssl"));
     let folder = certificates();
     let at = |name: &str| folder.path().join(name).display().to_string();
@@ -103,7 +103,7 @@ fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
         ("10.1.2.4", 0),
         ("'fd00::7'", 200),
         ("'spiffe://example/scraper'", 200),
-        // A subject is not an alternative name.
+        // The subject is not an alternative name.
         ("10.9.9.9", 0),
     ] {
         write(&folder, &config(names, "RequireAndVerifyClientCert"));
@@ -128,7 +128,7 @@ fn of_the_clients_that_a_ca_signed_the_named_ones_come_in() {
     host.stop();
 }
 
-/// SIGHUP, and a moment for it to be taken.
+/// Sends SIGHUP, and waits until the file is reloaded.
 fn read_again(host: &Ebhost) {
     let times = || host.log().lines().iter().filter(|line| line.text.contains("web configuration read again")).count();
     let before = times();
@@ -158,7 +158,7 @@ fn users_have_passwords_and_every_answer_has_the_headers() {
     assert!(head.contains("\r\nx-frame-options: deny\r\n"), "{head}");
     assert_eq!(status(&[&url.replace("metrics", "-/healthy")]), 401, "every path is behind the password");
 
-    // The file is read again without a restart; one that has become bad changes nothing.
+    // The file is reloaded without a restart; an invalid file changes nothing.
     write(&folder, &text.replace("ada", "bea"));
     thread::sleep(Duration::from_millis(1_200));
     assert_eq!((status(&["-u", "bea:secret", &url]), status(&["-u", "ada:secret", &url])), (200, 401));
@@ -173,7 +173,7 @@ fn users_have_passwords_and_every_answer_has_the_headers() {
 }
 
 #[test]
-fn a_bad_file_ends_the_start() {
+fn the_host_does_not_start_with_an_invalid_web_config() {
     needs!(Root, Tool("openssl"));
     let folder = certificates();
     let missing = folder.path().join("none.yml").display().to_string();

@@ -1,4 +1,4 @@
-//! Clients that mean harm, by the hundred: the right status, bounded memory, and healthy scrapes meanwhile.
+//! Hostile clients by the hundred: the right status, bounded memory, and normal scrapes meanwhile.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use ebhost_tests::{
 
 use crate::{curl, status};
 
-/// Resident memory of the host, in MiB.
+/// The host's resident memory, in MiB.
 fn memory(host: &Ebhost) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
@@ -23,7 +23,7 @@ fn memory(host: &Ebhost) -> u64 {
 }
 
 #[test]
-fn hundreds_of_slow_loris_clients_keep_nobody_out() {
+fn hundreds_of_slow_loris_clients_do_not_lock_out_others() {
     needs!(Root, Tool("prometheus"));
     let host = Ebhost::start(&committed());
     let prometheus = Prometheus::scraping(host.address());
@@ -37,7 +37,7 @@ fn hundreds_of_slow_loris_clients_keep_nobody_out() {
         })
         .collect();
     for _ in 0..5 {
-        // Those that were closed to make room cannot write any more.
+        // Connections that were closed to make room for others cannot be written to.
         clients.iter_mut().for_each(|client| drop(client.write_all(b"a")));
         let started = Instant::now();
         assert_eq!(host.get("/metrics", &[]).status, 200);
@@ -47,7 +47,8 @@ fn hundreds_of_slow_loris_clients_keep_nobody_out() {
     assert!(open < 700, "{open} descriptors: the oldest connections are closed for new ones");
     let grown = memory(&host).saturating_sub(before);
     assert!(grown < 64, "{grown} MiB for 700 clients");
-    // Prometheus keeps its connection between scrapes; it gets another one where that was closed, and misses nothing.
+    // Prometheus keeps its connection between scrapes. If it was closed, Prometheus opens another one and misses no
+    // scrape.
     let seen = prometheus.query("count_over_time(up[1m])").expect("scrapes so far");
     wait_until("scrapes by Prometheus", Duration::from_secs(30), || {
         clients.iter_mut().for_each(|client| drop(client.write_all(b"a")));
@@ -72,9 +73,9 @@ fn a_header_of_a_megabyte_is_refused() {
         status(&["-H", &format!("@{}", file.display()), &url])
     };
     for _ in 0..10 {
-        // curl itself sends no more than a mebibyte.
+        // curl itself sends at most one mebibyte.
         assert_eq!(sent(1_000 << 10), 431);
-        // A few kilobytes are legal.
+        // A few kilobytes are allowed.
         assert_eq!(sent(16 << 10), 200);
         let mut client = TcpStream::connect(host.address()).expect("ebhost listens");
         let header = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "a".repeat(2 << 20));
@@ -117,7 +118,7 @@ fn an_endless_body_is_not_read() {
         let sent = endless.join().expect("it only writes");
         assert!(sent < 1 << 30, "{method}: {sent} bytes were taken");
     }
-    // The same from curl, which has read the answer though it was not done with the request.
+    // The same with curl, which reads the response although it has not sent all of the request.
     for (method, expected) in [("POST", "405"), ("GET", "200")] {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Expect:", "-X", method]);
@@ -162,9 +163,10 @@ fn sixty_four_scrapes_at_once() {
     host.stop();
 }
 
-/// strace holds up the agent's reads of maps for a second each, so scrapes pile up; those beyond the limit are told so at once.
+/// strace delays each of the agent's map reads by a second, so scrapes pile up; those beyond the limit are rejected at
+/// once.
 #[test]
-fn scrapes_beyond_the_limit_are_turned_away() {
+fn scrapes_beyond_the_limit_are_rejected() {
     needs!(Root, Tool("strace"));
     const IN_FLIGHT: usize = 128;
     let host = Ebhost::start(&committed());
@@ -194,7 +196,7 @@ fn scrapes_beyond_the_limit_are_turned_away() {
     host.stop();
 }
 
-/// A client that asks and reads nothing: its answer is held for half a minute, then it is cut off. Others are served meanwhile.
+/// A client that reads no response is cut off after half a minute. Others are served meanwhile.
 #[test]
 fn clients_that_stop_reading_are_cut_off() {
     needs!(Root);

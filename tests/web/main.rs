@@ -1,4 +1,5 @@
-//! The server as the outside meets it: real clients, hostile clients, native histograms in Debian's Prometheus, a service manager.
+//! The HTTP server from outside: real clients, hostile clients, native histograms in Debian's Prometheus, a service
+//! manager.
 
 mod access;
 mod flood;
@@ -10,13 +11,13 @@ mod status;
 
 use std::process::Command;
 
-/// What curl prints for `curl ARGS`, and its exit code.
+/// The output and exit code of `curl ARGS`.
 fn curl(args: &[&str]) -> (i32, String) {
     let output = Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output().expect("curl starts");
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The status of an answer; 0: there was none.
+/// The status of the response; 0 if there was none.
 fn status(args: &[&str]) -> u16 {
     let all = [&["-o", "/dev/null", "-w", "%{http_code}"], args].concat();
     curl(&all).1.parse().unwrap_or(0)

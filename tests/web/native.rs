@@ -1,4 +1,4 @@
-//! Native histograms: what the kernel counted into native buckets is what Prometheus stores.
+//! Native histograms: Prometheus stores exactly what the kernel counted.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 const FAMILY: &str = "ebhost_bio_latency_seconds";
 
-/// biolatency, counting into native buckets.
+/// biolatency, configured for native buckets.
 fn native() -> Folder {
     let folder = Folder::with_biolatency();
     folder.amend("biolatency", "targ_native: false", "targ_native: true");
@@ -27,7 +27,7 @@ fn labels(disk: &Disk) -> [(&str, &str); 2] {
     [("device", disk.name()), ("operation", "read")]
 }
 
-/// Count, sum, and (lower, upper, count) of a native histogram.
+/// Count, sum, and the buckets (lower bound, upper bound, count) of a native histogram.
 type Native = (f64, f64, Vec<(f64, f64, f64)>);
 
 fn stored(prometheus: &Prometheus, disk: &Disk) -> Option<Native> {
@@ -59,17 +59,17 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
     assert_eq!(buckets.iter().map(|(.., count)| count).sum::<f64>(), count);
     for (lower, upper, count) in &buckets {
         let index = (upper.log2() * 8.0).round();
-        // Prometheus computes its bounds by a table and a shift; the last digit may differ.
+        // Prometheus computes its bounds with a table and a shift; the last digit may differ.
         let is = |found: f64, index: f64| (found / (index / 8.0).exp2() - 1.0).abs() < 1e-14;
         assert!(is(*lower, index - 1.0) && is(*upper, index), "schema 3: {count} in ({lower}, {upper}]");
         assert!(*upper > 0.00305, "{count} reads of 3.05 ms within {upper} s");
     }
-    // What the two say of one bound is the same, at every bound.
+    // The native and the classic buckets agree at every classic bound.
     for (bound, at_most) in &classic.buckets {
         let native: f64 = buckets.iter().filter(|(_, upper, _)| upper <= bound).map(|(.., count)| count).sum();
         assert_eq!(native, *at_most as f64, "{bound}");
     }
-    // 3.05 ms and a little: (3.01, 3.29] ms is the native bucket -66, and the median is in it.
+    // 3.05 ms and a little more: the native bucket -66 is (3.01, 3.29] ms, and the median is in it.
     let quantile = format!("histogram_quantile(0.5, {FAMILY}{{device=\"{}\",operation=\"read\"}})", disk.name());
     let median = prometheus.query(&quantile).expect("a quantile");
     let (lower, upper) = ((-67f64 / 8.0).exp2(), (-65f64 / 8.0).exp2());
@@ -77,10 +77,10 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
     host.stop();
 }
 
-/// What took more than 1 024 s is in the bucket that ends at +Inf, in Prometheus as it was counted. Nothing here takes as long, so the
-/// counts are put into the bank of a device that is nobody's, as the programs would.
+/// Requests of more than 1 024 s are in the bucket that ends at +Inf, in Prometheus too. No real request takes as long,
+/// so the test writes the counts into the bank of a device that does not exist, as the programs would.
 #[test]
-fn what_is_beyond_the_last_bound_is_in_the_bucket_without_end() {
+fn observations_above_the_last_bound_are_in_the_infinite_bucket() {
     needs!(Root, Tool("fio"), Tool("prometheus"), Tool("promtool"));
     const SLOTS: usize = 242;
     let disk = Disk::in_memory();
@@ -99,7 +99,7 @@ fn what_is_beyond_the_last_bound_is_in_the_bucket_without_end() {
     let index = index.expect("the reads are in a bank");
     let read = |bank: &[u8], at: usize| u64::from_le_bytes(bank[at..at + 8].try_into().expect("8 bytes"));
     let before: u64 = (0..SLOTS).map(|slot| read(&bank, 16 + slot * 8)).sum();
-    // 5 of 2 000 s, 3 of 1 024 s and a little less, which is the last bucket with an end.
+    // 5 requests of 2 000 s, and 3 of slightly less than 1 024 s, which is the last bucket with a finite bound.
     for (slot, count, ns) in [(SLOTS - 1, 5u64, 2_000_000_000_000u64), (SLOTS - 2, 3, 1_023_000_000_000)] {
         let at = 16 + slot * 8;
         let (counted, sum) = (read(&bank, at) + count, read(&bank, 8) + count * ns);
@@ -117,7 +117,7 @@ fn what_is_beyond_the_last_bound_is_in_the_bucket_without_end() {
     let last_with_end = buckets[buckets.len() - 2];
     assert!(last_with_end.2 == 3.0 && (last_with_end.1 / 1024.0 - 1.0).abs() < 1e-14, "{buckets:?}");
     assert_eq!(buckets.iter().map(|(.., count)| count).sum::<f64>(), count, "{buckets:?}");
-    // As text the same lie between the last bound and +Inf.
+    // In the text formats they are between the last bound and +Inf.
     let (served, _) = disk.at_rest(|| host.scrape());
     let classic = served.histogram(FAMILY, &labels(&disk)).expect("a histogram");
     let finite: Vec<_> = classic.buckets.iter().filter(|(bound, _)| bound.is_finite()).collect();
@@ -150,7 +150,7 @@ fn without_the_flag_prometheus_gets_the_classic_buckets() {
     host.stop();
 }
 
-/// Passes scrapes on as those of a client that reads text 0.0.4 alone; ends with the test's process.
+/// A proxy that passes on scrapes as those of a client that accepts only text 0.0.4. It ends with the test process.
 fn as_text(target: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -174,16 +174,16 @@ fn as_text(target: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Text 0.0.4 and OpenMetrics, scraped by the same Prometheus: the same series with the same values.
+/// The same Prometheus scrapes text 0.0.4 and OpenMetrics, and stores the same series with the same values.
 #[test]
-fn prometheus_stores_the_same_from_either_text() {
+fn prometheus_stores_the_same_from_both_text_formats() {
     needs!(Root, Tool("fio"), Tool("prometheus"));
     let (disk, host) = (Disk::in_memory(), Ebhost::start(&ebhost_tests::committed()));
     let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
     let done = disk.stat() - before;
     let of_disk = format!("device%3D%22{}%22", disk.name());
-    // By labels without the target's, with the value as it is stored.
+    // By labels without those of the target, with the stored value.
     let stored = |prometheus: &Prometheus| -> BTreeMap<String, String> {
         let answer = prometheus.api(&format!("query?query=%7B{of_disk}%7D"));
         let series = answer["result"].as_array().expect("a vector").iter().map(|series| {

@@ -1,4 +1,4 @@
-//! The process: what it tells its manager, what it checks, what it prints about itself.
+//! The process: its messages to the service manager, its checks, its documentation.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 use ebhost_tests::{Folder, Start, binary, committed, needs, output, wait_until};
 
 #[test]
-fn systemd_hears_ready_alive_reloading_and_stopping() {
+fn systemd_is_notified_of_ready_alive_reloading_and_stopping() {
     needs!(Root);
     let folder = Folder::new();
     let path = folder.path().join("notify");
@@ -39,7 +39,7 @@ fn systemd_hears_ready_alive_reloading_and_stopping() {
     });
     wait_until("READY", Duration::from_secs(5), || (next() == "READY=1").then_some(()));
     let reread = |line: &ebhost_tests::Line| line.field("message") == "web configuration read again";
-    // Log lines take a way of their own, and may come later.
+    // Log lines are written asynchronously and may come later.
     wait_until("the line that says so", Duration::from_secs(5), || host.log().lines().iter().any(reread).then_some(()));
     host.terminate();
     wait_until("STOPPING", Duration::from_secs(5), || (next() == "STOPPING=1").then_some(()));
@@ -47,7 +47,7 @@ fn systemd_hears_ready_alive_reloading_and_stopping() {
 }
 
 #[test]
-fn a_check_loads_attaches_and_ends_with_a_verdict() {
+fn check_loads_attaches_and_exits_with_the_result() {
     needs!(Root);
     let good = Start::with(&committed()).args(&["--config.check"]).ended();
     assert!(good.status.success(), "{}", good.log.text());
@@ -78,7 +78,7 @@ fn run_statistics_are_on_while_it_runs() {
 }
 
 #[test]
-fn it_documents_itself() {
+fn version_and_shell_completions_are_printed() {
     let printed = |args: &[&str]| output(Command::new(binary()).args(args).stderr(Stdio::null()));
     assert!(printed(&["-V"]).starts_with("ebhost 0."), "a version");
     let version = printed(&["--version"]);

@@ -1,4 +1,4 @@
-//! `bpf/native.h`, compiled for this machine: every bound, and what lies on either side of it, in the bucket that Prometheus' own
+//! `bpf/native.h`, compiled for this machine: every bound and the values next to it are in the bucket that Prometheus'
 //! client library would choose.
 
 use std::{
@@ -15,7 +15,8 @@ int scanf(const char *, ...), printf(const char *, ...);
 int main(void) { u64 ns; while (scanf("%llu", &ns) == 1) printf("%u\n", native_bucket_of(ns)); return 0; }
 "#;
 
-/// The least bucket whose end is not below so many seconds. Doubles suffice: nanoseconds lie 10^-12 of themselves apart here.
+/// The first bucket whose upper bound is not below this time. Doubles suffice: neighbouring nanoseconds differ by at
+/// least 10^-12 of their value here.
 fn expected(ns: u64) -> u32 {
     let seconds = ns as f64 / 1e9;
     (0..241).find(|slot| seconds <= (f64::from(*slot - 160) / 8.0).exp2()).unwrap_or(241) as u32
@@ -34,7 +35,7 @@ fn every_value_is_in_its_bucket() {
     let ends = (-160..=81).map(|index| ((f64::from(index) / 8.0).exp2() * 1e9) as u64);
     let mut values: Vec<u64> = ends.flat_map(|end| end.saturating_sub(3)..=end + 3).collect();
     values.extend(0..5_000);
-    // A spread of others, without a generator: a step that is no power of two.
+    // Other values across the range: the step is no power of two.
     values.extend((0..200_000u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (i % 50)));
     let text: String = values.iter().map(|ns| format!("{ns}\n")).collect();
     let mut running = Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");

@@ -1,4 +1,4 @@
-//! Where it listens: several addresses, unix sockets, sockets of systemd.
+//! Listen addresses: several addresses, unix sockets, sockets passed by systemd.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -15,7 +15,7 @@ fn several_addresses_and_a_unix_socket() {
     needs!(Root, Tool("curl"));
     let folder = Folder::new();
     let socket = folder.path().join("ebhost.sock");
-    // Left by a process that was killed.
+    // A socket file left behind by a killed process.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("our own folder"));
     let unix = format!("unix:{}", socket.display());
     let args = ["--web.listen-address", "[::1]:0", "--web.listen-address", &unix];
@@ -45,7 +45,7 @@ fn sockets_that_systemd_opens() {
 }
 
 #[test]
-fn without_systemd_there_is_no_socket_of_its() {
+fn without_systemd_there_are_no_passed_sockets() {
     let ended = Start::with(&committed()).args(&["--web.systemd-socket"]).ended();
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.log.text().contains("found no socket from systemd, expected LISTEN_FDS"), "{}", ended.log.text());

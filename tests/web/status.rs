@@ -9,7 +9,7 @@ use std::{
 use ebhost_tests::{Ebhost, Folder, Start, committed, get, needs};
 
 #[test]
-fn it_tells_of_programs_maps_and_why_a_package_is_left_out() {
+fn the_status_page_shows_programs_maps_and_why_a_package_is_left_out() {
     needs!(Root);
     let folder = Folder::with_biolatency();
     folder.add("broken");
@@ -39,11 +39,11 @@ fn it_tells_of_programs_maps_and_why_a_package_is_left_out() {
 }
 
 #[test]
-fn it_is_alive_before_it_is_ready() {
+fn health_is_served_before_readiness() {
     needs!(Root);
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     let address = free.expect("loopback has a free port");
-    // Ten packages whose components are compiled anew.
+    // Ten packages whose components are not in the cache.
     let (folder, cache) = (Folder::new(), Folder::new());
     for number in 0..6 {
         folder.add(&format!("copy{number}"));
@@ -69,7 +69,7 @@ fn it_is_alive_before_it_is_ready() {
 }
 
 #[test]
-fn the_process_has_the_metrics_that_every_process_has() {
+fn the_standard_process_metrics_are_served() {
     needs!(Root);
     let served = Ebhost::start(&committed()).scrape();
     let value = |name: &str| served.value(name, &[]).unwrap_or_else(|| panic!("{name}"));

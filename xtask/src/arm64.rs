@@ -1,7 +1,8 @@
-//! ebhost for arm64, and the guest that it runs in: what every run of the tests cannot afford.
+//! Builds ebhost for arm64 and tests it in a virtual machine. It is a command of its own because it takes too long for every run of the
+//! tests.
 //!
-//! Compiled by the installed Rust if it has that target, else by Debian's rustc-web with Debian's standard library for arm64, unpacked
-//! beside it. The linker is Debian's `aarch64-linux-gnu-gcc`.
+//! The compiler is the installed Rust if it has that target, or else Debian's rustc-web with Debian's standard library for arm64, unpacked
+//! next to it. The linker is Debian's `aarch64-linux-gnu-gcc`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +16,7 @@ use crate::toolchain::{cache, unpacked};
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 
-/// Fetches the newest standard library for arm64 that is of the compiler's version; `$1` the version, `$2` the folder.
+/// Downloads the newest package of the standard library for arm64 that matches the compiler's version. `$1` is the version, `$2` the folder.
 const FETCH: &str = r#"
 set -euo pipefail
 version=$1 folder=$2
@@ -37,7 +38,7 @@ apt-get download -q "libstd-rust-web-dev=$full" > /dev/null
 dpkg-deb -x ./*.deb . && rm -rf lists archives ./*.deb
 "#;
 
-/// Builds it and runs the tests in its guest.
+/// Builds ebhost and runs the tests in the virtual machine.
 pub(crate) fn arm64(root: &Path) -> Result<()> {
     if find(LINKER).is_none() {
         let remedy = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm";
@@ -48,7 +49,7 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     if let Some(rustc) = rustc()? {
         build.env("RUSTC", rustc);
     }
-    // Fast to compile: what it shows is no speed.
+    // Optimized little, to compile fast: these tests measure no speed.
     build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER).env("CC_aarch64_unknown_linux_gnu", LINKER);
     build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
@@ -60,7 +61,7 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     run(tests.env("EBHOST_ARM64", ebhost))
 }
 
-/// A compiler with a standard library for arm64; none: the installed one has it.
+/// A compiler with a standard library for arm64; none if the installed one has it.
 fn rustc() -> Result<Option<PathBuf>> {
     let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?);
     if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
@@ -80,7 +81,7 @@ fn rustc() -> Result<Option<PathBuf>> {
     Ok(Some(wrapper))
 }
 
-/// One folder with the libraries of both machines: build scripts are of this one.
+/// Makes one sysroot with the libraries of both architectures: build scripts run on this machine.
 fn assemble(debian: &Path, folder: &Path) -> Result<()> {
     let libraries = folder.join("sysroot/lib/rustlib");
     fs::create_dir_all(&libraries).map_err(Error::file(&libraries))?;

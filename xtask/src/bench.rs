@@ -1,4 +1,4 @@
-//! What a scrape costs, on this machine.
+//! `cargo xtask bench`: measures the cost of a scrape on this machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::error::Result;
 use crate::process::{cargo, run};
 
-/// Builds ebhost and the benchmark and runs it, as root; `only` picks rows whose name contains one of them.
+/// Builds ebhost and the benchmark, and runs the benchmark as root. `only` selects rows by name; empty: all.
 pub(crate) fn bench(root: &Path, only: &[&str]) -> Result<()> {
     run(cargo().current_dir(root).args(["build", "--release", "--workspace", "--bins"]))?;
     let built = root.join("target/release");

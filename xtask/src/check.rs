@@ -1,4 +1,5 @@
-//! Whether what is committed was built from what is committed. Reads files alone: no toolchain, no network.
+//! Checks that the committed artefacts were built from the committed sources, by the digests in the artefacts. It only reads files: no
+//! toolchain, no network.
 
 use std::path::Path;
 
@@ -6,7 +7,10 @@ use crate::error::{Error, Result};
 use crate::package::{self, Artefact};
 use crate::{digest, seal};
 
-/// Prints each artefact's state; an error if one is stale.
+/// Prints the state of each artefact.
+///
+/// # Errors
+/// [`Error::Stale`] if the sources of one have changed.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let packages = package::all(root)?;
     let artefacts = packages.iter().flat_map(|package| package.object.iter().chain(&package.component));
@@ -26,20 +30,20 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 fn state(root: &Path, artefact: &Artefact) -> Result<core::result::Result<(), String>> {
     let path = root.join(&artefact.path);
     if !path.exists() {
-        return Ok(Err("is not there".into()));
+        return Ok(Err("does not exist".into()));
     }
     let expected = digest::of(root, artefact)?;
     Ok(match seal::read(&path)? {
         Some(found) if found == expected => Ok(()),
-        Some(found) => Err(format!("was built from {found}, its sources are now {expected}")),
-        None => Err("does not say what it was built from".into()),
+        Some(found) => Err(format!("was built from {found}, the sources are now {expected}")),
+        None => Err("has no digest of its sources".into()),
     })
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_is_committed_was_built_from_what_is_committed() {
+    fn committed_artefacts_were_built_from_the_committed_sources() {
         super::check(&crate::root()).unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -1,4 +1,5 @@
-//! BPF objects: clang, without DWARF, with the digest of their sources. The same bytes from any folder, of one clang version.
+//! BPF objects: compiled by clang, stripped of DWARF, sealed with the digest of their sources. One version of clang gives the same bytes
+//! in any folder.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +11,13 @@ use crate::package::Artefact;
 use crate::process::{find, output, run};
 use crate::seal::ELF_SECTION;
 
-/// Before 19, clang has no support for all that `-mcpu=v3` programs here use. The first is the one that committed objects are built with.
+/// Suffixes of the LLVM tools' names, in order of preference. The committed objects are built with the first one.
 const SUFFIXES: [&str; 5] = ["-19", "-20", "-21", "-22", ""];
+/// Older versions of clang lack features that the programs use with `-mcpu=v3`.
 const OLDEST: u32 = 19;
 
-/// `bpf/NAME.bpf.c` to `plugins/NAME/NAME.bpf.o`.
-pub(crate) fn build(root: &Path, object: &Artefact) -> Result<()> {
+/// Compiles `bpf/NAME.bpf.c` below `target/bpf`; returns the sealed object.
+pub(crate) fn build(root: &Path, object: &Artefact) -> Result<Vec<u8>> {
     let suffix = suffix()?;
     let source = format!("bpf/{}.bpf.c", object.name);
     let work = root.join("target/bpf").join(&object.name);
@@ -24,7 +26,7 @@ pub(crate) fn build(root: &Path, object: &Artefact) -> Result<()> {
     let digest = work.join("sources");
     fs::write(&digest, digest::of(root, object)?).map_err(Error::file(&digest))?;
 
-    // Paths that BTF keeps are relative to the workspace, where clang therefore runs.
+    // BTF contains the paths of the sources: clang runs in the workspace, so that they are relative to it.
     run(Command::new(format!("clang{suffix}"))
         .current_dir(root)
         .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"])
@@ -36,19 +38,22 @@ pub(crate) fn build(root: &Path, object: &Artefact) -> Result<()> {
         .arg(format!("--add-section={ELF_SECTION}={}", digest.display()))
         .arg(&built))?;
 
-    let path = root.join(&object.path);
-    let size = fs::copy(&built, &path).map_err(Error::file(&path))?;
-    println!("built  {} ({size} bytes)", object.path.display());
-    Ok(())
+    fs::read(&built).map_err(Error::file(&built))
 }
 
-/// What follows `clang`, `llvm-strip` and `llvm-objcopy` in the names of an LLVM that is new enough.
+/// The version of the clang that [`build`] uses, as clang prints it.
+pub(crate) fn version() -> Result<String> {
+    let text = output(Command::new(format!("clang{}", suffix()?)).arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// The suffix of an LLVM that is new enough and has all three tools.
 fn suffix() -> Result<&'static str> {
-    let whole = |suffix: &&&str| {
+    let is_complete = |suffix: &&&str| {
         ["clang", "llvm-strip", "llvm-objcopy"].iter().all(|tool| find(&format!("{tool}{suffix}")).is_some())
     };
-    for suffix in SUFFIXES.iter().filter(whole) {
-        if version(&output(Command::new(format!("clang{suffix}")).arg("--version"))?) >= Some(OLDEST) {
+    for suffix in SUFFIXES.iter().filter(is_complete) {
+        if major_version(&output(Command::new(format!("clang{suffix}")).arg("--version"))?) >= Some(OLDEST) {
             return Ok(suffix);
         }
     }
@@ -58,7 +63,7 @@ fn suffix() -> Result<&'static str> {
     })
 }
 
-fn version(text: &str) -> Option<u32> {
+fn major_version(text: &str) -> Option<u32> {
     text.split("clang version ").nth(1)?.split('.').next()?.parse().ok()
 }
 
@@ -67,9 +72,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distributions_put_their_name_before_the_version() {
-        assert_eq!(version("Debian clang version 19.1.7 (3~deb12u1)\nTarget: x"), Some(19));
-        assert_eq!(version("clang version 22.0.0git"), Some(22));
-        assert_eq!(version("gcc 12"), None);
+    fn the_version_may_follow_the_name_of_a_distribution() {
+        assert_eq!(major_version("Debian clang version 19.1.7 (3~deb12u1)\nTarget: x"), Some(19));
+        assert_eq!(major_version("clang version 22.0.0git"), Some(22));
+        assert_eq!(major_version("gcc 12"), None);
     }
 }

@@ -1,38 +1,36 @@
-//! Components: crates of `plugins/` for wasm32, linked to components, with the digest of their sources. The same bytes from any
-//! folder, of one compiler.
+//! Components: guest crates compiled for wasm32, linked into components, sealed with the digest of their sources. One version of the
+//! compiler gives the same bytes in any folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::build::Built;
 use crate::error::{Error, Result};
 use crate::package::Artefact;
 use crate::process::{cargo, run};
 use crate::toolchain::{TARGET, Toolchain};
 use crate::{digest, seal};
 
-/// All that a component may import.
+/// The only interface that a component may import.
 pub(crate) const LOG: &str = "ebhost:plugin/log@0.1.0";
 
-/// Cargo's profile for them, in the workspace's Cargo.toml.
+/// Cargo's profile for components, in the workspace's Cargo.toml.
 const PROFILE: &str = "component";
-/// Section number of a component's imports, and the byte that says "an instance".
+/// Section number of a component's imports, and the byte that marks an imported instance.
 const IMPORTS: u8 = 10;
 const INSTANCE: u8 = 5;
 
-/// Crates `plugins/NAME` to `plugins/NAME/NAME.wasm`.
-pub(crate) fn build<'a>(root: &Path, components: impl Iterator<Item = &'a Artefact> + Clone) -> Result<()> {
-    if components.clone().next().is_none() {
-        return Ok(());
-    }
+/// Compiles guest crates below `target/components`; returns the sealed components.
+pub(crate) fn build<'a>(root: &Path, components: &[&'a Artefact]) -> Result<Vec<Built<'a>>> {
     let target = root.join("target/components");
     let toolchain = Toolchain::find()?;
     let mut compile = compile(root, &toolchain, &target)?;
-    for component in components.clone() {
+    for component in components {
         compile.args(["--package", &component.name]);
     }
     run(&mut compile)?;
-    components.into_iter().try_for_each(|component| finish(root, &target, component))
+    components.iter().map(|component| finish(root, &target, component)).collect()
 }
 
 fn compile(root: &Path, toolchain: &Toolchain, target: &Path) -> Result<Command> {
@@ -50,7 +48,7 @@ fn compile(root: &Path, toolchain: &Toolchain, target: &Path) -> Result<Command>
     Ok(command)
 }
 
-/// No path of this machine is left in a component.
+/// Compiler flags, among them those that keep this machine's paths out of the component.
 fn flags(root: &Path, toolchain: &Toolchain) -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"));
@@ -61,24 +59,21 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Vec<String> {
     flags
 }
 
-/// Checks what cargo made, seals it and puts it into its package.
-fn finish(root: &Path, target: &Path, component: &Artefact) -> Result<()> {
-    let built = target.join(TARGET).join(PROFILE).join(component.name.replace('-', "_") + ".wasm");
-    let mut bytes = fs::read(&built).map_err(Error::file(&built))?;
-    let imports = imports(&bytes).map_err(|why| Error::Format { path: built, why })?;
+/// Checks the imports of the component that cargo built, and seals it.
+fn finish<'a>(root: &Path, target: &Path, component: &'a Artefact) -> Result<Built<'a>> {
+    let path = target.join(TARGET).join(PROFILE).join(component.name.replace('-', "_") + ".wasm");
+    let mut bytes = fs::read(&path).map_err(Error::file(&path))?;
+    let imports = imports(&bytes).map_err(|why| Error::Format { path, why })?;
     if let Some(found) = imports.into_iter().find(|import| import != LOG) {
         return Err(Error::Import { component: component.path.clone(), found });
     }
     seal::append(&mut bytes, &digest::of(root, component)?);
-    let path = root.join(&component.path);
-    fs::write(&path, &bytes).map_err(Error::file(&path))?;
-    println!("built  {} ({} bytes)", component.path.display(), bytes.len());
-    Ok(())
+    Ok(Built { artefact: component, bytes })
 }
 
-/// Names of what a component imports. After one that is not an instance no more can be read, and none need be: it is refused.
+/// The names of a component's imports. Stops at one that is not an instance, which is not allowed anyway.
 fn imports(component: &[u8]) -> core::result::Result<Vec<String>, String> {
-    const LAYER: usize = 6; // byte that tells a component from a core module
+    const LAYER: usize = 6; // the byte that distinguishes a component from a core module
     if component.get(LAYER) != Some(&1) {
         return Err("is a core module, expected a component: try a linker that makes one, wasm-component-ld".into());
     }
@@ -86,7 +81,7 @@ fn imports(component: &[u8]) -> core::result::Result<Vec<String>, String> {
     for (_, content) in seal::sections(component)?.into_iter().filter(|(id, _)| *id == IMPORTS) {
         let mut rest = content;
         for _ in 0..seal::read_leb128(&mut rest)? {
-            rest = rest.get(1..).ok_or("is cut short in an import")?; // the name's kind
+            rest = rest.get(1..).ok_or("is truncated in an import")?; // the kind of the name
             let name = String::from_utf8_lossy(seal::read_name(&mut rest)?).into_owned();
             let [INSTANCE, after @ ..] = rest else { return Ok(vec![name + " (not an interface)"]) };
             rest = after;

@@ -1,15 +1,15 @@
-//! Debian packages that tests need: installed where that is possible, else named.
+//! The Debian packages that the tests need: installed if possible, and otherwise listed.
 
 use std::process::{Command, Stdio};
 
 use crate::error::Result;
 use crate::process::{find, is_root, run};
 
-/// A program that tests need, or a library by its path.
+/// A program that tests need, or the path of a library.
 struct Tool {
     program: &'static str,
     package: &'static str,
-    /// What is skipped without it.
+    /// The tests that are skipped without it.
     tests: &'static str,
 }
 
@@ -30,19 +30,19 @@ const TOOLS: [Tool; 21] = [
     Tool { program: "openssl", package: "openssl", tests: "TLS" },
     Tool { program: "systemd-socket-activate", package: "systemd", tests: "socket activation" },
     Tool { program: "strace", package: "strace", tests: "system calls of a scrape" },
-    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", tests: "other kernels, in a guest" },
-    Tool { program: "busybox", package: "busybox-static", tests: "other kernels, in a guest" },
-    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm", tests: "a PMU, in a guest" },
-    Tool { program: "gcc-12", package: "gcc-12", tests: "a synthetic PMU, in a guest" },
-    Tool { program: "make", package: "make", tests: "a synthetic PMU, in a guest" },
-    Tool { program: "perf", package: "linux-perf", tests: "counts held against those of perf" },
-    Tool { program: "cpio", package: "cpio", tests: "other kernels, in a guest" },
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", tests: "other kernels, in a virtual machine" },
+    Tool { program: "busybox", package: "busybox-static", tests: "other kernels, in a virtual machine" },
+    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm", tests: "a PMU, in a virtual machine" },
+    Tool { program: "gcc-12", package: "gcc-12", tests: "a synthetic PMU, in a virtual machine" },
+    Tool { program: "make", package: "make", tests: "a synthetic PMU, in a virtual machine" },
+    Tool { program: "perf", package: "linux-perf", tests: "counts compared with those of perf" },
+    Tool { program: "cpio", package: "cpio", tests: "other kernels, in a virtual machine" },
 ];
 
-/// Services that a package starts by itself; only its programs are wanted.
+/// Services that Debian starts when it installs a package. The tests need only the programs.
 const SERVICES: [&str; 2] = ["prometheus", "prometheus-node-exporter"];
 
-/// Installs what is missing, as root on a Debian; gives a sentence for each tool that stays missing.
+/// Installs missing tools, if this is Debian and the user is root. Returns a sentence for each tool that is still missing.
 pub(crate) fn provide() -> Vec<String> {
     let missing: Vec<_> = TOOLS.iter().filter(|tool| find(tool.program).is_none()).collect();
     if !missing.is_empty() && is_root() && find("apt-get").is_some() {
@@ -66,7 +66,7 @@ fn install(packages: &[&str]) -> Result<()> {
     let installed = run(apt().args(["install", "-q", "-y", "--no-install-recommends"]).args(packages));
     if find("systemctl").is_some() {
         for service in SERVICES {
-            // Fails where systemd does not run or the service is not there: then nothing was started.
+            // This fails if systemd does not run or the service does not exist: then nothing was started.
             let _ = Command::new("systemctl").args(["disable", "--now", service]).stderr(Stdio::null()).status();
         }
     }

@@ -1,6 +1,6 @@
-//! The digest of an artefact's sources: sha256 over each path and the file's own sha256, in the order of paths.
+//! The digest of an artefact's sources: the sha256 of a list that has, for each source in the order of paths, the file's sha256 and path.
 //!
-//! It says that sources are the same, not that bytes are: another compiler gives other bytes from the same sources.
+//! Equal digests mean equal sources, not equal artefacts: another compiler gives other bytes for the same sources.
 
 use std::fmt::Write;
 use std::fs;
@@ -24,7 +24,7 @@ pub(crate) fn of(root: &Path, artefact: &Artefact) -> Result<String> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
         text
     })
 }

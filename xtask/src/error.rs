@@ -1,37 +1,39 @@
-//! What can go wrong in a command: what was found, what was expected, what to try.
+//! Errors of the commands: what was found, what was expected, what to try.
 
 use core::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Of this tool.
+/// The result of a step of a command.
 pub(crate) type Result<T> = core::result::Result<T, Error>;
 
-/// A command's end.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// Not a command.
+    /// There is no such command.
     Usage { found: String, usage: &'static str },
     /// A file or folder could not be read or written.
     File { path: PathBuf, why: io::Error },
     /// A program could not be started.
     Start { program: String, why: io::Error },
-    /// A program ended with a failure; it has said why.
+    /// A program failed; it has printed the reason.
     Failed { program: String },
     /// A tool is not on PATH.
     Missing { tool: &'static str, remedy: &'static str },
-    /// A file is not what its name says.
+    /// A file does not have the expected format.
     Format { path: PathBuf, why: String },
-    /// A component imports what the contract does not give.
+    /// A component imports something that is not in the contract.
     Import { component: PathBuf, found: String },
-    /// Artefacts are older than their sources.
+    /// The sources of artefacts have changed since they were built.
     Stale { count: usize },
-    /// No target of that name.
+    /// Rebuilt artefacts differ from the committed ones.
+    Different { count: usize, tools: String },
+    /// There is no fuzz target with this name.
     FuzzTarget { found: String, expected: String },
 }
 
 impl Error {
-    /// For `map_err` on what touches a path.
+    /// Adds the path to an I/O error; for `map_err`.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |why| Self::File { path, why }
@@ -44,20 +46,32 @@ impl fmt::Display for Error {
             Self::Usage { found, usage } if found.is_empty() => write!(f, "no command; there are\n\n{usage}"),
             Self::Usage { found, usage } => write!(f, "no such command: `{found}`; there are\n\n{usage}"),
             Self::File { path, why } => write!(f, "{}: {why}", path.display()),
-            Self::Start { program, why } => write!(f, "`{program}` does not start: {why}"),
-            Self::Failed { program } => write!(f, "`{program}` failed; its own words are above"),
+            Self::Start { program, why } => write!(f, "`{program}` cannot be started: {why}"),
+            Self::Failed { program } => write!(f, "`{program}` failed; its output is above"),
             Self::Missing { tool, remedy } => write!(f, "{tool} is not on PATH: try `{remedy}`"),
             Self::Format { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Import { component, found } => write!(
                 f,
-                "{}: imports `{found}`, expected `{}` alone: try to find which dependency asks for it",
+                "{}: imports `{found}`, expected only `{}`: try to find the dependency that needs it",
                 component.display(),
                 crate::component::LOG
             ),
             Self::FuzzTarget { found, expected } => write!(f, "found the target `{found}`, expected one of {expected}"),
+            Self::Different { count, tools } => write!(
+                f,
+                "{count} of the committed artefacts differ from what their sources give ({tools}): try `cargo xtask build`, or the tool \
+                 versions that CONTRIBUTING.md names"
+            ),
             Self::Stale { count } => write!(f, "{count} of the committed artefacts are stale: try `cargo xtask build`"),
         }
     }
 }
 
-impl core::error::Error for Error {}
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::File { why, .. } | Self::Start { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+}

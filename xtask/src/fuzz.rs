@@ -1,8 +1,8 @@
-//! Fuzzing by libFuzzer: the targets of `host/fuzz`, built in the workspace's own profile.
+//! Fuzzing with libFuzzer: the targets of `host/fuzz`, built in the release profile.
 //!
-//! cargo-fuzz would compile everything anew with coverage, wasmtime above all: a quarter of an hour. What is under test is ours, so
-//! only our crate is compiled so: cargo starts the compiler for crates of the workspace through a wrapper, which is this program, and
-//! whatever else was built for the tests is used as it is.
+//! cargo-fuzz would recompile all dependencies with coverage instrumentation, which takes a quarter of an hour for wasmtime alone. Only our
+//! own crates are under test, so only they are instrumented: cargo starts the compiler for crates of the workspace through a wrapper,
+//! which is this program, and reuses the dependencies that were built for the tests.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,10 +13,10 @@ use std::process::Command;
 use crate::error::{Error, Result};
 use crate::process::{cargo, run};
 
-/// Says that this program was started as the compiler's wrapper.
+/// Environment variable that tells this program that it was started as the compiler's wrapper.
 const WRAPPER: &str = "EBHOST_XTASK_IS_WRAPPER";
 
-/// What is compiled with coverage, and with the checks that releases leave out.
+/// Crates that are compiled with coverage instrumentation, debug assertions and overflow checks.
 const COVERED: [&str; 10] = [
     "ebhost",
     "ebhost_fuzz",
@@ -39,22 +39,24 @@ const FLAGS: [&str; 7] = [
     "-Coverflow-checks=on",
 ];
 
-/// A target, how many cases of it CI runs, and how long a case may be.
+/// A fuzz target.
 struct Target {
     name: &'static str,
+    /// Number of inputs that CI tries.
     cases: u32,
-    most_bytes: u32,
+    /// Largest input, in bytes.
+    max_bytes: u32,
 }
 
 const TARGETS: [Target; 4] = [
-    Target { name: "plugin_yaml", cases: 200_000, most_bytes: 2_048 },
-    Target { name: "answers", cases: 2_000_000, most_bytes: 512 },
-    Target { name: "accept_header", cases: 2_000_000, most_bytes: 512 },
-    // Each is compiled as far as it is one.
-    Target { name: "components", cases: 30_000, most_bytes: 512 },
+    Target { name: "plugin_yaml", cases: 200_000, max_bytes: 2_048 },
+    Target { name: "answers", cases: 2_000_000, max_bytes: 512 },
+    Target { name: "accept_header", cases: 2_000_000, max_bytes: 512 },
+    // Fewer cases, because every input that parses as a component is compiled.
+    Target { name: "components", cases: 30_000, max_bytes: 512 },
 ];
 
-/// All targets for their number of cases; or one, until it is stopped.
+/// Runs all targets for their number of cases; or one target, until it is stopped.
 pub(crate) fn fuzz(root: &Path, name: Option<&str>) -> Result<()> {
     let chosen = |target: &&Target| name.is_none_or(|name| name == target.name);
     let targets: Vec<_> = TARGETS.iter().filter(chosen).collect();
@@ -72,7 +74,7 @@ pub(crate) fn fuzz(root: &Path, name: Option<&str>) -> Result<()> {
 fn build(root: &Path) -> Result<()> {
     let wrapper = std::env::current_exe().map_err(Error::file(root))?;
     let mut build = cargo();
-    // The whole workspace decides the features, so that they are those of the tests.
+    // The whole workspace is selected, so that dependencies have the same features as in the tests and need not be rebuilt.
     build.current_dir(root).args([
         "build",
         "--locked",
@@ -91,7 +93,7 @@ fn run_target(root: &Path, target: &Target, is_bounded: bool) -> Result<()> {
     fs::create_dir_all(&corpus).map_err(Error::file(&corpus))?;
     let mut command = Command::new(root.join("target/release").join(target.name));
     command.current_dir(&fuzz).arg(&corpus).args(seeds.is_dir().then_some(&seeds));
-    command.arg(format!("-max_len={}", target.most_bytes)).args(["-timeout=20", "-rss_limit_mb=2048"]);
+    command.arg(format!("-max_len={}", target.max_bytes)).args(["-timeout=20", "-rss_limit_mb=2048"]);
     if is_bounded {
         command.args([format!("-runs={}", target.cases), "-verbosity=0".into(), "-print_final_stats=1".into()]);
     }
@@ -99,7 +101,8 @@ fn run_target(root: &Path, target: &Target, is_bounded: bool) -> Result<()> {
     run(&mut command)
 }
 
-/// Whether this program was started as the wrapper; then it becomes the compiler, and does not come back.
+/// If this program was started as the compiler's wrapper, replaces it with the compiler and does not return. Returns false if it was not,
+/// and true if the compiler could not be started.
 pub(crate) fn wrap() -> bool {
     if std::env::var_os(WRAPPER).is_none() {
         return false;
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_crate_and_the_targets_are_covered() {
+    fn only_our_crates_and_the_targets_are_instrumented() {
         let args = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         assert!(is_covered(&args("--crate-name ebhost --edition=2024 host/ebhost/src/lib.rs")));
         assert!(is_covered(&args("--crate-name plugin_yaml fuzz_targets/plugin_yaml.rs")));
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_target_is_one() {
+    fn every_file_of_fuzz_targets_is_a_target() {
         let folder = crate::root().join("host/fuzz/fuzz_targets");
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         files.sort();

@@ -1,12 +1,13 @@
-//! The project's commands: `cargo xtask build`, `run`, `test` and `bench`.
+//! The repository's commands: `cargo xtask build`, `run`, `test`, `fuzz` and `bench`.
 //!
-//! It builds what is committed beside each `plugin.yaml` and starts what cargo builds. It is no part of the product: nothing here is
-//! linked into the host or a plugin.
+//! It builds the artefacts that are committed next to each `plugin.yaml`, and runs what cargo builds. It is not part of the product:
+//! nothing here is linked into the host or a plugin.
 
-#![allow(clippy::print_stdout, reason = "a command line tool, whose output this is")]
+#![allow(clippy::print_stdout, reason = "a command line tool writes to standard output")]
 
 mod arm64;
 mod bench;
+mod build;
 mod check;
 mod clang;
 mod component;
@@ -28,13 +29,14 @@ use std::process::ExitCode;
 use error::{Error, Result};
 
 const USAGE: &str = "\
-cargo xtask build            rebuild the components and BPF objects in plugins/
-cargo xtask build --check    say which of them are older than their sources; needs no toolchain
+cargo xtask build            rebuild the committed components and BPF objects
+cargo xtask build --check    list those whose sources have changed since; needs no toolchain
+cargo xtask build --verify   rebuild them below target/ and compare the bytes with what is committed
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
-cargo xtask test [FILTER]    all tests, or those whose name contains FILTER
-cargo xtask fuzz [TARGET]    every target of host/fuzz for a fixed number of cases, or one until it is stopped
-cargo xtask bench [ROW …]    what a scrape costs, beside the kernel's own read; as root, on a quiet machine
-cargo xtask arm64            ebhost for arm64 on a PMU, in a guest: builds all of it, which takes ten minutes";
+cargo xtask test [FILTER]    run all tests, or those whose name contains FILTER
+cargo xtask fuzz [TARGET]    run every target of host/fuzz for a fixed number of cases, or one until it is stopped
+cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
+cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
 fn main() -> ExitCode {
     if fuzz::wrap() {
@@ -53,8 +55,9 @@ fn main() -> ExitCode {
 
 fn command(root: &Path, args: &[&str]) -> Result<()> {
     match args {
-        ["build"] => build(root),
+        ["build"] => build::build(root),
         ["build", "--check"] => check::check(root),
+        ["build", "--verify"] => build::verify(root),
         ["run"] => run::run(root, &[]),
         ["run", "--", args @ ..] => run::run(root, args),
         ["test"] => test::test(root, None),
@@ -71,18 +74,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
     }
 }
 
-/// Both artefacts of every package, sealed with the digest of their sources.
-fn build(root: &Path) -> Result<()> {
-    let packages = package::all(root)?;
-    for package in &packages {
-        if let Some(object) = &package.object {
-            clang::build(root, object)?;
-        }
-    }
-    component::build(root, packages.iter().filter_map(|package| package.component.as_ref()))
-}
-
-/// The workspace: xtask lies directly in it.
+/// The root of the workspace; xtask is a folder directly below it.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace").into()
 }

@@ -1,9 +1,9 @@
-//! The packages of this repository: what is built for each `plugins/NAME/plugin.yaml` (and for `plugins/builtin`, which the host has
-//! within it), and from which files.
+//! The packages of this repository: which artefacts are built for each `plugins/NAME/plugin.yaml` (and for `plugins/builtin`, which is
+//! embedded in the host), and from which sources.
 //!
-//! By convention alone: the crate `plugins/NAME` gives `NAME.wasm`, `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack either.
-//! What only the benchmark and tests load lies in `bench/packages/`, by the same rules; components that tests put into packages of
-//! their own lie beside those tests.
+//! Artefacts follow from names: the crate `plugins/NAME` gives `NAME.wasm`, and `bpf/NAME.bpf.c` gives `NAME.bpf.o`. A package may lack
+//! either. Packages that only the benchmark and the tests load are in `bench/packages/` and follow the same rules; components that tests
+//! put into temporary packages are next to those tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,28 +11,28 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// One package.
+/// The artefacts of a package.
 pub(crate) struct Package {
     pub(crate) component: Option<Artefact>,
     pub(crate) object: Option<Artefact>,
 }
 
-/// One file that is built and committed. All paths are relative to the workspace.
+/// A file that is built and committed. All paths are relative to the workspace.
 pub(crate) struct Artefact {
-    /// The package's name, which is the crate's.
+    /// The name of the package, and of the crate.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
-    /// The files that decide its bytes, sorted.
+    /// The files that it is built from.
     pub(crate) sources: BTreeSet<PathBuf>,
 }
 
-/// Folders of packages.
+/// The folders that contain packages.
 const FOLDERS: [&str; 2] = ["plugins", "bench/packages"];
 
 /// Crates of components without a package.
-const COMPONENTS: [&str; 2] = ["tests/fixtures/mistaken", "tests/sandbox/sinner"];
+const COMPONENTS: [&str; 2] = ["tests/fixtures/mistaken", "tests/sandbox/misbehaving"];
 
-/// All packages, by folder and name.
+/// All packages, sorted by folder and name.
 pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for folder in FOLDERS {
@@ -54,7 +54,7 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// A crate that gives a component, though its folder is no package: the one that the host brings along.
+/// Whether a folder is a crate that gives a component. It need not be a package: the builtin component is not.
 fn is_component(folder: &Path) -> bool {
     fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("\"cdylib\""))
 }
@@ -82,7 +82,7 @@ fn component(root: &Path, folder: &Path, name: &str) -> Result<Artefact> {
     Ok(Artefact { name: name.into(), path: folder.join(format!("{name}.wasm")), sources })
 }
 
-/// The crate, the contract, and the SDK if the crate is built on it.
+/// The sources of a component: the crate, the contract, and the SDK if the crate depends on it.
 fn component_sources(root: &Path, folder: &Path) -> Result<BTreeSet<PathBuf>> {
     let crate_file = root.join(folder).join("Cargo.toml");
     let crate_text = fs::read_to_string(&crate_file).map_err(Error::file(&crate_file))?;
@@ -96,7 +96,7 @@ fn component_sources(root: &Path, folder: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(sources)
 }
 
-/// The program and the headers of `bpf/` that it includes, directly or not.
+/// The sources of a BPF object: the program and the headers of `bpf/` that it includes, directly or indirectly.
 fn object_sources(root: &Path, program: PathBuf) -> Result<BTreeSet<PathBuf>> {
     let mut sources = BTreeSet::new();
     let mut open = vec![program];

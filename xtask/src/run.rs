@@ -1,4 +1,4 @@
-//! ebhost on the packages of this repository.
+//! `cargo xtask run`: runs ebhost with the packages of this repository.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use crate::error::Result;
 use crate::process::{cargo, is_root, run as run_to_end};
 
-/// Builds it and runs it with these further arguments, by sudo if need be: loading BPF takes privileges.
+/// Builds ebhost and runs it with the given arguments, through sudo unless the user is root: loading BPF needs privileges.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    // All of the workspace, as the tests do: it alone would choose other features for what both need, and whoever runs the
-    // tests afterwards would compile wasmtime again.
+    // Build the whole workspace, as the tests do: building one crate would select other features for shared dependencies, and the tests
+    // would then have to compile wasmtime again.
     run_to_end(cargo().current_dir(root).args(["build", "--release", "--workspace", "--bins"]))?;
     let binary = root.join("target/release/ebhost");
     let mut command = if is_root() {

@@ -1,4 +1,4 @@
-//! The one test command: the same locally and in CI.
+//! `cargo xtask test`: runs the tests, locally and in CI.
 
 use std::path::Path;
 
@@ -7,12 +7,13 @@ use crate::error::Result;
 use crate::process::{cargo, run};
 use crate::pypi;
 
-/// All tests of the workspace whose name contains `filter`. One profile with the product, so that wasmtime is compiled once.
+/// Runs all tests of the workspace whose name contains `filter`, in the release profile: then wasmtime is compiled only once for the tests
+/// and the product.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
     let mut skipped = debian::provide();
     skipped.extend(pypi::provide(root));
-    // Builds the binary too, for the host's own tests, before any test starts. A build of it alone beforehand would choose other
-    // features for what both need, and compile wasmtime twice.
+    // This also builds the binary before any test starts, because the host has integration tests. Building it alone beforehand would
+    // select other features for shared dependencies, and compile wasmtime twice.
     let result = run(cargo().current_dir(root).args(["test", "--release", "--workspace"]).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");
@@ -25,7 +26,7 @@ pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
 fn closing(filter: Option<&str>, skipped: usize) -> String {
     let which = filter.map_or_else(|| "all tests".into(), |filter| format!("tests named …{filter}…"));
     match skipped {
-        0 => format!("{which} passed, nothing was skipped for want of a tool"),
-        _ => format!("{which} passed, but for those skipped above"),
+        0 => format!("{which} passed; no test was skipped because of a missing tool"),
+        _ => format!("{which} passed, except those skipped above"),
     }
 }

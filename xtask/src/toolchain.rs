@@ -1,5 +1,5 @@
-//! A Rust that compiles for wasm32: the installed one if it has that target (`rustup target add wasm32-unknown-unknown`), else
-//! Debian's rustc-web with its sources, unpacked into a cache folder, never installed.
+//! A Rust compiler for wasm32: the installed one if it has that target (`rustup target add wasm32-unknown-unknown`), or else Debian's
+//! rustc-web with the sources of the standard library, unpacked into a cache folder and never installed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,21 +9,21 @@ use std::process::Command;
 use crate::error::{Error, Result};
 use crate::process::{find, output, run};
 
-/// The target that has no WASI.
+/// The compilation target: WebAssembly without WASI.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// How to compile and link.
+/// The compiler and the linkers.
 pub(crate) struct Toolchain {
-    /// Folder of `wasm-component-ld` and `gcc-ld/wasm-ld`, which every rustup toolchain has.
+    /// The folder with `wasm-component-ld` and `gcc-ld/wasm-ld`, which every rustup toolchain has.
     pub(crate) linkers: PathBuf,
-    /// Folders of standard library sources, whose paths are not to be in a component.
+    /// The folders of the standard library's sources. Their paths must not be in a component.
     pub(crate) sources: Vec<PathBuf>,
-    /// If not the installed one.
+    /// The compiler; none: the installed one.
     pub(crate) rustc: Option<PathBuf>,
 }
 
 impl Toolchain {
-    /// Finds one, or unpacks Debian's: 140 MB to download, 850 MB on disk.
+    /// Finds a toolchain, or downloads and unpacks Debian's: 140 MB to download, 850 MB on disk.
     pub(crate) fn find() -> Result<Self> {
         let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?);
         let version = output(Command::new("rustc").arg("-vV"))?;
@@ -37,9 +37,15 @@ impl Toolchain {
         let sources = vec![debian.join("usr/lib/rustlib/src/rust"), real];
         Ok(Self { linkers, sources, rustc: Some(debian.join("rustc")) })
     }
+
+    /// The compiler's version, as it prints it.
+    pub(crate) fn version(&self) -> Result<String> {
+        let rustc = self.rustc.as_deref().unwrap_or(Path::new("rustc"));
+        output(Command::new(rustc).arg("--version"))
+    }
 }
 
-/// The cache folder, filled.
+/// The cache folder with Debian's toolchain, which is unpacked if it is not there yet.
 pub(crate) fn unpacked() -> Result<PathBuf> {
     let cache = cache().join("rustc-web");
     let ready = cache.join("ready");
@@ -72,7 +78,7 @@ fn unpack(cache: &Path) -> Result<()> {
     wrapper(cache)
 }
 
-/// The compiler, its library for this machine (build scripts), its sources, and the LLVM that it is linked against.
+/// The packages to unpack: the compiler, the standard library for this machine (for build scripts), its sources, and LLVM.
 fn packages() -> Result<Vec<String>> {
     let depends = |package: &str| output(Command::new("apt-cache").args(["depends", package]));
     let named = |text: &str, prefix: &str| {
@@ -88,7 +94,7 @@ fn packages() -> Result<Vec<String>> {
     Ok(all.into_iter().chain(llvm).collect())
 }
 
-/// It finds its libraries where they were unpacked.
+/// Writes a wrapper script with which the compiler finds the unpacked libraries.
 fn wrapper(cache: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
@@ -103,6 +109,7 @@ fn wrapper(cache: &Path) -> Result<()> {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(Error::file(&path))
 }
 
+/// The folder for unpacked toolchains.
 pub(crate) fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| OsString::from("/root"))).join(".cache");
     std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("ebhost")

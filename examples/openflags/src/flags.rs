@@ -1,22 +1,22 @@
-//! The flags of open(2), as `fcntl.h` of each machine numbers them.
+//! The flags of open(2), with the numbers of each machine's `fcntl.h`.
 
 /// A flag's name and its bits.
 pub(crate) type Flag = (&'static str, u32);
 
-/// The two low bits are no flags.
+/// The two low bits are the access mode, not flags.
 const ACCESS: u32 = 0o3;
 
-/// Whose numbers.
+/// A machine, which decides the numbers of the flags.
 #[derive(Clone, Copy, Default, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Machine {
-    /// asm-generic, which x86, RISC-V and most others have.
+    /// The numbers of asm-generic, which x86, RISC-V and most other machines use.
     #[default]
     Generic,
     Aarch64,
 }
 
-/// Those that hold another one come before it.
+/// The flags of a machine. A flag that includes another one comes before it.
 pub(crate) fn of(machine: Machine) -> Vec<Flag> {
     let [directory, nofollow, direct, largefile] = match machine {
         Machine::Generic => [0o200000, 0o400000, 0o40000, 0o100000],
@@ -43,20 +43,20 @@ pub(crate) fn of(machine: Machine) -> Vec<Flag> {
     ]
 }
 
-/// What is to be done with the file.
+/// The name of the access mode.
 pub(crate) fn access(bits: u32) -> &'static str {
     ["read", "write", "read-write", "ioctl"][(bits & ACCESS) as usize]
 }
 
-/// The names of a set; what is left over is `unknown`.
+/// The names of the flags in a set; all remaining bits together are `unknown`.
 pub(crate) fn names(flags: &[Flag], bits: u32) -> impl Iterator<Item = &'static str> {
-    let mut left = bits & !ACCESS;
+    let mut remaining = bits & !ACCESS;
     let mut names = Vec::new();
     for (name, bits) in flags {
-        if left & bits == *bits {
-            left &= !bits;
+        if remaining & bits == *bits {
+            remaining &= !bits;
             names.push(*name);
         }
     }
-    names.into_iter().chain((left != 0).then_some("unknown"))
+    names.into_iter().chain((remaining != 0).then_some("unknown"))
 }

@@ -1,7 +1,7 @@
-//! Files that were opened, by command, access and flags: names for the sets of bits that `openflags.bpf.c` counts.
+//! Opened files, by command, access and flags: names for the sets of bits that `openflags.bpf.c` counts.
 //!
-//! A flag is not always a bit: `O_SYNC` has that of `O_DSYNC` in it, `O_TMPFILE` that of `O_DIRECTORY`. So the wider ones are taken
-//! out first. Bits without a name are one name together, for a caller may set any of them.
+//! Not every flag is a single bit: `O_SYNC` includes the bit of `O_DSYNC`, and `O_TMPFILE` that of `O_DIRECTORY`. So flags with several
+//! bits are matched first. All unknown bits together are one name, because a caller may set any of them.
 
 mod flags;
 
@@ -21,9 +21,9 @@ layout! {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Whose numbers the flags have.
+    /// The machine whose numbers the flags have.
     machine: Machine,
-    /// Flags that are not told apart.
+    /// Flags that are left out of the label.
     hide: Vec<String>,
 }
 

@@ -1,8 +1,9 @@
-//! Does so many of each thing that BPF programs in the tests count, and nothing else of the kind. They know it by its command
-//! name, which is 8 bytes long: one comparison.
+//! Does a given number of each thing that the tests' BPF programs count, and nothing else of the kind. The programs
+//! recognize the process by its command name, which is 8 bytes long so that it can be compared as one integer.
 //!
-//! Usage: ebhostdo COUNT NAME PORT. Prints `semaphore N`, `refused N` (test runs of a program that came to nothing by EDOM) and,
-//! once all is done, `done`; then it waits for the end of its standard input, so that it can be looked at.
+//! Usage: ebhostdo COUNT NAME PORT. Prints `semaphore N`, `refused N` (the number of test runs of a program that failed
+//! with EDOM) and, once everything is done, `done`. Then it waits for the end of its standard input, so that it can be
+//! inspected.
 
 #![allow(clippy::print_stdout, reason = "what it says is read by the tests")]
 #![allow(
@@ -22,7 +23,7 @@ use ebhost_tests::Program;
 mod probe {
     use std::arch::{asm, global_asm};
 
-    // A function whose second instruction is at a known place, which adds 1000; and another whose name is like its.
+    // A function that adds 1000 and whose second instruction is at a known offset; and another one with a similar name.
     global_asm!(
         ".type ebhostdo_two_steps, @function",
         "ebhostdo_two_steps:",
@@ -54,12 +55,12 @@ mod probe {
         unsafe { ebhostdo_three_steps() }
     }
 
-    /// On a page of its own: the kernel raises it where that page of the file is mapped first, and the end of another segment
-    /// may lie on the same one.
+    /// On a page of its own. The kernel raises the semaphore where that page of the file is mapped first, which may be
+    /// another segment if its end lies on the same page.
     #[repr(C, align(4096))]
     struct Semaphore(u16);
 
-    /// Raised by the kernel while somebody listens to the probe.
+    /// Raised by the kernel while a program is attached to the probe.
     #[unsafe(link_section = ".probes")]
     static mut SEMAPHORE: Semaphore = Semaphore(0);
 
@@ -68,10 +69,10 @@ mod probe {
         unsafe { (&raw const SEMAPHORE.0).read_volatile() }
     }
 
-    /// Pairs of a number and a negative one, 8 bytes each.
+    /// Pairs of a positive and a negative number, 8 bytes each.
     static TABLE: [(u32, i32); 4] = [(10, -1), (200, -20), (3_000, -300), (40_000, -4_000)];
 
-    /// `ebhostdo:step`, with a number, a signed one of 4 bytes, and both numbers of a pair in the table.
+    /// The probe `ebhostdo:step`, with a number, a signed number of 4 bytes, and both numbers of a pair in the table.
     #[inline(never)]
     pub(super) fn step(number: u64, less: i32) {
         // SAFETY: one `nop`, and a note beside the code that says where it is.
@@ -110,9 +111,11 @@ mod probe {
     }
 }
 
-/// Has the kernel run a program that does nothing so many times, a call for each; those that EDOM came of.
+/// Makes the kernel run an empty program this number of times, in one call each; returns the number of calls that
+/// failed with EDOM.
 fn refused(count: u64) -> io::Result<u64> {
-    // Before 5.11 programs are locked memory, and ebhost's count among this user's. Where it may not be raised it need not.
+    // Before 5.11 BPF programs count as locked memory, and those of ebhost count for the same user. If the limit cannot
+    // be raised, it need not be.
     use rustix::process::{Resource, Rlimit, setrlimit};
     let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     // r0 = 0; exit
@@ -143,7 +146,7 @@ fn main() -> io::Result<()> {
         socket.send_to(b"datagram", ("127.0.0.1", port))?;
     }
     for _ in 0..count {
-        // Nobody listens there: it is refused, after the programs have seen it.
+        // Nobody listens on the port: the datagram is refused, after the programs have seen it.
         let _ = TcpStream::connect(("127.0.0.1", port));
     }
     let fresh = vec![1u8; count as usize * 4096];

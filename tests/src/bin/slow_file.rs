@@ -1,10 +1,10 @@
-//! A file of zeros, in a FUSE file system, of which every read and write takes a fixed time: a loop device over it is a disk
-//! of known latency.
+//! A file of zeros in a FUSE file system in which every read and write takes a fixed time. A loop device over it is a
+//! disk of known latency.
 //!
-//! It is a process of its own, so that a test that is killed leaves no request without an answer. It ends when the file
-//! system is unmounted and the file closed. It keeps nothing of what is written.
+//! It runs in a process of its own, so that a killed test leaves no request unanswered. It exits when the file system
+//! is unmounted and the file closed. It stores nothing that is written.
 //!
-//! Usage: slow_file FOLDER MICROSECONDS BYTES. Prints a line once FOLDER/disk is there.
+//! Usage: slow_file FOLDER MICROSECONDS BYTES. Prints a line once FOLDER/disk exists.
 
 use std::{
     env,
@@ -27,7 +27,7 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 struct SlowFile {
     delay: Duration,
     size: u64,
-    /// The delay is the same for all, so answers fall due in the order of requests.
+    /// The delay is the same for all requests, so the answers are due in the order of the requests.
     answers: Sender<(Instant, Answer)>,
 }
 
@@ -59,17 +59,17 @@ impl SlowFile {
     }
 
     fn later(&self, answer: Answer) {
-        // Fails only when the answering thread is gone, and then the process is ending.
+        // Fails only if the answering thread has ended, and then the process is exiting.
         let _ = self.answers.send((Instant::now() + self.delay, answer));
     }
 }
 
 impl Filesystem for SlowFile {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Else direct requests wait for each other, and latencies add up.
+        // Otherwise direct requests would wait for each other, and latencies would add up.
         let refused = |_| io::Error::other("the kernel has no asynchronous direct I/O for FUSE");
         config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).map_err(refused)?;
-        // As many at a time as the disk has tags, several times over.
+        // Several times as many requests at a time as the disk has tags.
         let refused = |most| io::Error::other(format!("the kernel takes {most} requests at a time"));
         config.set_max_background(1024).map(drop).map_err(refused)
     }
@@ -138,7 +138,8 @@ fn main() -> io::Result<()> {
     let (Some(folder), Some(delay), Some(size)) = (args.get(1), number(2), number(3)) else {
         return Err(io::Error::other("usage: slow_file FOLDER MICROSECONDS BYTES"));
     };
-    // A delay is kept only by who gets a CPU when it is over. Not permitted to others than root: then it is as it is.
+    // The delay is exact only if this thread gets a CPU in time. Only root may raise its priority; other users do
+    // without.
     let _ = rustix::process::setpriority_process(None, -20);
 
     let (sender, receiver) = mpsc::channel();

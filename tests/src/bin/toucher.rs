@@ -1,6 +1,7 @@
-//! A process that causes a known number of events when it is told to: `pages N`, `getppid N` or `spin MS` a line, answered `done`.
+//! A process that causes a known number of events on command. Each line of its standard input is `pages N`, `getppid N`
+//! or `spin MS`, and is answered with `done`.
 //!
-//! Between two lines it is asleep, so what it caused is over.
+//! Between two commands it sleeps, so all events it caused are over.
 
 use std::{
     hint::black_box,

@@ -1,5 +1,5 @@
-//! Labels for made-up keys: what a plugin does whose key is an address, a process or a connection. Each entry has a series of
-//! its own, the dearest case there is.
+//! Labels for synthetic keys, like those of a plugin whose key is an address, a process or a connection. Each entry has a series of its
+//! own, which is the most expensive case.
 
 use ebhost_plugin::{
     Answer, Family, LookupNames, Manifest, Plugin, View, key, layout, member, number, one, row, value_at,
@@ -23,22 +23,22 @@ layout! {
     }
 }
 
-/// Names for `Key.kind` and `Event.kind`, as an operation or a state has them.
+/// Names for `Key.kind` and `Event.kind`, like those of an operation or a state.
 pub const KINDS: [&str; 8] = ["read", "write", "open", "close", "sync", "lock", "poll", "other"];
 
-/// Maps whose keys are a [`Key`].
+/// The maps with keys of type [`Key`].
 const HASHES: [&str; 4] = ["hash", "crowded", "lru", "per_cpu_hash"];
-/// Maps whose keys are positions.
+/// The maps whose keys are indices.
 const ARRAYS: [&str; 3] = ["array", "mapped_array", "per_cpu_array"];
 
-/// Buffers of an [`Event`].
+/// The buffers of [`Event`]s.
 const BUFFERS: [&str; 2] = ["ring", "output"];
 
 /// The package's `config`.
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The maps to read.
+    /// The names of the maps to read.
     read: Vec<String>,
 }
 
@@ -53,8 +53,8 @@ impl Plugin for Maps {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, String> {
-        let known = |map: &&String| !HASHES.iter().chain(&ARRAYS).chain(&BUFFERS).any(|known| known == map);
-        match config.read.iter().find(known) {
+        let is_unknown = |map: &&String| !HASHES.iter().chain(&ARRAYS).chain(&BUFFERS).any(|known| known == map);
+        match config.read.iter().find(is_unknown) {
             Some(map) => {
                 Err(format!("config.read: found `{map}`, expected one of {HASHES:?}, {ARRAYS:?}, {BUFFERS:?}"))
             }

@@ -1,9 +1,10 @@
-//! A component that commits the one sin that its config names: `{"sin": "spin", "family": "x_total"}`.
+//! A component that commits the fault that its config names: `{"fault": "spin", "family": "x_total"}`.
 //!
-//! It reads `banks` of biolatency's object, an array, with the key as the identity: as many identities as the map has
-//! entries. Without a sin it is a plugin in order, with the label `bank` of the index.
+//! It reads the array `banks` of biolatency's BPF object and takes the key as the identity, so there are as many identities as the map has
+//! entries. Without a fault it works correctly: the label `bank` is the index.
 
-#![allow(clippy::all, unconditional_recursion, reason = "what it does is wrong on purpose")]
+#![allow(clippy::all, unconditional_recursion, reason = "the code is wrong on purpose")]
+#![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "natively nothing is exported"))]
 
 wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
@@ -16,25 +17,26 @@ use exports::ebhost::plugin::decoder::{
 };
 
 thread_local! {
-    static SIN: RefCell<String> = const { RefCell::new(String::new()) };
+    static FAULT: RefCell<String> = const { RefCell::new(String::new()) };
     static CALLS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The one index that the sins with `-one` fall on, of 256.
+/// The index of the one entry that the faults named `…-one` affect.
 const ONE: u32 = 77;
 
-struct Sinner;
+struct Misbehaving;
 
-export!(Sinner);
+#[cfg(target_family = "wasm")]
+export!(Misbehaving);
 
-impl Guest for Sinner {
+impl Guest for Misbehaving {
     fn describe(config: String) -> Result<Manifest, String> {
         let config: serde_json::Value = serde_json::from_str(&config).map_err(|error| error.to_string())?;
         let text = |key: &str, default: &str| config[key].as_str().unwrap_or(default).to_owned();
-        let sin = text("sin", "");
-        let mut family = family(&text("family", "sinner_total"));
+        let fault = text("fault", "");
+        let mut family = family(&text("family", "misbehaving_total"));
         let mut view = view();
-        match sin.as_str() {
+        match fault.as_str() {
             "describe-trap" => unreachable(),
             "describe-spin" => spin(),
             "describe-grow" => grow(),
@@ -61,7 +63,7 @@ impl Guest for Sinner {
             "long-help" => family.help = "x".repeat(4 << 20),
             "factor" => family.per = f64::NAN,
             "bounds" => {
-                family.name = "sinner".into();
+                family.name = "misbehaving".into();
                 family.kind = Kind::Histogram(vec![2.0, 1.0]);
             }
             "key-size" => view.key_size = 8,
@@ -78,21 +80,21 @@ impl Guest for Sinner {
             }
             _ => {}
         }
-        SIN.set(sin);
+        FAULT.set(fault);
         Ok(Manifest { families: vec![family], views: vec![view] })
     }
 
     fn decode(batch: Batch) -> Rows {
         let calls = CALLS.get() + 1;
         CALLS.set(calls);
-        let sin = SIN.take();
-        let rows = answer(&sin, &batch, calls);
-        SIN.set(sin);
+        let fault = FAULT.take();
+        let rows = answer(&fault, &batch, calls);
+        FAULT.set(fault);
         rows
     }
 }
 
-fn answer(sin: &str, batch: &Batch, calls: u32) -> Rows {
+fn answer(fault: &str, batch: &Batch, calls: u32) -> Rows {
     let indices: Vec<u32> =
         batch.identities.chunks_exact(4).map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap())).collect();
     let one = indices.iter().position(|index| *index == ONE);
@@ -103,7 +105,7 @@ fn answer(sin: &str, batch: &Batch, calls: u32) -> Rows {
         refused: vec![],
     };
     let refusal = |entry, why: &str| Refusal { entry, why: Reason::Unknown(why.into()) };
-    match sin {
+    match fault {
         "trap" => {
             write(Level::Error, "I am about to fall");
             unreachable();
@@ -134,7 +136,7 @@ fn answer(sin: &str, batch: &Batch, calls: u32) -> Rows {
         "refuse-long" => rows.refused = vec![refusal(0, &"x".repeat(1 << 20))],
         "utf8" => {
             let bytes = vec![0xff, 0xfe, 0xc0];
-            // SAFETY: there is none, which is the sin.
+            // SAFETY: this is unsound, which is the fault.
             rows.dictionary[0] = unsafe { String::from_utf8_unchecked(bytes) };
         }
         "label-long" => rows.dictionary[0] = "ü".repeat(1 << 20),
@@ -173,7 +175,7 @@ fn recurse(n: u64) -> u64 {
     recurse(core::hint::black_box(n + 1)) + frame[(n % 64) as usize]
 }
 
-/// Uses the engine's stack and hardly any of its own, which lies in linear memory.
+/// Uses the engine's stack, and hardly any of the guest's own stack in linear memory.
 #[inline(never)]
 fn sink(depth: u32) -> u32 {
     if core::hint::black_box(depth) == 0 { 0 } else { sink(depth - 1).wrapping_mul(3) ^ depth }
@@ -181,7 +183,7 @@ fn sink(depth: u32) -> u32 {
 
 fn read_beyond() {
     let beyond = core::hint::black_box(usize::MAX - 64) as *const u8;
-    // SAFETY: there is none, which is the sin.
+    // SAFETY: this is unsound, which is the fault.
     let _ = core::hint::black_box(unsafe { beyond.read_volatile() });
 }
 
