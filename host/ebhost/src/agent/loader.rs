@@ -20,7 +20,7 @@ use super::{
     package::{Described, Exchange, RunError, Running, folder_name},
     watch::{Found, Stamp, Watch, folders, stamp},
 };
-use ebhost_kernel::{KernelTypes, UnreadMaps};
+use ebhost_kernel::{KernelContext, UnreadMaps};
 use ebhost_limits as limits;
 use ebhost_package::{Digest, FolderError, Package, PackageFolders, Trust};
 use ebhost_plugin_host::Engine;
@@ -50,7 +50,7 @@ struct Known {
 pub(super) struct Loader {
     places: PackageFolders,
     engine: Engine,
-    types: Arc<KernelTypes>,
+    types: Arc<KernelContext>,
     trust: Option<Trust>,
     names: Names,
     known: BTreeMap<PathBuf, Known>,
@@ -64,7 +64,7 @@ impl Loader {
         places: PackageFolders,
         names: Names,
         engine: Engine,
-        types: Arc<KernelTypes>,
+        types: Arc<KernelContext>,
         trust: Option<Trust>,
     ) -> Self {
         Self {

@@ -20,7 +20,7 @@ use std::{
 
 use aya::maps::{Map, MapData, RingBuf};
 
-use super::KernelTypes;
+use super::KernelContext;
 use ebhost_confine::{NONE, Restart, Thread};
 use ebhost_limits as limits;
 use ebhost_snapshot::{Keys, Snapshot};
@@ -69,7 +69,7 @@ impl Buffer {
 }
 
 /// Opens the buffer behind a map, with what keeps its CPUs up to date.
-fn open(name: &str, map: Map, types: &KernelTypes) -> io::Result<(Buffer, Option<CpuFollower>)> {
+fn open(name: &str, map: Map, types: &KernelContext) -> io::Result<(Buffer, Option<CpuFollower>)> {
     match map {
         map @ Map::RingBuf(_) => Ok((Buffer::Ring(RingBuf::try_from(map).map_err(io::Error::other)?), None)),
         map @ Map::PerfEventArray(_) => {
@@ -111,7 +111,7 @@ impl EventReader {
         map: Map,
         lengths: &[usize],
         drops: Option<DropCounter>,
-        types: &KernelTypes,
+        types: &KernelContext,
     ) -> io::Result<Self> {
         let (buffer, mut follower) = open(name, map, types)?;
         let buffer = Mutex::new((buffer, EventQueue::default()));
