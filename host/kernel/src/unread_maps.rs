@@ -83,7 +83,7 @@ fn open_reader(object: &ObjectFile, maps: &Maps, wanted: &Wanted<'_>, context: &
     }
     if shape.is_events() {
         let drops = drops(object, maps, name);
-        return EventReader::new(name, to_aya(&map)?, &wanted.value_sizes, drops, context.opener()).map(Source::Events);
+        return EventReader::new(name, to_aya(&map)?, &wanted.value_sizes, drops, context).map(Source::Events);
     }
     Err(io::Error::other(
         "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \
