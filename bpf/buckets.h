@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Powers of two of a microsecond, exact in nanoseconds.
+ * Histogram buckets with powers of two of a microsecond as bounds, exact in nanoseconds.
  *
- * Bucket 0 holds what took at most 1 µs, bucket k what took more than 2^(k-1) µs and at most 2^k µs: 2^k µs
- * is then the bound itself (`le`), not an approximation of it. The slot after the last bound holds the rest.
+ * Bucket 0 counts durations up to 1 µs, bucket k durations above 2^(k-1) µs and up to 2^k µs. So 2^k µs is
+ * the exact upper bound (`le`). The slot after the last bound counts all longer durations (`+Inf`).
  */
 #ifndef EBHOST_BUCKETS_H
 #define EBHOST_BUCKETS_H
@@ -13,7 +13,7 @@
 #define BOUNDS 28 /* 1 µs … 134 s */
 #define SLOTS (BOUNDS + 1)
 
-static inline u32 log2(u64 v)
+static __always_inline u32 log2(u64 v)
 {
 	u32 r = 0;
 
@@ -26,10 +26,10 @@ static inline u32 log2(u64 v)
 }
 
 /*
- * The least k with ns <= 1000 << k. A division by 1000 would cost as much as all the rest; but n = ns - 1 cut
- * to its top ten bits is 512 … 1023, so the power of two is known up to one comparison with 1000.
+ * The smallest k with ns <= 1000 << k, without a division by 1000, which would cost as much as all the rest:
+ * the top ten bits of n = ns - 1 are 512 … 1023, so one comparison with 1000 decides between two powers.
  */
-static inline u32 bucket_of(u64 ns)
+static __always_inline u32 bucket_of(u64 ns)
 {
 	u64 n = ns - !!ns;
 	u32 top = log2(n), k;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * The fields of the kernel's block layer that these programs read, offsets left to CO-RE.
+ * The kernel types of the block layer, reduced to the fields that these programs read. CO-RE relocates their offsets.
  *
- * A name that ends in ___something is another kernel's shape of the type before the three underscores.
+ * The suffix ___flavor marks a variant of the type in other kernels; CO-RE ignores it when it matches names.
  */
 #ifndef EBHOST_KERNEL_H
 #define EBHOST_KERNEL_H
@@ -48,7 +48,7 @@ struct request___rq_disk {
 
 #pragma clang attribute pop
 
-/* READ, WRITE, FLUSH and DISCARD are 0 to 3 in every kernel that has tp_btf; the others move. */
+/* READ, WRITE, FLUSH and DISCARD are 0 to 3 in every kernel that has tp_btf; the values of the others differ. */
 enum req_op {
 	REQ_OP_READ = 0,
 	REQ_OP_WRITE = 1,
@@ -64,7 +64,7 @@ enum req_op {
 	REQ_OP_ZONE_RESET_ALL = 19,
 };
 
-/* The same before 6.0. */
+/* Before 6.0. */
 enum req_opf {
 	REQ_OP_SECURE_ERASE___opf = 5,
 	REQ_OP_WRITE_SAME___opf = 7,
@@ -77,7 +77,7 @@ enum req_opf {
 	REQ_OP_ZONE_RESET_ALL___opf = 17,
 };
 
-/* From here on operations are a driver's own commands, not block I/O. */
+/* Operations from this value on are passthrough commands of drivers, not block I/O. */
 #define FIRST_PASSTHROUGH 32
 #define REQ_OP_MASK 0xff
 
@@ -93,7 +93,7 @@ enum req_flag_bits {
 	__REQ_NOWAIT = 21,
 };
 
-/* Tracepoints whose first argument was the queue before 5.11; the leading pointer is the kernel's own. */
+/* Before 5.11 the first argument of these tracepoints was the queue. The leading pointer is the tracepoint's private data. */
 typedef void (*btf_trace_block_rq_insert___queue)(void *, struct request_queue *, struct request *);
 typedef void (*btf_trace_block_rq_issue___queue)(void *, struct request_queue *, struct request *);
 typedef void (*btf_trace_block_rq_requeue___queue)(void *, struct request_queue *, struct request *);

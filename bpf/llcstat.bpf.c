@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
- * Who two perf events are owed to: at each switch, what its CPU counted since the last one goes to the task that leaves.
+ * Attributes two perf events to tasks: at each context switch, the increase on that CPU since the last switch is charged to the
+ * task that is switched out.
  *
- * The host opens the events and puts them into `references` and `misses`; what they count is its configuration. Every count of a
- * CPU goes somewhere, once: to who ran (its cgroup, its comm or its process, by targ_by), to `other` when the CPU has no
- * place left for it, or to `unattributed` when a switch was missed (the kernel runs no program while another one of the same
- * kind interrupts it). What the task that runs now has caused since it came is not charged before it leaves.
+ * The host opens the events and puts them into `references` and `misses`; plugin.yaml says which events these are. Every increase is
+ * charged once: to the owner that ran (its cgroup, comm or process, by targ_by), to `other` if the CPU has no free place, or
+ * to `unattributed` if a switch was missed (the kernel skips a program while another one of the same kind runs on that CPU).
+ * The running task is charged when it is switched out, not before.
  *
- * Where events cannot be read from a program, sample_references and sample_misses, attached to samples, charge what was
- * counted since the CPU's last sample to who runs at the sample: an estimate of who, not of how much.
+ * On machines where a program cannot read the events, sample_references and sample_misses run at samples instead. They charge the
+ * increase since the CPU's last sample to the task that runs at the sample: the amounts are exact, the owners an estimate.
  *
- * Nothing is read or kept of a task but what names it.
+ * The programs read nothing of a task but what identifies it.
  */
 #include "perf.h"
 #include "task.h"
@@ -25,52 +26,52 @@ enum by {
 };
 
 const volatile u32 targ_by = BY_NONE;
-/* Places of one CPU, a power of two: `places` has to have this many entries for every possible CPU. */
+/* Places per CPU, a power of two. `places` must have this many entries for every possible CPU. */
 const volatile u32 targ_places = 1024;
-/* A place is given away when nobody was charged there for so long. Scrape more often than that, and nothing is lost by it. */
+/* A place that was not charged for this long may be reused. Nothing is lost if the host scrapes more often. */
 const volatile u64 targ_keep_ns = 120000000000ull;
 
 #define EVENTS 2
 #define PROBES 16
-/* A process that exits is looked for on so many CPUs; beyond, its places stay until they are given away. */
+/* Places of an exited process are marked on this many CPUs; on further CPUs they remain until they are reused. */
 #define MOST_CPUS 256
 
 struct {
-	__uint(type, MAP_TYPE_PERF_EVENT_ARRAY);
-	__uint(max_entries, 0); /* one a CPU, by the loader */
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(max_entries, 0); /* the loader sets it to the number of CPUs */
 	__type(key, u32);
 	__type(value, u32);
 } references SEC(".maps"), misses SEC(".maps");
 
-/* A cgroup's id; a comm; or a process: its number and when it began, as numbers are given again. */
+/* The owner: a cgroup's id, a comm, or a process (its pid and start time, because pids are reused). */
 struct who {
 	u64 words[2];
 };
 
 /*
- * What one CPU has charged to one `who`. It is taken by its CPU alone, for one `who` after the other: `first` is written last and
- * `last` first, so that a reader who goes upwards and finds them equal has read who it is about. Counts go on over all of them.
+ * The charges of one CPU to one owner. Only its CPU writes it, for one owner after another: `last` is written first and `first`
+ * last, so a reader that reads upwards and finds them equal has read a consistent owner. The counts are not reset between owners.
  */
 struct place {
-	u64 first; /* which taking this is, from 1; 0: never taken */
+	u64 first; /* sequence number of the current owner, from 1; 0: never used */
 	struct who who;
-	u64 dead; /* equal to `first`: the process has exited */
+	u64 dead; /* equal to `first`: the owner, a process, has exited */
 	u64 last;
 	u64 counts[EVENTS];
 	u64 charged_ns;
 };
 
-_Static_assert(sizeof(struct place) == 64, "one cache line, and what readers of the map rely on");
+_Static_assert(sizeof(struct place) == 64, "one cache line, and the layout that the component declares");
 
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1024 * 2);
-	__uint(map_flags, MAP_MMAPABLE);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
 	__type(value, struct place);
 } places SEC(".maps");
 
-/* Of each CPU what has no place; likewise. */
+/* Charges of each CPU without an owner. */
 enum folded {
 	FOLDED_OTHER,
 	FOLDED_UNATTRIBUTED,
@@ -82,49 +83,49 @@ struct counts {
 };
 
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, FOLDED_KINDS * 2);
-	__uint(map_flags, MAP_MMAPABLE);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
 	__type(value, struct counts);
 } folded SEC(".maps");
 
-/* One CPU's own. */
+/* State of one CPU. */
 struct cpu {
 	struct perf_value at_switch[EVENTS];
 	struct perf_value at_sample[EVENTS];
 	u64 taken;
-	u32 runs; /* the thread that the last switch brought */
-	u8 is_known; /* whether `at_switch` and `runs` are */
+	u32 runs; /* the thread that was switched in last */
+	u8 is_known; /* whether `at_switch` and `runs` are valid */
 	u8 is_sampled[EVENTS];
 };
 
 struct {
-	__uint(type, MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, struct cpu);
 } cpus SEC(".maps");
 
-static inline u32 hash_of(const struct who *who)
+static __always_inline u32 hash_of(const struct who *who)
 {
 	return ((who->words[0] ^ who->words[1] * 0xff51afd7ed558ccdull) * 0x9e3779b97f4a7c15ull) >> 32;
 }
 
-static inline bool is(const struct place *place, const struct who *who)
+static __always_inline bool is(const struct place *place, const struct who *who)
 {
 	return place->first && place->who.words[0] == who->words[0] && place->who.words[1] == who->words[1];
 }
 
-static inline struct place *place_at(u32 cpu, u32 hash, u32 probe)
+static __always_inline struct place *place_at(u32 cpu, u32 hash, u32 probe)
 {
 	u32 index = cpu * targ_places + ((hash + probe) & (targ_places - 1));
 
 	return bpf_map_lookup_elem(&places, &index);
 }
 
-/* This CPU's place for `who`; none: all that it might be in belong to others who were charged lately. */
-static inline struct place *find_place(struct cpu *own, const struct who *who, u64 now)
+/* This CPU's place for an owner, by linear probing. NULL: all places it could be in have owners that were charged recently. */
+static __always_inline struct place *find_place(struct cpu *own, const struct who *who, u64 now)
 {
 	u32 cpu = bpf_get_smp_processor_id(), hash = hash_of(who);
 	struct place *free = NULL;
@@ -142,14 +143,14 @@ static inline struct place *find_place(struct cpu *own, const struct who *who, u
 	if (!free)
 		return NULL;
 	own->taken++;
-	write_once(free->last, own->taken);
-	write_once(free->who.words[0], who->words[0]);
-	write_once(free->who.words[1], who->words[1]);
-	write_once(free->first, own->taken);
+	WRITE_ONCE(free->last, own->taken);
+	WRITE_ONCE(free->who.words[0], who->words[0]);
+	WRITE_ONCE(free->who.words[1], who->words[1]);
+	WRITE_ONCE(free->first, own->taken);
 	return free;
 }
 
-static inline void fold(u32 kind, const u64 *more)
+static __always_inline void fold(u32 kind, const u64 *more)
 {
 	u32 index = bpf_get_smp_processor_id() * FOLDED_KINDS + kind;
 	struct counts *counts = bpf_map_lookup_elem(&folded, &index);
@@ -160,8 +161,8 @@ static inline void fold(u32 kind, const u64 *more)
 	counts->of[1] += more[1];
 }
 
-/* `has_exited`: what its last steps cause, perhaps on a CPU that it had no place on until then. */
-static inline void charge(struct cpu *own, const struct who *who, const u64 *more, bool has_exited)
+/* `has_exited`: the owner is an exiting process, charged for its last steps, perhaps on a CPU where it had no place until then. */
+static __always_inline void charge(struct cpu *own, const struct who *who, const u64 *more, bool has_exited)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct place *place = find_place(own, who, now);
@@ -177,7 +178,7 @@ static inline void charge(struct cpu *own, const struct who *who, const u64 *mor
 		place->dead = place->first;
 }
 
-static inline void who_is(struct task_struct *task, struct who *who)
+static __always_inline void who_is(struct task_struct *task, struct who *who)
 {
 	who->words[0] = 0;
 	who->words[1] = 0;
@@ -191,8 +192,8 @@ static inline void who_is(struct task_struct *task, struct who *who)
 	}
 }
 
-/* For programs whose current task the verifier does not know. */
-static inline void who_runs(struct who *who)
+/* The owner that runs now, for programs in which the verifier does not know the type of the current task. */
+static __always_inline void who_runs(struct who *who)
 {
 	struct task_struct *task = (void *)bpf_get_current_task(), *leader = NULL;
 
@@ -209,7 +210,7 @@ static inline void who_runs(struct who *who)
 	}
 }
 
-static inline bool has_current_exited(void)
+static __always_inline bool has_current_exited(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct signal_struct *signal = NULL;
@@ -236,9 +237,9 @@ int sched_switch(u64 *ctx)
 	own = bpf_map_lookup_elem(&cpus, &zero);
 	if (!own)
 		return 0;
-	/* No event on this CPU: absent, or not opened yet. */
-	if (bpf_perf_event_read_value(&references, CURRENT_CPU, &now[0], sizeof(now[0])) ||
-	    bpf_perf_event_read_value(&misses, CURRENT_CPU, &now[1], sizeof(now[1]))) {
+	/* This CPU has no event: it is absent, or not opened yet. */
+	if (bpf_perf_event_read_value(&references, BPF_F_CURRENT_CPU, &now[0], sizeof(now[0])) ||
+	    bpf_perf_event_read_value(&misses, BPF_F_CURRENT_CPU, &now[1], sizeof(now[1]))) {
 		own->is_known = false;
 		return 0;
 	}
@@ -282,8 +283,8 @@ int sched_process_exit(u64 *ctx)
 			if (!place)
 				return 0;
 			if (is(place, &who)) {
-				/* If another CPU gives the place away in between, this is not equal to its `first`. */
-				write_once(place->dead, read_once(place->first));
+				/* If its CPU reuses the place in between, this differs from the new `first`, and marks nothing. */
+				WRITE_ONCE(place->dead, READ_ONCE(place->first));
 				break;
 			}
 		}
@@ -291,7 +292,7 @@ int sched_process_exit(u64 *ctx)
 	return 0;
 }
 
-static inline int sampled(void *ctx, u32 event)
+static __always_inline int sampled(void *ctx, u32 event)
 {
 	struct perf_value now;
 	u64 more[EVENTS] = {};
@@ -303,7 +304,7 @@ static inline int sampled(void *ctx, u32 event)
 	if (!own || bpf_perf_prog_read_value(ctx, &now, sizeof(now)))
 		return 0;
 	if (!own->is_sampled[event]) {
-		/* Counts from its opening on. */
+		/* The event counts from its opening on. */
 		own->is_sampled[event] = true;
 		own->at_sample[event] = (struct perf_value){};
 	}

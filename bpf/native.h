@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Prometheus' native buckets of schema 3, exact in nanoseconds: eight to an octave, ending at 2^(i/8) seconds.
+ * Prometheus' native histogram buckets of schema 3, exact in nanoseconds: eight per octave, with the upper bounds 2^(i/8) seconds.
  *
- * Slot 0 holds what took at most 2^-20 s (953 ns), slot s what took more than 2^((s-161)/8) s and at most
- * 2^((s-160)/8) s: native bucket s - 160. The last slot holds the rest, above 1024 s.
+ * Slot 0 counts durations up to 2^-20 s (953 ns), slot s durations above 2^((s-161)/8) s and up to 2^((s-160)/8) s, which is
+ * native bucket s - 160. The last slot counts all longer durations, above 1024 s.
  */
 #ifndef EBHOST_NATIVE_H
 #define EBHOST_NATIVE_H
@@ -13,13 +13,13 @@
 #define NATIVE_BUCKETS 240 /* -159 .. 80 */
 #define NATIVE_SLOTS (NATIVE_BUCKETS + 2)
 
-/* In one object, because clang would put sixteen bytes alone into a section that loaders do not know. */
+/* One object: clang would put an array of sixteen bytes into a section (.rodata.cst16) that loaders do not know. */
 static const struct {
-	/* floor(2^(10 + j/8) s in ns). The floor of a floor's half is the floor of the half: other ends come by shifts. */
+	/* Upper bounds of one octave: floor(2^(10 + j/8) s in ns). Those of lower octaves are these shifted right, which is exact. */
 	u64 ends[8];
 	/*
-	 * A second is 2^29.897 ns, so where bounds lie in an octave of ns is always the same. One sixteenth of it is
-	 * narrower than a bucket: it holds one end at most, and this is how many of the octave's ends lie before that.
+	 * A second is 2^29.897 ns, so bounds have the same positions in every octave of ns. A sixteenth of an octave is narrower than a
+	 * bucket, so it contains at most one bound. skip[i]: the number of the octave's bounds below sixteenth i.
 	 */
 	u8 skip[16];
 } native = {
@@ -36,8 +36,8 @@ static const struct {
 	{ 0, 1, 2, 2, 3, 3, 4, 5, 5, 5, 6, 6, 7, 7, 8, 8 },
 };
 
-/* The least slot whose end is not below ns: one comparison with a true end, no rounding anywhere. */
-static inline u32 native_bucket_of(u64 ns)
+/* The smallest slot whose upper bound is not below ns: one comparison with an exact bound, no rounding. */
+static __always_inline u32 native_bucket_of(u64 ns)
 {
 	u32 top, slot;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Reading perf events from a program. Arrays of events are filled by the host; each program reads its own CPU's.
+ * Perf events read from a program. The host fills arrays of events; a program reads the event of its own CPU.
  */
 #ifndef EBHOST_PERF_H
 #define EBHOST_PERF_H
@@ -8,16 +8,16 @@
 #include "bpf.h"
 
 enum {
-	MAP_TYPE_PERF_EVENT_ARRAY = 4,
-	MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 };
 
-#define CURRENT_CPU 0xffffffffull
+#define BPF_F_CURRENT_CPU 0xffffffffull
 
 struct perf_value {
 	u64 counter;
-	u64 enabled; /* ns for which it was wanted */
-	u64 running; /* ns for which it counted */
+	u64 enabled; /* ns for which the event was enabled */
+	u64 running; /* ns for which it had a hardware counter */
 };
 
 static u64 (*const bpf_get_current_pid_tgid)(void) = (void *)14;
@@ -29,16 +29,16 @@ static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
 static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 
 /*
- * What an event counted since `last`, which becomes `now`. While it had no counter nothing is known, and `last` stays; if it
- * had one for part of the time only, that part stands for all of it.
+ * The increase of an event since `last`, which becomes `now`. An event that had no hardware counter in between counted nothing
+ * known: the result is 0 and `last` stays. One that had a counter for part of the time is scaled up to all of it.
  */
-static inline u64 increase(struct perf_value *last, const struct perf_value *now)
+static __always_inline u64 increase(struct perf_value *last, const struct perf_value *now)
 {
 	u64 more = now->counter - last->counter;
 	u64 enabled = now->enabled - last->enabled, running = now->running - last->running;
 
 	if (now->enabled < last->enabled) {
-		/* Opened anew, as after its CPU was offline. */
+		/* The event was reopened, for example because its CPU was offline. */
 		more = now->counter;
 		enabled = now->enabled;
 		running = now->running;

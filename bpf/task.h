@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * The fields of tasks that these programs read, offsets left to CO-RE.
+ * The kernel types of tasks, reduced to the fields that these programs read. CO-RE relocates their offsets.
  */
 #ifndef EBHOST_TASK_H
 #define EBHOST_TASK_H
@@ -32,8 +32,8 @@ struct signal_struct {
 };
 
 struct task_struct {
-	int pid; /* of the thread */
-	int tgid; /* of the process */
+	int pid; /* thread id */
+	int tgid; /* process id */
 	struct task_struct *group_leader;
 	u64 start_time;
 	char comm[COMM_BYTES];

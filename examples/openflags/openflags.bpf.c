@@ -10,7 +10,7 @@ struct key {
 };
 
 struct {
-	__uint(type, MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct key);
 	__type(value, u64);
@@ -18,7 +18,7 @@ struct {
 
 // Calls that `opens` had no room for.
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64);
@@ -44,14 +44,14 @@ int on_openat(struct sys_enter_openat *call)
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	found = bpf_map_lookup_elem(&opens, &key);
 	if (!found) {
-		if (bpf_map_update_elem(&opens, &key, &first, UPDATE_NOEXIST) == 0)
+		if (bpf_map_update_elem(&opens, &key, &first, BPF_NOEXIST) == 0)
 			return 0;
 		found = bpf_map_lookup_elem(&opens, &key); // another CPU was first, or the map is full
 	}
 	if (!found)
 		found = bpf_map_lookup_elem(&lost, &zero);
 	if (found)
-		atomic_add(found, 1);
+		__sync_fetch_and_add(found, 1);
 	return 0;
 }
 

@@ -36,7 +36,7 @@ union key {
 };
 
 struct {
-	__uint(type, MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, union key);
 	__type(value, u64);
@@ -44,7 +44,7 @@ struct {
 
 // Connections that `opens` had no room for.
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64);
@@ -68,21 +68,21 @@ struct sock {
 
 #pragma clang attribute pop
 
-static inline void count(const union key *key)
+static __always_inline void count(const union key *key)
 {
 	u64 first = 1, *found;
 	u32 zero = 0;
 
 	found = bpf_map_lookup_elem(&opens, key);
 	if (!found) {
-		if (bpf_map_update_elem(&opens, key, &first, UPDATE_NOEXIST) == 0)
+		if (bpf_map_update_elem(&opens, key, &first, BPF_NOEXIST) == 0)
 			return;
 		found = bpf_map_lookup_elem(&opens, key); // another CPU was first, or the map is full
 	}
 	if (!found)
 		found = bpf_map_lookup_elem(&lost, &zero);
 	if (found)
-		atomic_add(found, 1);
+		__sync_fetch_and_add(found, 1);
 }
 
 SEC("tp_btf/inet_sock_set_state")

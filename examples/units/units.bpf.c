@@ -4,7 +4,7 @@
 static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
 
 struct {
-	__uint(type, MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64); // the cgroup's id
 	__type(value, u64);
@@ -12,7 +12,7 @@ struct {
 
 // Execs that `execs` had no room for.
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64);
@@ -26,14 +26,14 @@ int on_exec(void *ctx)
 
 	found = bpf_map_lookup_elem(&execs, &cgroup);
 	if (!found) {
-		if (bpf_map_update_elem(&execs, &cgroup, &first, UPDATE_NOEXIST) == 0)
+		if (bpf_map_update_elem(&execs, &cgroup, &first, BPF_NOEXIST) == 0)
 			return 0;
 		found = bpf_map_lookup_elem(&execs, &cgroup); // another CPU was first, or the map is full
 	}
 	if (!found)
 		found = bpf_map_lookup_elem(&lost, &zero);
 	if (found)
-		atomic_add(found, 1);
+		__sync_fetch_and_add(found, 1);
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-//! The cgroup id map: programs count what happens in cgroups whose paths match, also in ones that come later.
+//! The cgroup id map: programs count the system calls of cgroups whose paths match, including cgroups that are created later.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -32,7 +32,7 @@ fn counts_what_matching_cgroups_do(kind: &str, define: &str) {
     write_package(&folder.path().join("cgroups"), kind, define, &format!("^/sys/fs/cgroup/(unified/)?{name}-[a-z]+$"));
     let host = Ebhost::start(folder.path());
     let entries = || host.scrape().value("ebhost_cgroup_id_map_cgroups", &[("plugin", "cgroups")]);
-    assert_eq!(entries(), Some(1.0), "those that are there are found before the first program runs");
+    assert_eq!(entries(), Some(1.0), "cgroups that exist are found before the first program runs");
     let counted = || host.scrape().value("ebhost_array_calls_total", &[("slot", "1")]);
 
     run_in(&other, COUNT);
@@ -65,7 +65,7 @@ fn write_package(folder: &Path, kind: &str, define: &str, regexp: &str) {
     fs::write(folder.join("plugin.yaml"), package).expect("a file in our own folder");
 }
 
-/// So many calls of getppid(2) in a cgroup.
+/// Calls getppid(2) `count` times in a cgroup.
 fn run_in(cgroup: &Cgroup, count: u64) {
     let marks = Marks::own();
     output(cgroup.starter().arg(doer()).args([count.to_string(), marks.name, marks.port.to_string()]));

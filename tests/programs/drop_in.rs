@@ -1,5 +1,5 @@
-//! The same programs as a drop-in configuration brings them, fitted to types in a file; and what a configuration names that
-//! this kernel does not have.
+//! The same programs in a drop-in configuration, relocated by the BTF in a file; and a configuration that names a symbol that this
+//! kernel does not have.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ fn a_drop_in_has_every_type_of_program_and_goes_on_without_those_that_fail() {
 }
 
 #[test]
-fn types_that_are_none_are_named() {
+fn a_file_without_btf_is_named() {
     needs!(Root, Tool("clang-19"));
     let _alone = alone();
     let folder = Folder::new();

@@ -1,6 +1,6 @@
-/* A program of every type that drop-in configurations use, each counting into its own slot what `ebhostdo` does. */
+/* A program of every type that drop-in configurations use. Each counts the actions of `ebhostdo` in a slot of its own. */
 
-/* Its command name as one number, and the port that it sends datagrams to. */
+/* The command name of `ebhostdo` as one number, and the port that it sends datagrams to. */
 const volatile u64 targ_name = 0;
 const volatile unsigned short targ_port = 0;
 
@@ -13,21 +13,38 @@ enum slot {
 	USDT_INDEXED, USDT_INDEXED_SIGNED, UPROBES, URETPROBES, UPROBE_SESSION, KPROBE_SESSION, SLOTS = 48,
 };
 
-#define TYPE(number) int (*type)[number]
-#define ENTRIES(number) int (*max_entries)[number]
-#define TABLE(name, number, key_type) \
-	struct { TYPE(number); ENTRIES(SLOTS); key_type *key; u64 *value; } name SEC(".maps")
+#define __uint(name, number) int (*name)[number]
+#define __type(name, type) typeof(type) *name
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+
+	BPF_F_MMAPABLE = 1 << 10,
+};
+
+#define TABLE(name, map_type, key_type) \
+	struct { __uint(type, map_type); __uint(max_entries, SLOTS); __type(key, key_type); __type(value, u64); } name SEC(".maps")
 
 struct key { u64 id; u32 group; u32 kind; };
 
-TABLE(array, 2, u32);
-TABLE(per_cpu_array, 6, u32);
-TABLE(hash, 1, struct key);
-TABLE(lru, 9, struct key);
-TABLE(per_cpu_hash, 5, struct key);
-struct { TYPE(2); ENTRIES(SLOTS); u32 *key; u64 *value; int (*map_flags)[1024]; } mapped_array SEC(".maps");
+TABLE(array, BPF_MAP_TYPE_ARRAY, u32);
+TABLE(per_cpu_array, BPF_MAP_TYPE_PERCPU_ARRAY, u32);
+TABLE(hash, BPF_MAP_TYPE_HASH, struct key);
+TABLE(lru, BPF_MAP_TYPE_LRU_HASH, struct key);
+TABLE(per_cpu_hash, BPF_MAP_TYPE_PERCPU_HASH, struct key);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLOTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u64);
+} mapped_array SEC(".maps");
 
-/* As libbpf's usdt.bpf.h has them: where an argument is, and the arguments of a place. */
+/* As in libbpf's usdt.bpf.h: the location of an argument, and the arguments of a probe's location. */
 struct argument {
 	u64 offset;
 	u32 kind : 8, index : 12, scale : 4, unused : 8;
@@ -35,33 +52,38 @@ struct argument {
 	unsigned char is_signed, shift;
 };
 struct spec { struct argument arguments[12]; u64 cookie; short count; };
-struct { TYPE(2); ENTRIES(256); u32 *key; struct spec *value; } __bpf_usdt_specs SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 256);
+	__type(key, u32);
+	__type(value, struct spec);
+} __bpf_usdt_specs SEC(".maps");
 
-static void *(*const lookup)(void *map, const void *key) = (void *)1;
-static long (*const update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
-static long (*const get_comm)(void *to, u32 size) = (void *)16;
-static long (*const load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
-static long (*const read_user)(void *to, u32 size, const void *from) = (void *)112;
-static long (*const read_kernel)(void *to, u32 size, const void *from) = (void *)113;
-static void *(*const per_cpu)(const void *variable, u32 cpu) = (void *)153;
-static u64 (*const attach_cookie)(void *ctx) = (void *)174;
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static long (*const bpf_get_current_comm)(void *to, u32 size) = (void *)16;
+static long (*const bpf_skb_load_bytes)(const void *skb, u32 offset, void *to, u32 size) = (void *)26;
+static long (*const bpf_probe_read_user)(void *to, u32 size, const void *from) = (void *)112;
+static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static void *(*const bpf_per_cpu_ptr)(const void *variable, u32 cpu) = (void *)153;
+static u64 (*const bpf_get_attach_cookie)(void *ctx) = (void *)174;
 
-#define always static inline __attribute__((always_inline))
+#define __always_inline inline __attribute__((always_inline))
 #define GETPPID 110
 
-always void add(u32 slot, u64 amount)
+static __always_inline void add(u32 slot, u64 amount)
 {
-	u64 *value = lookup(&array, &slot);
+	u64 *value = bpf_map_lookup_elem(&array, &slot);
 
 	if (value)
 		__sync_fetch_and_add(value, amount);
 }
 
-always int is_doer(void)
+static __always_inline int is_doer(void)
 {
 	u64 comm[2] = {};
 
-	return get_comm(comm, sizeof(comm)) == 0 && comm[0] == targ_name && comm[1] == 0;
+	return bpf_get_current_comm(comm, sizeof(comm)) == 0 && comm[0] == targ_name && comm[1] == 0;
 }
 
 #define COUNT_DOER(slot) ({ if (is_doer()) add(slot, 1); 0; })
@@ -79,8 +101,8 @@ SEC("raw_tp/sys_enter") int on_raw_tracepoint(struct bpf_raw_tracepoint_args *ct
 }
 
 #define PUT(map, key_pointer) do { \
-	u64 one = 1, *value = lookup(&map, key_pointer); \
-	if (value) __sync_fetch_and_add(value, 1); else update(&map, key_pointer, &one, 0); \
+	u64 one = 1, *value = bpf_map_lookup_elem(&map, key_pointer); \
+	if (value) __sync_fetch_and_add(value, 1); else bpf_map_update_elem(&map, key_pointer, &one, 0); \
 } while (0)
 
 SEC("tp_btf/sys_enter") int on_typed_tracepoint(u64 *ctx)
@@ -105,7 +127,7 @@ SEC("uretprobe/libc.so.6:getppid") int on_uretprobe(void *ctx) { return COUNT_DO
 SEC("uprobe.multi/DOER:ebhostdo_*_steps") int on_uprobes(void *ctx) { return COUNT_DOER(UPROBES); }
 SEC("uretprobe.multi/DOER:ebhostdo_t??_*s") int on_uretprobes(u64 *ctx)
 {
-	/* What it returns, in rax. */
+	/* The return value (rax). */
 	if (is_doer())
 		add(URETPROBES, ctx[10]);
 	return 0;
@@ -113,26 +135,26 @@ SEC("uretprobe.multi/DOER:ebhostdo_t??_*s") int on_uretprobes(u64 *ctx)
 
 SEC("uprobe.session/DOER:ebhostdo_two_*") int on_uprobe_session(void *ctx) { return COUNT_DOER(UPROBE_SESSION); }
 
-always u64 argument(void *ctx, struct spec *spec, u32 number)
+static __always_inline u64 argument(void *ctx, struct spec *spec, u32 number)
 {
 	struct argument *argument = &spec->arguments[number];
 	u64 value = 0, index = 0;
 
 	if (argument->kind == 0)
 		return argument->offset;
-	read_kernel(&value, sizeof(value), ctx + argument->reg);
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + argument->reg);
 	if (argument->kind == 3)
-		read_kernel(&index, sizeof(index), ctx + argument->index);
+		bpf_probe_read_kernel(&index, sizeof(index), ctx + argument->index);
 	if (argument->kind >= 2)
-		read_user(&value, sizeof(value), (void *)(value + (index << argument->scale) + argument->offset));
+		bpf_probe_read_user(&value, sizeof(value), (void *)(value + (index << argument->scale) + argument->offset));
 	value <<= argument->shift & 63;
 	return argument->is_signed ? (u64)((long long)value >> (argument->shift & 63)) : value >> (argument->shift & 63);
 }
 
 SEC("usdt/DOER:ebhostdo:step") int on_usdt(void *ctx)
 {
-	u32 number = attach_cookie(ctx);
-	struct spec *spec = lookup(&__bpf_usdt_specs, &number);
+	u32 number = bpf_get_attach_cookie(ctx);
+	struct spec *spec = bpf_map_lookup_elem(&__bpf_usdt_specs, &number);
 
 	if (!spec || spec->count != 5)
 		return 0;
@@ -145,18 +167,18 @@ SEC("usdt/DOER:ebhostdo:step") int on_usdt(void *ctx)
 	return 0;
 }
 
-#define KCONFIG __attribute__((section(".kconfig")))
-#define KSYM __attribute__((section(".ksyms")))
-#define WEAK __attribute__((weak))
+#define __kconfig __attribute__((section(".kconfig")))
+#define __ksym __attribute__((section(".ksyms")))
+#define __weak __attribute__((weak))
 
-extern int LINUX_KERNEL_VERSION KCONFIG;
-extern int CONFIG_HZ KCONFIG;
-extern _Bool CONFIG_BPF_SYSCALL KCONFIG;
-extern _Bool CONFIG_NO_SUCH_THING KCONFIG WEAK;
-extern char CONFIG_DEFAULT_HOSTNAME[16] KCONFIG;
-extern const void schedule KSYM;
-extern const void no_such_symbol_here KSYM WEAK;
-extern const int bpf_prog_active KSYM;
+extern int LINUX_KERNEL_VERSION __kconfig;
+extern int CONFIG_HZ __kconfig;
+extern _Bool CONFIG_BPF_SYSCALL __kconfig;
+extern _Bool CONFIG_NO_SUCH_THING __kconfig __weak;
+extern char CONFIG_DEFAULT_HOSTNAME[16] __kconfig;
+extern const void schedule __ksym;
+extern const void no_such_symbol_here __ksym __weak;
+extern const int bpf_prog_active __ksym;
 
 const volatile u64 kaddr_schedule = 0, kaddr_no_such_symbol_here = 0;
 
@@ -168,7 +190,7 @@ SEC("uprobe//proc/self/exe:post_attach_mark") int on_mark(void *ctx)
 	add(HAS_BPF, CONFIG_BPF_SYSCALL);
 	add(NOT_CONFIGURED, !CONFIG_NO_SUCH_THING);
 	add(CONFIG_TEXT, CONFIG_DEFAULT_HOSTNAME[0]);
-	/* Half of it: served numbers are exact up to 53 bits. */
+	/* The lower half: served numbers are exact up to 53 bits. */
 	add(SYMBOL, (u32)(u64)&schedule);
 	add(KADDR, (u32)kaddr_schedule);
 	add(WEAK_SYMBOL, &no_such_symbol_here == 0);
@@ -177,13 +199,13 @@ SEC("uprobe//proc/self/exe:post_attach_mark") int on_mark(void *ctx)
 
 SEC("raw_tp/sys_exit") int reads_a_typed_symbol(void *ctx)
 {
-	const int *active = per_cpu(&bpf_prog_active, 0);
+	const int *active = bpf_per_cpu_ptr(&bpf_prog_active, 0);
 
 	return active ? COUNT_DOER(TYPED_SYMBOL) : 0;
 }
 
-extern void bpf_rcu_read_lock(void) KSYM;
-extern void bpf_rcu_read_unlock(void) KSYM;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 
 SEC("tp_btf/sys_enter") int calls_the_kernel(u64 *ctx)
 {
@@ -197,7 +219,7 @@ SEC("tp_btf/sys_enter") int calls_the_kernel(u64 *ctx)
 
 SEC("perf_event/type=1,config=2,sample_period=1") int on_page_fault(void *ctx) { return COUNT_DOER(SAMPLES); }
 
-always int is_datagram(unsigned char protocol, unsigned char high, unsigned char low)
+static __always_inline int is_datagram(unsigned char protocol, unsigned char high, unsigned char low)
 {
 	return protocol == 17 && (high << 8 | low) == targ_port;
 }
@@ -211,11 +233,11 @@ SEC("xdp/lo") int on_xdp(u32 *ctx)
 	return 2;
 }
 
-always void count_datagram(void *skb, u32 network, u32 slot)
+static __always_inline void count_datagram(void *skb, u32 network, u32 slot)
 {
 	unsigned char head[24];
 
-	if (load_bytes(skb, network, head, sizeof(head)) == 0 && is_datagram(head[9], head[22], head[23]))
+	if (bpf_skb_load_bytes(skb, network, head, sizeof(head)) == 0 && is_datagram(head[9], head[22], head[23]))
 		add(slot, 1);
 }
 
@@ -234,7 +256,7 @@ SEC("iter/task") int on_task(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	u64 comm[2] = {};
 
-	if (task && read_kernel(comm, sizeof(comm), &task->comm) == 0 && comm[0] == targ_name)
+	if (task && bpf_probe_read_kernel(comm, sizeof(comm), &task->comm) == 0 && comm[0] == targ_name)
 		add(ITERATOR, 1);
 	return 0;
 }
@@ -251,7 +273,7 @@ SEC("fmod_ret/security_socket_connect") int on_return(void *ctx) { return COUNT_
 SEC("lsm/socket_connect") int on_lsm(void *ctx) { return COUNT_DOER(LSM); }
 SEC("lsm.s/socket_connect") int on_lsm_sleepable(void *ctx) { return COUNT_DOER(LSM_SLEEPABLE); }
 
-/* Passed when bpf(2) has run a program for a test; what is written there is what the call answers: EDOM. */
+/* Fires when bpf(2) has run a program for a test. The number that is written here is the result of that call: EDOM. */
 SEC("raw_tp.w/bpf_test_finish") int on_writable(int **ctx)
 {
 	if (is_doer()) {
@@ -261,7 +283,7 @@ SEC("raw_tp.w/bpf_test_finish") int on_writable(int **ctx)
 	return 0;
 }
 
-/* What no kernel takes. */
+/* Programs that no kernel accepts. */
 SEC("nonsense/x") int in_an_unknown_section(void *ctx) { return 0; }
 SEC("raw_tp/sys_enter") int reads_anywhere(u64 *ctx) { return *(volatile int *)(ctx[0] * 8); }
 SEC("raw_tp/sys_enter") int reads_no_field(u64 *ctx)

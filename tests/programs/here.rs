@@ -1,4 +1,4 @@
-//! Programs of every type on this kernel.
+//! Programs of every type on this machine's kernel.
 
 use std::fs;
 
@@ -27,21 +27,21 @@ fn every_type_of_program_counts() {
     for (program, slot) in
         [("on_ingress", "TC_INGRESS"), ("on_egress", "TC_EGRESS"), ("calls_the_kernel", "KERNEL_FUNCTION")]
     {
-        // 6.6 and 6.2 brought them.
+        // Since Linux 6.6 and 6.2.
         assert!(!is_out(program) || release() < (6, 6), "{program} is left out: {out:?}");
         slots.assert(&[(slot, if is_out(program) { 0 } else { COUNT })]);
     }
-    // 6.13 brought it. It runs at the entry and at the return.
+    // Since Linux 6.13. It runs at the entry and at the return.
     assert!(!is_out("on_uprobe_session") || release() < (6, 13), "{out:?}");
     slots.assert(&[("UPROBE_SESSION", if is_out("on_uprobe_session") { 0 } else { 2 * COUNT })]);
-    // A variable of each CPU, which kernels without symbols of data do not show.
+    // A per-CPU variable, which kernels without data symbols in kallsyms do not show.
     assert_eq!(slots.get("TYPED_SYMBOL") >= COUNT, !is_out("reads_a_typed_symbol"), "{out:?}");
     assert!(slots.get("SAMPLES") >= COUNT, "so many pages were touched: {}", slots.get("SAMPLES"));
-    assert_eq!(doing.semaphore, 1, "the probe's counter says that somebody listens");
-    // Programs with a pattern for functions: of new kernels each has one link for all its places.
+    assert_eq!(doing.semaphore, 1, "the probe's semaphore is raised");
+    // Programs with a pattern of functions: on new kernels each has one link for all functions.
     let many = if release() >= (6, 6) { 3 - usize::from(is_out("on_uprobe_session")) } else { 0 };
     assert_eq!(links(host.pid(), &["uprobe_multi", "uretprobe_multi"]), many);
-    assert_eq!(doing.refused, COUNT, "what the program writes is what the system call answers");
+    assert_eq!(doing.refused, COUNT, "the number that the program writes is the result of the system call");
 
     assert_eq!(slots.get("KERNEL_VERSION"), version_code());
     let (first, second) = (slots.get("SYMBOL"), slots.get("KADDR"));
@@ -67,7 +67,7 @@ fn every_type_of_program_counts() {
     let after = Slots::of(&served).get("ITERATOR");
     assert_eq!(Slots::of(&host.scrape()).get("ITERATOR"), after);
 
-    // What cannot be had is left out, says why, and nothing else is.
+    // Programs that cannot run are left out with their reason, and no others.
     for (program, reason) in HOPELESS {
         assert!(out.contains(&(program.to_owned(), reason.to_owned())), "{program} {reason}: {out:?}");
     }

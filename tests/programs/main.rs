@@ -1,9 +1,10 @@
-//! Programs of every type that this kernel allows, in one object, each counting what a process of the test does; and programs
-//! that no kernel takes beside them, which cost themselves alone.
+//! One object with a program of every type, each of which counts the actions of a process of the test, and with programs that every
+//! kernel refuses, which are left out alone.
 //!
-//! What this kernel refuses (functions of the kernel: kprobe, fentry, LSM and the like) is asserted to be left out here, and
-//! counts in `guest`. Objects are compiled when the test runs.
+//! Types that this machine's kernel refuses (kprobe, fentry, LSM and the like) are asserted to be left out here, and count in the suite
+//! `guest`. Objects are compiled when the test runs.
 
 mod cgroups;
 mod drop_in;
 mod here;
+mod pins;

@@ -33,6 +33,8 @@ pub struct AllowedFiles {
     pub cache: Option<PathBuf>,
     /// Folders in which Unix sockets are created and removed.
     pub sockets: Vec<PathBuf>,
+    /// Folders in which maps are pinned.
+    pub pins: Vec<PathBuf>,
 }
 
 /// How far the kernel went along, to be logged once there is a log.
@@ -58,7 +60,7 @@ impl AllowedFiles {
             readable.extend(link_targets(path));
             readable.push(path.clone());
         }
-        FileAccess(restrict(&readable, self.cache.as_deref(), &self.sockets))
+        FileAccess(restrict(&readable, self.cache.as_deref(), &self.sockets, &self.pins))
     }
 }
 
@@ -80,7 +82,7 @@ impl FileAccess {
 
 /// Denies every file to this thread and all that it starts.
 pub(crate) fn deny_all() -> Result<(), RulesetError> {
-    restrict(&[], None, &[]).map(drop)
+    restrict(&[], None, &[], &[]).map(drop)
 }
 
 /// Kernel build configurations (`/boot/config-*`), which objects ask for as externs.
@@ -98,7 +100,12 @@ fn link_targets(folder: &Path) -> Vec<PathBuf> {
     links.filter_map(|link| fs::canonicalize(link.path()).ok()).collect()
 }
 
-fn restrict(readable: &[PathBuf], writable: Option<&Path>, sockets: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+fn restrict(
+    readable: &[PathBuf],
+    writable: Option<&Path>,
+    sockets: &[PathBuf],
+    pins: &[PathBuf],
+) -> Result<RulesetStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
     let rules = Ruleset::default()
@@ -109,6 +116,7 @@ fn restrict(readable: &[PathBuf], writable: Option<&Path>, sockets: &[PathBuf]) 
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(writable, write))?
-        .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?;
+        .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(pins, AccessFs::MakeReg))?;
     Ok(rules.restrict_self()?.ruleset)
 }

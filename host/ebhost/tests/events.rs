@@ -13,7 +13,7 @@ use std::{
 };
 
 use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelTypes, Loaded, ObjectFile, PerfReader, Source, Wanted};
+use ebhost_kernel::{KernelContext, Loaded, ObjectFile, PerfReader, Source, Wanted};
 use ebhost_package as package;
 use ebhost_package::Artefact;
 use ebhost_series::{
@@ -74,7 +74,7 @@ fn load(object: &Path) -> Loaded {
     let file = ObjectFile::parse(&bpf).unwrap();
     assert!(file.maps["ring"].is_events() && file.maps["array"].is_perf_event_array());
     let wanted = ["ring", "array"].map(|name| Wanted { name, value_sizes: vec![8, 24] });
-    kernel::load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, &KernelTypes::new()).unwrap()
+    kernel::load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, &KernelContext::new()).unwrap()
 }
 
 /// One counter of events by class.

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use super::syscall;
+use crate::sys::KernelMap;
 use ebhost_cgroups as cgroups;
 use ebhost_confine::{Restart, Thread, WRITING};
 use ebhost_limits::CGROUP_WALK;
@@ -39,7 +39,7 @@ struct Shared {
 }
 
 struct Walker {
-    map: OwnedFd,
+    map: Arc<KernelMap>,
     kind: CgroupIdMapKind,
     regexps: Vec<regex::Regex>,
     root: PathBuf,
@@ -59,14 +59,14 @@ enum Known {
 }
 
 impl CgroupMap {
-    /// Walks once, so that programs find the map filled, and goes on in a thread. `sizes`: the bytes of a key and of a value.
-    pub(super) fn fill(map: OwnedFd, sizes: (u32, u32), config: &CgroupIdMap) -> io::Result<Self> {
+    /// Walks once, so that programs find the map filled, and goes on in a thread.
+    pub(super) fn fill(map: Arc<KernelMap>, config: &CgroupIdMap) -> io::Result<Self> {
         let key = match config.kind {
             CgroupIdMapKind::Hash => 8,
             CgroupIdMapKind::CgrpStorage => 4,
         };
-        if sizes != (key, 8) {
-            let (found_key, found_value) = sizes;
+        let (found_key, found_value) = (map.shape().key_size, map.shape().value_size);
+        if (found_key, found_value) != (key, 8) {
             let found = format!("found keys of {found_key} bytes and values of {found_value}");
             return Err(io::Error::other(format!("{found}, expected {key} and 8 for a cgroup_id_map of this type")));
         }
@@ -125,7 +125,7 @@ impl Walker {
         let previous = std::mem::replace(&mut self.known, known);
         for (id, known) in previous {
             if known == Known::Matches && self.kind == CgroupIdMapKind::Hash && !self.known.contains_key(&id) {
-                let deleted = syscall::map_delete(self.map.as_fd(), 8, &id.to_le_bytes());
+                let deleted = self.map.delete(&id.to_le_bytes());
                 self.count_failure(&deleted);
             }
         }
@@ -140,10 +140,10 @@ impl Walker {
         }
         let value = MATCHES.to_le_bytes();
         let written = match self.kind {
-            CgroupIdMapKind::Hash => syscall::map_update(self.map.as_fd(), (8, 8), &id.to_le_bytes(), &value),
-            CgroupIdMapKind::CgrpStorage => fs::File::open(folder).and_then(|folder| {
-                syscall::map_update(self.map.as_fd(), (4, 8), &folder.as_raw_fd().to_le_bytes(), &value)
-            }),
+            CgroupIdMapKind::Hash => self.map.update(&id.to_le_bytes(), &value),
+            CgroupIdMapKind::CgrpStorage => {
+                fs::File::open(folder).and_then(|folder| self.map.update(&folder.as_raw_fd().to_le_bytes(), &value))
+            }
         };
         self.count_failure(&written);
         if written.is_ok() { Known::Matches } else { Known::Refused }

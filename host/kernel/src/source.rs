@@ -1,8 +1,8 @@
-//! What a view reads, whatever lies behind it: a map, a group of perf events, a buffer of events.
+//! The sources that views read: a map, a group of perf events, or a buffer of events.
 
 use std::{io, time::Instant};
 
-use super::{events::EventReader, perf::PerfReader, read::MapReader};
+use crate::{events::EventReader, perf::PerfReader, read::MapReader};
 use ebhost_snapshot::Snapshot;
 
 /// A source that is read into snapshots.
@@ -14,6 +14,7 @@ pub enum Source {
 }
 
 impl Source {
+    /// Its name: that of a map, or of a perf source in plugin.yaml.
     pub fn name(&self) -> &str {
         match self {
             Self::Map(map) => &map.name,
@@ -22,7 +23,10 @@ impl Source {
         }
     }
 
-    /// Reads all of it, or as much as can be had `until` then.
+    /// Reads all of it, or as much as is possible before `until`.
+    ///
+    /// # Errors
+    /// The snapshot is not complete then. `TimedOut`: `until` passed.
     pub fn read(&mut self, until: Instant) -> io::Result<()> {
         match self {
             Self::Map(map) => map.read(until).map(|_| ()),
@@ -34,7 +38,7 @@ impl Source {
         }
     }
 
-    /// The last read, for a view with values of this size; none: no view of such values was announced.
+    /// The rows of the last read, for a view with values of this size; `None`: no view with such values was announced.
     pub fn snapshot(&self, value_size: usize) -> Option<&Snapshot> {
         match self {
             Self::Map(map) => Some(map.snapshot()),

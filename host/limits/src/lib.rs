@@ -259,6 +259,13 @@ pub const DROP_IN_MEMORY_BYTES: u64 = 256 << 20;
 /// Bytes of what a component says against its configuration: some hundred mistakes.
 pub const REFUSAL_BYTES: usize = 32 << 10;
 
+/// A section or symbol name of an object. Names hold the paths of probed files, of 4 096 bytes at most, and a symbol; a damaged object may
+/// claim millions of them that each reach to the end of the file.
+pub const SECTION_NAME_BYTES: usize = 8 << 10;
+
+/// Text of a kernel configuration value that an object asks for: the kernel's own build takes no more.
+pub const EXTERN_TEXT_BYTES: usize = 4 << 10;
+
 /// Functions that one `kprobe.multi` pattern attaches to: the kernel's own limit is a million, which stops a machine.
 pub const PROBED_FUNCTIONS: usize = 10_000;
 

@@ -34,7 +34,7 @@ use tracing::info;
 use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
 use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelTypes, StatisticsOn};
+use ebhost_kernel::{KernelContext, StatisticsOn};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Roots};
 use ebhost_package::{FolderError, Trust, TrustError};
@@ -156,7 +156,7 @@ impl Agent {
         };
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
-        let types = Arc::new(KernelTypes::keeping(options.keep.0));
+        let types = Arc::new(KernelContext::keeping(options.keep.0));
         let mut reloader = Reloader::new(options, engine, types.clone(), trust);
         let packages = reloader.start()?;
         types.end_start();

@@ -20,7 +20,7 @@ pub(super) use self::{
 };
 use super::{label, reload::NameError};
 use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelTypes, LoadError, Loaded, ObjectError, Source, UnreadMaps};
+use ebhost_kernel::{KernelContext, LoadError, Loaded, ObjectError, Source, UnreadMaps};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question};
 use ebhost_package::{Compat, Limits, PackageError, TrustError};
@@ -88,7 +88,7 @@ pub(super) enum RunError {
 
 impl Running {
     /// Loads and attaches a package.
-    pub(super) fn start(described: Described, types: &KernelTypes) -> Result<Self, RunError> {
+    pub(super) fn start(described: Described, types: &KernelContext) -> Result<Self, RunError> {
         let Described { package, object, plugin, compile_time } = described;
         let schema = plugin.schema().clone();
         let (wanted, sources) = sources_of(&schema);

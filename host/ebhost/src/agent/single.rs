@@ -10,7 +10,7 @@ use super::{
     package::{self, Described, Running},
     reload::{MetricNameRegistry, PackageNames},
 };
-use ebhost_kernel::{KernelTypes, ObjectError, ObjectFile};
+use ebhost_kernel::{KernelContext, ObjectError, ObjectFile};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question, Roots};
 use ebhost_package::Package;
@@ -34,7 +34,7 @@ pub struct SingleError(#[from] package::RunError);
 impl Single {
     /// Loads and attaches it.
     pub fn load(package: Package, engine: &Engine) -> Result<Self, SingleError> {
-        let running = Running::start(Described::new(package, engine)?, &KernelTypes::new())?;
+        let running = Running::start(Described::new(package, engine)?, &KernelContext::new())?;
         Ok(Self { running, lookups: Lookups::new(&Roots::default()), clock: StageClock::default() })
     }
 

@@ -30,7 +30,8 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
         Address::Unix(path) => Some(folder_of(path).to_owned()),
         _ => None,
     });
-    AllowedFiles { readable, cache: cli.cache_folder(), sockets: sockets.collect() }
+    let pins = ebhost_kernel::pin_folders(&package_folders);
+    AllowedFiles { readable, cache: cli.cache_folder(), sockets: sockets.collect(), pins }
 }
 
 fn folder_of(file: &Path) -> &Path {

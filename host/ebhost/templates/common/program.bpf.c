@@ -16,7 +16,7 @@ struct key {
 };
 
 struct {
-	__uint(type, MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct key);
 	__type(value, u64);
@@ -24,13 +24,13 @@ struct {
 
 // Events that were not counted because the map `events` was full.
 struct {
-	__uint(type, MAP_TYPE_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u64);
 } lost SEC(".maps");
 
-static inline void count(u32 event)
+static __always_inline void count(u32 event)
 {
 	struct key key = { .event = event };
 	u64 first = 1, *found;
@@ -39,14 +39,14 @@ static inline void count(u32 event)
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	found = bpf_map_lookup_elem(&events, &key);
 	if (!found) {
-		if (bpf_map_update_elem(&events, &key, &first, UPDATE_NOEXIST) == 0)
+		if (bpf_map_update_elem(&events, &key, &first, BPF_NOEXIST) == 0)
 			return;
 		found = bpf_map_lookup_elem(&events, &key); // another CPU was first, or the map is full
 	}
 	if (!found)
 		found = bpf_map_lookup_elem(&lost, &zero);
 	if (found)
-		atomic_add(found, 1);
+		__sync_fetch_and_add(found, 1);
 }
 
 SEC("raw_tp/sched_process_fork")

@@ -20,7 +20,7 @@ use std::{
 
 use aya::maps::{Map, MapData, RingBuf};
 
-use super::KernelTypes;
+use super::KernelContext;
 use ebhost_confine::{NONE, Restart, Thread};
 use ebhost_limits as limits;
 use ebhost_snapshot::{Keys, Snapshot};
@@ -69,11 +69,11 @@ impl Buffer {
 }
 
 /// Opens the buffer behind a map, with what keeps its CPUs up to date.
-fn open(name: &str, map: Map, types: &KernelTypes) -> io::Result<(Buffer, Option<CpuFollower>)> {
+fn open(name: &str, map: Map, context: &KernelContext) -> io::Result<(Buffer, Option<CpuFollower>)> {
     match map {
         map @ Map::RingBuf(_) => Ok((Buffer::Ring(RingBuf::try_from(map).map_err(io::Error::other)?), None)),
         map @ Map::PerfEventArray(_) => {
-            let (follower, buffers) = CpuFollower::open(name, map, types.opener())?;
+            let (follower, buffers) = CpuFollower::open(name, map, context.opener())?;
             Ok((Buffer::PerCpu(buffers), Some(follower)))
         }
         _ => Err(io::Error::other("expected a ring buffer or a perf event array")),
@@ -111,9 +111,9 @@ impl EventReader {
         map: Map,
         lengths: &[usize],
         drops: Option<DropCounter>,
-        types: &KernelTypes,
+        context: &KernelContext,
     ) -> io::Result<Self> {
-        let (buffer, mut follower) = open(name, map, types)?;
+        let (buffer, mut follower) = open(name, map, context)?;
         let buffer = Mutex::new((buffer, EventQueue::default()));
         let shared = Arc::new(Shared { buffer, is_over: AtomicBool::new(false) });
         let drained = shared.clone();

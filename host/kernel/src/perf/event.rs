@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    super::{syscall::PerfAttr, tracefs},
+    super::{sys::PerfAttr, tracefs},
     cpus,
 };
 use ebhost_package::perf::{Event, EventKind, PERF_TYPE_TRACEPOINT, number};

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{super::syscall, event::Resolved};
+use super::{super::sys, event::Resolved};
 use ebhost_limits::PERF_STALLED;
 use ebhost_package::perf::Rate;
 
@@ -110,17 +110,17 @@ impl Group {
             attr.read_format = PERF_FORMAT_GROUP | PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
             let leader = files.first().map(AsFd::as_fd);
             if leader.is_none() {
-                attr.flags |= syscall::PERF_DISABLED;
+                attr.flags |= sys::PERF_DISABLED;
                 (attr.sample, attr.flags) = match samples {
                     None => (0, attr.flags),
                     Some((Rate::Period(period), _)) => (period, attr.flags),
-                    Some((Rate::Frequency(hz), _)) => (hz, attr.flags | syscall::PERF_FREQUENCY),
+                    Some((Rate::Frequency(hz), _)) => (hz, attr.flags | sys::PERF_FREQUENCY),
                 };
             }
-            files.push(syscall::perf_event_open(&attr, cpu, leader).map_err(|error| (index, error))?);
+            files.push(sys::perf_event_open(&attr, cpu, leader).map_err(|error| (index, error))?);
         }
         if let Some((_, program)) = samples {
-            syscall::perf_event_run(files[0].as_fd(), program).map_err(|error| (0, error))?;
+            sys::perf_event_run(files[0].as_fd(), program).map_err(|error| (0, error))?;
         }
         Ok(Self {
             totals: Totals::new(files.len()),
@@ -131,7 +131,7 @@ impl Group {
     }
 
     pub(super) fn start(&self) -> io::Result<()> {
-        syscall::perf_event_enable(self.files[0].as_fd())
+        sys::perf_event_enable(self.files[0].as_fd())
     }
 
     /// The descriptor of one event.

@@ -1,10 +1,12 @@
 //! What a perf source opens on each CPU.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::Arc,
+};
 
-use aya::maps::MapData;
-
-use super::{super::syscall, diagnosis, event::Resolved, group::Group};
+use super::{diagnosis, event::Resolved, group::Group};
+use crate::sys::KernelMap;
 use ebhost_package::perf::{Event, Rate};
 
 /// Why a group does not count.
@@ -22,7 +24,7 @@ pub(super) struct Plan {
     pub(super) resolved: Result<Vec<Resolved>, Fault>,
     pub(super) samples: Option<Sampling>,
     /// Perf event arrays to put the descriptors into, one for each event.
-    pub(super) maps: Vec<MapData>,
+    pub(super) maps: Vec<Arc<KernelMap>>,
 }
 
 /// A program that runs at samples of the group's first event.
@@ -50,7 +52,8 @@ impl Plan {
             reason: diagnosis::not_opened(&self.events[event], event, &error),
         })?;
         for (event, map) in self.maps.iter().enumerate() {
-            syscall::put_file(map.fd().as_fd(), cpu, group.file(event)).map_err(|error| Fault {
+            let file = group.file(event).as_raw_fd();
+            map.update(&cpu.to_ne_bytes(), &file.to_ne_bytes()).map_err(|error| Fault {
                 event,
                 reason: format!("cannot be put into its perf event array: {error}"),
             })?;

@@ -8,15 +8,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use aya::maps::MapData;
-
 use super::{
-    super::syscall,
     cpus::{self, ONLINE},
     diagnosis,
     event::resolve,
@@ -24,6 +21,7 @@ use super::{
     opener::Opener,
     plan::{Fault, Opened, Plan, Sampling},
 };
+use crate::sys::KernelMap;
 use ebhost_package::perf::{Event, Rate};
 use ebhost_snapshot::{Keys, Snapshot};
 
@@ -124,7 +122,7 @@ impl PerfReader {
     }
 
     /// Puts the events' descriptors into these perf event arrays, one for each event. Call it before the first read.
-    pub(crate) fn fill(&mut self, maps: Vec<MapData>) {
+    pub(crate) fn fill(&mut self, maps: Vec<Arc<KernelMap>>) {
         if let Some(plan) = Arc::get_mut(&mut self.plan) {
             plan.maps = maps;
         }
@@ -217,7 +215,7 @@ impl PerfReader {
         self.cpus.remove(&cpu);
         for map in &self.plan.maps {
             // Fails only for an index beyond the end of the array, where nothing was put.
-            let _ = syscall::take_file(map.fd().as_fd(), cpu);
+            let _ = map.delete(&cpu.to_ne_bytes());
         }
     }
 

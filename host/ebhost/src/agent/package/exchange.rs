@@ -1,7 +1,7 @@
 //! Another component for a package that runs: prepared on the thread that loads packages, taken between two scrapes.
 
 use super::{Described, RunError, describe::sources_of};
-use ebhost_kernel::{KernelTypes, Source, UnreadMaps};
+use ebhost_kernel::{KernelContext, Source, UnreadMaps};
 
 /// A described component, with the readers of those maps that no version before it read. Taking it cannot fail.
 pub(in crate::agent) struct Exchange {
@@ -17,7 +17,7 @@ impl Exchange {
     pub(in crate::agent) fn prepare(
         described: Described,
         unread: &UnreadMaps,
-        types: &KernelTypes,
+        types: &KernelContext,
     ) -> Result<Self, RunError> {
         let schema = described.plugin.schema().clone();
         let (wanted, _) = sources_of(&schema);

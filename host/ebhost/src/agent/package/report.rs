@@ -69,7 +69,7 @@ impl Running {
             Source::Map(map) => Some(MapReport {
                 name: map.name.clone(),
                 entries: map.snapshot().len as u64,
-                max_entries: u64::from(map.shape.max_entries),
+                max_entries: u64::from(map.shape().max_entries),
                 read_seconds: Volatile(read.time.as_secs_f64()),
                 read_errors: read.errors,
             }),

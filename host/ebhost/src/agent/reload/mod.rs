@@ -28,7 +28,7 @@ use super::{AgentError, Options, Reload, ReloadRequests};
 pub(super) use apply::{RefusedPackage, Transaction};
 use desired::Debounce;
 use ebhost_confine::{LOADING, Restart};
-use ebhost_kernel::KernelTypes;
+use ebhost_kernel::KernelContext;
 use ebhost_limits as limits;
 use ebhost_package::{FolderError, PackageFolders, Trust};
 use ebhost_plugin_host::Engine;
@@ -44,7 +44,7 @@ pub(super) struct Reloader {
     /// The prefix of plugins' families.
     namespace: String,
     engine: Engine,
-    types: Arc<KernelTypes>,
+    types: Arc<KernelContext>,
     trust: Option<Trust>,
     packages: BTreeMap<PathBuf, PackageState>,
     debounce: Debounce,
@@ -68,7 +68,7 @@ enum Polling {
 const LOOKS_AFTER_SIGNAL: usize = 10;
 
 impl Reloader {
-    pub(super) fn new(options: &Options, engine: Engine, types: Arc<KernelTypes>, trust: Option<Trust>) -> Self {
+    pub(super) fn new(options: &Options, engine: Engine, types: Arc<KernelContext>, trust: Option<Trust>) -> Self {
         Self {
             folders: options.folders.clone(),
             namespace: options.namespace.clone(),

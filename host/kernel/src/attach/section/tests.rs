@@ -1,0 +1,100 @@
+//! Section names as libbpf and ebpf_exporter write them.
+
+use super::*;
+
+fn parse(section: &str) -> Option<Attach> {
+    Section::parse(section).map(|section| section.attach)
+}
+
+#[test]
+fn sections_are_read_as_libbpf_reads_them() {
+    let typed = |hook, name: &str| Some(Attach::Typed(hook, name.into()));
+    assert_eq!(parse("tp_btf/block_rq_issue"), typed(Hook::Tracepoint, "block_rq_issue"));
+    assert_eq!(parse("fmod_ret/f"), typed(Hook::ModifyReturn, "f"));
+    assert_eq!(parse("iter/task"), typed(Hook::Iterator, "task"));
+    assert_eq!(parse("raw_tracepoint/x"), Some(Attach::RawTracepoint(ArgumentAccess::ReadOnly, "x".into())));
+    assert_eq!(parse("raw_tp.w/x"), Some(Attach::RawTracepoint(ArgumentAccess::Writable, "x".into())));
+    assert_eq!(
+        parse("tp/block/block_rq_issue"),
+        Some(Attach::Tracepoint { category: "block".into(), name: "block_rq_issue".into() })
+    );
+    let kprobe = |symbol: &str, offset, when| Some(Attach::Kprobe { symbol: symbol.into(), offset, when });
+    assert_eq!(parse("kprobe/do_sys_open+0x10"), kprobe("do_sys_open", 16, FireAt::Entry));
+    assert_eq!(parse("kretprobe/do_sys_open"), kprobe("do_sys_open", 0, FireAt::Return));
+    assert_eq!(parse("kretprobe/do_sys_open+4"), None);
+    assert_eq!(parse("kprobe.multi/tcp_*"), Some(Attach::KprobeMulti { pattern: "tcp_*".into(), when: FireAt::Entry }));
+    assert_eq!(parse("xdp/eth0"), Some(Attach::Xdp { interface: Some("eth0".into()) }));
+    assert_eq!(
+        parse("tcx/egress/eth0"),
+        Some(Attach::Tc { direction: Direction::Egress, interface: Some("eth0".into()) })
+    );
+    assert_eq!(parse("tc"), Some(Attach::Tc { direction: Direction::Ingress, interface: None }));
+    assert_eq!(parse("cgroup_skb/egress"), Some(Attach::Cgroup { kind: 8, attach_type: 1 }));
+    assert_eq!(parse("cgroup/connect4"), Some(Attach::Cgroup { kind: 18, attach_type: 10 }));
+}
+
+#[test]
+fn probes_in_files_have_a_file_and_a_location() {
+    let uprobe = |file: &str, symbol: Option<&str>, offset, when| {
+        Some(Attach::Uprobe { file: file.into(), symbol: symbol.map(str::to_owned), offset, when })
+    };
+    assert_eq!(parse("uprobe/libc.so.6:malloc"), uprobe("libc.so.6", Some("malloc"), 0, FireAt::Entry));
+    assert_eq!(parse("uretprobe//bin/bash:readline"), uprobe("/bin/bash", Some("readline"), 0, FireAt::Return));
+    assert_eq!(parse("uprobe//bin/x:main+0x8"), uprobe("/bin/x", Some("main"), 8, FireAt::Entry));
+    assert_eq!(parse("uprobe//bin/x:0x1234"), uprobe("/bin/x", None, 0x1234, FireAt::Entry));
+    let uprobes = |file: &str, pattern: &str, when| {
+        Some(Attach::UprobeMulti { file: file.into(), pattern: pattern.into(), when })
+    };
+    assert_eq!(parse("uprobe.multi/libc.so.6:str*"), uprobes("libc.so.6", "str*", FireAt::Entry));
+    assert_eq!(parse("uprobe.session//bin/x:a*"), uprobes("/bin/x", "a*", FireAt::Both));
+    assert_eq!(parse("uretprobe.multi.s//bin/x:?"), uprobes("/bin/x", "?", FireAt::Return));
+    assert_eq!(
+        parse("usdt/python3:python:function__entry"),
+        Some(Attach::Usdt { file: "python3".into(), provider: "python".into(), name: "function__entry".into() })
+    );
+}
+
+#[test]
+fn sleepable_sections_set_the_flag() {
+    assert_eq!(Section::parse("fentry.s/f").map(|section| section.flags), Some(BPF_F_SLEEPABLE));
+    assert_eq!(Section::parse("lsm.s/bprm_committed_creds").map(|section| section.flags), Some(BPF_F_SLEEPABLE));
+    assert_eq!(Section::parse("xdp.frags/eth0").map(|section| section.flags), Some(BPF_F_XDP_HAS_FRAGS));
+    assert_eq!(Section::parse("tp_btf.s/x"), None);
+    assert_eq!(Section::parse("kprobe.s/x"), None);
+}
+
+#[test]
+fn samples_have_an_event_and_a_rate() {
+    let sampled = parse("perf_event/type=0,config=3,frequency=99");
+    assert_eq!(sampled, Some(Attach::PerfEvent(Some((Event::fixed(0, 3), Rate::Frequency(99))))));
+    let sampled = parse("perf_event/type=1,config=0x2,sample_period=100");
+    assert_eq!(sampled, Some(Attach::PerfEvent(Some((Event::fixed(1, 2), Rate::Period(100))))));
+    assert_eq!(parse("perf_event"), Some(Attach::PerfEvent(None)));
+}
+
+#[test]
+fn other_names_are_not_known() {
+    for unknown in [
+        "perf_event/type=0,config=3",
+        "perf_event/type=0,config=3,frequency=0",
+        "perf_event/x",
+        "perf_event/type=0,config=3,frequency=1,x=1",
+        "tp_btf",
+        "tp_btf/",
+        "tracepoint/block",
+        "kprobbe/x",
+        "usdt/x",
+        "uprobe/libc",
+        "uprobe.multi/libc",
+        "uprobe.multi/libc:",
+        "uprobe.session/libc",
+        "fentry.session/x",
+        "kprobe/+4",
+        "xdp/",
+        "tcx/ingress/",
+        "struct_ops/x",
+        "",
+    ] {
+        assert_eq!(Section::parse(unknown), None, "{unknown}");
+    }
+}

@@ -1,0 +1,95 @@
+//! The attributes that make a BPF map what it is, as an object declares them or as the kernel reports them.
+
+use std::fmt;
+
+use aya_obj::generated::bpf_map_type as map_type;
+
+/// Type and sizes of a map.
+///
+/// From an object it is a declaration; from [`crate::sys::KernelMap`] it is what the kernel has. Only the latter may size a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapShape {
+    /// `enum bpf_map_type`.
+    pub kind: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of one value, without padding.
+    pub value_size: u32,
+    pub max_entries: u32,
+    /// `BPF_F_*` of map creation.
+    pub flags: u32,
+}
+
+impl MapShape {
+    pub(crate) fn declared(map: &aya_obj::Map) -> Self {
+        Self {
+            kind: map.map_type(),
+            key_size: map.key_size(),
+            value_size: map.value_size(),
+            max_entries: map.max_entries(),
+            flags: map.map_flags(),
+        }
+    }
+
+    /// Whether an entry has a value for each possible CPU.
+    pub fn is_per_cpu(self) -> bool {
+        self.is_one_of(&[
+            map_type::BPF_MAP_TYPE_PERCPU_HASH,
+            map_type::BPF_MAP_TYPE_PERCPU_ARRAY,
+            map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+            map_type::BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+        ])
+    }
+
+    /// Whether it is a buffer of events rather than a table.
+    pub fn is_events(self) -> bool {
+        self.is_perf_event_array() || self.is_ring_buffer()
+    }
+
+    /// Whether it is a `BPF_MAP_TYPE_PERF_EVENT_ARRAY`.
+    pub fn is_perf_event_array(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY])
+    }
+
+    pub(crate) fn is_ring_buffer(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_RINGBUF])
+    }
+
+    /// Whether its keys are the indexes from 0.
+    pub(crate) fn is_array(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_ARRAY, map_type::BPF_MAP_TYPE_PERCPU_ARRAY])
+    }
+
+    pub(crate) fn is_hash(self) -> bool {
+        self.is_one_of(&[
+            map_type::BPF_MAP_TYPE_HASH,
+            map_type::BPF_MAP_TYPE_LRU_HASH,
+            map_type::BPF_MAP_TYPE_PERCPU_HASH,
+            map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+        ])
+    }
+
+    pub(crate) fn is_lpm_trie(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_LPM_TRIE])
+    }
+
+    /// Whether its values can be mapped into user space: a plain array with `BPF_F_MMAPABLE`.
+    pub(crate) fn is_mmapable_array(self) -> bool {
+        const BPF_F_MMAPABLE: u32 = 1 << 10;
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_ARRAY]) && self.flags & BPF_F_MMAPABLE != 0
+    }
+
+    pub(crate) fn is_one_of(self, kinds: &[map_type]) -> bool {
+        kinds.iter().any(|kind| *kind as u32 == self.kind)
+    }
+}
+
+impl fmt::Display for MapShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, key_size, value_size, max_entries, flags } = self;
+        write!(
+            f,
+            "map type {kind}, keys of {key_size} bytes, values of {value_size} bytes, {max_entries} entries, flags {flags:#x}"
+        )
+    }
+}

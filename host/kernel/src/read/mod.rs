@@ -1,0 +1,184 @@
+//! Reads maps into snapshots, each type in the cheapest way that the kernel offers for it.
+//!
+//! Arrays with `BPF_F_MMAPABLE` are copied from a mapping, without a system call; hashes, per-CPU maps and other arrays are
+//! read in batches; types without batched reads are read one key at a time. A batched walk goes bucket by bucket under the
+//! bucket's lock: an entry that exists during the whole walk is read once; one that is deleted or inserted meanwhile is read
+//! once or not at all. A walk is never restarted into the same snapshot, so nothing is read twice.
+//! For tries, and for maps read key by key, the kernel restarts a walk after its key was deleted; there [`SeenKeys`] filters the
+//! keys that were read before.
+
+mod seen_keys;
+
+use std::{io, sync::Arc, time::Instant};
+
+use crate::{
+    MapShape,
+    sys::{Batch, BatchCursor, KernelMap, MappedArray},
+};
+use ebhost_limits::READ_BATCH_ENTRIES;
+use ebhost_snapshot::{Keys, Snapshot};
+
+use seen_keys::{RowBatch, SeenKeys};
+
+/// The errno of a map type without batched reads; libc has no name for it.
+const ENOTSUPP: i32 = 524;
+
+/// Reads one map; its buffers are kept from read to read.
+#[derive(Debug)]
+pub struct MapReader {
+    /// The map's name in the object.
+    pub name: String,
+    map: Arc<KernelMap>,
+    strategy: ReadStrategy,
+    snapshot: Snapshot,
+}
+
+/// How a map is read.
+#[derive(Debug)]
+enum ReadStrategy {
+    /// Copied from memory.
+    Mapped(MappedArray),
+    Batches(Batches),
+    OneByOne,
+}
+
+#[derive(Debug)]
+struct Batches {
+    cursor: BatchCursor,
+    /// Entries that one read has room for. It is doubled when a bucket holds more.
+    room: usize,
+    /// Keys of arrays, which are known, are read into here.
+    unused_keys: Vec<u8>,
+}
+
+impl MapReader {
+    /// Prepares the reads of a table.
+    ///
+    /// # Errors
+    /// The array cannot be mapped.
+    pub(crate) fn new(name: &str, map: Arc<KernelMap>) -> io::Result<Self> {
+        let shape = map.shape();
+        let value_size = shape.value_size as usize;
+        let is_mapped = shape.is_mmapable_array();
+        // The kernel pads values only where several lie side by side: in per-CPU maps, and in arrays in memory.
+        let value_stride = if shape.is_per_cpu() || is_mapped { value_size.next_multiple_of(8) } else { value_size };
+        let strategy = if is_mapped {
+            ReadStrategy::Mapped(map.map_array()?)
+        } else {
+            let room = READ_BATCH_ENTRIES.min(shape.max_entries as usize).max(1);
+            ReadStrategy::Batches(Batches { cursor: BatchCursor::new(&map), room, unused_keys: Vec::new() })
+        };
+        let keys = if shape.is_array() { Keys::Index } else { Keys::Bytes { size: map.key_size(), bytes: Vec::new() } };
+        let snapshot = Snapshot { keys, value_stride, cpus: map.cpus(), ..Snapshot::default() };
+        Ok(Self { name: name.to_owned(), map, strategy, snapshot })
+    }
+
+    /// Type and sizes of the map, as the kernel has it.
+    pub fn shape(&self) -> MapShape {
+        self.map.shape()
+    }
+
+    /// Reads the whole map, or as much of it as is possible before `until`.
+    ///
+    /// # Errors
+    /// After an error the snapshot holds the rows that were read so far, and is not complete. `TimedOut`: `until` passed.
+    pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
+        self.snapshot.complete = false;
+        self.snapshot.len = 0;
+        if let ReadStrategy::Mapped(array) = &self.strategy {
+            array.copy_to(room_for(&mut self.snapshot.values, array.len()));
+            self.snapshot.finish(self.map.shape().max_entries as usize, true);
+            return Ok(&self.snapshot);
+        }
+        if let ReadStrategy::Batches(batches) = &mut self.strategy {
+            match batches.read(&self.map, &mut self.snapshot, until) {
+                Err(error) if self.snapshot.len == 0 && is_batch_unsupported(&error) => {
+                    self.strategy = ReadStrategy::OneByOne;
+                }
+                result => return result.map(|()| &self.snapshot),
+            }
+        }
+        read_one_by_one(&self.map, &mut self.snapshot, until).map(|()| &self.snapshot)
+    }
+
+    /// The rows of the last read.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Batches {
+    fn read(&mut self, map: &KernelMap, snapshot: &mut Snapshot, until: Instant) -> io::Result<()> {
+        self.cursor.rewind();
+        let mut len = 0;
+        let result = self.walk(map, snapshot, until, &mut len);
+        snapshot.finish(len, result.is_ok());
+        result
+    }
+
+    fn walk(&mut self, map: &KernelMap, snapshot: &mut Snapshot, until: Instant, len: &mut usize) -> io::Result<()> {
+        let shape = map.shape();
+        let (key_size, entry_size) = (map.key_size(), map.entry_size());
+        let mut seen = shape.is_lpm_trie().then(|| SeenKeys::for_walk(shape.max_entries));
+        loop {
+            let room = self.room;
+            let values = &mut room_for(&mut snapshot.values, (*len + room) * entry_size)[*len * entry_size..];
+            let (keys, start) = match &mut snapshot.keys {
+                Keys::Bytes { bytes, .. } => (bytes, *len * key_size),
+                Keys::Index | Keys::Events { .. } => (&mut self.unused_keys, 0),
+            };
+            let keys = &mut room_for(keys, start + room * key_size)[start..];
+            let batch = map.lookup_batch(&mut self.cursor, keys, values)?;
+            *len += match &mut seen {
+                Some(seen) => seen.keep_new(&mut RowBatch { keys, key_size, values, entry_size }, batch.count())?,
+                None => batch.count(),
+            };
+            match batch {
+                Batch::More(_) if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
+                Batch::More(_) => {}
+                Batch::Last(_) => return Ok(()),
+                Batch::TooSmall => self.room *= 2,
+            }
+        }
+    }
+}
+
+fn read_one_by_one(map: &KernelMap, snapshot: &mut Snapshot, until: Instant) -> io::Result<()> {
+    let mut len = 0;
+    let result = walk_keys(map, snapshot, until, &mut len);
+    snapshot.finish(len, result.is_ok());
+    result
+}
+
+fn walk_keys(map: &KernelMap, snapshot: &mut Snapshot, until: Instant, len: &mut usize) -> io::Result<()> {
+    let (key_size, entry_size) = (map.key_size(), map.entry_size());
+    let mut seen = SeenKeys::for_walk(map.shape().max_entries);
+    let (mut key, mut value) = (vec![0; key_size], vec![0; entry_size]);
+    let mut after: Option<Vec<u8>> = None;
+    while map.next_key(after.as_deref(), &mut key)? {
+        if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if seen.is_new(&key)? && map.lookup(&key, &mut value)? {
+            if let Keys::Bytes { bytes, .. } = &mut snapshot.keys {
+                room_for(bytes, (*len + 1) * key_size)[*len * key_size..].copy_from_slice(&key);
+            }
+            room_for(&mut snapshot.values, (*len + 1) * entry_size)[*len * entry_size..].copy_from_slice(&value);
+            *len += 1;
+        }
+        after = Some(key.clone());
+    }
+    Ok(())
+}
+
+/// The first `bytes` of a buffer that grows and is never truncated, so that memory that was read into before is not zeroed again.
+fn room_for(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    if buffer.len() < bytes {
+        buffer.resize(bytes, 0);
+    }
+    &mut buffer[..bytes]
+}
+
+fn is_batch_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
+}

@@ -1,0 +1,89 @@
+//! Files of the kernel mapped into this process, read without system calls.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::KernelMap;
+
+/// A read-only mapping of the first bytes of a file.
+#[derive(Debug)]
+struct Mapping {
+    address: NonNull<libc::c_void>,
+    bytes: usize,
+}
+
+impl Mapping {
+    fn new(file: BorrowedFd<'_>, bytes: usize, flags: MapFlags) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address that the kernel chooses touches no memory of ours.
+        let address = unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ, flags, file, 0) }?;
+        let address = NonNull::new(address).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { address, bytes })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this address and length, and nothing refers to it any more.
+        let unmapped = unsafe { rustix::mm::munmap(self.address.as_ptr(), self.bytes) };
+        debug_assert!(unmapped.is_ok(), "unmapping what was mapped");
+    }
+}
+
+/// Maps the first `bytes` of a file of sysfs, whose contents never change and which nobody can truncate, for the duration of `read`.
+pub(crate) fn with_mapped<T>(file: BorrowedFd<'_>, bytes: usize, read: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+    let mapping = Mapping::new(file, bytes, MapFlags::PRIVATE)?;
+    // SAFETY: this many bytes are mapped there until `mapping` is dropped, of a file that does not change.
+    Ok(read(unsafe { std::slice::from_raw_parts(mapping.address.as_ptr().cast::<u8>(), bytes) }))
+}
+
+/// A `BPF_F_MMAPABLE` array mapped into this process.
+#[derive(Debug)]
+pub(crate) struct MappedArray {
+    mapping: Mapping,
+    words: usize,
+}
+
+// SAFETY: the mapping is shared, read-only and lives until drop; it is read through atomics alone.
+unsafe impl Send for MappedArray {}
+
+impl KernelMap {
+    /// Maps the whole array. Its values are padded to 8 bytes there, unlike in what [`lookup`](Self::lookup) copies.
+    ///
+    /// # Errors
+    /// It is no array with `BPF_F_MMAPABLE`, or the kernel refuses the mapping.
+    pub(crate) fn map_array(&self) -> io::Result<MappedArray> {
+        let shape = self.shape();
+        if !shape.is_mmapable_array() {
+            let why = format!("found {shape}, expected an array with BPF_F_MMAPABLE");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let bytes = (shape.value_size as usize).next_multiple_of(8) * shape.max_entries as usize;
+        Ok(MappedArray { mapping: Mapping::new(self.as_fd(), bytes, MapFlags::SHARED)?, words: bytes / 8 })
+    }
+}
+
+impl MappedArray {
+    /// Bytes of all values.
+    pub(crate) fn len(&self) -> usize {
+        self.words * 8
+    }
+
+    /// Copies the array as it is now; `to` has to be [`len`](Self::len) bytes long. Each 8-byte word is read whole; different words may be
+    /// of different moments.
+    pub(crate) fn copy_to(&self, to: &mut [u8]) {
+        assert_eq!(to.len(), self.len(), "the copy is as large as the array");
+        let base = self.mapping.address.cast::<u64>();
+        for (word, bytes) in to.chunks_exact_mut(8).enumerate() {
+            // SAFETY: `word` is below `words`, so the address lies in the mapping, aligned to 8; programs write it
+            // concurrently, hence the atomic, which never writes.
+            let value = unsafe { AtomicU64::from_ptr(base.add(word).as_ptr()) }.load(Ordering::Relaxed);
+            bytes.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+}
