@@ -1,5 +1,7 @@
 //! System calls without a safe interface. All `unsafe` of this library is here, in `maps` and in `program`.
 
+#![allow(unsafe_code, reason = "bpf(2) has no safe form here")]
+
 use std::{
     fs::File,
     io,

@@ -3,6 +3,8 @@
 //! A cgroup's id is the inode number of its folder, which is what `bpf_get_current_cgroup_id` gives. It reads no file of a
 //! cgroup and keeps nothing: what a cgroup is called, and which ones are meant, is for those who have it walked.
 
+#![forbid(unsafe_code)]
+
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,

@@ -7,6 +7,8 @@
 //! This crate never opens a file for the host and never decides *when* privileges are dropped; the sequence is
 //! `ebhost::bootstrap`.
 
+#![forbid(unsafe_code)]
+
 mod capabilities;
 mod landlock;
 mod process;

@@ -10,6 +10,8 @@
 //! This crate knows no exposition format, no protocol and no stage of the agent. Sinks depend on it and not on the agent, and the
 //! agent knows none of its sinks: a new sink changes nothing in the agent.
 
+#![forbid(unsafe_code)]
+
 mod collection;
 mod request;
 mod visitor;

@@ -5,6 +5,8 @@
 //! What an operator may change for a package is a default here and a key under `limits:` in `plugin.yaml`; the rest is
 //! fixed, because a host that can be talked out of its own bounds has none.
 
+#![forbid(unsafe_code)]
+
 use std::time::Duration;
 
 /// A `plugin.yaml` is read whole before it is parsed; nobody writes a megabyte of one.

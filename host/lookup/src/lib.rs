@@ -9,6 +9,8 @@
 //!
 //! This crate knows no plugin and no series, and writes nothing.
 
+#![forbid(unsafe_code)]
+
 mod key;
 mod sources;
 pub mod tables;

@@ -7,6 +7,8 @@
 //! This crate changes no series, runs no guest, and does no I/O but into the [`ChunkSink`] that it is given: so that an encoder can be
 //! tested with families made by hand ([`OwnedFamily`]), and a new sink needs no change of what counts.
 
+#![forbid(unsafe_code)]
+
 mod blocks;
 mod cell;
 pub mod encode;

@@ -4,6 +4,8 @@
 //! legal. This crate reads files and does nothing else: it never looks into a component or a BPF object, but hands their bytes on as
 //! it read them, once.
 
+#![forbid(unsafe_code)]
+
 mod artefact;
 mod bpf;
 mod builtin;

@@ -15,6 +15,8 @@
 //! - `views`: table views and event views
 //! - `table`: all views of a package, scrapes, limits, and the replacement of one table by another
 
+#![forbid(unsafe_code)]
+
 mod counting;
 mod labels;
 mod plan;

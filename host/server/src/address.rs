@@ -1,5 +1,7 @@
 //! Where to listen: TCP addresses, unix sockets, and sockets that systemd or another parent has opened.
 
+#![allow(unsafe_code, reason = "a descriptor that was passed open has no safe owner")]
+
 use std::{
     env, fmt, fs, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},

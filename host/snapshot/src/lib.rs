@@ -4,6 +4,8 @@
 //! acted on by `series`. Its buffers are kept and refilled by the reader that owns it, so a steady scrape allocates
 //! nothing.
 
+#![forbid(unsafe_code)]
+
 /// Rows read from a map, a perf source or an event buffer.
 #[derive(Debug, Default)]
 pub struct Snapshot {

@@ -2,6 +2,8 @@
 //!
 //! Numbers and lines are handed in; this crate depends on no stage of the pipeline, so that every stage may use it.
 
+#![forbid(unsafe_code)]
+
 mod lines;
 mod own;
 mod process;

@@ -3,6 +3,8 @@
 //!
 //! Between two commands it sleeps, so all events it caused are over.
 
+#![allow(unsafe_code, reason = "it touches memory that it maps itself")]
+
 use std::{
     hint::black_box,
     io::{self, BufRead, Write},

@@ -1,5 +1,7 @@
 //! A BPF program that counts in a map as plugins' programs do.
 
+#![allow(unsafe_code, reason = "bpf(2) has no safe form here")]
+
 use std::os::fd::OwnedFd;
 
 use super::{BPF_MAP_UPDATE_ELEM, ElemAttr, KernelMap, raw};

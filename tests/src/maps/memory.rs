@@ -1,5 +1,7 @@
 //! A mapped array: what programs write can be read and written in memory.
 
+#![allow(unsafe_code, reason = "mmap(2) has no safe form here")]
+
 use std::{
     os::fd::OwnedFd,
     ptr::NonNull,

@@ -3,6 +3,7 @@
 //! It reads the array `banks` of biolatency's BPF object and takes the key as the identity, so there are as many identities as the map has
 //! entries. Without a fault it works correctly: the label `bank` is the index.
 
+#![allow(unsafe_code, reason = "a component that misbehaves on purpose")]
 #![allow(clippy::all, unconditional_recursion, reason = "the code is wrong on purpose")]
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "natively nothing is exported"))]
 
