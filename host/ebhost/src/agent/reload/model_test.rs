@@ -291,7 +291,11 @@ impl World {
                 }
                 (None, Some(refused)) => {
                     let holder = runs.iter().find(|(other, spec)| other != &folder && clash(spec, &deployed.spec));
-                    assert!(holder.is_some(), "{folder} is refused, and nobody has its names: {}", refused.reason);
+                    assert!(
+                        holder.is_some(),
+                        "{folder} is refused, and nobody has its names: {}; {runs:?} run",
+                        refused.reason
+                    );
                     assert!(
                         before.get(folder) != Some(&deployed.spec),
                         "{folder} ran, and lost its names: {}",
