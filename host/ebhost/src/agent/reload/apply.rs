@@ -57,9 +57,15 @@ impl Agent {
         let Transaction { steps, refused, failures } = transaction;
         self.reloads += steps.len() as u64;
         self.reload_failures += failures;
+        // A version may go on under a file that another one had until now, so those of before are kept apart.
+        let mut before: BTreeMap<_, _> =
+            self.running.drain(..).map(|running| (running.file.clone(), running)).collect();
         for step in steps {
-            self.take(step);
+            self.running.extend(take(step, &mut before));
         }
+        // A version whose file has another one now, and that none follows, ends here.
+        before.retain(|file, _| !self.running.iter().any(|running| running.file == *file));
+        self.running.extend(before.into_values());
         self.running.sort_by(|one, other| one.file.cmp(&other.file));
         self.refused = refused;
         for running in &mut self.running {
@@ -67,28 +73,31 @@ impl Agent {
         }
     }
 
-    fn take(&mut self, step: Step) {
-        let position = |running: &[Running], file: &PathBuf| running.iter().position(|one| one.file == *file);
-        match step {
-            Step::Start { mut running, replaces } => {
-                if let Some(at) = replaces.and_then(|file| position(&self.running, &file)) {
-                    running.inherit_counters(&self.running.swap_remove(at));
-                }
-                self.running.push(*running);
-            }
-            Step::Exchange { running, exchange } => {
-                if let Some(at) = position(&self.running, &running) {
-                    let running = &mut self.running[at];
-                    running.exchange(*exchange);
-                    info!(package = running.name, "component exchanged; programs, maps and counts stay");
-                }
-            }
-            Step::Remove(file) => self.running.retain(|running| running.file != file),
-        }
-    }
-
     /// The packages that do not run at all, by their files.
     pub(in crate::agent) fn left_out(&self) -> impl Iterator<Item = (&PathBuf, &RefusedPackage)> {
         self.refused.iter().filter(|(file, _)| !self.running.iter().any(|running| running.file == **file))
+    }
+}
+
+/// Does a step, and gives the package that runs after it. `before`: the packages that ran before the transaction, by file, without
+/// those that another step has taken.
+fn take(step: Step, before: &mut BTreeMap<PathBuf, Running>) -> Option<Running> {
+    match step {
+        Step::Start { mut running, replaces } => {
+            if let Some(predecessor) = replaces.and_then(|file| before.remove(&file)) {
+                running.inherit_counters(&predecessor);
+            }
+            Some(*running)
+        }
+        Step::Exchange { running, exchange } => {
+            let mut running = before.remove(&running)?;
+            running.exchange(*exchange);
+            info!(package = running.name, "component exchanged; programs, maps and counts stay");
+            Some(running)
+        }
+        Step::Remove(file) => {
+            before.remove(&file);
+            None
+        }
     }
 }

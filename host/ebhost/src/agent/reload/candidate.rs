@@ -1,6 +1,7 @@
 //! A version on its way: read → described → prepared. Each stage leaves what runs untouched.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -90,15 +91,15 @@ impl Reloader {
     }
 
     /// Loads and attaches a version beside the one that runs; or, if they differ in nothing that the kernel is given, opens what
-    /// the new component reads.
+    /// the new component reads. `others` are the names of the packages that may be started with it.
     pub(super) fn prepare(
         &self,
         file: &Path,
         described: Described,
         version: Version,
-        gone: &[PathBuf],
+        others: &BTreeSet<&str>,
     ) -> Result<Prepared, RunError> {
-        let predecessor = self.predecessor(file, &described.package.name, gone);
+        let predecessor = self.predecessor(file, &described.package.name, others);
         if let Some((running, before)) =
             predecessor.filter(|(_, before)| before.version.kernel_part == version.kernel_part)
         {
@@ -111,15 +112,14 @@ impl Reloader {
         Ok(Prepared::Start { running, replaces })
     }
 
-    /// The running version that a new one follows: that of the same file, or of a file that is gone and had the same package name,
-    /// because its folder was renamed or carries the version in its name.
-    fn predecessor(&self, file: &Path, name: &str, gone: &[PathBuf]) -> Option<(&Path, &RunningVersion)> {
-        let running = |file: &Path| {
-            let (file, state) = self.packages.get_key_value(file)?;
-            Some((file.as_path(), state.running.as_ref()?))
-        };
-        let has_the_name = |(_, running): &(&Path, &RunningVersion)| running.names.package == name;
-        running(file).or_else(|| gone.iter().filter_map(|file| running(file)).find(has_the_name))
+    /// The running version that a new one follows: the one with the same package name, for a folder may be renamed or carry the version
+    /// in its name; otherwise that of the same file, unless one of the packages `others` takes its name over and follows it.
+    fn predecessor(&self, file: &Path, name: &str, others: &BTreeSet<&str>) -> Option<(&Path, &RunningVersion)> {
+        let mut running =
+            self.packages.iter().filter_map(|(file, state)| Some((file.as_path(), state.running.as_ref()?)));
+        let of_the_file =
+            running.clone().find(|(other, running)| *other == file && !others.contains(running.names.package.as_str()));
+        running.find(|(_, running)| running.names.package == name).or(of_the_file)
     }
 
     pub(super) fn refusal(&self, file: &Path, name: Option<String>, error: &RunError) -> Refusal {

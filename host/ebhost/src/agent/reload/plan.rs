@@ -19,18 +19,28 @@ pub(super) type Claims<'a> = BTreeMap<&'a Path, &'a PackageNames>;
 /// `running` are the packages that run and whose files are still there, `candidates` new packages and new versions of running
 /// ones. A running package whose candidate is refused keeps the names that it has.
 pub(super) fn refused(running: &Claims<'_>, candidates: &Claims<'_>) -> BTreeMap<PathBuf, NameError> {
-    // A refused version gives its names back to the version that runs, so others are decided again. Versions are only added
-    // here, so this ends.
-    let mut refused_versions = BTreeMap::new();
-    loop {
-        match decide(running, candidates, &refused_versions) {
-            Ok(refused_packages) => {
-                refused_versions.extend(refused_packages);
-                return refused_versions;
-            }
-            Err(RefusedVersion { file, error }) => drop(refused_versions.insert(file, error)),
-        }
+    // A refused version gives its names back to the version that runs, so the others are decided again.
+    let mut versions = BTreeMap::new();
+    while let Err(RefusedVersion { file, error }) = decide(running, candidates, &versions) {
+        versions.insert(file, error);
     }
+    // One may have been refused for the names of another one that was refused later: each is tried again by itself.
+    while let Some(file) = versions.keys().find(|file| decide(running, candidates, &without(&versions, file)).is_ok()) {
+        versions = without(&versions, file);
+    }
+    let Ok(Decision { registry, mut refused }) = decide(running, candidates, &versions) else { return versions };
+    for (file, error) in versions {
+        // The reason that holds in the end may be another one than the first.
+        let last = candidates.get(file.as_path()).and_then(|names| registry.check_conflicts(&file, names).err());
+        refused.insert(file, last.unwrap_or(error));
+    }
+    refused
+}
+
+fn without(refused: &BTreeMap<PathBuf, NameError>, file: &Path) -> BTreeMap<PathBuf, NameError> {
+    let mut refused = refused.clone();
+    refused.remove(file);
+    refused
 }
 
 /// A new version of a running package that cannot have its names.
@@ -39,12 +49,18 @@ struct RefusedVersion {
     error: NameError,
 }
 
-/// The new packages that are refused, unless one more new version of a running package is.
+/// The names as they are given out, and the new packages that are refused.
+struct Decision {
+    registry: MetricNameRegistry,
+    refused: BTreeMap<PathBuf, NameError>,
+}
+
+/// Gives the names out, unless one more new version of a running package has to be refused.
 fn decide(
     running: &Claims<'_>,
     candidates: &Claims<'_>,
     refused_versions: &BTreeMap<PathBuf, NameError>,
-) -> Result<BTreeMap<PathBuf, NameError>, RefusedVersion> {
+) -> Result<Decision, RefusedVersion> {
     let mut registry = MetricNameRegistry::default();
     let accepted = |file: &Path| candidates.get(file).filter(|_| !refused_versions.contains_key(file));
     for (file, names) in running {
@@ -65,7 +81,7 @@ fn decide(
             Err(error) => drop(refused.insert(file.to_path_buf(), error)),
         }
     }
-    Ok(refused)
+    Ok(Decision { registry, refused })
 }
 
 #[cfg(test)]
@@ -119,5 +135,13 @@ mod tests {
         let running: Packages<'_> = &[("a", "a", &["one"]), ("b", "b", &["two"]), ("c", "c", &["three"])];
         let candidates: Packages<'_> = &[("a", "a", &["one", "two"]), ("b", "b", &["three"]), ("d", "d", &["two"])];
         assert_eq!(refused_files(running, candidates), ["a", "b", "d"]);
+    }
+
+    /// Each would make way for the other, but only `b` can go: `a` claims `one` too, which `b` keeps if it does not go.
+    #[test]
+    fn a_version_is_not_refused_for_one_that_is_refused_itself() {
+        let running: Packages<'_> = &[("a", "a", &["six"]), ("b", "b", &["one"])];
+        let candidates: Packages<'_> = &[("a", "a", &["four", "one", "six"]), ("b", "b", &["four"])];
+        assert_eq!(refused_files(running, candidates), ["a"]);
     }
 }

@@ -19,11 +19,11 @@ use super::{
     apply::{RefusedPackage, Step, Transaction},
     candidate::{Candidate, Examined, Prepared, Stage},
     desired::DesiredSet,
-    names::PackageNames,
     plan::{self, Claims},
     scan::{Presence, Stamp, stamp},
-    state::{Refusal, Retry, RunningVersion, Version},
+    state::{Refusal, Retry, RunningVersion},
 };
+use ebhost_kernel::UnreadMaps;
 
 /// The packages of one reload on their way.
 #[derive(Default)]
@@ -79,7 +79,7 @@ impl Reloader {
         let gone: Vec<_> = self.packages.keys().filter(|file| !desired.contains_key(*file)).cloned().collect();
         let mut attempt = self.begin(desired, due);
         while let Some(file) = self.decide_names(&gone, &mut attempt) {
-            self.advance(&file, &gone, &mut attempt);
+            self.advance(&file, &mut attempt);
         }
         self.finish(gone, attempt)
     }
@@ -145,13 +145,14 @@ impl Reloader {
     }
 
     /// Takes a candidate one stage on.
-    fn advance(&self, file: &Path, gone: &[PathBuf], attempt: &mut Attempt) {
+    fn advance(&self, file: &Path, attempt: &mut Attempt) {
         let Some(Candidate { names, stage }) = attempt.candidates.remove(file) else { return };
         let examined = match stage {
             Stage::Refused => self.examine(file),
             Stage::Described { described, version, took } => {
                 let started = Instant::now();
-                match self.prepare(file, *described, version, gone) {
+                let others = attempt.candidates.values().map(|other| other.names.package.as_str()).collect();
+                match self.prepare(file, *described, version, &others) {
                     Ok(prepared) => {
                         let stage = Stage::Prepared { prepared, version, took: took + started.elapsed() };
                         Examined::Candidate(Candidate { names, stage })
@@ -167,17 +168,23 @@ impl Reloader {
     /// Makes the transaction, and the state what it will be after it.
     fn finish(&mut self, gone: Vec<PathBuf>, attempt: Attempt) -> Option<Transaction> {
         let before = self.refused();
-        let mut steps = Vec::new();
+        let (mut steps, mut started) = (Vec::new(), Vec::new());
         for (file, candidate) in attempt.candidates {
             if let Stage::Prepared { prepared, version, took } = candidate.stage {
-                steps.push(self.commit(file, candidate.names, version, prepared, took));
+                let (step, unread_maps) = self.commit(prepared, took);
+                steps.push(step);
+                started.push((file, RunningVersion { version, names: candidate.names, unread_maps }));
             }
         }
+        for (file, running) in started {
+            let state = self.packages.entry(file).or_default();
+            (state.running, state.refusal) = (Some(running), None);
+        }
         for file in gone {
-            // One that another package followed is not there any more.
+            // A version that another one follows does not run under this file any more.
             if self.packages.remove(&file).is_some_and(|state| state.running.is_some()) {
                 info!(package = folder_name(&file), "package removed");
-                steps.insert(0, Step::Remove(file));
+                steps.push(Step::Remove(file));
             }
         }
         for file in attempt.unchanged {
@@ -193,15 +200,9 @@ impl Reloader {
         is_change.then_some(Transaction { steps, refused, failures })
     }
 
-    fn commit(
-        &mut self,
-        file: PathBuf,
-        names: PackageNames,
-        version: Version,
-        prepared: Prepared,
-        took: Duration,
-    ) -> Step {
-        let (step, unread_maps, before) = match prepared {
+    /// Makes the step, and ends the version that it follows.
+    fn commit(&mut self, prepared: Prepared, took: Duration) -> (Step, UnreadMaps) {
+        let (step, unread_maps, predecessor) = match prepared {
             Prepared::Start { mut running, replaces } => {
                 running.announce(took);
                 let unread_maps = running.unread_maps();
@@ -212,13 +213,10 @@ impl Reloader {
                 (Step::Exchange { running: running.clone(), exchange }, unread_maps, Some(running))
             }
         };
-        if let Some(before) = before.filter(|before| *before != file) {
-            self.packages.remove(&before);
+        if let Some(state) = predecessor.and_then(|file| self.packages.get_mut(&file)) {
+            state.running = None;
         }
-        let state = self.packages.entry(file).or_default();
-        state.running = Some(RunningVersion { version, names, unread_maps });
-        state.refusal = None;
-        step
+        (step, unread_maps)
     }
 
     /// Keeps a refusal. It is news, which is logged and counted, unless the package was tried again by itself to no other end.
