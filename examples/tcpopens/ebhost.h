@@ -1,1 +1,1 @@
-../../host/src/author/templates/c/ebhost.h
+../../host/ebhost/templates/c/ebhost.h

@@ -1,1 +1,1 @@
-../../host/src/author/templates/c/no_system.c
+../../host/ebhost/templates/c/no_system.c
