@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles the BPF program. Needs clang alone: headers are in this folder.
+# Compiles the BPF program. Needs only clang: the headers are in this folder.
 set -eu
 cd "$(dirname "$0")"
 for CLANG in clang-19 clang-20 clang-21 clang-22 clang; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The package's test: no root, no BPF. EBHOST names another ebhost than the one on PATH.
+# The package's test: no root, no BPF. Set EBHOST to use another ebhost than the one on PATH.
 set -eu
 cd "$(dirname "$0")"
 EBHOST=${EBHOST:-ebhost}
