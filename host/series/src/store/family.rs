@@ -32,6 +32,23 @@ pub(crate) struct FamilyTable {
     /// Series of the table that this one replaced which no identity feeds yet, and their number.
     inherited: BitSet,
     inherited_len: usize,
+    /// Series that label sets are folded into and that were created in this scrape.
+    new_folds: Vec<u32>,
+    folds: Vec<Fold>,
+}
+
+/// A series whose label set was folded into another one.
+#[derive(Debug, Clone, Copy)]
+struct Fold {
+    from: u32,
+    into: u32,
+}
+
+/// A label block and its hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HashedBlock<'a> {
+    pub(crate) text: &'a [u8],
+    pub(crate) hash: u32,
 }
 
 impl FamilyTable {
@@ -50,6 +67,8 @@ impl FamilyTable {
             idle: Vec::new(),
             inherited: BitSet::default(),
             inherited_len: 0,
+            new_folds: Vec::new(),
+            folds: Vec::new(),
         }
     }
 
@@ -96,6 +115,44 @@ impl FamilyTable {
         slot
     }
 
+    /// The series that `block` is folded into beyond the limit, which has the block `other`.
+    ///
+    /// The series of `block` may just have lost its last feeder, as happens when the limit was lowered. If it then ends with this scrape,
+    /// and `other` is new in it, `other` takes over what it counted, so that nothing is lost. A series that was there before would seem
+    /// to grow by counts that were shown already.
+    pub(crate) fn fold(&mut self, block: HashedBlock<'_>, other: HashedBlock<'_>) -> u32 {
+        let existing = self.find(other.text, other.hash);
+        let into = existing.unwrap_or_else(|| self.find_or_create(other.text, other.hash));
+        if existing.is_none() {
+            self.new_folds.push(into);
+        }
+        if let Some(from) = self.find(block.text, block.hash)
+            && from != into
+            && self.new_folds.contains(&into)
+        {
+            self.folds.push(Fold { from, into });
+        }
+        into
+    }
+
+    /// Moves what ended series counted into the new series that their label sets were folded into.
+    fn move_folded(&mut self) {
+        for Fold { from, into } in std::mem::take(&mut self.folds) {
+            if self.feeders[from as usize] > 0 {
+                continue;
+            }
+            for cell in 0..self.width {
+                let counted = std::mem::take(&mut self.cells[from as usize * self.width + cell]);
+                let sum = &mut self.cells[into as usize * self.width + cell];
+                *sum = sum.wrapping_add(counted);
+            }
+            let started = self.start_seconds[from as usize];
+            let start = &mut self.start_seconds[into as usize];
+            *start = start.min(started);
+        }
+        self.new_folds.clear();
+    }
+
     /// Reserves room for a burst of new label blocks, so that it does not move the index at each doubling.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.by_block.reserve(more);
@@ -133,6 +190,7 @@ impl FamilyTable {
 
     /// Ends the series that have no feeder.
     pub(crate) fn end_idle(&mut self) {
+        self.move_folded();
         let mut idle = std::mem::take(&mut self.idle);
         // A slot that was fed and released again is listed twice.
         idle.sort_unstable();

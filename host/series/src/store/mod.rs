@@ -4,7 +4,7 @@ pub(crate) mod family;
 
 use ebhost_metrics::Layout;
 
-use self::family::FamilyTable;
+use self::family::{FamilyTable, HashedBlock};
 use crate::TableLimits;
 use crate::labels::template::{OTHER, cut, escape};
 use crate::labels::values::Labels;
@@ -84,7 +84,7 @@ impl SeriesStore {
             self.other.clear();
             feed.template.render(&mut self.other, |_, out| out.push(OTHER.as_bytes()), cpu);
             let other = self.other.get(0, self.other.len());
-            table.find_or_create(other, table.hash(other))
+            table.fold(HashedBlock { text: block, hash }, HashedBlock { text: other, hash: table.hash(other) })
         };
         self.fed += usize::from(table.hold(slot, since));
         slot

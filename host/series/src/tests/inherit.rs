@@ -62,6 +62,26 @@ fn lowering_the_series_limit_does_not_make_a_counter_fall() {
 }
 
 #[test]
+fn nothing_is_lost_when_a_lower_limit_folds_series() {
+    let mut table = table(schema());
+    let snapshot = hash(&[(b'a', [1, 0]), (b'b', [2, 0]), (b'c', [3, 0]), (b'd', [4, 0])]);
+    scrape_since(&mut table, &snapshot, 100.0, letter);
+    table.update(Arc::new(schema()), TableLimits { series: 2, ..TableLimits::default() }).unwrap();
+    scrape_since(&mut table, &snapshot, 200.0, letter);
+    let series = shown(&table);
+    assert!(series.len() <= 3 && series.iter().any(|(name, _)| name.contains("other")), "{series:?}");
+    assert_eq!(series.iter().map(|(_, cells)| cells[0]).sum::<u64>(), 10, "{series:?}");
+    assert!(started(&table).iter().all(|start| *start == 100.0));
+    // A series that was there before does not grow by what others counted.
+    table.update(Arc::new(schema()), TableLimits { series: 1, ..TableLimits::default() }).unwrap();
+    let other =
+        |table: &Table| shown(table).into_iter().find(|(name, _)| name.contains("other")).map(|(_, cells)| cells[0]);
+    let before = other(&table);
+    scrape_since(&mut table, &snapshot, 300.0, letter);
+    assert_eq!(other(&table), before);
+}
+
+#[test]
 fn mending_a_help_text_does_not_make_a_counter_fall() {
     let mut table = table(schema());
     scrape(&mut table, &hash(&[(b'a', [10, 0]), (b'b', [20, 0])]), letter);

@@ -46,6 +46,10 @@ pub(super) struct Model {
     pub(super) entries: BTreeMap<(usize, Vec<u8>), Entry>,
     pub(super) cells: BTreeMap<SeriesKey, Vec<u64>>,
     pub(super) waiting: Vec<(usize, Vec<u8>, Vec<u8>)>,
+    /// Series named `other` that were created in this scrape.
+    pub(super) new_folds: BTreeSet<SeriesKey>,
+    /// Series, and the new ones that take over their counts if they end.
+    pub(super) folds: Vec<(SeriesKey, SeriesKey)>,
 }
 
 pub(super) fn is_gauge(family: usize) -> bool {
@@ -174,7 +178,13 @@ impl Model {
         let fed = self.fed();
         let mut series = (family, block(label));
         if !fed.contains(&series) && fed.len() >= self.limit {
-            series = (family, block("other"));
+            let ended = std::mem::replace(&mut series, (family, block("other")));
+            if !self.cells.contains_key(&series) {
+                self.new_folds.insert(series.clone());
+            }
+            if ended != series && self.new_folds.contains(&series) && self.cells.contains_key(&ended) {
+                self.folds.push((ended, series.clone()));
+            }
         }
         let width = if family == SIZES { 4 } else { 1 };
         self.cells.entry(series.clone()).or_insert_with(|| vec![0; width]);
@@ -190,6 +200,15 @@ impl Model {
 
     pub(super) fn finish(&mut self) {
         let fed = self.fed();
+        self.new_folds.clear();
+        for (from, into) in std::mem::take(&mut self.folds) {
+            if !fed.contains(&from) {
+                let cells = self.cells.get_mut(&from).unwrap();
+                let counted = std::mem::replace(cells, vec![0; cells.len()]);
+                let sums = self.cells.get_mut(&into).unwrap();
+                sums.iter_mut().zip(counted).for_each(|(sum, counted)| *sum += counted);
+            }
+        }
         self.cells.retain(|series, _| fed.contains(series));
         let mut folded: HashMap<SeriesKey, i64> = HashMap::new();
         for ((view, _), entry) in &self.entries {
