@@ -142,7 +142,10 @@ fn a_drop_in_beside_a_plugin_of_its_name_does_not_shadow_it() {
     assert_eq!(text.without_created(), protobuf.without_sums_of_unknown_value(&text));
     text.assert_value("ebhost_plugin_up{plugin=\"biolatency\"}", 1.0);
     text.assert_value("ebpf_exporter_enabled_configs{name=\"other\"}", 1.0);
-    assert_eq!(promtool(served.text()).0, Some(0), "{}", served.text());
+    // A drop-in keeps its names, which promtool's lint may not like (3); an error of parsing is 1.
+    let (status, complaints) = promtool(served.text());
+    let is_about_names = complaints.lines().all(|line| line.contains("ebpf_exporter_"));
+    assert!(status == Some(0) || status == Some(3) && is_about_names, "{status:?} {complaints}");
     host.stop();
 }
 

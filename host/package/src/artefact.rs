@@ -59,12 +59,17 @@ pub(super) fn read_artefact(
 /// Reads a regular file of at most `most` bytes.
 pub(super) fn read_bounded(path: &Path, most: u64, hint: &'static str) -> Result<Vec<u8>, PackageError> {
     let unreadable = |source| PackageError::Unreadable { path: path.to_owned(), source, hint };
+    let irregular = || unreadable(io::Error::other("it is not a regular file"));
+    // A device may not even be opened (Landlock): its kind is the true reason, not the missing permission.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(irregular());
+    }
     // Opening a FIFO must not block. The size is that of the open file: its name may belong to another file by now.
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(unreadable(io::Error::other("it is not a regular file")));
+        return Err(irregular());
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -13,8 +13,16 @@ use ebhost_telemetry as telemetry;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageNames {
     pub(super) package: String,
-    /// Each sample's name, with its namespace, and the family that prints it.
-    samples: BTreeMap<String, String>,
+    /// By each sample's name, with its namespace.
+    samples: BTreeMap<String, SampleOf>,
+}
+
+/// The family that prints a sample.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SampleOf {
+    /// Its place among the package's samples: an error names the first in the manifest's order.
+    order: usize,
+    family: String,
 }
 
 /// Why a package cannot have its names.
@@ -47,7 +55,7 @@ impl PackageNames {
             let samples = family.sample_names().into_iter();
             samples.map(move |sample| (format!("{namespace}_{sample}"), family.name.clone()))
         });
-        Self { package: package.name.clone(), samples: samples.collect() }
+        Self { package: package.name.clone(), samples: in_order(samples) }
     }
 
     /// Whether none of them is reserved for the host's own metrics.
@@ -55,11 +63,12 @@ impl PackageNames {
     /// # Errors
     /// The first that is.
     pub fn check_reserved(&self, file: &Path) -> Result<(), NameError> {
-        match self.samples.iter().find(|(sample, _)| telemetry::is_own(sample)) {
+        let reserved = self.samples.iter().filter(|(sample, _)| telemetry::is_own(sample));
+        match reserved.min_by_key(|(_, of)| of.order) {
             None => Ok(()),
-            Some((sample, family)) => Err(NameError::Family {
+            Some((sample, of)) => Err(NameError::Family {
                 file: file.to_owned(),
-                family: family.clone(),
+                family: of.family.clone(),
                 sample: sample.clone(),
                 by: "ebhost itself".to_owned(),
             }),
@@ -69,7 +78,7 @@ impl PackageNames {
     /// Those of the names that are in `other` too.
     pub(super) fn shared_with(&self, other: &Self) -> Self {
         let samples = self.samples.iter().filter(|(sample, _)| other.samples.contains_key(*sample));
-        let samples = samples.map(|(sample, family)| (sample.clone(), family.clone())).collect();
+        let samples = samples.map(|(sample, of)| (sample.clone(), of.clone())).collect();
         // A package without a name holds none.
         let package = if self.package == other.package { self.package.clone() } else { String::new() };
         Self { package, samples }
@@ -85,17 +94,20 @@ impl MetricNameRegistry {
         if let Some(by) = self.packages.get(&names.package).filter(|by| *by != file) {
             return Err(NameError::Package { file: file.to_owned(), name: names.package.clone(), by: by.clone() });
         }
-        for (sample, family) in &names.samples {
-            if let Some(owner) = self.samples.get(sample).filter(|owner| owner.file != file) {
-                return Err(NameError::Family {
-                    file: file.to_owned(),
-                    family: family.clone(),
-                    sample: sample.clone(),
-                    by: format!("package `{}`", owner.package),
-                });
-            }
+        let owned_by_another = |(sample, of)| {
+            let owner = self.samples.get(sample).filter(|owner| owner.file != file)?;
+            Some((sample, of, owner))
+        };
+        let conflicts = names.samples.iter().filter_map(owned_by_another);
+        match conflicts.min_by_key(|(_, of, _): &(&String, &SampleOf, &NameOwner)| of.order) {
+            None => Ok(()),
+            Some((sample, of, owner)) => Err(NameError::Family {
+                file: file.to_owned(),
+                family: of.family.clone(),
+                sample: sample.clone(),
+                by: format!("package `{}`", owner.package),
+            }),
         }
-        Ok(())
     }
 
     /// Gives the names to the package that is known by `file`. `package` is what it is called in messages.
@@ -108,11 +120,16 @@ impl MetricNameRegistry {
     }
 }
 
+/// Names of samples and their families, in the manifest's order.
+fn in_order(samples: impl Iterator<Item = (String, String)>) -> BTreeMap<String, SampleOf> {
+    samples.enumerate().map(|(order, (sample, family))| (sample, SampleOf { order, family })).collect()
+}
+
 #[cfg(test)]
 impl PackageNames {
     /// Made-up names.
     pub(super) fn of(package: &str, samples: &[&str]) -> Self {
-        let samples = samples.iter().map(|sample| ((*sample).to_owned(), (*sample).to_owned())).collect();
-        Self { package: package.to_owned(), samples }
+        let samples = samples.iter().map(|sample| ((*sample).to_owned(), (*sample).to_owned()));
+        Self { package: package.to_owned(), samples: in_order(samples) }
     }
 }
