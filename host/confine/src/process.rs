@@ -27,12 +27,12 @@ pub fn give_up_all() -> io::Result<()> {
     landlock::deny_all().map_err(io::Error::other)
 }
 
-/// Has `flush` called before [`spawn`](crate::spawn)'s supervision ends the process, so that the reason is written. The first call counts.
+/// Registers `flush`, which is called before the supervision of [`spawn`](crate::spawn) ends the process, so that the reason is written. The first call counts.
 pub fn before_exit(flush: fn()) {
     let _ = BEFORE_EXIT.set(flush);
 }
 
-/// Has each panic of any thread logged, with its place, by the log that is in force then. Before there is a log it is printed as usual.
+/// Installs a panic hook that logs each panic of any thread with its location, through the log that is installed then. Before there is a log it is printed as usual.
 pub fn log_panics() {
     let printed = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

@@ -36,7 +36,7 @@ pub struct WebOptions {
     pub created: Created,
 }
 
-/// What the host is told while it runs, and tells.
+/// Requests to stop and to reload, which the host receives while it runs, and the message that it has started, which it sends.
 #[derive(Debug)]
 pub struct Signals {
     /// Changes when the host is to stop.

@@ -3,7 +3,7 @@
 use ebhost_metrics::{Family, FamilySeries};
 use ebhost_telemetry::OwnMetrics;
 
-/// Who defined a family.
+/// The origin of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// A plugin package.

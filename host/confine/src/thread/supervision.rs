@@ -76,7 +76,7 @@ enum Ended {
 
 /// Runs `run`; a panic is counted and its message kept.
 fn catch(thread: &Supervised, run: impl FnOnce()) -> Ended {
-    // What a panic left half done: `run` owns it and is dropped, or is written to go on from any state (see its caller).
+    // State that a panic left half done is owned by `run`, which is dropped, or `run` can resume from any state (see its caller).
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => Ended::Normally,
         Err(payload) => {

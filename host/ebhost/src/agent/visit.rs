@@ -1,6 +1,6 @@
 //! The last stage: every family, shown to the visitors that wait.
 //!
-//! What a visitor makes of the families, and in which format, is not known here.
+//! The visitor decides what to do with the families and in which format; nothing of that is known here.
 
 use ebhost_handle::{Collection, FamilyVisitor, NamedFamily, Origin};
 use ebhost_package::Compat;

@@ -45,7 +45,7 @@ pub(super) enum Prepared {
     Exchange { running: PathBuf, exchange: Box<Exchange>, unread_maps: UnreadMaps },
 }
 
-/// What reading a package leads to.
+/// The result of reading a package.
 pub(super) enum Examined {
     Unchanged,
     Candidate(Candidate),

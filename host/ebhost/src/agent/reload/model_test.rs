@@ -54,7 +54,7 @@ impl Random {
     }
 }
 
-/// What a `plugin.yaml` says.
+/// The contents of a `plugin.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Spec {
     name: &'static str,
@@ -302,7 +302,7 @@ impl World {
                     );
                     assert_eq!(refused.name.as_deref(), Some(deployed.spec.name));
                 }
-                // What runs is told by its name and families alone, so a damaged version that differs in the rest looks like it.
+                // A running version is recognized by its name and families alone, so a damaged version that differs in the rest looks like it.
                 (Some(_), Some(_)) => {
                     let seen = |spec: &Spec| (spec.name, spec.families.clone());
                     assert_eq!(runs.get(folder).map(seen), before.get(folder).map(seen), "{folder} is damaged");

@@ -33,7 +33,7 @@ pub(super) enum WakeReason {
     Shutdown,
 }
 
-/// What ends a wait besides its timeout and the end of the host.
+/// Events that end a wait, besides its timeout and the end of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitFor {
     Signal,

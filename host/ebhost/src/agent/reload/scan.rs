@@ -30,7 +30,7 @@ struct FileStamp {
     inode: u64,
 }
 
-/// What one look found out about a package.
+/// The result of one look at a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Presence {
     /// It is there, with these files.

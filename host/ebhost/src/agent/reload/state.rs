@@ -1,4 +1,4 @@
-//! What the reloader knows about each package. It is the only place where this is kept: the agent is told about it with every
+//! The state that the reloader keeps of each package. It is the only place where this is kept: the agent is told about it with every
 //! transaction.
 
 use std::time::{Duration, Instant};
