@@ -66,6 +66,57 @@ impl OwnedFamily {
         &self.family
     }
 
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The number of series.
+    pub fn len(&self) -> usize {
+        self.feeders.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.feeders.is_empty()
+    }
+
+    /// Whether the series that was pushed as number `index`, counted from 0, exists and has these labels, unescaped and in this order.
+    pub fn has_labels<'l>(&self, index: usize, labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> bool {
+        if index >= self.feeders.len() {
+            return false;
+        }
+        let mut rest = self.blocks.get(index as u32);
+        let mut is_same = true;
+        let mut expect = |part: &[u8]| match rest.strip_prefix(part) {
+            Some(after) => rest = after,
+            None => is_same = false,
+        };
+        for (number, (name, value)) in labels.into_iter().enumerate() {
+            if number > 0 {
+                expect(b",");
+            }
+            expect(name.as_bytes());
+            expect(b"=\"");
+            escape::label_value(value, &mut expect);
+            expect(b"\"");
+        }
+        is_same && rest.is_empty()
+    }
+
+    /// The raw cells of all series, [`Layout::width`] for each, in the order in which they were pushed.
+    pub fn cells(&self) -> &[u64] {
+        &self.cells
+    }
+
+    /// The raw cells of the series that was pushed as number `index`, to be overwritten.
+    ///
+    /// # Panics
+    ///
+    /// When there are not that many series.
+    pub fn cells_mut(&mut self, index: usize) -> &mut [u64] {
+        let width = self.layout.width();
+        &mut self.cells[index * width..][..width]
+    }
+
     /// The view that encoders take.
     pub fn series(&self) -> FamilySeries<'_> {
         FamilySeries {
@@ -76,5 +127,41 @@ impl OwnedFamily {
             start_seconds: &self.start_seconds,
             blocks: &self.blocks,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cell::CellKind, family::Kind};
+
+    #[test]
+    fn a_series_is_known_by_all_its_labels_in_their_order() {
+        let description = Family {
+            name: "a_total".to_owned(),
+            help: String::new(),
+            unit: String::new(),
+            labels: Vec::new(),
+            kind: Kind::Counter,
+            times: 1.0,
+            per: 1.0,
+        };
+        let mut family = OwnedFamily::new(description, Layout::Single(CellKind::U64));
+        family.push([("a", "x\\y"), ("b", "\"")], &[1], None);
+        family.push([], &[2], None);
+        assert!(family.has_labels(0, [("a", "x\\y"), ("b", "\"")]));
+        assert!(family.has_labels(1, []));
+        for other in [
+            &[("a", "x\\\\y"), ("b", "\"")][..],
+            &[("a", "x\\y")],
+            &[("b", "\""), ("a", "x\\y")],
+            &[("a", "x\\y"), ("b", "\""), ("c", "")],
+            &[],
+        ] {
+            assert!(!family.has_labels(0, other.iter().copied()), "{other:?}");
+        }
+        assert!(!family.has_labels(2, []), "there are two series");
+        family.cells_mut(1)[0] = 7;
+        assert_eq!(family.cells(), [1, 7]);
     }
 }

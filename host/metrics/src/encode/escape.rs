@@ -4,12 +4,17 @@
 
 /// Hands a label value to `push` in runs, with `\`, `"` and line feeds escaped.
 pub fn label_value(value: &str, push: impl FnMut(&[u8])) {
-    escape(value, |byte| matches!(byte, b'\\' | b'"' | b'\n'), push);
+    escape(value, special, push);
+}
+
+/// Whether a label value has nothing to escape.
+pub fn is_plain(value: &[u8]) -> bool {
+    special(value).is_none()
 }
 
 /// Appends a HELP text of text 0.0.4, which escapes no quotes.
 pub(super) fn help_of_text(help: &str, out: &mut Vec<u8>) {
-    escape(help, |byte| matches!(byte, b'\\' | b'\n'), |run| out.extend_from_slice(run));
+    escape(help, |rest| memchr::memchr2(b'\\', b'\n', rest), |run| out.extend_from_slice(run));
 }
 
 /// Appends a HELP text of OpenMetrics, which escapes quotes too.
@@ -17,9 +22,14 @@ pub(super) fn help_of_openmetrics(help: &str, out: &mut Vec<u8>) {
     label_value(help, |run| out.extend_from_slice(run));
 }
 
-fn escape(text: &str, is_special: fn(u8) -> bool, mut push: impl FnMut(&[u8])) {
+/// The first byte of a label value that has to be escaped.
+fn special(value: &[u8]) -> Option<usize> {
+    memchr::memchr3(b'\\', b'"', b'\n', value)
+}
+
+fn escape(text: &str, find: impl Fn(&[u8]) -> Option<usize>, mut push: impl FnMut(&[u8])) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| is_special(*byte)) {
+    while let Some(at) = find(rest) {
         push(&rest[..at]);
         push(match rest[at] {
             b'\n' => br"\n",
@@ -44,5 +54,20 @@ mod tests {
         help_of_text("A \"q\"\n.", &mut text);
         help_of_openmetrics("A \"q\"\n.", &mut openmetrics);
         assert_eq!((&text[..], &openmetrics[..]), (&br#"A "q"\n."#[..], &br#"A \"q\"\n."#[..]));
+    }
+
+    #[test]
+    fn a_byte_to_escape_is_found_at_any_position() {
+        for length in 0..20 {
+            let plain = "\u{ff}\u{21}\u{23}\u{0b}]".repeat(4)[..].chars().take(length).collect::<String>();
+            assert!(is_plain(plain.as_bytes()), "{plain:?}");
+            for (at, _) in plain.char_indices() {
+                for special in [b'\\', b'"', b'\n'] {
+                    let mut value = plain.clone().into_bytes();
+                    value.insert(at, special);
+                    assert!(!is_plain(&value), "{special} at {at} of {length}");
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Hardly any value has to be cut, escaped or counted as replaced. A list of values is therefore checked once, as a whole, and not
 //! for every label of every new series.
 
-use super::template::is_plain;
+use ebhost_metrics::encode::escape::is_plain;
+
 use crate::util::runs::RunBuffer;
 
 /// Label values by their index.

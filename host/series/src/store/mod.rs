@@ -6,7 +6,7 @@ use ebhost_metrics::Layout;
 
 use self::family::{FamilyTable, HashedBlock};
 use crate::TableLimits;
-use crate::labels::template::{OTHER, cut, escape};
+use crate::labels::template::{OTHER, cut, push_escaped};
 use crate::labels::values::Labels;
 use crate::plan::FeedPlan;
 use crate::util::runs::RunBuffer;
@@ -66,7 +66,7 @@ impl SeriesStore {
         let limit = self.limits.label_bytes;
         match labels.plain(limit) {
             Some(plain) => feed.template.render(out, |column, out| plain.push(column, out), cpu),
-            None => feed.template.render(out, |column, out| escape(cut(labels.get(column), limit), out), cpu),
+            None => feed.template.render(out, |column, out| push_escaped(cut(labels.get(column), limit), out), cpu),
         }
     }
 

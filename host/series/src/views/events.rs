@@ -8,6 +8,7 @@
 
 use ebhost_snapshot::{Keys, Snapshot};
 
+use super::amounts::Amounts;
 use super::recency::Recency;
 use super::table::gather_identity;
 use crate::Answer;
@@ -16,7 +17,7 @@ use crate::labels::ViewLabels;
 use crate::labels::identities::{AnswerState, NONE};
 use crate::labels::pending::FeedRef;
 use crate::labels::values::Labels;
-use crate::plan::{ValueRule, ViewPlan};
+use crate::plan::ViewPlan;
 use crate::rows::entries::EntryTable;
 use crate::store::SeriesStore;
 use crate::table::limits::EventLimits;
@@ -39,17 +40,6 @@ pub(crate) struct EventView {
     scratch: Vec<u8>,
 }
 
-/// What events brought and no series has been given yet, by entry.
-#[derive(Debug, Default)]
-struct Amounts {
-    /// By feed, then by entry: one number for each lane. For gauges: the last event's value.
-    by_feed: Vec<Vec<u64>>,
-    /// By entry: the events in the amounts.
-    events: Vec<u64>,
-    /// By entry: when the amounts were 0, in seconds since 1970.
-    since: Vec<f64>,
-}
-
 /// Events and entries that were given up, since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct EventTallies {
@@ -68,7 +58,7 @@ impl EventView {
             entries: EntryTable::new(plan.identity_size + cpu_bytes),
             labels: ViewLabels::new(&plan),
             answers: Vec::new(),
-            amounts: Amounts { by_feed: plan.feeds.iter().map(|_| Vec::new()).collect(), ..Amounts::default() },
+            amounts: Amounts::new(&plan),
             recency: Recency::default(),
             limits,
             tallies: EventTallies::default(),
@@ -283,48 +273,3 @@ impl EventView {
 
 /// Bytes of the CPU number in an entry's key.
 const CPU_BYTES: usize = 4;
-
-impl Amounts {
-    /// Makes room for a new entry, and sets its amounts to 0.
-    fn clear(&mut self, plan: &ViewPlan, entry: u32) {
-        let entry = entry as usize;
-        if entry >= self.events.len() {
-            self.events.resize(entry + 1, 0);
-            self.since.resize(entry + 1, 0.0);
-        }
-        self.events[entry] = 0;
-        for (feed, amounts) in plan.feeds.iter().zip(&mut self.by_feed) {
-            let lanes = feed.rule.lanes();
-            if amounts.len() < (entry + 1) * lanes {
-                amounts.resize((entry + 1) * lanes, 0);
-            }
-            amounts[entry * lanes..][..lanes].fill(0);
-        }
-    }
-
-    /// Adds an event.
-    fn add(&mut self, plan: &ViewPlan, entry: u32, value: &[u8], since: f64) {
-        let entry = entry as usize;
-        if self.events[entry] == 0 {
-            self.since[entry] = since;
-        }
-        self.events[entry] += 1;
-        for (feed, amounts) in plan.feeds.iter().zip(&mut self.by_feed) {
-            let lanes = feed.rule.lanes();
-            let amounts = &mut amounts[entry * lanes..][..lanes];
-            let mut add = |lane: usize, more: u64| amounts[lane] = amounts[lane].wrapping_add(more);
-            match &feed.rule {
-                ValueRule::EventAmount(reading) => add(0, reading.map_or(1, |reading| reading.of(value))),
-                ValueRule::EventObservation { reading, thresholds, sum } => {
-                    let raw = reading.of(value);
-                    add(thresholds.bucket(raw), 1);
-                    add(*sum, raw);
-                }
-                ValueRule::Gauge { reading: Some(reading), .. } => amounts[0] = reading.of(value),
-                ValueRule::Gauge { reading: None, .. }
-                | ValueRule::Cumulative(_)
-                | ValueRule::CumulativeBucket { .. } => {}
-            }
-        }
-    }
-}

@@ -1,6 +1,7 @@
 //! Views: one reading of one source each. A [`TableView`] counts the increase of its entries' numbers, an [`EventView`] adds events
 //! up.
 
+mod amounts;
 pub(crate) mod events;
 pub(crate) mod predecessor;
 pub(crate) mod recency;

@@ -2,7 +2,11 @@
 //!
 //! An identity is computed when its entry is inserted, and checked again only if the view takes identity bytes from the value.
 
+mod identify;
+
 use ebhost_snapshot::{Keys, Snapshot};
+
+pub(super) use identify::gather_identity;
 
 use super::predecessor::Predecessor;
 use crate::Answer;
@@ -10,13 +14,11 @@ use crate::counting::baselines::Baselines;
 use crate::counting::gauges::GaugeFold;
 use crate::counting::{FeedColumns, count, reset_fallen};
 use crate::labels::ViewLabels;
-use crate::labels::identities::{AnswerState, NONE, Sharing};
+use crate::labels::identities::{NONE, Sharing};
 use crate::labels::pending::FeedRef;
 use crate::plan::{FeedPlan, ViewPlan};
 use crate::rows::matcher::{RowMatcher, Rows};
-use crate::schema::{Field, Part};
 use crate::store::SeriesStore;
-use crate::util::runs::append;
 use crate::util::shed;
 
 /// New entries of one scrape from which on it pays to reserve room for their identities and series beforehand.
@@ -180,55 +182,6 @@ impl TableView {
         }
     }
 
-    /// Sets the identity of each new entry.
-    fn identify_inserted(&mut self, snapshot: &Snapshot, since: f64) {
-        for at in 0..self.rows.inserted.len() {
-            let row = self.rows.inserted[at] as usize;
-            let Some(entry) = self.rows.entry_of(row) else { continue };
-            let since = match &self.predecessor {
-                Some(predecessor) => predecessor.since(snapshot, row).unwrap_or(since),
-                None => since,
-            };
-            self.rows.entries.identity[entry as usize] = match &snapshot.keys {
-                Keys::Bytes { size, bytes } if self.plan.identity_is_key => {
-                    self.labels.identities.hold(&bytes[row * size..][..*size], since)
-                }
-                _ => {
-                    gather_identity(&self.plan, snapshot, row, &mut self.scratch);
-                    self.labels.identities.hold(&self.scratch, since)
-                }
-            };
-        }
-    }
-
-    /// Finds rows whose values name another identity than last time, as those of a bank that is taken into use do.
-    fn identify_changed(&mut self, snapshot: &Snapshot, since: f64) {
-        for row in 0..snapshot.len {
-            let Some(entry) = self.rows.entry_of(row) else { continue };
-            let before = self.rows.entries.identity[entry as usize];
-            if self.has_identity(snapshot, row, before) {
-                continue;
-            }
-            gather_identity(&self.plan, snapshot, row, &mut self.scratch);
-            self.has_lapsed |= self.labels.identities.state(before) == AnswerState::Labelled;
-            self.rows.entries.identity[entry as usize] = self.labels.identities.hold(&self.scratch, since);
-            self.labels.identities.release(before);
-        }
-    }
-
-    /// Whether a row has this identity.
-    fn has_identity(&self, snapshot: &Snapshot, row: usize, id: u32) -> bool {
-        let mut rest = self.labels.identities.get(id);
-        self.plan.identity.iter().all(|field| {
-            let (part, after) = rest.split_at(field.length);
-            rest = after;
-            match field.part {
-                Part::Key => true, // an entry's key never changes
-                Part::Value => &snapshot.row(row)[field.offset..field.offset + field.length] == part,
-            }
-        })
-    }
-
     fn make_room(&mut self) {
         self.labels.make_room(&self.plan);
         self.baselines.make_room(&self.plan, self.labels.series.cpus, self.rows.entries.slots());
@@ -315,21 +268,6 @@ pub(crate) struct Parts {
     /// By entry: when its baselines were taken first.
     pub(crate) since: Vec<f64>,
     pub(crate) predecessor: Option<Predecessor>,
-}
-
-/// Writes the identity bytes of a row into `identity`.
-pub(super) fn gather_identity(plan: &ViewPlan, snapshot: &Snapshot, row: usize, identity: &mut Vec<u8>) {
-    let index = (row as u32).to_le_bytes();
-    let key = match &snapshot.keys {
-        Keys::Index => &index[..],
-        Keys::Bytes { size, bytes } => &bytes[row * size..][..*size],
-        Keys::Events { .. } => &[],
-    };
-    identity.clear();
-    for &Field { part, offset, length } in &plan.identity {
-        let bytes = if part == Part::Key { key } else { snapshot.row(row) };
-        append(identity, &bytes[offset..offset + length]);
-    }
 }
 
 fn count_and_reset(
