@@ -4,9 +4,10 @@
 
 use std::{env::consts, fmt};
 
-use prometheus_client::registry::Unit;
-
-use super::{PackageReport, ProgramReport, Report, families::Families};
+use super::{
+    PackageReport, ProgramReport, Report,
+    families::{Families, counter, gauge},
+};
 
 /// The version, if there are drop-in configurations.
 pub(super) fn build_info(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
@@ -17,21 +18,20 @@ pub(super) fn build_info(families: &mut Families<'_, '_>, report: &Report) -> fm
         ("goarch", arch()),
     ];
     let has_any = report.packages.iter().any(|package| package.is_drop_in);
-    let build = has_any.then(|| (labels.to_vec(), 1u64));
-    families.gauge("build_info", "The running version, of ebhost.", None, build)
+    families.numbers(gauge("build_info", "The running version, of ebhost."), has_any.then_some((labels, true)))
 }
 
 /// The configurations among the packages.
 pub(super) fn configurations(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let all = || packages.iter().filter(|package| package.is_drop_in);
     let running = all().filter(|package| package.fault.is_empty());
-    let enabled = running.map(|package| (vec![("name", package.name.as_str())], 1u64));
-    families.gauge("enabled_configs", "The configurations that are loaded.", None, enabled)?;
+    let enabled = running.map(|package| ([("name", package.name.as_str())], true));
+    families.numbers(gauge("enabled_configs", "The configurations that are loaded."), enabled)?;
     let errors = all().map(|package| {
         let rejected = package.dropped.iter().map(|(_, count)| count).sum::<u64>();
-        (vec![("config", package.name.as_str())], rejected)
+        ([("config", package.name.as_str())], rejected)
     });
-    families.counter("decoder_errors", "Keys that a decoder rejected, each counted once.", None, errors)
+    families.numbers(counter("decoder_errors", "Keys that a decoder rejected, each counted once."), errors)
 }
 
 /// The programs of the configurations among the packages.
@@ -43,22 +43,18 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageRepo
     let ids: Vec<_> = all().map(|(package, program)| id(package, program)).collect();
     let info = all().zip(&ids).map(|((package, program), id)| {
         let (config, name, tag) = (package.name.as_str(), program.name.as_str(), program.tag.as_str());
-        (vec![("config", config), ("program", name), ("tag", tag), ("id", id.as_str())], 1u64)
+        ([("config", config), ("program", name), ("tag", tag), ("id", id.as_str())], true)
     });
-    families.gauge("ebpf_program_info", "The kernel's number of a program, and its digest.", None, info)?;
-    let by_id = || all().zip(&ids).map(|((_, program), id)| (vec![("id", id.as_str())], program));
-    let attached = by_id().map(|(labels, program)| (labels, u64::from(program.reason.is_empty())));
-    families.gauge(
-        "ebpf_program_attached",
-        "1 for an attached program, 0 for one that is left out.",
-        None,
-        attached,
-    )?;
+    families.numbers(gauge("ebpf_program_info", "The kernel's number of a program, and its digest."), info)?;
+    let by_id = || all().zip(&ids).map(|((_, program), id)| ([("id", id.as_str())], program));
+    let attached = by_id().map(|(labels, program)| (labels, program.reason.is_empty()));
+    let help = "1 for an attached program, 0 for one that is left out.";
+    families.numbers(gauge("ebpf_program_attached", help), attached)?;
     let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
     let seconds = by_id().map(|(labels, program)| (labels, program.run_seconds));
-    families.gauge("ebpf_program_run_time", help, Some(&Unit::Seconds), seconds)?;
+    families.numbers(gauge("ebpf_program_run_time", help).seconds(), seconds)?;
     let help = "Runs of the program, while kernel.bpf_stats_enabled is on.";
-    families.counter("ebpf_program_run_count", help, None, by_id().map(|(labels, program)| (labels, program.runs)))
+    families.numbers(counter("ebpf_program_run_count", help), by_id().map(|(labels, program)| (labels, program.runs)))
 }
 
 /// A program that was never loaded has no number of the kernel's, so it gets an id made of its names.

@@ -2,62 +2,60 @@
 
 use std::fmt;
 
-use prometheus_client::registry::Unit;
-
-use super::{Report, families::Families};
+use super::{
+    Report,
+    families::{Families, counter, gauge},
+};
 use crate::{Process, Stage};
 
 /// Families without a volatile field.
 pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
-    let build = vec![
+    let build = [
         ("version", report.build.version),
         ("revision", report.build.revision),
         ("rustc", report.build.rustc),
         ("arch", std::env::consts::ARCH),
     ];
-    families.gauge("build_info", "The running version.", None, [(build, 1u64)])?;
-    families.gauge("ready", "1 once every package is attached or left out.", None, [(vec![], 1u64)])?;
-    families.gauge("lookup_names", "Names kept for lookups.", None, [(vec![], report.lookup_names)])?;
-    let help = "Log lines lost because nobody read standard error.";
-    families.counter("log_dropped", help, None, [(vec![], report.dropped_log_lines)])?;
-    let help = "Packages added, exchanged and removed since the start.";
-    families.counter("reloads", help, None, [(vec![], report.reloads)])?;
-    let help = "New versions of packages that were refused.";
-    families.counter("reload_failures", help, None, [(vec![], report.reload_failures)])?;
-    let panics = report.thread_panics.iter().map(|(thread, panics)| (vec![("thread", thread.as_str())], *panics));
-    families.counter("thread_panics", "Panics of threads; the log has their messages.", None, panics)?;
+    families.numbers(gauge("build_info", "The running version."), [(build, true)])?;
+    families.number(gauge("ready", "1 once every package is attached or left out."), true)?;
+    families.number(gauge("lookup_names", "Names kept for lookups."), report.lookup_names)?;
+    let dropped = counter("log_dropped", "Log lines lost because nobody read standard error.");
+    families.number(dropped, report.dropped_log_lines)?;
+    families.number(counter("reloads", "Packages added, exchanged and removed since the start."), report.reloads)?;
+    families
+        .number(counter("reload_failures", "New versions of packages that were refused."), report.reload_failures)?;
+    let panics = report.thread_panics.iter().map(|(thread, panics)| ([("thread", thread.as_str())], *panics));
+    families.numbers(counter("thread_panics", "Panics of threads; the log has their messages."), panics)?;
     let left_out = report.packages.iter().filter(|package| !package.fault.is_empty());
-    let left_out = left_out.map(|package| (vec![("file", package.file.as_str())], 1u64));
+    let left_out = left_out.map(|package| ([("file", package.file.as_str())], true));
     let help = "1 for each file whose package was left out; the log and the status page give the reason.";
-    families.gauge("package_left_out", help, None, left_out)
+    families.numbers(gauge("package_left_out", help), left_out)
 }
 
 /// Families that change with every scrape.
 pub(super) fn volatile(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
-    families.counter("scrapes", "Scrapes answered.", None, [(vec![], *report.scrapes)])?;
+    families.number(counter("scrapes", "Scrapes answered."), *report.scrapes)?;
     let help = "Readings of the kernel; scrapes that wait when one begins share it.";
-    families.counter("collections", help, None, [(vec![], *report.collections)])?;
-    let help = "Time of the last reading, labelling and counting.";
-    families.gauge("collect", help, Some(&Unit::Seconds), [(vec![], *report.collect_seconds)])?;
-    let help = "Time of the last scrape, from its turn to its answer.";
-    families.gauge("scrape_duration", help, Some(&Unit::Seconds), [(vec![], *report.scrape_seconds)])?;
+    families.number(counter("collections", help), *report.collections)?;
+    let collect = gauge("collect", "Time of the last reading, labelling and counting.").seconds();
+    families.number(collect, *report.collect_seconds)?;
+    let scrape = gauge("scrape_duration", "Time of the last scrape, from its turn to its answer.").seconds();
+    families.number(scrape, *report.scrape_seconds)?;
     let stages = Stage::ALL.iter().zip(*report.stages);
-    let stages = stages.map(|(stage, spent)| (vec![("stage", stage.name())], spent.as_secs_f64()));
-    families.counter("scrape_cpu", "CPU time of scrapes by stage.", Some(&Unit::Seconds), stages)?;
-    let help = "Size of the last scrape's answer, before compression.";
-    families.gauge("exposition", help, Some(&Unit::Bytes), [(vec![], *report.exposition_bytes)])
+    let stages = stages.map(|(stage, spent)| ([("stage", stage.name())], spent.as_secs_f64()));
+    families.numbers(counter("scrape_cpu", "CPU time of scrapes by stage.").seconds(), stages)?;
+    let bytes = gauge("exposition", "Size of the last scrape's answer, before compression.").bytes();
+    families.number(bytes, *report.exposition_bytes)
 }
 
 /// Under the names that every client library gives them, so without our prefix.
 pub(super) fn process(families: &mut Families<'_, '_>, process: &Process) -> fmt::Result {
-    let one = |value: u64| [(vec![], value)];
-    let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
-    families.counter("process_cpu", "User and system CPU time.", seconds, [(vec![], process.cpu_seconds)])?;
-    families.gauge("process_resident_memory", "Memory in RAM.", bytes, one(process.resident_bytes))?;
-    families.gauge("process_virtual_memory", "Address space in use.", bytes, one(process.virtual_bytes))?;
-    families.gauge("process_open_fds", "Open file descriptors.", None, one(process.open_fds))?;
-    families.gauge("process_max_fds", "File descriptors that may be open.", None, one(process.max_fds))?;
-    families.gauge("process_threads", "Threads.", None, one(process.threads))?;
-    let help = "Start of the process, in seconds since 1970.";
-    families.gauge("process_start_time", help, seconds, [(vec![], process.start_seconds)])
+    families.number(counter("process_cpu", "User and system CPU time.").seconds(), process.cpu_seconds)?;
+    families.number(gauge("process_resident_memory", "Memory in RAM.").bytes(), process.resident_bytes)?;
+    families.number(gauge("process_virtual_memory", "Address space in use.").bytes(), process.virtual_bytes)?;
+    families.number(gauge("process_open_fds", "Open file descriptors."), process.open_fds)?;
+    families.number(gauge("process_max_fds", "File descriptors that may be open."), process.max_fds)?;
+    families.number(gauge("process_threads", "Threads."), process.threads)?;
+    let start = gauge("process_start_time", "Start of the process, in seconds since 1970.").seconds();
+    families.number(start, process.start_seconds)
 }

@@ -39,8 +39,7 @@ pub(super) fn family(runs: &[&MetricFamily]) -> Option<OwnedFamily> {
         cells.clear();
         match &metric.histogram {
             Some(histogram) => append_histogram(histogram, &mut cells),
-            None if cells_are == CellKind::I64 => cells.push(number(metric) as i64 as u64),
-            None => cells.push(number(metric).to_bits()),
+            None => cells.extend(cell(number(metric), cells_are)),
         }
         debug_assert_eq!(cells.len(), width, "{}: a series that is not like the first one", encoded.name);
         if cells.len() == width {
@@ -57,8 +56,25 @@ fn metrics<'a>(runs: &[&'a MetricFamily]) -> impl Iterator<Item = &'a Metric> {
 
 /// The structured encoding has doubles alone. Whole numbers become integers again, so that they print with all their digits.
 fn cell_kind(runs: &[&MetricFamily]) -> CellKind {
-    let is_whole = |number: f64| number.fract() == 0.0 && number.abs() <= EXACT;
     if metrics(runs).all(|metric| is_whole(number(metric))) { CellKind::I64 } else { CellKind::F64 }
+}
+
+/// Whether a number of the structured encoding may be an integer's.
+pub(super) fn is_whole(number: f64) -> bool {
+    number.abs() <= EXACT && number == number.trunc()
+}
+
+/// The raw cell of a number; none if cells of that kind do not hold it.
+pub(super) fn cell(number: f64, kind: CellKind) -> Option<u64> {
+    match kind {
+        CellKind::F64 => Some(number.to_bits()),
+        CellKind::I64 | CellKind::U64 => is_whole(number).then_some(number as i64 as u64),
+    }
+}
+
+/// Whether a family of histograms has these upper bounds, +Inf left out.
+pub(super) fn has_bounds(family: &Family, bounds: &[f64]) -> bool {
+    matches!(&family.kind, Kind::Histogram(known) if known == bounds)
 }
 
 fn number(metric: &Metric) -> f64 {

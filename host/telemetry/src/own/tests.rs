@@ -48,9 +48,9 @@ fn oracle(report: Report) -> String {
     let mut own = OwnMetrics::new();
     own.update(report);
     let mut all = String::new();
-    let named = own.subject.lock().report.named_packages();
+    let named = own.subject.lock().named.clone();
     own.subject.lock().selected = named;
-    for part in [&own.host, &own.plugins.part, &own.programs.part, &own.volatile] {
+    for part in own.parts() {
         text::encode(&mut all, part.registry()).unwrap();
     }
     all
@@ -141,6 +141,29 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         assert_eq!(text, openmetrics(report.clone()), "change {round}");
         assert_eq!(text == before, round == 0, "change {round} shows");
     }
+}
+
+/// Reading a registry costs ten times as much as a scrape of a small package.
+#[test]
+fn a_registry_is_read_again_only_when_there_are_other_series() {
+    let (mut own, mut report) = (OwnMetrics::new(), full_report());
+    let mut collected = |report: &Report| {
+        own.update(report.clone());
+        own.parts().map(|part| part.times_collected)
+    };
+    assert_eq!(collected(&report), [1; 3]);
+    report.scrapes.0 += 1;
+    report.process.0.cpu_seconds += 0.5;
+    report.reloads += 1;
+    report.packages[0].series += 1;
+    report.packages[0].decode_durations[1] += 1;
+    report.packages[0].programs[0].runs += 1;
+    report.packages[1].maps[0].entries += 1;
+    assert_eq!(collected(&report), [1; 3], "the same series with other numbers");
+    report.packages[0].failures.push(("memory", 1));
+    assert_eq!(collected(&report), [1, 2, 1], "one more series of a package");
+    report.packages[0].guest_seconds = 1e-9;
+    assert_eq!(collected(&report), [1, 2, 1]);
 }
 
 #[test]
