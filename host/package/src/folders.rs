@@ -1,6 +1,7 @@
 //! The folders that hold packages: one of plugins, one of drop-in configurations, or both.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -84,12 +85,21 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// The `plugin.yaml` files in the direct subfolders of `folder`.
+/// Whether a folder of this name is passed over: `.NAME` is hidden, and `NAME.disabled` is how an operator switches a package off.
+fn is_switched_off(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") || name.ends_with(b".disabled")
+}
+
+/// The `plugin.yaml` files in the direct subfolders of `folder` that are not switched off.
 fn list_plugins(folder: &Path) -> Result<Listing, FolderError> {
     let unreadable = |source| FolderError::Unreadable { path: folder.to_owned(), source };
     let mut listing = Listing::default();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
-        listing.add(entry.map_err(unreadable)?.path().join("plugin.yaml"));
+        let entry = entry.map_err(unreadable)?;
+        if !is_switched_off(&entry.file_name()) {
+            listing.add(entry.path().join("plugin.yaml"));
+        }
     }
     listing.files.sort();
     let found = listing.files.len() + listing.unreadable.len();
@@ -120,6 +130,19 @@ mod tests {
         assert_eq!(listing.files, [folder.join("good/plugin.yaml")]);
         let unreadable: Vec<_> = listing.unreadable.iter().map(|(file, _)| file.clone()).collect();
         assert_eq!(unreadable, [folder.join("looping/plugin.yaml")]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_package_whose_folder_is_hidden_or_called_disabled_is_not_loaded() {
+        let folder = Path::new("/dev/shm").join(format!("ebhost-switched-off-{}", std::process::id()));
+        for package in ["good", ".hidden", "off.disabled", "not.disabled.now"] {
+            fs::create_dir_all(folder.join(package)).unwrap();
+            fs::write(folder.join(package).join("plugin.yaml"), "name: x").unwrap();
+        }
+        let folders = PackageFolders { plugins: Some(folder.clone()), drop_ins: None };
+        let names = ["good", "not.disabled.now"].map(|name| folder.join(name).join("plugin.yaml"));
+        assert_eq!(folders.list().unwrap().files, names);
         fs::remove_dir_all(&folder).unwrap();
     }
 }
