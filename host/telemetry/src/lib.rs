@@ -37,7 +37,7 @@ pub enum LogTimes {
 /// Sends log lines to standard error, which leaves standard output to commands that print.
 pub fn start_log(form: LogForm, times: LogTimes, least: LevelFilter) {
     let log = tracing_subscriber::fmt().with_max_level(least).with_target(false);
-    let lines = match lines::Lines::start(io::stderr()) {
+    let lines = match lines::Lines::start(io::stderr(), lines::Destination::of_stderr()) {
         Ok(lines) => log.with_writer(lines),
         // A host that cannot start a thread will say so itself, if it can say anything.
         Err(_) => return log.with_writer(io::stderr).init(),
