@@ -153,7 +153,7 @@ fn a_registry_is_read_again_only_when_there_are_other_series() {
     };
     assert_eq!(collected(&report), [1; 3]);
     report.scrapes.0 += 1;
-    report.process.0.cpu_seconds += 0.5;
+    report.process.0.cpu_seconds += 0.25;
     report.reloads += 1;
     report.packages[0].series += 1;
     report.packages[0].decode_durations[1] += 1;
