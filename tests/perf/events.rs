@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use ebhost_tests::{Ebhost, Exposition, Folder, alone, needs, wait_until, workspace};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use crate::toucher::Toucher;
 
@@ -55,6 +55,70 @@ fn events_are_counted_each_once() {
         assert!(kinds.map(|kind| kind.value).eq([100.0; 8]), "{buffer}");
     }
     host.stop();
+}
+
+/// A component that newly reads a buffer cannot have it, because the kernel refuses to map its pages. Once the reason is gone, the same
+/// component has it: the attempt that failed took nothing away from what runs, nor from the next attempt.
+#[test]
+fn a_component_that_could_not_open_its_buffer_opens_it_later() {
+    needs!(Root);
+    let _alone = alone();
+    let mut toucher = Toucher::start();
+    let folder = buffers(&toucher, 1 << 20);
+    folder.amend("maps", "read: [ring, output]", "read: [ring]");
+    let host = Ebhost::start(folder.path());
+    toucher.order("getppid 100");
+    assert_eq!(counted(&host.scrape(), "ring"), 100);
+
+    let no_pages = NoPerfPages::for_process(host.pid());
+    folder.amend("maps", "read: [ring]", "read: [ring, output]");
+    host.hang_up();
+    let refused = wait_until("the exchange is refused", Duration::from_secs(20), || {
+        host.log().lines().into_iter().find(|line| line.text.contains("the version before goes on"))
+    });
+    assert!(refused.text.contains("map `output`"), "{}", refused.text);
+    toucher.order("getppid 10");
+    assert_eq!(counted(&host.scrape(), "ring"), 110);
+
+    drop(no_pages);
+    host.hang_up();
+    wait_until("the exchange takes place", Duration::from_secs(20), || {
+        let current = host.scrape().value("ebhost_plugin_current", &[("plugin", "maps")]);
+        (current == Some(1.0)).then_some(())
+    });
+    toucher.order("getppid 1");
+    let served = host.scrape();
+    assert_eq!([counted(&served, "ring"), counted(&served, "output")], [111, 1]);
+    host.stop();
+}
+
+/// While it lives, a process without CAP_IPC_LOCK cannot map the buffers of perf events.
+struct NoPerfPages {
+    setting: String,
+    pid: Pid,
+    limit: Rlimit,
+}
+
+impl NoPerfPages {
+    const SETTING: &str = "/proc/sys/kernel/perf_event_mlock_kb";
+
+    fn for_process(pid: u32) -> Self {
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a process");
+        let maximum = getrlimit(Resource::Memlock).maximum; // the process inherited it
+        let limit = prlimit(Some(pid), Resource::Memlock, Rlimit { current: Some(0), maximum }).expect("root may");
+        let setting = fs::read_to_string(Self::SETTING).expect("every kernel has it");
+        fs::write(Self::SETTING, "0").expect("root may");
+        Self { setting, pid, limit }
+    }
+}
+
+impl Drop for NoPerfPages {
+    fn drop(&mut self) {
+        let restored = fs::write(Self::SETTING, &self.setting);
+        let limit = Rlimit { current: self.limit.current, maximum: self.limit.maximum };
+        let raised = prlimit(Some(self.pid), Resource::Memlock, limit);
+        restored.and(raised.map(drop).map_err(Into::into)).expect("root may");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod chaos;
 mod decode;
 mod describe;
+mod feeds;
 mod life;
 mod loading;
 mod privileges;

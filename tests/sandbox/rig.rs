@@ -61,12 +61,6 @@ impl Misbehaving {
 /// Writes a `plugin.yaml` as editors do: to a new file that is renamed over the old one.
 pub(crate) fn write_config(package: &Path, config: &str, limits: &str) {
     let name = package.file_name().unwrap_or_default().to_string_lossy();
-    // A component that was built before its config key was renamed reads `sin`, and has another default family.
-    let family = if config.contains("family: ") { "" } else { ", family: misbehaving_total" };
-    let old_key = config
-        .split_once("fault: ")
-        .map_or_else(String::new, |(_, fault)| format!(", sin: {}", fault.split(',').next().unwrap_or(fault)));
-    let config = format!("{config}{family}{old_key}");
     let yaml = format!(
         "name: {name}\nversion: \"1.2\"\ncomponent: misbehaving.wasm\nbpf:\n  object: biolatency.bpf.o\n  \
          programs: [block_rq_issue, block_rq_complete, block_rq_requeue]\n  \
