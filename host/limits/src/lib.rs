@@ -23,8 +23,11 @@ pub const OBJECT_BYTES: u64 = 32 << 20;
 pub const COMPILE: Duration = Duration::from_secs(10);
 pub const COMPILE_PER_MEGABYTE: Duration = Duration::from_secs(4);
 
-/// Address space of the process that compiles one component. Beyond it that process ends, and the component is refused.
-pub const COMPILE_BYTES: u64 = 4 << 30;
+/// Data of the process that compiles one component: a part of it for any, and so much more for each megabyte. A component of 73 KB takes
+/// 60 MB, one of 12 MB 350 MB. Beyond it that process ends, and the component is refused. Shown by
+/// `ebhost_plugin_limit_used_ratio{limit="compile_memory"}`.
+pub const COMPILE_BYTES: u64 = 512 << 20;
+pub const COMPILE_BYTES_PER_MEGABYTE: u64 = 40 << 20;
 
 /// Compiled components that the cache keeps: versions of a few dozen packages.
 pub const CACHED_COMPONENTS: usize = 64;

@@ -33,6 +33,7 @@ pub(crate) struct CompileCost {
     pub(crate) cpu_limit: Duration,
     /// Maximum resident memory.
     pub(crate) memory_bytes: usize,
+    pub(crate) memory_limit_bytes: u64,
 }
 
 /// Why a component has no compiled form.
@@ -44,8 +45,8 @@ pub(crate) enum CompileFault {
         "compiling it took more than {0:?} of CPU time, which is too long for its size; a smaller or simpler component compiles sooner"
     )]
     Time(Duration),
-    #[error("compiling it took more than {} GiB of memory; a smaller or simpler component takes less", limits::COMPILE_BYTES >> 30)]
-    Memory,
+    #[error("compiling it took more than {} MiB of memory, which is too much for its size; a smaller or simpler component takes less", .0 >> 20)]
+    Memory(u64),
     #[error("the compiler's process failed: {0}; restart ebhost if this goes on")]
     Process(String),
 }
@@ -89,13 +90,17 @@ impl Compiler {
         match answer.first() {
             Some(&COMPILED) if answer.len() >= COST_END => {
                 let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| answer[at + byte]));
-                let (cpu, cpu_limit) = (Duration::from_micros(number(1)), time_for(component.len()));
-                let cost = CompileCost { cpu, cpu_limit, memory_bytes: number(1 + 8) as usize };
+                let cost = CompileCost {
+                    cpu: Duration::from_micros(number(1)),
+                    cpu_limit: time_for(component.len()),
+                    memory_bytes: number(1 + 8) as usize,
+                    memory_limit_bytes: memory_for(component.len()),
+                };
                 Ok((answer.split_off(COST_END), cost))
             }
             Some(&INVALID) => Err(CompileFault::Invalid(text(&answer))),
             Some(&TIME) => Err(CompileFault::Time(time_for(component.len()))),
-            Some(&MEMORY) => Err(CompileFault::Memory),
+            Some(&MEMORY) => Err(CompileFault::Memory(memory_for(component.len()))),
             _ => Err(CompileFault::Process(text(answer.get(..).filter(|answer| !answer.is_empty()).unwrap_or(b"?")))),
         }
     }
@@ -103,8 +108,17 @@ impl Compiler {
 
 /// Limit of the CPU time for compiling a component of this size.
 fn time_for(bytes: usize) -> Duration {
-    let megabytes = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
-    limits::COMPILE + limits::COMPILE_PER_MEGABYTE * megabytes
+    limits::COMPILE + limits::COMPILE_PER_MEGABYTE * megabytes(bytes)
+}
+
+/// Limit of the memory for compiling a component of this size, in bytes.
+fn memory_for(bytes: usize) -> u64 {
+    limits::COMPILE_BYTES + limits::COMPILE_BYTES_PER_MEGABYTE * u64::from(megabytes(bytes))
+}
+
+/// Rounded up.
+fn megabytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
 }
 
 /// Serves components in the compiler's process, until the parent closes its end of the socket.
@@ -166,7 +180,7 @@ fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
 }
 
 fn compile(component: &[u8], mut out: io::PipeWriter) {
-    let limited = limit(Resource::Data, limits::COMPILE_BYTES)
+    let limited = limit(Resource::Data, memory_for(component.len()))
         .and_then(|()| limit(Resource::Core, 0))
         .and_then(|()| limit(Resource::Cpu, time_for(component.len()).as_secs()));
     let answer = match limited {

@@ -22,7 +22,7 @@ impl GuestSlot {
         ];
         if let Some(cost) = compiled.cost() {
             used.push(("compile_time", cost.cpu.as_secs_f64() / cost.cpu_limit.as_secs_f64()));
-            used.push(("compile_memory", share(cost.memory_bytes, limits::COMPILE_BYTES as usize)));
+            used.push(("compile_memory", share(cost.memory_bytes, cost.memory_limit_bytes as usize)));
         }
         used.into_iter().map(|(limit, share)| (limit, share.min(1.0))).collect()
     }
