@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 use ebhost_metrics::{Created, Family, Format, Kind, Presentation, encoder};
-use ebhost_series::schema::{Feed, Field, LabelSource, Number, Part, Schema, Value, View};
+use ebhost_series::schema::{Encoding, Feed, Field, LabelSource, Number, Part, Schema, Value, View};
 use ebhost_series::{Answer, Labels, Table, TableLimits};
 use ebhost_snapshot::{Keys, Snapshot};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn schema() -> Schema {
         times: 1.0,
         per: 1.0,
     };
-    let number = Number { offset: 0, size: 8, is_signed: false };
+    let number = Number { offset: 0, size: 8, encoding: Encoding::Unsigned };
     let labels = vec![LabelSource::Column(0), LabelSource::Column(1)];
     let view = View {
         source: "map".into(),

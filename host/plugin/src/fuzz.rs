@@ -4,7 +4,7 @@ use crate::{
     contract::rows::{Reason, Refusal, Rows},
     decode::{Answers, Row},
 };
-use ebhost_series::schema::{Feed, LabelSource, Number, Value, View};
+use ebhost_series::schema::{Encoding, Feed, LabelSource, Number, Value, View};
 
 /// Reads numbers off the front of some bytes; zeros when they run out.
 struct Source<'a>(&'a [u8]);
@@ -39,7 +39,7 @@ pub fn answer(bytes: &[u8]) {
     let mut source = Source(bytes);
     let (count, columns, bounds) =
         (usize::from(source.byte() % 16), usize::from(source.byte() % 4), usize::from(source.byte() % 8));
-    let number = Number { offset: 0, size: 8, is_signed: false };
+    let number = Number { offset: 0, size: 8, encoding: Encoding::Unsigned };
     let value = match source.byte() % 2 {
         0 => Value::Number(number),
         _ => Value::Bucket(ebhost_series::schema::Bucket { count: number, sum: None }),

@@ -4,6 +4,7 @@
 //! indices are in range, arities agree, numbers lie inside their values, bounds ascend, names are legal. It has no WIT types, so
 //! that a later contract version gives the same schema.
 
+use ebhost_metrics::CellKind;
 pub use ebhost_metrics::{Family, Fold, Kind};
 
 /// All families of a package, and all readings that feed them.
@@ -94,12 +95,30 @@ pub enum Value {
     Bucket(Bucket),
 }
 
-/// A little-endian integer of 1, 2, 4 or 8 bytes in the value.
+/// A little-endian number of 1, 2, 4 or 8 bytes in the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number {
     pub offset: usize,
     pub size: usize,
-    pub is_signed: bool,
+    pub encoding: Encoding,
+}
+
+/// The meaning of a number's bytes; a later one can hold what an earlier one can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    Unsigned,
+    /// Two's complement.
+    Signed,
+}
+
+impl Encoding {
+    /// The kind of a cell that holds such numbers.
+    pub fn cell_kind(self) -> CellKind {
+        match self {
+            Self::Unsigned => CellKind::U64,
+            Self::Signed => CellKind::I64,
+        }
+    }
 }
 
 /// One slot more than the family has bounds, each the count of one bucket.

@@ -41,7 +41,8 @@ impl Sample {
 
     /// A schema of one hash map whose key is the row's number.
     fn schema(&self, index: usize) -> Schema {
-        let number = |offset| Number { offset, size: 4, is_signed: self.kind == 1 };
+        let encoding = if self.kind == 1 { Encoding::Signed } else { Encoding::Unsigned };
+        let number = |offset| Number { offset, size: 4, encoding };
         let kind = match self.kind {
             0 => Kind::Counter,
             1 => Kind::Gauge(Fold::Sum),

@@ -223,7 +223,7 @@ fn buckets_of(histogram: &Histogram) -> Vec<(i32, u64)> {
 
 /// Two octaves of four buckets (schema 2) from 1 s on; classic bounds at their ends.
 fn native() -> Table {
-    let number = |offset| Number { offset, size: 8, is_signed: false };
+    let number = |offset| Number { offset, size: 8, encoding: Encoding::Unsigned };
     let slots = NativeSlots { offset: 0, schema: 2, first: 1, count: 8, sum: Some(number(80)) };
     let family = Family {
         name: "x_seconds".into(),

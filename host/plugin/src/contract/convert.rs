@@ -80,7 +80,9 @@ macro_rules! shared_conversions {
 
         impl From<$wit::Number> for $crate::contract::declared::Number {
             fn from($wit::Number { offset, size, is_signed }: $wit::Number) -> Self {
-                Self { offset, size, is_signed }
+                use ebhost_series::schema::Encoding;
+                let encoding = if is_signed { Encoding::Signed } else { Encoding::Unsigned };
+                Self { offset, size, encoding }
             }
         }
 

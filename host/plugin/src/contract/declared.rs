@@ -4,6 +4,8 @@
 //! into these types; [`crate::manifest`] checks them and makes a [`Schema`](ebhost_series::schema::Schema). A version that adds
 //! something adds it here, and the older versions fill in its default.
 
+use ebhost_series::schema::Encoding;
+
 /// Everything that a component declares about itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Manifest {
@@ -108,13 +110,13 @@ pub(crate) enum Value {
     Bucket(Bucket),
 }
 
-/// An integer in an entry's value.
+/// A number in an entry's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) offset: u32,
     /// Bytes.
     pub(crate) size: u32,
-    pub(crate) is_signed: bool,
+    pub(crate) encoding: Encoding,
 }
 
 /// An array of bucket counts, one more than the family has bounds.

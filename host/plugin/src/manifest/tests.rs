@@ -3,10 +3,10 @@
 use super::*;
 use crate::contract::declared::{self, Kind as K, Label, Value as V};
 use ebhost_metrics::Kind;
-use ebhost_series::schema::LabelSource;
+use ebhost_series::schema::{Encoding, LabelSource};
 
 fn number(offset: u32, size: u32) -> declared::Number {
-    declared::Number { offset, size, is_signed: false }
+    declared::Number { offset, size, encoding: Encoding::Unsigned }
 }
 
 /// A sound manifest: a histogram of slots and a counter, from one table of 4-byte keys and 256-byte values.
@@ -141,7 +141,10 @@ fn every_broken_rule_is_named() {
         ),
         (|m| m.views[1].series[0].value = V::Number(number(0, 3)), "found a number of 3 bytes"),
         (
-            |m| m.views[1].series[0].value = V::Number(declared::Number { offset: 0, size: 8, is_signed: true }),
+            |m| {
+                m.views[1].series[0].value =
+                    V::Number(declared::Number { offset: 0, size: 8, encoding: Encoding::Signed });
+            },
             "found a signed number",
         ),
         (

@@ -3,7 +3,7 @@
 use super::error::{Checked, ManifestRule, require};
 use crate::contract::declared;
 use ebhost_metrics::{Family, Kind};
-use ebhost_series::schema::{Bucket, NativeSlots, Number, Slots, SourceShape, Value};
+use ebhost_series::schema::{Bucket, Encoding, NativeSlots, Number, Slots, SourceShape, Value};
 
 /// Checks the value of a series in a family.
 pub(super) fn value(
@@ -72,7 +72,7 @@ fn number(place: &str, number: declared::Number, value_size: usize, signs: Signs
         "1, 2, 4 or 8",
     )?;
     check_run(place, offset, size, 1, value_size)?;
-    let is_legal = matches!(signs, Signs::Any) || !number.is_signed;
+    let is_legal = matches!(signs, Signs::Any) || number.encoding == Encoding::Unsigned;
     require(
         is_legal,
         ManifestRule::Number,
@@ -80,7 +80,7 @@ fn number(place: &str, number: declared::Number, value_size: usize, signs: Signs
         "a signed number",
         "an unsigned one: only gauges and observations fall below 0",
     )?;
-    Ok(Number { offset, size, is_signed: number.is_signed })
+    Ok(Number { offset, size, encoding: number.encoding })
 }
 
 /// Checks that an array of `count` numbers of `size` bytes is within the value.

@@ -2,7 +2,7 @@
 
 use ebhost_metrics::{CellKind, Family, Kind, Layout, native_slot};
 
-use crate::schema::{NativeSlots, Schema, Value};
+use crate::schema::{Encoding, NativeSlots, Schema, Value};
 
 /// The layout of one family. A histogram is native if every feed counts into the same native buckets; otherwise it is classic, and
 /// native slots are added to the classic bucket that contains them.
@@ -10,8 +10,10 @@ pub(crate) fn layout_of(schema: &Schema, index: usize) -> Layout {
     let family = &schema.families[index];
     let feeds = || schema.views.iter().flat_map(|view| &view.feeds).filter(move |feed| feed.family == index);
     let Kind::Histogram(bounds) = &family.kind else {
-        let signed = feeds().any(|feed| matches!(feed.value, Value::Number(number) if number.is_signed));
-        return Layout::Single(if signed { CellKind::I64 } else { CellKind::U64 });
+        return Layout::Single(widest(feeds().filter_map(|feed| match feed.value {
+            Value::Number(number) => Some(number.encoding),
+            _ => None,
+        })));
     };
     let has_sum = feeds().any(|feed| match feed.value {
         Value::Observation(_) => true,
@@ -20,8 +22,11 @@ pub(crate) fn layout_of(schema: &Schema, index: usize) -> Layout {
         Value::Bucket(bucket) => bucket.sum.is_some(),
         Value::One | Value::Number(_) => false,
     });
-    let has_signed_sum = feeds().any(|feed| matches!(feed.value, Value::Observation(number) if number.is_signed));
-    let sum = has_sum.then_some(if has_signed_sum { CellKind::I64 } else { CellKind::U64 });
+    let observed = feeds().filter_map(|feed| match feed.value {
+        Value::Observation(number) => Some(number.encoding),
+        _ => None,
+    });
+    let sum = has_sum.then(|| widest(observed));
     let shape = |value: &Value| match value {
         Value::NativeSlots(slots) => Some((slots.schema, slots.first, slots.count)),
         _ => None,
@@ -35,6 +40,11 @@ pub(crate) fn layout_of(schema: &Schema, index: usize) -> Layout {
         return Layout::Native { schema, first, count, ends, sum };
     }
     Layout::Classic { bounds: bounds.len(), sum }
+}
+
+/// The kind of cell that can hold numbers of all these encodings.
+fn widest(encodings: impl Iterator<Item = Encoding>) -> CellKind {
+    encodings.max().map_or(CellKind::U64, Encoding::cell_kind)
 }
 
 /// For each native slot, the classic bucket that contains it.

@@ -2,7 +2,7 @@
 
 use ebhost_metrics::CellKind;
 
-use crate::schema::Number;
+use crate::schema::{Encoding, Number};
 
 /// Where an integer lies in a value, and its encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,10 @@ impl IntegerType {
 
 impl From<Number> for Reading {
     fn from(number: Number) -> Self {
-        let form = if number.is_signed { IntegerType::signed(number.size) } else { IntegerType::unsigned(number.size) };
+        let form = match number.encoding {
+            Encoding::Unsigned => IntegerType::unsigned(number.size),
+            Encoding::Signed => IntegerType::signed(number.size),
+        };
         Reading { at: number.offset, form }
     }
 }
@@ -94,9 +97,9 @@ mod tests {
     fn integers_of_every_size_and_sign_are_read() {
         let value = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         for (size, unsigned) in [(1, 0xfe), (2, 0xfffe), (4, 0xffff_fffe), (8, u64::MAX - 1)] {
-            let number = |is_signed| Reading::from(Number { offset: 0, size, is_signed });
-            assert_eq!(number(false).of(&value), unsigned);
-            assert_eq!(number(true).of(&value) as i64, -2);
+            let number = |encoding| Reading::from(Number { offset: 0, size, encoding });
+            assert_eq!(number(Encoding::Unsigned).of(&value), unsigned);
+            assert_eq!(number(Encoding::Signed).of(&value) as i64, -2);
         }
     }
 }

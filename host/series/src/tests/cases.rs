@@ -10,7 +10,7 @@ use crate::schema::*;
 use crate::{Answer, Labels, ShapeMismatch, Table, TableLimits};
 
 pub(super) fn number(offset: usize, size: usize) -> Number {
-    Number { offset, size, is_signed: false }
+    Number { offset, size, encoding: Encoding::Unsigned }
 }
 
 pub(super) fn family(name: &str, kind: Kind) -> Family {
@@ -185,7 +185,7 @@ fn an_info_metric_is_one_and_a_sum_counts_entries() {
 
 #[test]
 fn a_gauge_folds_signed_values_over_cpus() {
-    let signed = Number { offset: 0, size: 4, is_signed: true };
+    let signed = Number { offset: 0, size: 4, encoding: Encoding::Signed };
     let families = vec![family("least", Kind::Gauge(Fold::Min)), family("most", Kind::Gauge(Fold::Max))];
     let feeds = vec![feed(0, Value::Number(signed)), feed(1, Value::Number(signed))];
     let mut table = table(families, vec![view(4, FIRST_BYTE, feeds)], TableLimits::default());
@@ -259,7 +259,7 @@ fn an_event_identity_that_was_not_seen_for_its_time_to_live_ends() {
 #[test]
 fn negative_observations_go_into_the_bucket_below_their_bound() {
     let identity = Field { part: Part::Value, offset: 0, length: 1 };
-    let value = Value::Observation(Number { offset: 4, size: 4, is_signed: true });
+    let value = Value::Observation(Number { offset: 4, size: 4, encoding: Encoding::Signed });
     let histogram = family("x", Kind::Histogram(vec![-10.0, 0.0, 10.0]));
     let mut table = table(vec![histogram], vec![view(0, identity, vec![feed(0, value)])], TableLimits::default());
     let mut snapshot = events(b"aaaa");

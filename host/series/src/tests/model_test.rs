@@ -32,8 +32,8 @@ pub(super) const LEVEL: usize = 4;
 pub(super) const SEEN: usize = 5;
 
 /// A value: a total, a signed level, three slots, their sum, the identity's bytes where it lies in the value.
-fn number(offset: usize, size: usize, is_signed: bool) -> Number {
-    Number { offset, size, is_signed }
+fn number(offset: usize, size: usize, encoding: Encoding) -> Number {
+    Number { offset, size, encoding }
 }
 
 fn schema() -> Schema {
@@ -56,9 +56,9 @@ fn schema() -> Schema {
     ];
     let name = || LabelSource::Column(0);
     let feed = |family, value| Feed { family, labels: vec![name()], value };
-    let slots = Value::Slots(Slots { offset: 12, size: 4, sum: Some(number(24, 4, false)) });
-    let total = Value::Number(number(0, 8, false));
-    let level = Value::Number(number(8, 4, true));
+    let slots = Value::Slots(Slots { offset: 12, size: 4, sum: Some(number(24, 4, Encoding::Unsigned)) });
+    let total = Value::Number(number(0, 8, Encoding::Unsigned));
+    let level = Value::Number(number(8, 4, Encoding::Signed));
     let by_cpu =
         Feed { family: BY_CPU, labels: vec![name(), LabelSource::Cpu, LabelSource::Fixed("x".into())], value: total };
     let seen = Feed { family: SEEN, labels: vec![name(), LabelSource::Cpu], value: Value::One };
@@ -83,7 +83,7 @@ fn schema() -> Schema {
             "events",
             0,
             (Part::Value, 28),
-            vec![feed(SIZES, Value::Observation(number(12, 4, false))), feed(TOTAL, total), seen],
+            vec![feed(SIZES, Value::Observation(number(12, 4, Encoding::Unsigned))), feed(TOTAL, total), seen],
         ),
     ];
     Schema { families, views }
