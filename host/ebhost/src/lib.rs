@@ -3,7 +3,6 @@
 //! Data flows one way: kernel → snapshot → plugin → series → families → sinks. `agent` names the stages in order, and `sinks` starts
 //! what reads from it.
 
-pub mod agent;
 pub mod author;
 pub mod bootstrap;
 pub mod build_info;

@@ -9,7 +9,8 @@ use tokio::{
 };
 use tracing::info;
 
-use crate::{agent::ReloadRequester, systemd};
+use crate::systemd;
+use ebhost_agent::ReloadRequester;
 use ebhost_server::WebConfigFile;
 
 /// Receives SIGHUP.

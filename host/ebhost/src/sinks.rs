@@ -12,10 +12,9 @@ use tokio::{
 };
 use tracing::info;
 
-use crate::{
-    agent::{self, AgentError, ReloadRequests},
-    build_info, systemd,
-};
+use crate::{build_info, systemd};
+use ebhost_agent as agent;
+use ebhost_agent::{AgentError, ReloadRequests};
 use ebhost_handle::Handle;
 use ebhost_metrics::{Created, Format};
 use ebhost_server as server;

@@ -37,7 +37,7 @@ impl Machine {
         Some(Self {
             architecture: host.get("architecture")?.as_str()?.to_owned(),
             maps: maps.collect::<Option<_>>()?,
-            is_ebpf_exporter: host.get("is_peers")?.as_bool()?,
+            is_ebpf_exporter: host.get("is_ebpf_exporter")?.as_bool()?,
         })
     }
 }

@@ -17,7 +17,7 @@ fn maps() -> Json {
 }
 
 fn described(metrics: &Json) -> Result<Manifest, String> {
-    let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
+    let host = json!({"architecture": "x86_64", "is_ebpf_exporter": true, "maps": maps()});
     Builtin::describe(&json!({"metrics": metrics, "host": host}).to_string())
 }
 
@@ -219,7 +219,7 @@ fn a_metric_of_a_native_package_may_name_its_map() {
     let labels = [label("id", 4, &["uint"])];
     let metrics = json!({"counters": [{"name": "calls_total", "map": "all", "labels": labels}]});
     let config = |is_ebpf_exporter: bool| {
-        let host = json!({"architecture": "x86_64", "is_peers": is_ebpf_exporter, "maps": maps()});
+        let host = json!({"architecture": "x86_64", "is_ebpf_exporter": is_ebpf_exporter, "maps": maps()});
         Builtin::describe(&json!({"metrics": metrics, "host": host}).to_string())
     };
     let manifest = config(false).expect("good");
@@ -290,7 +290,7 @@ fn a_lookup_after_other_decoders_is_a_mistake() {
 
 #[test]
 fn other_keys_of_ebpf_exporter_files_are_checked_too() {
-    let host = json!({"architecture": "x86_64", "is_peers": true, "maps": maps()});
+    let host = json!({"architecture": "x86_64", "is_ebpf_exporter": true, "maps": maps()});
     let config = json!({
         "metrics": {"counters": [{"name": "all"}]}, "host": host,
         "kaddrs": ["jiffies"], "cgroup_id_map": {"name": "ids", "type": "hesh", "regexps": ["("]},
@@ -305,7 +305,7 @@ fn other_keys_of_ebpf_exporter_files_are_checked_too() {
         assert!(why.contains(expected), "{why}");
     }
     let mut own = config;
-    own["host"]["is_peers"] = json!(false);
+    own["host"]["is_ebpf_exporter"] = json!(false);
     let why = Builtin::describe(&own.to_string()).unwrap_err();
     assert!(why.contains("config.tracing: found the key `tracing`, expected one of metrics"), "{why}");
 }

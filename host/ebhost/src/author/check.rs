@@ -14,7 +14,7 @@ use super::{
     recording::Recording,
     replay,
 };
-use crate::agent::{MetricNameRegistry, Offline, check_conflicts};
+use ebhost_agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
 use ebhost_package::Package;
 use ebhost_plugin_host::{CompiledComponent, Engine};

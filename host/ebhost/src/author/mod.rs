@@ -29,7 +29,7 @@ use std::{
 
 pub use command::Command;
 
-use crate::agent::{OfflineError, SingleError};
+use ebhost_agent::{OfflineError, SingleError};
 use ebhost_package::{Package, PackageError};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
 use ebhost_series::ShapeMismatch;

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::{cost::LimitUsage, findings::Finding, fixes, recording::hex};
-use crate::agent::Offline;
+use ebhost_agent::Offline;
 use ebhost_limits as limits;
 use ebhost_package::Package;
 use ebhost_plugin_host::{Answers, DecodeError, DecodeRequest, Plugin, Progress, Row};

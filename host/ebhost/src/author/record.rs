@@ -13,7 +13,7 @@ use super::{
     read,
     recording::{Read, Recording},
 };
-use crate::agent::Single;
+use ebhost_agent::Single;
 use ebhost_limits as limits;
 use ebhost_plugin_host::Engine;
 use ebhost_snapshot::{Keys, Snapshot};

@@ -17,7 +17,7 @@ use super::{
     read,
     recording::Recording,
 };
-use crate::agent::Offline;
+use ebhost_agent::Offline;
 use ebhost_lookup::Lookups;
 use ebhost_metrics::{Created, Format, Presentation, encode_fragment};
 use ebhost_package::Limits;

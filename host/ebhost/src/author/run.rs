@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{AuthorError, command::RunArgs, interrupt::InterruptibleWait, read, show};
-use crate::agent::Single;
+use ebhost_agent::Single;
 use ebhost_limits as limits;
 use ebhost_plugin_host::Engine;
 

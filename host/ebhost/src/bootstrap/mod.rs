@@ -25,13 +25,14 @@ use tokio::{runtime::Runtime, sync::oneshot};
 use tracing::{error, warn};
 
 use crate::{
-    agent::{self, AgentError},
     author,
     cli::{Cli, Landlock},
     signals::{self, Hangups},
     sinks::{self, Options, RunError},
     systemd,
 };
+use ebhost_agent as agent;
+use ebhost_agent::AgentError;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{ServerError, WebConfigFile};
 use ebhost_telemetry::flush_log;

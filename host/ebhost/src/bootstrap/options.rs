@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    agent::{self, OnFault, Reload, Statistics},
+    build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
     sinks::{Options, WebOptions},
 };
+use ebhost_agent as agent;
+use ebhost_agent::{OnFault, Reload, Statistics};
 use ebhost_metrics::Created;
 use ebhost_package::Require;
 use ebhost_plugin_host::Compiler;
@@ -25,6 +27,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> 
         created: if cli.created { Created::Printed } else { Created::LeftOut },
     };
     let agent = agent::Options {
+        build: build_info::BUILD,
         faults,
         cache: cli.cache_folder(),
         compiler: Some(Arc::new(compiler)),

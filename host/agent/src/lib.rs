@@ -7,6 +7,8 @@
 //!
 //! Sinks ask through an [`ebhost_handle::Handle`]. The agent knows no sink, no format and no protocol.
 
+#![forbid(unsafe_code)]
+
 mod builtin;
 mod label;
 mod options;
@@ -39,7 +41,7 @@ use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Roots};
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
-use ebhost_telemetry::{OwnMetrics, Stage, StageClock};
+use ebhost_telemetry::{BuildInfo, OwnMetrics, Stage, StageClock};
 pub use options::{OnFault, Options, Reload, Statistics};
 use package::Running;
 pub use reload::{MetricNameRegistry, PackageNames};
@@ -72,6 +74,7 @@ pub enum AgentError {
 
 /// All packages, from the kernel's maps to the series.
 struct Agent {
+    build: BuildInfo,
     namespace: String,
     running: Vec<Running>,
     /// Packages of which the version in their files does not run, by file.
@@ -161,6 +164,7 @@ impl Agent {
         let packages = reloader.start()?;
         types.end_start();
         let mut agent = Self {
+            build: options.build,
             namespace: options.namespace.clone(),
             running: Vec::new(),
             refused: BTreeMap::new(),

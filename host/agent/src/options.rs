@@ -5,10 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use ebhost_confine::Keep;
 use ebhost_package::{PackageFolders, Require};
 use ebhost_plugin_host::Compiler;
+use ebhost_telemetry::BuildInfo;
 
 /// Everything that the agent is configured with.
 #[derive(Clone)]
 pub struct Options {
+    /// The build that runs, for `ebhost_build_info`.
+    pub build: BuildInfo,
     pub folders: PackageFolders,
     /// The prefix of the names of plugins' families.
     pub namespace: String,

@@ -14,8 +14,8 @@ use ebhost_plugin_host::{CallError, CompiledComponent, Engine, ManifestContext, 
 use ebhost_series::schema::{Schema, SourceShape};
 
 /// A package whose component is compiled and has described itself. None of it is in the kernel yet.
-pub(in crate::agent) struct Described {
-    pub(in crate::agent) package: Package,
+pub(crate) struct Described {
+    pub(crate) package: Package,
     pub(super) object: Option<ObjectFile>,
     pub(super) plugin: Plugin,
     pub(super) compile_time: Duration,
@@ -23,7 +23,7 @@ pub(in crate::agent) struct Described {
 
 impl Described {
     /// Compiles and describes a package, so that every mistake that can be found without privileges is found first.
-    pub(in crate::agent) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
+    pub(crate) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
         let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
         let started = Instant::now();
         let compiled = Arc::new(engine.compile(&package.component)?);
@@ -33,13 +33,13 @@ impl Described {
         Ok(Self { package, object, plugin, compile_time })
     }
 
-    pub(in crate::agent) fn schema(&self) -> &Arc<Schema> {
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
         self.plugin.schema()
     }
 }
 
 /// Describes a compiled component, and checks its manifest against its package's sources and grants.
-pub(in crate::agent) fn describe(
+pub(crate) fn describe(
     package: &Package,
     object: Option<&ObjectFile>,
     compiled: Arc<CompiledComponent>,

@@ -4,7 +4,6 @@ use super::{
     Agent,
     package::{Running, folder_name},
 };
-use crate::build_info;
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
 use ebhost_telemetry::{PackageReport, Process, Report, Volatile, dropped_log_lines};
 
@@ -18,7 +17,7 @@ impl Agent {
             ..PackageReport::default()
         });
         Report {
-            build: build_info::BUILD,
+            build: self.build,
             packages: self.running.iter().map(Running::report).chain(left_out).collect(),
             scrapes: Volatile(self.scrapes),
             collections: Volatile(self.collections),

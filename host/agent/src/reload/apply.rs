@@ -11,7 +11,7 @@ use super::super::{
 
 /// Everything that one reload changes. Each step was prepared and cannot fail, so it is taken over whole.
 #[derive(Default)]
-pub(in crate::agent) struct Transaction {
+pub(crate) struct Transaction {
     pub(super) steps: Vec<Step>,
     /// Every package of which the version in its files does not run, after this transaction.
     pub(super) refused: BTreeMap<PathBuf, RefusedPackage>,
@@ -36,10 +36,10 @@ pub(super) enum Step {
 
 /// A package of which the version in its files does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::agent) struct RefusedPackage {
+pub(crate) struct RefusedPackage {
     /// Its name, if its `plugin.yaml` could be read.
-    pub(in crate::agent) name: Option<String>,
-    pub(in crate::agent) reason: String,
+    pub(crate) name: Option<String>,
+    pub(crate) reason: String,
 }
 
 impl Transaction {
@@ -53,7 +53,7 @@ impl Transaction {
 
 impl Agent {
     /// Takes a reload over.
-    pub(in crate::agent) fn apply(&mut self, transaction: Transaction) {
+    pub(crate) fn apply(&mut self, transaction: Transaction) {
         let Transaction { steps, refused, failures } = transaction;
         self.reloads += steps.len() as u64;
         self.reload_failures += failures;
@@ -74,7 +74,7 @@ impl Agent {
     }
 
     /// The packages that do not run at all, by their files.
-    pub(in crate::agent) fn left_out(&self) -> impl Iterator<Item = (&PathBuf, &RefusedPackage)> {
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (&PathBuf, &RefusedPackage)> {
         self.refused.iter().filter(|(file, _)| !self.running.iter().any(|running| running.file == **file))
     }
 }

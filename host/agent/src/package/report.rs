@@ -10,7 +10,7 @@ use ebhost_plugin_host::HealthState;
 use ebhost_telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Volatile};
 
 impl Running {
-    pub(in crate::agent) fn report(&self) -> PackageReport {
+    pub(crate) fn report(&self) -> PackageReport {
         let (stats, tally) = (self.table.stats(), self.plugin.tally());
         let state = self.plugin.state();
         let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();

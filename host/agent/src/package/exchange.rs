@@ -4,8 +4,8 @@ use super::{Described, RunError, describe::sources_of};
 use ebhost_kernel::{KernelContext, Source, UnreadMaps};
 
 /// A described component, with the readers of those maps that no version before it read. Taking it cannot fail.
-pub(in crate::agent) struct Exchange {
-    pub(in crate::agent) described: Described,
+pub(crate) struct Exchange {
+    pub(crate) described: Described,
     pub(super) opened: Vec<Source>,
 }
 
@@ -14,11 +14,7 @@ impl Exchange {
     ///
     /// # Errors
     /// A map that cannot be read. The package that runs is not touched, and may be exchanged later.
-    pub(in crate::agent) fn prepare(
-        described: Described,
-        unread: &UnreadMaps,
-        types: &KernelContext,
-    ) -> Result<Self, RunError> {
+    pub(crate) fn prepare(described: Described, unread: &UnreadMaps, types: &KernelContext) -> Result<Self, RunError> {
         let schema = described.plugin.schema().clone();
         let (wanted, _) = sources_of(&schema);
         let opened = match described.object.as_ref().zip(described.package.bpf.as_ref()) {
@@ -29,7 +25,7 @@ impl Exchange {
     }
 
     /// Takes what it reads out of the unread maps: the exchange will take place.
-    pub(in crate::agent) fn claim(&self, unread: &UnreadMaps) {
+    pub(crate) fn claim(&self, unread: &UnreadMaps) {
         unread.mark_read(&self.opened);
     }
 }

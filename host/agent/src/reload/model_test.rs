@@ -16,6 +16,7 @@ use aya::maps::{HashMap, Map, MapData};
 use ebhost_confine::Keep;
 use ebhost_metrics::{Created, Format, Presentation, encoder};
 use ebhost_package::PackageFolders;
+use ebhost_telemetry::BuildInfo;
 
 use super::{
     super::{Agent, OnFault, Options, Reload, Statistics},
@@ -114,6 +115,7 @@ impl World {
 
     fn options(&self) -> Options {
         Options {
+            build: BuildInfo { version: "0", revision: "test", rustc: "test" },
             folders: PackageFolders { plugins: Some(self.folder.join("plugins")), drop_ins: None },
             namespace: "ebhost".to_owned(),
             faults: OnFault::LeaveOut,

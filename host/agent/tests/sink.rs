@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost::agent::{self, OnFault, Options, Reload, Statistics};
+use ebhost_agent::{self as agent, OnFault, Options, Reload, Statistics};
 use ebhost_handle::{Collection, Handle, HandleError};
 use ebhost_package::PackageFolders;
+use ebhost_telemetry::BuildInfo;
 
 /// The sum of a family's series, by its full name.
 fn sum(collection: &Collection<'_>, name: &str) -> Option<u64> {
@@ -36,6 +37,7 @@ fn push(handle: &Handle, family: &'static str, every: Duration, out: &mpsc::Send
 
 fn options(plugins: &std::path::Path) -> Options {
     Options {
+        build: BuildInfo { version: "0", revision: "test", rustc: "test" },
         folders: PackageFolders { plugins: Some(plugins.to_owned()), drop_ins: None },
         namespace: "ebhost".to_owned(),
         faults: OnFault::LeaveOut,

@@ -11,8 +11,8 @@ use ebhost_series::schema::SourceShape;
 pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>) -> String {
     let mut config: Value = serde_json::from_str(&package.config).unwrap_or_default();
     let maps: serde_json::Map<_, _> = sources.iter().map(|(name, shape)| (name.clone(), map(*shape))).collect();
-    let is_peers = package.compat == Compat::EbpfExporter; // the name of the key is part of the component's interface
-    let host = json!({ "architecture": std::env::consts::ARCH, "is_peers": is_peers, "maps": maps });
+    let is_ebpf_exporter = package.compat == Compat::EbpfExporter;
+    let host = json!({ "architecture": std::env::consts::ARCH, "is_ebpf_exporter": is_ebpf_exporter, "maps": maps });
     match &mut config {
         Value::Object(keys) => {
             keys.insert("host".to_owned(), host);
