@@ -6,6 +6,7 @@
 
 mod generated;
 mod parsers;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::{fs, time::Duration};

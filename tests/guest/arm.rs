@@ -61,7 +61,7 @@ fn cycles_and_instructions_are_live_and_cache_misses_absent() {
 
 fn state(served: &Exposition, event: &str) -> String {
     let is_own = |sample: &&ebhost_tests::Sample| {
-        sample.name == "ebhost_perf_event_state" && sample.labels["event"] == event && sample.value == 1.0
+        sample.name == "ebhost_perf_events" && sample.labels["event"] == event && sample.value > 0.0
     };
     served.samples().find(is_own).map(|sample| sample.labels["state"].clone()).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use ebhost_tests::{Ebhost, Exposition, Folder, Start, alone, committed, llcstat,
 
 /// The states of all events, each event and state once.
 fn states(served: &Exposition) -> Vec<(String, String)> {
-    let samples = served.samples().filter(|sample| sample.name == "ebhost_perf_event_state" && sample.value == 1.0);
+    let samples = served.samples().filter(|sample| sample.name == "ebhost_perf_events" && sample.value > 0.0);
     let mut states: Vec<_> =
         samples.map(|sample| (sample.labels["event"].clone(), sample.labels["state"].clone())).collect();
     states.sort();

@@ -199,11 +199,11 @@ fn without_a_free_place_counts_go_to_other() {
 
 /// Asserts that every event has this one state on every CPU.
 fn states(served: &Exposition, events: &[&str], state: &str) {
-    let name = "ebhost_perf_event_state";
-    let found: Vec<_> = served.samples().filter(|sample| sample.name == name).collect();
-    assert_eq!(found.len(), events.len() * std::thread::available_parallelism().map_or(1, usize::from), "{found:?}");
+    let found: Vec<_> = served.samples().filter(|sample| sample.name == "ebhost_perf_events").collect();
+    assert_eq!(found.len(), events.len() * 4, "each event in each state: {found:?}");
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     for sample in found {
         assert!(events.contains(&sample.labels["event"].as_str()), "{sample:?}");
-        assert_eq!((sample.labels["state"].as_str(), sample.value), (state, 1.0), "{sample:?}");
+        assert_eq!(sample.value, if sample.labels["state"] == state { cpus } else { 0.0 }, "{sample:?}");
     }
 }

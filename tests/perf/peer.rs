@@ -142,9 +142,9 @@ fn counts_of_a_pmu_by_name_equal_those_of_perf() {
     let most = (last.1 - first.0).as_nanos() as f64 * rate;
     assert!(grown >= least * 0.99 && grown <= most * 1.01, "{grown} ticks, by perf {least} to {most}");
     let state = host.scrape().value(
-        "ebhost_perf_event_state",
-        &[("plugin", "llcstat"), ("source", "llc"), ("event", "msr/tsc"), ("cpu", "0"), ("state", "live")],
+        "ebhost_perf_events",
+        &[("plugin", "llcstat"), ("source", "llc"), ("event", "msr/tsc"), ("state", "live")],
     );
-    assert_eq!(state, Some(1.0));
+    assert!(state >= Some(1.0), "{state:?}");
     host.stop();
 }

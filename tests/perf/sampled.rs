@@ -55,14 +55,8 @@ fn a_section_names_its_event() {
     let host = Ebhost::start(folder.path());
     let ticks = || {
         let served = host.scrape();
-        let state = [
-            ("plugin", "biolatency"),
-            ("source", "tick"),
-            ("event", "software/cpu-clock"),
-            ("cpu", "0"),
-            ("state", "live"),
-        ];
-        assert_eq!(served.value("ebhost_perf_event_state", &state), Some(1.0));
+        let state = [("plugin", "biolatency"), ("source", "tick"), ("event", "software/cpu-clock"), ("state", "live")];
+        assert!(served.value("ebhost_perf_events", &state) >= Some(1.0));
         served.value("ebhost_bio_latency_lost_total", &[("reason", "starts_full")]).unwrap_or_default()
     };
     let first = ticks();

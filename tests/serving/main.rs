@@ -2,6 +2,7 @@
 
 mod formats;
 mod lifetime;
+mod operators;
 mod options;
 mod privileges;
 mod prometheus;

@@ -67,7 +67,7 @@ fn promtool_finds_no_problems() {
     for part in [
         format!("device=\"{}\"", disk.name()).as_str(),
         "\nebhost_hash_calls_total{",
-        "\nebhost_perf_event_state{",
+        "\nebhost_perf_events{",
         "\nebhost_plugin_up{plugin=\"broken\"} 0\n",
         "\nebhost_plugin_failures_total{plugin=\"misbehaving\",reason=\"trap\"} ",
         "\nebhost_plugin_limit_used_ratio{plugin=\"misbehaving\",limit=\"stack\"} ",

@@ -16,6 +16,7 @@ mod package;
 mod reload;
 mod report;
 mod requests;
+mod run_statistics;
 mod single;
 mod visit;
 
@@ -24,7 +25,7 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -35,8 +36,7 @@ use tracing::info;
 
 use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
-use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelContext, StatisticsOn};
+use ebhost_kernel::KernelContext;
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Roots};
 use ebhost_package::{FolderError, Trust, TrustError};
@@ -47,6 +47,7 @@ use package::Running;
 pub use reload::{MetricNameRegistry, PackageNames};
 use reload::{RefusedPackage, Reloader, Transaction};
 pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
+use run_statistics::RunStatistics;
 pub use single::{Offline, OfflineError, Single, SingleError, check_conflicts};
 
 /// Why the agent does not run.
@@ -62,8 +63,6 @@ pub enum AgentError {
     Strict { left_out: usize, all: usize },
     #[error("the compiler's process cannot be started: {0}")]
     Compiler(io::Error),
-    #[error("--bpf.stats: the kernel's statistics of BPF programs cannot be switched on: {0}; found no CAP_SYS_ADMIN?")]
-    Statistics(io::Error),
     #[error("the thread that loads the packages ended by a panic")]
     Panic,
     #[error("ebhost cannot be set up: {0}")]
@@ -79,10 +78,11 @@ struct Agent {
     running: Vec<Running>,
     /// Packages of which the version in their files does not run, by file.
     refused: BTreeMap<PathBuf, RefusedPackage>,
+    /// When each of them was refused for its present reason.
+    refused_at: BTreeMap<PathBuf, SystemTime>,
     reloads: u64,
     reload_failures: u64,
-    /// Off again when it is dropped.
-    _statistics: Option<StatisticsOn>,
+    run_statistics: RunStatistics,
     lookups: Lookups,
     kept_names: usize,
     own: OwnMetrics,
@@ -153,10 +153,7 @@ pub fn check(options: &Options) -> Result<(), AgentError> {
 
 impl Agent {
     fn load(options: &Options) -> Result<(Self, Reloader), AgentError> {
-        let statistics = match options.statistics {
-            Statistics::On => Some(kernel::switch_on_statistics().map_err(AgentError::Statistics)?),
-            Statistics::AsTheyAre => None,
-        };
+        let run_statistics = RunStatistics::new(options.statistics);
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelContext::keeping(options.keep.0));
@@ -168,9 +165,10 @@ impl Agent {
             namespace: options.namespace.clone(),
             running: Vec::new(),
             refused: BTreeMap::new(),
+            refused_at: BTreeMap::new(),
             reloads: 0,
             reload_failures: 0,
-            _statistics: statistics,
+            run_statistics,
             lookups: Lookups::new(&Roots::default()),
             kept_names: 0,
             own: OwnMetrics::new(),

@@ -2,6 +2,7 @@
 
 mod describe;
 mod exchange;
+mod losses;
 mod report;
 
 use std::{
@@ -13,12 +14,12 @@ use std::{
 
 use tracing::{info, warn};
 
-use self::describe::sources_of;
+use self::{describe::sources_of, losses::Losses};
 pub(super) use self::{
     describe::{Described, describe},
     exchange::Exchange,
 };
-use super::{label, reload::NameError};
+use super::{label, reload::NameError, report::seconds};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelContext, LoadError, Loaded, ObjectError, Source, UnreadMaps};
 use ebhost_limits as limits;
@@ -27,7 +28,7 @@ use ebhost_package::{Compat, Limits, PackageError, TrustError};
 use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
 use ebhost_series::{Observed, SchemaTooLarge, ShapeMismatch, Table, TableLimits, schema::Schema};
 use ebhost_snapshot::Snapshot;
-use ebhost_telemetry::{Stage, StageClock};
+use ebhost_telemetry::{Stage, StageClock, StageTimes};
 
 /// A package that is counted.
 pub(super) struct Running {
@@ -50,6 +51,9 @@ pub(super) struct Running {
     /// Whether the last scrape left rows out for lack of memory.
     leaves_rows_out: bool,
     late_scrapes: u64,
+    /// CPU time of scrapes for this package.
+    cpu: StageTimes,
+    losses: Losses,
     limits: Limits,
     compile_time: Duration,
     /// Whether it is the version that its files are now.
@@ -58,10 +62,12 @@ pub(super) struct Running {
     read_at: f64,
 }
 
-/// The duration of a source's last read, and its failed reads.
+/// The durations of a source's reads, and its failed reads.
 #[derive(Debug, Clone, Default)]
 struct Read {
+    /// The last one.
     time: Duration,
+    all: Duration,
     errors: u64,
 }
 
@@ -108,6 +114,8 @@ impl Running {
             is_ready: false,
             leaves_rows_out: false,
             late_scrapes: 0,
+            cpu: StageTimes::default(),
+            losses: Losses::default(),
             limits: package.limits,
             compile_time,
             is_current: true,
@@ -146,10 +154,15 @@ impl Running {
         self.plugin.inherit_counters(&previous.plugin);
         self.table.inherit_tallies(&previous.table);
         self.late_scrapes += previous.late_scrapes;
+        self.cpu.inherit(&previous.cpu);
+        self.losses.inherit(&previous.losses);
         for (source, read) in self.loaded.sources.iter().zip(&mut self.reads) {
             let before =
                 previous.loaded.sources.iter().zip(&previous.reads).find(|(before, _)| before.name() == source.name());
-            read.errors += before.map_or(0, |(_, before)| before.errors);
+            if let Some((_, before)) = before {
+                read.errors += before.errors;
+                read.all += before.all;
+            }
         }
     }
 
@@ -194,7 +207,7 @@ impl Running {
         // Entries that are new now counted from 0 since the last read.
         let since = std::mem::replace(&mut self.read_at, now());
         self.is_ready = self.read(until);
-        clock.lap(Stage::Read);
+        self.cpu.add(Stage::Read, clock.lap(Stage::Read));
         for view in 0..self.sources.len() {
             label::request_changed(&mut self.table, view, changed);
         }
@@ -205,7 +218,7 @@ impl Running {
         }
         self.observed = Some(scrape.pause());
         self.warn_of_rows_left_out();
-        clock.lap(Stage::Count);
+        self.cpu.add(Stage::Count, clock.lap(Stage::Count));
     }
 
     /// Labels new identities, spending at most `guest_time` in the guest, then counts them. No guest is started after `restart_until`.
@@ -225,13 +238,14 @@ impl Running {
                 label::label(&mut self.plugin, &mut labelling, view, lookups, guest_end, restart_until);
             }
         }
-        clock.lap(Stage::Label);
+        self.cpu.add(Stage::Label, clock.lap(Stage::Label));
         let mut settling = labelling.settle();
         for view in view_snapshots(&schema, &self.loaded, &self.sources) {
             warn_of_mismatch(&self.name, view, settling.count(view.index, view.snapshot));
         }
         settling.finish();
-        clock.lap(Stage::Count);
+        self.count_losses();
+        self.cpu.add(Stage::Count, clock.lap(Stage::Count));
     }
 
     /// Its series, if the last collection read every map in time.
@@ -269,6 +283,7 @@ impl Running {
                 }
             }
             read.time = started.elapsed();
+            read.all += read.time;
         }
         for other in &mut self.loaded.others {
             // No row of it is shown; what cannot be opened is among its states.
@@ -321,8 +336,9 @@ fn warn_of_mismatch(package: &str, view: ViewSnapshot<'_>, counted: Result<(), S
     }
 }
 
+/// Seconds since 1970.
 fn now() -> f64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+    seconds(SystemTime::now())
 }
 
 /// The name of a package's folder, or of a drop-in's file, which stands for a package that could not be read.

@@ -1,24 +1,34 @@
 //! The report on the agent and on each package, for the host's own metrics and the status page.
 
-use super::{
-    Agent,
-    package::{Running, folder_name},
-};
+use std::{path::Path, time::SystemTime};
+
+use super::{Agent, package::folder_name};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
-use ebhost_telemetry::{PackageReport, Process, Report, Volatile, dropped_log_lines};
+use ebhost_telemetry::{FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines};
+
+/// The state of a package that does not run at all, and the reason of that failure.
+const REFUSED: &str = "refused";
 
 impl Agent {
     pub(super) fn report(&self) -> Report {
+        let running = self.running.iter().map(|running| {
+            let mut report = running.report();
+            let refusal = self.refusal(&running.file);
+            report.last_failure = latest(report.last_failure.take(), refusal);
+            report
+        });
         let left_out = self.left_out().map(|(file, refused)| PackageReport {
             name: folder_name(file),
             file: file.display().to_string(),
             is_drop_in: !file.ends_with("plugin.yaml"),
+            state: Some(REFUSED),
             fault: refused.reason.clone(),
+            last_failure: self.refusal(file),
             ..PackageReport::default()
         });
         Report {
             build: self.build,
-            packages: self.running.iter().map(Running::report).chain(left_out).collect(),
+            packages: running.chain(left_out).collect(),
             scrapes: Volatile(self.scrapes),
             collections: Volatile(self.collections),
             stages: Volatile(self.clock.spent()),
@@ -29,10 +39,28 @@ impl Agent {
             dropped_log_lines: dropped_log_lines(),
             reloads: self.reloads,
             reload_failures: self.reload_failures,
+            is_ready: !self.running.is_empty(),
+            bpf_stats_enabled: self.run_statistics.are_on(),
             thread_panics: ebhost_confine::threads().into_iter().map(|thread| (thread.name, thread.panics)).collect(),
             decode_bounds: &DECODE_BOUNDS,
-            states: HealthState::ALL.map(HealthState::name).to_vec(),
+            states: HealthState::ALL.map(HealthState::name).into_iter().chain([REFUSED]).collect(),
             process: Volatile(Process::now()),
         }
     }
+
+    /// The refusal of the version that a package's files have now.
+    fn refusal(&self, file: &Path) -> Option<FailureReport> {
+        let message = self.refused.get(file)?.reason.clone();
+        Some(FailureReport { reason: REFUSED, message, seconds: seconds(*self.refused_at.get(file)?) })
+    }
+}
+
+/// The later of two failures.
+fn latest(one: Option<FailureReport>, other: Option<FailureReport>) -> Option<FailureReport> {
+    one.into_iter().chain(other).max_by(|one, other| one.seconds.total_cmp(&other.seconds))
+}
+
+/// Seconds since 1970.
+pub(super) fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -56,7 +56,7 @@ impl MapShape {
     }
 
     /// Whether its keys are the indexes from 0.
-    pub(crate) fn is_array(self) -> bool {
+    pub fn is_array(self) -> bool {
         self.is_one_of(&[map_type::BPF_MAP_TYPE_ARRAY, map_type::BPF_MAP_TYPE_PERCPU_ARRAY])
     }
 
@@ -67,6 +67,11 @@ impl MapShape {
             map_type::BPF_MAP_TYPE_PERCPU_HASH,
             map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
         ])
+    }
+
+    /// Whether a key that is inserted into the full map makes another one go.
+    pub fn evicts(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_LRU_HASH, map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH])
     }
 
     pub(crate) fn is_lpm_trie(self) -> bool {

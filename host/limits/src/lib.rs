@@ -223,7 +223,7 @@ pub const PASSWORDS_KEPT: usize = 128;
 pub const WEB_CONFIG_LOOK: Duration = Duration::from_secs(1);
 
 /// Perf events of one group: a PMU has 4 to 8 counters, and events that do not fit at once never run. Shown by
-/// `ebhost_perf_event_state`.
+/// `ebhost_perf_events`.
 pub const PERF_GROUP_EVENTS: usize = 16;
 
 /// For how long an event may be wanted without counting before it is called stalled: the kernel takes turns every few

@@ -15,10 +15,11 @@ use tracing::level_filters::LevelFilter;
 
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
-    BuildInfo, EventsReport, MapReport, OwnMetrics, PackageReport, PerfReport, ProgramReport, Report, Volatile, is_own,
+    BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, OwnMetrics, PERF_STATES, PackageReport, PerfReport,
+    ProgramReport, Report, Volatile, is_own,
 };
 pub use process::Process;
-pub use stages::{Stage, StageClock};
+pub use stages::{Stage, StageClock, StageTimes};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
 
 /// A stage of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,8 @@ pub enum Stage {
 impl Stage {
     pub const ALL: [Self; 5] = [Self::Lookup, Self::Read, Self::Label, Self::Count, Self::Print];
 
-    pub(super) fn name(self) -> &'static str {
+    /// The value of the label `stage`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Lookup => "lookup",
             Self::Read => "read",
@@ -28,11 +30,35 @@ impl Stage {
     }
 }
 
+/// CPU time by stage since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct StageTimes([Duration; Stage::ALL.len()]);
+
+impl StageTimes {
+    /// CPU time of a stage.
+    pub fn of(&self, stage: Stage) -> Duration {
+        self.0[stage as usize]
+    }
+
+    /// Adds CPU time to a stage.
+    pub fn add(&mut self, stage: Stage, time: Duration) {
+        self.0[stage as usize] += time;
+    }
+
+    /// Adds the CPU time of the version before this one.
+    pub fn inherit(&mut self, before: &Self) {
+        for (time, earlier) in self.0.iter_mut().zip(before.0) {
+            *time += earlier;
+        }
+    }
+}
+
 /// CPU time by stage since the start, of the thread that calls it.
 #[derive(Debug, Default)]
 pub struct StageClock {
     since: Duration,
-    spent: [Duration; Stage::ALL.len()],
+    spent: StageTimes,
 }
 
 impl StageClock {
@@ -41,15 +67,17 @@ impl StageClock {
         self.since = now();
     }
 
-    /// Ends a lap: the CPU time since the last lap or start is added to this stage.
-    pub fn lap(&mut self, stage: Stage) {
+    /// Ends a lap: the CPU time since the last lap or start is added to this stage, and returned.
+    pub fn lap(&mut self, stage: Stage) -> Duration {
         let now = now();
-        self.spent[stage as usize] += now.saturating_sub(self.since);
+        let lap = now.saturating_sub(self.since);
+        self.spent.add(stage, lap);
         self.since = now;
+        lap
     }
 
-    /// CPU time in the order of [`Stage::ALL`].
-    pub fn spent(&self) -> [Duration; Stage::ALL.len()] {
+    /// CPU time of all laps.
+    pub fn spent(&self) -> StageTimes {
         self.spent
     }
 }

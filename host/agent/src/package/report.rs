@@ -1,19 +1,20 @@
 //! The report of a running package, for the host's own metrics.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::{Read, Running};
+use super::{super::report::seconds, Read, Running};
 use ebhost_kernel as kernel;
-use ebhost_kernel::{Loaded, Source};
+use ebhost_kernel::{Loaded, MapShape, Source};
 use ebhost_package::Compat;
-use ebhost_plugin_host::HealthState;
-use ebhost_telemetry::{EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Volatile};
+use ebhost_plugin_host::{DecodeError, Failure, HealthState};
+use ebhost_telemetry::{
+    EventsReport, FailureReport, MapReport, MapRoom, PackageReport, PerfReport, ProgramReport, Volatile,
+};
 
 impl Running {
     pub(crate) fn report(&self) -> PackageReport {
         let (stats, tally) = (self.table.stats(), self.plugin.tally());
         let state = self.plugin.state();
-        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
         let failed = tally.unsound + tally.set_aside;
         let mut limits_used = self.plugin.limits_used();
         limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
@@ -40,8 +41,13 @@ impl Running {
             decode_durations: tally.durations.to_vec(),
             compile_seconds: self.compile_time.as_secs_f64(),
             restarts: tally.instances.saturating_sub(1),
-            last_success_seconds: tally.last_success.and_then(since_epoch).map(|time| time.as_secs_f64()),
-            failures: tally.failures.iter().map(|(reason, count)| (*reason, *count)).collect(),
+            last_success_seconds: tally.last_success.map(seconds),
+            last_failure: self.plugin.last_failure().map(failure_report),
+            failures: DecodeError::REASONS
+                .map(|reason| (reason, tally.failures.get(reason).copied().unwrap_or(0)))
+                .to_vec(),
+            lost: self.losses.totals(),
+            cpu: Volatile(self.cpu),
             dropped: vec![
                 ("unknown", stats.refused.saturating_sub(failed)),
                 ("unsound", tally.unsound),
@@ -58,7 +64,6 @@ impl Running {
             maps: self.maps(),
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
             events: self.loaded.sources.iter().filter_map(events_report).collect(),
-            events_beyond_limit: stats.lost_events,
             missing_symbols: self.loaded.missing_symbols.len() as u64,
             cgroup_map: self.loaded.cgroup_map(),
         }
@@ -70,13 +75,29 @@ impl Running {
                 name: map.name.clone(),
                 entries: map.snapshot().len as u64,
                 max_entries: u64::from(map.shape().max_entries),
+                room: room(map.shape()),
                 read_seconds: Volatile(read.time.as_secs_f64()),
+                all_reads_seconds: Volatile(read.all.as_secs_f64()),
                 read_errors: read.errors,
             }),
             Source::Perf(_) | Source::Events(_) => None,
         };
         self.loaded.sources.iter().zip(&self.reads).filter_map(report).collect()
     }
+}
+
+fn room(map: MapShape) -> MapRoom {
+    if map.is_array() {
+        MapRoom::Fixed
+    } else if map.evicts() || map.max_entries == 0 {
+        MapRoom::Evicting
+    } else {
+        MapRoom::Bounded
+    }
+}
+
+fn failure_report(failure: &Failure) -> FailureReport {
+    FailureReport { reason: failure.error.reason(), message: failure.error.to_string(), seconds: seconds(failure.at) }
 }
 
 fn perf_report(event: kernel::EventState<'_>) -> PerfReport {

@@ -1,6 +1,6 @@
 //! The end of a reload: the agent takes a whole transaction over, between two scrapes.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use tracing::info;
 
@@ -67,6 +67,12 @@ impl Agent {
         before.retain(|file, _| !self.running.iter().any(|running| running.file == *file));
         self.running.extend(before.into_values());
         self.running.sort_by(|one, other| one.file.cmp(&other.file));
+        let now = SystemTime::now();
+        let refused_at = |(file, package): (&PathBuf, &RefusedPackage)| {
+            let before = self.refused_at.get(file).filter(|_| self.refused.get(file) == Some(package));
+            (file.clone(), before.copied().unwrap_or(now))
+        };
+        self.refused_at = refused.iter().map(refused_at).collect();
         self.refused = refused;
         for running in &mut self.running {
             running.is_current = !self.refused.contains_key(&running.file);

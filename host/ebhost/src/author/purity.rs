@@ -134,7 +134,7 @@ fn decode(
         });
         // A component that fails at every entry backs off, and no entry is blamed.
         if let (Progress::Deferred, Some(failure)) = (progress, plugin.last_failure()) {
-            failures.push((part[0], failure.clone()));
+            failures.push((part[0], failure.error.clone()));
         }
     }
     (rows, failures)

@@ -22,7 +22,7 @@ fn report() -> Report {
         dropped: vec![("unknown", 2), ("unsound", 1)],
         limits_used: vec![("memory", 0.5), ("series", 0.0)],
         programs: vec![program("issue", "", 77), program("done", "attach", 0)],
-        maps: vec![MapReport { name: "banks".into(), read_seconds: Volatile(1e-5), ..MapReport::default() }],
+        maps: vec![MapReport { name: "banks".into(), all_reads_seconds: Volatile(1e-5), ..MapReport::default() }],
         perf: vec![PerfReport {
             source: "llc".into(),
             event: "a \"b\"\n\\".into(),

@@ -45,8 +45,11 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Every [`DecodeError::reason`].
+    pub const REASONS: [&str; 7] = ["trap", "deadline", "stack", "memory", "copied", "answer", "start"];
+
     /// The value of the label `reason` of `ebhost_plugin_failures_total`.
-    pub(crate) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Call(CallError::Trap { .. }) => "trap",
             Self::Call(CallError::Deadline { .. }) => "deadline",

@@ -44,7 +44,16 @@ pub struct Plugin {
     history: BisectionHistory,
     /// One entry that was answered, which tells a broken component from an entry at fault.
     control: Option<DecodeRequest>,
-    last_failure: Option<DecodeError>,
+    last_failure: Option<Failure>,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Why.
+    pub error: DecodeError,
+    /// When.
+    pub at: SystemTime,
 }
 
 /// The present scrape.
@@ -132,8 +141,8 @@ impl Plugin {
         &self.guest.tally
     }
 
-    /// The error of the last call that failed.
-    pub fn last_failure(&self) -> Option<&DecodeError> {
+    /// The last call that failed, of this version or of one before it.
+    pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failure.as_ref()
     }
 
@@ -148,9 +157,10 @@ impl Plugin {
         self.guest.limits_used()
     }
 
-    /// Goes on with the counters of the plugin that this one replaces.
+    /// Goes on with the counters and the last failure of the plugin that this one replaces.
     pub fn inherit_counters(&mut self, previous: &Self) {
         self.guest.tally.inherit(&previous.guest.tally);
+        self.last_failure = self.last_failure.take().or_else(|| previous.last_failure.clone());
     }
 
     /// Begins a scrape at `now`. Returns whether the plugin may be called in it. A new instance is started only if it can be
@@ -244,7 +254,7 @@ impl Plugin {
                 self.guest.discard();
                 let failures = self.guest.tally.count_failure(error.reason());
                 warnings::failure(&self.name, failures, error);
-                self.last_failure = Some(error.clone());
+                self.last_failure = Some(Failure { error: error.clone(), at: SystemTime::now() });
             }
         }
         answers

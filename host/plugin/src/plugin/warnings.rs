@@ -1,6 +1,6 @@
 //! Log lines about a plugin that fails.
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::health::{Health, HealthState};
 use crate::decode::DecodeError;
@@ -16,7 +16,7 @@ pub(super) fn failure(package: &str, failures: u64, error: &DecodeError) {
 pub(super) fn back_off(package: &str, health: &Health) {
     let failures_in_row = health.failures_in_row();
     match health.state() {
-        HealthState::Quarantined => warn!(
+        HealthState::Quarantined => error!(
             package,
             failures_in_row,
             "plugin is quarantined: it is not called until its files change; new entries stay without labels, its series go on"

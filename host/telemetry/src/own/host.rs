@@ -17,7 +17,10 @@ pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::R
         ("arch", std::env::consts::ARCH),
     ];
     families.numbers(gauge("build_info", "The running version."), [(build, true)])?;
-    families.number(gauge("ready", "1 once every package is attached or left out."), true)?;
+    families
+        .number(gauge("ready", "1 while at least one package runs, 0 while nothing is served."), report.is_ready)?;
+    let help = "1 while the kernel counts and times the runs of BPF programs.";
+    families.number(gauge("bpf_stats_enabled", help), report.bpf_stats_enabled)?;
     families.number(gauge("lookup_names", "Names kept for lookups."), report.lookup_names)?;
     let dropped = counter("log_dropped", "Log lines lost because nobody read standard error.");
     families.number(dropped, report.dropped_log_lines)?;
@@ -37,14 +40,13 @@ pub(super) fn volatile(families: &mut Families<'_, '_>, report: &Report) -> fmt:
     families.number(counter("scrapes", "Scrapes answered."), *report.scrapes)?;
     let help = "Readings of the kernel; scrapes that wait when one begins share it.";
     families.number(counter("collections", help), *report.collections)?;
-    let collect = gauge("collect", "Time of the last reading, labelling and counting.").seconds();
+    let collect = gauge("last_collect", "Time of the last reading, labelling and counting.").seconds();
     families.number(collect, *report.collect_seconds)?;
-    let scrape = gauge("scrape_duration", "Time of the last scrape, from its turn to its answer.").seconds();
+    let scrape = gauge("last_scrape", "Time of the last scrape, from its turn to its answer.").seconds();
     families.number(scrape, *report.scrape_seconds)?;
-    let stages = Stage::ALL.iter().zip(*report.stages);
-    let stages = stages.map(|(stage, spent)| ([("stage", stage.name())], spent.as_secs_f64()));
+    let stages = Stage::ALL.map(|stage| ([("stage", stage.name())], report.stages.of(stage).as_secs_f64()));
     families.numbers(counter("scrape_cpu", "CPU time of scrapes by stage.").seconds(), stages)?;
-    let bytes = gauge("exposition", "Size of the last scrape's answer, before compression.").bytes();
+    let bytes = gauge("last_exposition", "Size of the last scrape's answer, before compression.").bytes();
     families.number(bytes, *report.exposition_bytes)
 }
 

@@ -1,9 +1,9 @@
 //! Metrics of what a package has in the kernel: programs, maps, perf events, buffers of events.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{
-    MapReport, PackageReport,
+    MapReport, MapRoom, PERF_STATES, PackageReport, PerfReport,
     families::{Families, Labels, counter, gauge, plugin_label},
 };
 
@@ -28,10 +28,10 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageRepo
     });
     let help = "1 for an attached program, 0 for one that is left out, and why.";
     families.numbers(gauge("program_attached", help), attached)?;
-    let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
+    let help = "Time that the program ran, while ebhost_bpf_stats_enabled is 1.";
     let seconds = loaded().map(|(labels, program)| (labels, program.run_seconds));
     families.numbers(counter("program_run", help).seconds(), seconds)?;
-    let help = "Runs of the program, while kernel.bpf_stats_enabled is on.";
+    let help = "Runs of the program, while ebhost_bpf_stats_enabled is 1.";
     families.numbers(counter("program_runs", help), loaded().map(|(labels, program)| (labels, program.runs)))?;
     let help = "Runs that the kernel left out because the program was running on that CPU already.";
     let misses = loaded().map(|(labels, program)| (labels, program.recursion_misses));
@@ -60,31 +60,36 @@ fn each_map<'a>(packages: &'a [&PackageReport]) -> impl Iterator<Item = (Labels<
 
 pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let all = || each_map(packages);
-    let entries = all().map(|(labels, map)| (labels, map.entries));
-    families.numbers(gauge("map_entries", "Entries at the last read."), entries)?;
-    let most = all().map(|(labels, map)| (labels, map.max_entries));
-    families.numbers(gauge("map_max_entries", "Entries that the map can hold."), most)?;
+    let keyed = all().filter(|(_, map)| map.room != MapRoom::Fixed);
+    let help = "Rows in use at the last read. Arrays have no series: all their rows are always there.";
+    families.numbers(gauge("map_entries", help), keyed.map(|(labels, map)| (labels, map.entries)))?;
+    let bounded = all().filter(|(_, map)| map.room == MapRoom::Bounded);
+    let help = "Rows after which the map refuses new keys.";
+    families.numbers(gauge("map_max_entries", help), bounded.map(|(labels, map)| (labels, map.max_entries)))?;
     let errors = all().map(|(labels, map)| (labels, map.read_errors));
     families.numbers(counter("map_read_errors", "Reads that did not reach the map's end."), errors)
 }
 
 pub(super) fn reads(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
-    let seconds = each_map(packages).map(|(labels, map)| (labels, *map.read_seconds));
-    families.numbers(gauge("map_read", "Time of the last read.").seconds(), seconds)
+    let seconds = each_map(packages).map(|(labels, map)| (labels, *map.all_reads_seconds));
+    families.numbers(counter("map_read", "Time spent reading the map.").seconds(), seconds)
 }
 
 pub(super) fn perf(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
-    let cpus: Vec<Vec<String>> =
-        packages.iter().map(|package| package.perf.iter().map(|event| event.cpu.to_string()).collect()).collect();
-    let states = packages.iter().zip(&cpus).flat_map(|(package, cpus)| {
-        package.perf.iter().zip(cpus).map(|(event, cpu)| {
-            let labels = plugin_label(package).and("source", &event.source).and("event", &event.event);
-            (labels.and("cpu", cpu).and("state", event.state), true)
+    let counts = packages.iter().flat_map(|package| {
+        let events: BTreeSet<_> =
+            package.perf.iter().map(|event| (event.source.as_str(), event.event.as_str())).collect();
+        events.into_iter().flat_map(move |(source, event)| {
+            PERF_STATES.into_iter().map(move |state| {
+                let is_it = |one: &&PerfReport| (&*one.source, &*one.event, one.state) == (source, event, state);
+                let labels = plugin_label(package).and("source", source).and("event", event).and("state", state);
+                (labels, package.perf.iter().filter(is_it).count() as u64)
+            })
         })
     });
-    let help = "1 for the state of a perf event: live, scaled (takes turns, in part estimated), stalled (never gets a \
-                counter), absent (cannot be opened).";
-    families.numbers(gauge("perf_event_state", help), states)
+    let help = "CPUs on which a perf event is live, scaled (takes turns, in part estimated), stalled (never gets a counter) or \
+                absent (cannot be opened).";
+    families.numbers(gauge("perf_events", help), counts)
 }
 
 pub(super) fn events(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
@@ -98,9 +103,5 @@ pub(super) fn events(families: &mut Families<'_, '_>, packages: &[&PackageReport
     families.numbers(counter("events_read", "Events read from a ring buffer or perf event array."), read)?;
     let help = "Events dropped because a buffer or the memory for waiting events was full; of a ring buffer what its programs count in the \
                 global BUFFER_lost.";
-    families.numbers(counter("events_lost", help), all().map(|(labels, events)| (labels, events.lost)))?;
-    let help = "Events read and not counted, because there were more different ones than are remembered.";
-    let beyond = packages.iter().filter(|package| !package.events.is_empty());
-    let beyond = beyond.map(|package| (plugin_label(package), package.events_beyond_limit));
-    families.numbers(counter("events_beyond_limit", help), beyond)
+    families.numbers(counter("events_lost", help), all().map(|(labels, events)| (labels, events.lost)))
 }

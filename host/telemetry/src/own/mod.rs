@@ -8,6 +8,8 @@
 //! registry is read only when there are other series; numbers are refreshed in place, and a family is encoded again only when one of
 //! its numbers changed.
 
+#[cfg(test)]
+mod docs_test;
 mod drop_ins;
 mod families;
 mod fragments;
@@ -25,7 +27,10 @@ use std::{collections::HashSet, io, sync::LazyLock};
 
 use ebhost_metrics::{Encoder, FamilySeries, Format};
 use part::{Part, Runs, SharedSubject};
-pub use report::{BuildInfo, EventsReport, MapReport, PackageReport, PerfReport, ProgramReport, Report, Volatile};
+pub use report::{
+    BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, PERF_STATES, PackageReport, PerfReport, ProgramReport,
+    Report, Volatile,
+};
 
 /// The host's own metrics as of the last report.
 #[derive(Debug)]
@@ -62,6 +67,7 @@ impl OwnMetrics {
             .register(None, |families, report, _| host::process(families, &report.process))
             .register(Some("ebhost"), |families, report, packages| {
                 host::volatile(families, report)?;
+                plugins::cpu(families, packages)?;
                 kernel::reads(families, packages)
             });
         Self { subject, host, packages, volatile }

@@ -6,6 +6,7 @@ use super::{
     PackageReport, Report,
     families::{Durations, Families, UnitName, counter, gauge, plugin_label},
 };
+use crate::Stage;
 
 /// The state of each plugin, and the cost of its calls.
 pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report, packages: &[&PackageReport]) -> fmt::Result {
@@ -26,6 +27,12 @@ pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report, packages: 
     let seconds = packages.iter().filter_map(|package| Some((plugin_label(package), package.last_success_seconds?)));
     let success = gauge("plugin_last_success_timestamp", "When the plugin last answered soundly.");
     families.numbers(success.seconds(), seconds)?;
+    let failures = packages.iter().filter_map(|package| {
+        let failure = package.last_failure.as_ref()?;
+        Some((plugin_label(package), failure.seconds))
+    });
+    let failure = gauge("plugin_last_failure_timestamp", "When a call last failed, or a version was last refused.");
+    families.numbers(failure.seconds(), failures)?;
     let seconds = packages.iter().map(|package| (plugin_label(package), package.compile_seconds));
     let compile = gauge("plugin_compile", "Time of compiling the component, or of finding it in the cache.");
     families.numbers(compile.seconds(), seconds)?;
@@ -37,11 +44,23 @@ pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report, packages: 
     families.histograms(gauge("plugin_decode_duration", "Time of the calls of decode.").seconds(), durations)
 }
 
+/// The stages of a scrape that are done for one plugin after the other.
+const STAGES: [Stage; 3] = [Stage::Read, Stage::Label, Stage::Count];
+
+/// The cost of each plugin.
+pub(super) fn cpu(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let running = packages.iter().filter(|package| package.fault.is_empty());
+    let spent = running.flat_map(|package| {
+        STAGES.map(|stage| (plugin_label(package).and("stage", stage.name()), package.cpu.of(stage).as_secs_f64()))
+    });
+    families.numbers(counter("plugin_cpu", "CPU time of scrapes for the plugin, by stage.").seconds(), spent)
+}
+
 /// The series and entries of each plugin, and how near it is to its limits.
 pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let each =
         |value: fn(&PackageReport) -> u64| packages.iter().map(move |package| (plugin_label(package), value(package)));
-    let up = "1 for a plugin that answers, 0 for one that backs off, is quarantined or was left out.";
+    let up = "1 for a plugin that answers, 0 for one that backs off, is quarantined or was refused.";
     families.numbers(gauge("plugin_up", up), each(|p| p.is_up.into()))?;
     families.numbers(gauge("plugin_series", "Series that exist now."), each(|p| p.series))?;
     let help = "Series beyond which new label sets are folded into `other`.";
@@ -67,6 +86,11 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageRepor
         package.failures.iter().map(move |(reason, count)| (labels(*reason), *count))
     });
     families.numbers(counter("plugin_failures", "Calls that failed."), failures)?;
+    let lost = packages.iter().flat_map(|package| {
+        package.lost.iter().map(|(reason, count)| (plugin_label(package).and("reason", reason), *count))
+    });
+    let help = "What the plugin did not count: events that found no room, and what its families ending in `_lost_total` count.";
+    families.numbers(counter("lost", help), lost)?;
     families.numbers(counter("plugin_log_dropped", "Log lines beyond the limit."), each(|p| p.dropped_lines))?;
     let help = "Scrapes that went without the plugin's families because its maps could not be read in time.";
     families.numbers(counter("plugin_late_scrapes", help), each(|p| p.late_scrapes))?;

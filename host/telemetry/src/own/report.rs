@@ -2,11 +2,11 @@
 //!
 //! The agent fills it in; the host's own metrics and the status page are made of it.
 
-use std::{collections::HashSet, ops::Deref, time::Duration};
+use std::{collections::HashSet, ops::Deref};
 
 use serde::Serialize;
 
-use crate::{Process, Stage};
+use crate::{Process, StageTimes};
 
 /// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -44,8 +44,8 @@ pub struct Report {
     pub packages: Vec<PackageReport>,
     pub scrapes: Volatile<u64>,
     pub collections: Volatile<u64>,
-    /// CPU time since the start, in the order of [`Stage::ALL`].
-    pub stages: Volatile<[Duration; Stage::ALL.len()]>,
+    /// CPU time since the start.
+    pub stages: Volatile<StageTimes>,
     /// Wall time of reading, labelling and counting in the last scrape.
     pub collect_seconds: Volatile<f64>,
     /// Wall time of the last scrape, encoding included.
@@ -56,6 +56,10 @@ pub struct Report {
     pub dropped_log_lines: u64,
     pub reloads: u64,
     pub reload_failures: u64,
+    /// Whether anything is served: at least one package runs.
+    pub is_ready: bool,
+    /// Whether the kernel counts and times the runs of BPF programs.
+    pub bpf_stats_enabled: bool,
     /// Panics of each thread by its name, since the start.
     pub thread_panics: Vec<(String, u64)>,
     /// Upper bounds of the buckets of `PackageReport::decode_durations`.
@@ -80,6 +84,17 @@ impl Report {
     }
 }
 
+/// The last failure of a package: of a call of its plugin, or the refusal of a version.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct FailureReport {
+    /// In one word: a label `reason` of `ebhost_plugin_failures_total`, or `refused`.
+    pub reason: &'static str,
+    /// The reason at length.
+    pub message: String,
+    /// Since 1970.
+    pub seconds: f64,
+}
+
 /// The report on one package, which runs or was left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PackageReport {
@@ -89,7 +104,7 @@ pub struct PackageReport {
     /// Whether it is a drop-in configuration and not a plugin.
     pub is_drop_in: bool,
     pub is_up: bool,
-    /// The plugin's state; none: it was never admitted.
+    /// The plugin's state, one of [`Report::states`].
     pub state: Option<&'static str>,
     pub version: String,
     /// Of the component, in hexadecimal.
@@ -112,7 +127,13 @@ pub struct PackageReport {
     pub compile_seconds: f64,
     pub restarts: u64,
     pub last_success_seconds: Option<f64>,
+    pub last_failure: Option<FailureReport>,
+    /// Calls that failed, by every reason that there is.
     pub failures: Vec<(&'static str, u64)>,
+    /// What was not counted, by reason.
+    pub lost: Vec<(String, u64)>,
+    /// CPU time of scrapes for this package.
+    pub cpu: Volatile<StageTimes>,
     /// Identities without series, by reason.
     pub dropped: Vec<(&'static str, u64)>,
     pub dropped_lines: u64,
@@ -125,8 +146,6 @@ pub struct PackageReport {
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,
     pub events: Vec<EventsReport>,
-    /// Events not counted because too many different ones were remembered.
-    pub events_beyond_limit: u64,
     /// Symbols of `kaddrs` that the kernel does not show.
     pub missing_symbols: u64,
     /// Cgroups in the cgroup id map, and insertions into it that failed.
@@ -156,9 +175,29 @@ pub struct MapReport {
     pub name: String,
     pub entries: u64,
     pub max_entries: u64,
+    pub room: MapRoom,
+    /// Wall time of the last read.
     pub read_seconds: Volatile<f64>,
+    /// Wall time of all reads.
+    pub all_reads_seconds: Volatile<f64>,
     pub read_errors: u64,
 }
+
+/// What happens when a key is inserted into a map of `max_entries` entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MapRoom {
+    /// It is refused: the map is full.
+    #[default]
+    Bounded,
+    /// Another key makes way.
+    Evicting,
+    /// There is no inserting: an array has all its entries from the start.
+    Fixed,
+}
+
+/// The states of a perf event on a CPU: it counts all the time, counts in part, is never given a counter, or cannot be opened.
+pub const PERF_STATES: [&str; 4] = ["live", "scaled", "stalled", "absent"];
 
 /// One perf event on one CPU.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -166,7 +205,7 @@ pub struct PerfReport {
     pub source: String,
     pub event: String,
     pub cpu: u32,
-    /// `absent`, `stalled`, `scaled` or `live`.
+    /// One of [`PERF_STATES`].
     pub state: &'static str,
     /// Why it is absent or stalled.
     pub reason: Option<String>,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use prometheus_client::encoding::text;
 
 use super::*;
-use crate::Process;
+use crate::{Process, Stage};
 use ebhost_metrics::Created;
 
 /// The answer of one format, without plugins' families.
@@ -57,7 +57,7 @@ fn oracle(report: Report) -> String {
 }
 
 /// Two packages, of which everything can be said that a report can say.
-fn full_report() -> Report {
+pub(super) fn full_report() -> Report {
     let program = |name: &str, reason, id| ProgramReport {
         name: name.into(),
         reason,
@@ -80,6 +80,8 @@ fn full_report() -> Report {
         decode_durations: vec![2, 3, 4],
         last_success_seconds: Some(1.7e9),
         failures: vec![("trap", 2)],
+        last_failure: Some(FailureReport { reason: "trap", message: "trapped".into(), seconds: 1.6e9 }),
+        lost: vec![("buffer_full".into(), 2)],
         dropped: vec![("unknown", 2), ("unsound", 1)],
         limits_used: vec![("memory", 0.5)],
         programs: vec![program("issue", "", 77), program("done", "attach", 0)],
@@ -116,16 +118,17 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         ..PackageReport::default()
     };
     let report = Report { packages: vec![package], ..Report::default() };
-    let changes: [fn(&mut Report); 14] = [
+    let changes: [fn(&mut Report); 15] = [
         |_| (),
         |report| report.scrapes.0 += 1,
         |report| report.collections.0 += 1,
-        |report| report.stages.0[2] += Duration::from_millis(1),
+        |report| report.stages.0.add(Stage::Label, Duration::from_millis(1)),
         |report| report.collect_seconds.0 += 0.5,
         |report| report.scrape_seconds.0 += 0.5,
         |report| report.exposition_bytes.0 += 1,
         |report| report.process = Volatile(Process { open_fds: 9, ..Process::default() }),
-        |report| report.packages[0].maps[0].read_seconds.0 += 0.5,
+        |report| report.packages[0].maps[0].all_reads_seconds.0 += 0.5,
+        |report| report.packages[0].cpu.0.add(Stage::Count, Duration::from_millis(1)),
         |report| report.packages[0].maps[0].entries += 1,
         |report| report.packages[0].programs[0].runs += 1,
         |report| report.packages[0].series += 1,
@@ -162,7 +165,6 @@ fn a_registry_is_read_again_only_when_there_are_other_series() {
     assert_eq!(collected(&report), [1; 3], "the same series with other numbers");
     report.packages[0].failures.push(("memory", 1));
     assert_eq!(collected(&report), [1, 2, 1], "one more series of a package");
-    report.packages[0].guest_seconds = 1e-9;
     assert_eq!(collected(&report), [1, 2, 1]);
 }
 
@@ -209,7 +211,8 @@ fn a_report_is_exposed_under_the_hosts_names() {
         "ebhost_plugin_state{plugin=\"biolatency\",state=\"quarantined\"} 0\n",
         "ebhost_plugin_failures_total{plugin=\"biolatency\",reason=\"trap\"} 2\n",
         "ebhost_map_entries{plugin=\"biolatency\",map=\"banks\"} 7\n",
-        "ebhost_perf_event_state{plugin=\"biolatency\",source=\"llc\",event=\"hardware/cycles\",cpu=\"3\",state=\"absent\"} 1\n",
+        "ebhost_perf_events{plugin=\"biolatency\",source=\"llc\",event=\"hardware/cycles\",state=\"absent\"} 1\n",
+        "ebhost_perf_events{plugin=\"biolatency\",source=\"llc\",event=\"hardware/cycles\",state=\"live\"} 0\n",
         "ebhost_events_lost_total{plugin=\"biolatency\",source=\"ring\"} 2\n",
     ] {
         assert!(text.contains(line), "expected {line:?} in:\n{text}");
