@@ -11,9 +11,41 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct kernfs_node {
+	u64 id;
+};
+
+struct kobject {
+	struct kernfs_node *sd;
+};
+
+struct device {
+	struct kobject kobj;
+};
+
+struct disk_stats;
+
+struct block_device {
+	struct device bd_device;
+	struct disk_stats *bd_stats;
+};
+
+#define DISK_NAME_LEN 32
+
 struct gendisk {
-	int major;
-	int first_minor;
+	char disk_name[DISK_NAME_LEN];
+	struct block_device *part0;
+	u64 diskseq; /* from 5.15 on */
+};
+
+/* Before 5.11. */
+struct hd_struct {
+	struct device __dev;
+	struct disk_stats *dkstats;
+};
+
+struct gendisk___hd_struct {
+	struct hd_struct part0;
 };
 
 struct request_queue {

@@ -28,8 +28,10 @@ enum by {
 const volatile u32 targ_by = BY_NONE;
 /* Places per CPU, a power of two. `places` must have this many entries for every possible CPU. */
 const volatile u32 targ_places = 1024;
-/* A place that was not charged for this long may be reused. Nothing is lost if the host scrapes more often. */
+/* A place that was not charged for this long is given up. Nothing is lost if the host scrapes more often. */
 const volatile u64 targ_keep_ns = 120000000000ull;
+/* A place that was given up is left alone for this long: far longer than a reader takes for one place. */
+#define REST_NS 10000000000ull
 
 #define EVENTS 2
 #define PROBES 16
@@ -49,16 +51,24 @@ struct who {
 };
 
 /*
- * The charges of one CPU to one owner. Only its CPU writes it, for one owner after another: `last` is written first and `first`
- * last, so a reader that reads upwards and finds them equal has read a consistent owner. The counts are not reset between owners.
+ * The charges of one CPU to one owner. Only its CPU writes it, for one owner after another. The counts are not reset between owners.
+ *
+ * Why a reader cannot be misled, on every architecture: a reader takes each word whole, but in any order, and sees this CPU's
+ * writes in any order.
+ *
+ * - `check` is computed from `first` and `who`. A reader that sees some of these words of one owner and some of another passes the
+ *   place over until next time.
+ * - Between two owners a place has none for REST_NS. Meanwhile its CPU has switched tasks, with a full barrier each time (__schedule has
+ *   smp_mb__after_spinlock), so whoever sees counts of the new owner sees that the old one is gone.
+ * - A place without an owner that counts were seen of first gets its labels later: none of its counts were charged to anybody before.
  */
 struct place {
-	u64 first; /* sequence number of the current owner, from 1; 0: never used */
+	u64 first; /* sequence number of the current owner, from 1; 0: none */
 	struct who who;
 	u64 dead; /* equal to `first`: the owner, a process, has exited */
-	u64 last;
+	u64 check; /* first ^ mixed(who) */
 	u64 counts[EVENTS];
-	u64 charged_ns;
+	u64 charged_ns; /* without an owner: when it was given up; 0: never used */
 };
 
 _Static_assert(sizeof(struct place) == 64, "one cache line, and the layout that the component declares");
@@ -107,9 +117,15 @@ struct {
 	__type(value, struct cpu);
 } cpus SEC(".maps");
 
+/* A number made of all bits of an owner. The component computes the same. */
+static __always_inline u64 mixed(const struct who *who)
+{
+	return (who->words[0] ^ who->words[1] * 0xff51afd7ed558ccdull) * 0x9e3779b97f4a7c15ull;
+}
+
 static __always_inline u32 hash_of(const struct who *who)
 {
-	return ((who->words[0] ^ who->words[1] * 0xff51afd7ed558ccdull) * 0x9e3779b97f4a7c15ull) >> 32;
+	return mixed(who) >> 32;
 }
 
 static __always_inline bool is(const struct place *place, const struct who *who)
@@ -124,7 +140,21 @@ static __always_inline struct place *place_at(u32 cpu, u32 hash, u32 probe)
 	return bpf_map_lookup_elem(&places, &index);
 }
 
-/* This CPU's place for an owner, by linear probing. NULL: all places it could be in have owners that were charged recently. */
+/* Whether a place has no owner, and had none for a while. Gives up a place that was not charged for long. */
+static __always_inline bool is_free(struct place *place, u64 now)
+{
+	u64 idle = now - place->charged_ns;
+
+	if (!place->first)
+		return !place->charged_ns || idle > REST_NS;
+	if (idle > targ_keep_ns) {
+		WRITE_ONCE(place->first, 0);
+		place->charged_ns = now;
+	}
+	return false;
+}
+
+/* This CPU's place for an owner, by linear probing. NULL: all places it could be in have, or just had, other owners. */
 static __always_inline struct place *find_place(struct cpu *own, const struct who *who, u64 now)
 {
 	u32 cpu = bpf_get_smp_processor_id(), hash = hash_of(who);
@@ -137,13 +167,13 @@ static __always_inline struct place *find_place(struct cpu *own, const struct wh
 			return NULL;
 		if (is(place, who))
 			return place;
-		if (!free && (!place->first || now - place->charged_ns > targ_keep_ns))
+		if (is_free(place, now) && !free)
 			free = place;
 	}
 	if (!free)
 		return NULL;
 	own->taken++;
-	WRITE_ONCE(free->last, own->taken);
+	WRITE_ONCE(free->check, own->taken ^ mixed(who));
 	WRITE_ONCE(free->who.words[0], who->words[0]);
 	WRITE_ONCE(free->who.words[1], who->words[1]);
 	WRITE_ONCE(free->first, own->taken);

@@ -13,9 +13,7 @@ fn counts_equal_the_kernels_on(line: &str) {
     for module in ["configfs", "null_blk"] {
         guest.put_module(module);
     }
-    for file in ["plugin.yaml", "biolatency.wasm", "biolatency.bpf.o"] {
-        guest.put(&committed().join("biolatency").join(file), &format!("plugins/disk/biolatency/{file}"));
-    }
+    put_biolatency(&guest);
     let console = guest.boot();
     assert!(console.section("release").starts_with(line), "{}", console.section("release"));
     let log = console.section("log disk");
@@ -36,7 +34,14 @@ fn counts_equal_the_kernels_on(line: &str) {
     assert_eq!(lost, Some(0.0));
 }
 
-fn stat(console: &Console, section: &str) -> Vec<u64> {
+pub(crate) fn put_biolatency(guest: &Guest) {
+    for file in ["plugin.yaml", "biolatency.wasm", "biolatency.bpf.o"] {
+        guest.put(&committed().join("biolatency").join(file), &format!("plugins/disk/biolatency/{file}"));
+    }
+}
+
+/// The numbers of a disk's `stat` in a section.
+pub(crate) fn stat(console: &Console, section: &str) -> Vec<u64> {
     console.numbers(section).into_iter().map(|number| number as u64).collect()
 }
 

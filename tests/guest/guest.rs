@@ -15,6 +15,10 @@ pub(crate) struct Guest {
     kernel: Kernel,
     init: &'static str,
     folder: Folder,
+    /// Further arguments of QEMU: devices.
+    devices: Vec<String>,
+    /// Further parameters of the kernel.
+    parameters: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +44,7 @@ impl Guest {
     }
 
     fn new(machine: Machine, kernel: Kernel, busybox: &Path, init: &'static str) -> Self {
-        let guest = Self { machine, kernel, init, folder: Folder::new() };
+        let guest = Self { machine, kernel, init, folder: Folder::new(), devices: Vec::new(), parameters: "" };
         guest.put(busybox, "bin/busybox");
         for (script, to) in [("start", "start"), (init, "init")] {
             guest.put(&workspace().join("tests/guest").join(script), to);
@@ -50,6 +54,24 @@ impl Guest {
 
     fn root(&self) -> PathBuf {
         self.folder.path().join("root")
+    }
+
+    /// Adds arguments of QEMU, separated by spaces.
+    pub(crate) fn with_devices(mut self, arguments: &str) -> Self {
+        self.devices.extend(arguments.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Sets parameters of the kernel.
+    pub(crate) fn with_parameters(self, parameters: &'static str) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// Makes a file of zeros for a disk of the machine; returns its path.
+    pub(crate) fn disk_image(&self, bytes: u64) -> PathBuf {
+        let path = self.folder.path().join("disk");
+        fs::File::create(&path).and_then(|file| file.set_len(bytes)).expect("a file in our own folder");
+        path
     }
 
     /// Copies a file or a folder into the initramfs.
@@ -63,10 +85,26 @@ impl Guest {
         }
     }
 
+    /// Replaces a passage of a text file in the initramfs; the passage must exist.
+    pub(crate) fn amend(&self, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.root().join(file)).expect("a file that was put there");
+        assert!(text.contains(from), "{file} has no `{from}`:\n{text}");
+        self.write(file, text.replacen(from, to, 1).as_bytes());
+    }
+
     /// Copies the host that was built with the tests, and its libraries.
     pub(crate) fn put_ebhost(&self) {
-        self.put(&binary(), "bin/ebhost");
-        let listed = output(Command::new("ldd").arg(binary()));
+        self.put_program(&binary(), "ebhost");
+    }
+
+    /// Copies a tool of this machine, and its libraries.
+    pub(crate) fn put_tool(&self, name: &str) {
+        self.put_program(&which(name), name);
+    }
+
+    fn put_program(&self, program: &Path, name: &str) {
+        self.put(program, &format!("bin/{name}"));
+        let listed = output(Command::new("ldd").arg(program));
         for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
             self.put(Path::new(library), &library[1..]);
         }
@@ -79,9 +117,37 @@ impl Guest {
 
     /// Copies a module of the kernel, unless it is built in.
     pub(crate) fn put_module(&self, name: &str) {
-        if let Some(file) = self.kernel.module(name) {
-            self.put(&file, &format!("modules/{name}.ko"));
+        if let Some(module) = self.kernel.module(name) {
+            self.write(&format!("modules/{name}.ko"), &module);
         }
+    }
+
+    /// Copies modules of the kernel and those that they need. The guest loads them in the order of `/modules/order`.
+    pub(crate) fn put_modules(&self, names: &[&str]) {
+        let mut order = Vec::new();
+        names.iter().for_each(|name| self.put_with_needs(name, &mut order));
+        self.write("modules/order", order.join("\n").as_bytes());
+    }
+
+    fn put_with_needs(&self, name: &str, order: &mut Vec<String>) {
+        let name = name.replace('-', "_");
+        if order.contains(&name) {
+            return;
+        }
+        let Some(module) = self.kernel.module(&name) else { return };
+        // Its information is a list of texts that end with a zero.
+        let mut texts = module.split(|byte| *byte == 0).filter_map(|text| str::from_utf8(text).ok());
+        let needs = texts.find_map(|text| text.strip_prefix("depends=")).unwrap_or_default().to_owned();
+        needs.split(',').filter(|need| !need.is_empty()).for_each(|need| self.put_with_needs(need, order));
+        self.write(&format!("modules/{name}.ko"), &module);
+        order.push(name);
+    }
+
+    /// Writes a file of the initramfs.
+    pub(crate) fn write(&self, to: &str, bytes: &[u8]) {
+        let path = self.root().join(to);
+        fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("a folder in our own");
+        fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
     /// Builds and copies a module from a folder with its sources.
@@ -104,9 +170,10 @@ impl Guest {
         };
         // The machine shuts itself down; `timeout` ends one that hangs.
         let mut command = Command::new("timeout");
-        command.arg("300").args(qemu.split(' '));
+        command.arg("300").args(qemu.split(' ')).args(&self.devices);
         command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
-        command.arg(format!("console={console} panic=-1 loglevel=3 lsm=bpf")).arg("-kernel").arg(self.kernel.image());
+        let parameters = format!("console={console} panic=-1 loglevel=3 lsm=bpf {}", self.parameters);
+        command.arg(parameters).arg("-kernel").arg(self.kernel.image());
         let console = output(command.arg("-initrd").arg(initramfs));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
         let console = console.replace('\r', "");

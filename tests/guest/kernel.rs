@@ -43,9 +43,23 @@ impl Kernel {
         self.root.join(path)
     }
 
-    /// One of its modules; none if it is built in.
-    pub(crate) fn module(&self, name: &str) -> Option<PathBuf> {
-        find(&self.root.join("lib/modules"), |file| file == format!("{name}.ko"))
+    /// The bytes of one of its modules; none if it is built in.
+    pub(crate) fn module(&self, name: &str) -> Option<Vec<u8>> {
+        let name = name.replace('-', "_");
+        let fits = |file: &str| {
+            let stem = file.strip_suffix(".ko").or_else(|| file.strip_suffix(".ko.xz"));
+            stem.is_some_and(|stem| stem.replace('-', "_") == name)
+        };
+        let folders = ["lib/modules", "usr/lib/modules"].map(|folder| self.root.join(folder));
+        let file = folders.iter().find_map(|folder| find(folder, fits))?;
+        let bytes = if file.extension().is_some_and(|extension| extension == "xz") {
+            let unpacked = Command::new("xz").arg("-dc").arg(&file).output().expect("xz, which dpkg needs too");
+            assert!(unpacked.status.success(), "{}: {}", file.display(), unpacked.status);
+            unpacked.stdout
+        } else {
+            fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        };
+        Some(bytes)
     }
 
     /// Builds our own module in the folder of its sources.

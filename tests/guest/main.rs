@@ -5,6 +5,8 @@
 mod arm;
 mod counters;
 mod disk;
+mod disk_paths;
+mod disk_queues;
 mod guest;
 mod kernel;
 mod programs;

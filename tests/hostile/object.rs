@@ -11,7 +11,8 @@ use ebhost_tests::{Folder, Start, compile, needs, output};
 use crate::{component::truncate, refusal, says};
 
 /// The maps that biolatency's component reads, and a correct program.
-const MAPS: &str = "MAP(banks, u32, struct bank); MAP(lost, u32, u64);";
+const MAPS: &str =
+    "MAP(banks, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u64); MAP(slow, u32, u64);";
 const PROGRAM: &str = "SEC(\"raw_tp/sys_enter\") int on_enter(u64 *ctx) { return 0; }";
 
 /// The error for an object with these lines of C.
@@ -22,8 +23,7 @@ fn refusal_of(c: &str) -> String {
 /// Writes this object into a package, and a minimal `plugin.yaml`.
 fn replace(package: &Path, c: &str) {
     compile(c, "bpf", &object(package));
-    let yaml =
-        "name: a-faulty\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [block-device]\n";
+    let yaml = "name: a-faulty\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [disk]\n";
     fs::write(package.join("plugin.yaml"), yaml).expect("our own file");
 }
 
@@ -94,11 +94,13 @@ fn a_tracepoint_that_the_kernel_does_not_have() {
 #[test]
 fn a_map_that_is_not_in_the_object() {
     needs!(Root, Tool("clang-19"));
-    let message = refusal_of(&format!("MAP(bank, u32, struct bank); MAP(lost, u32, u64); {PROGRAM}"));
+    let message = refusal_of(&format!(
+        "MAP(bank, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u64); {PROGRAM}"
+    ));
     says(
         &message,
         &[
-            "found the source `banks`, expected a map of the BPF object or a source under `perf` in plugin.yaml: bank, lost",
+            "found the source `banks`, expected a map of the BPF object or a source under `perf` in plugin.yaml: bank, lost, spill",
         ],
     );
 }
@@ -106,16 +108,18 @@ fn a_map_that_is_not_in_the_object() {
 #[test]
 fn a_map_of_another_key_size() {
     needs!(Root, Tool("clang-19"));
-    let hash = "struct { int (*type)[1]; int (*max_entries)[4]; u64 *key; struct bank *value; } banks SEC(\".maps\");";
-    let message = refusal_of(&format!("{hash} MAP(lost, u32, u64); {PROGRAM}"));
+    let hash = "HASH(banks, u64, struct bank); HASH(spill, u64, struct bank);";
+    let message = refusal_of(&format!("{hash} MAP(lost, u32, u64); MAP(slow, u32, u64); {PROGRAM}"));
     says(&message, &["view 0 (`banks`): found key-size 4, expected 8, as the map has it"]);
 }
 
 #[test]
 fn a_map_of_another_value_size() {
     needs!(Root, Tool("clang-19"));
-    let message = refusal_of(&format!("MAP(banks, u32, struct bank); MAP(lost, u32, u32); {PROGRAM}"));
-    says(&message, &["view 1 (`lost`): found value-size 8, expected 4, as the map has it"]);
+    let message = refusal_of(&format!(
+        "MAP(banks, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u32); {PROGRAM}"
+    ));
+    says(&message, &["view 2 (`lost`): found value-size 8, expected 4, as the map has it"]);
 }
 
 #[test]

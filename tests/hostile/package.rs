@@ -12,7 +12,7 @@ fn an_unknown_key() {
     let message = refusal(|folder, _| folder.amend("a-faulty", "grants:", "grant:"));
     says(
         &message,
-        &["a-faulty/plugin.yaml:", ":1: unknown field `grant`, expected one of", " | grant: [block-device]\n", " | ^"],
+        &["a-faulty/plugin.yaml:", ":1: unknown field `grant`, expected one of", " | grant: [disk]\n", " | ^"],
     );
 }
 
@@ -71,7 +71,7 @@ fn a_global_that_is_not_in_the_object() {
         &message,
         &[
             "a-faulty/biolatency.bpf.o: has no global `targ_qeued`",
-            "targ_banks, targ_native, targ_per_flag, targ_queued",
+            "targ_banks, targ_keep_ns, targ_native, targ_part_keep_ns, targ_parts, targ_per_flag, targ_queued",
         ],
     );
 }
@@ -103,8 +103,8 @@ fn a_config_that_the_plugin_rejects() {
 #[test]
 fn a_missing_grant() {
     needs!(Root);
-    let message = refusal(|folder, _| folder.amend("a-faulty", "grants: [block-device]", "grants: []"));
-    says(&message, &["found the grants []", "add `grants: [block-device]` to plugin.yaml to grant it"]);
+    let message = refusal(|folder, _| folder.amend("a-faulty", "grants: [disk]", "grants: []"));
+    says(&message, &["found the grants []", "add `grants: [disk]` to plugin.yaml to grant it"]);
 }
 
 /// Here the copy is loaded first, so the original is refused.

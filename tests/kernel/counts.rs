@@ -13,7 +13,7 @@ use std::{fs, path::Path, process::Command};
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Stat, alone, committed, needs, output};
 
-use crate::from_insertion;
+use crate::{counted, from_insertion};
 
 const RUNS: usize = 10;
 
@@ -76,7 +76,8 @@ fn assert_matches_kernel(plugins: &Path, disk: &Disk) -> Exposition {
         assert!(kernel.reads >= fio.reads.count && fio.reads.count > 500, "{kernel:?}, {fio:?}");
         assert!(kernel.writes >= fio.writes.count && fio.writes.count > 500, "{kernel:?}, {fio:?}");
         assert!(kernel.discards >= 200 && kernel.flushes >= 100, "{kernel:?}");
-        let served = counted(&last, disk) - counted(&first, disk);
+        let of_disk = |served| counted(served).remove(disk.name()).unwrap_or_default();
+        let served = of_disk(&last) - of_disk(&first);
         is_all_of(&served, &kernel).then_some(last)
     });
     host.stop();
@@ -130,24 +131,4 @@ fn file_system(disk: &Disk) {
         fs::remove_file(&file).expect("our own file");
     }
     output(Command::new("fstrim").arg(mounted.path()));
-}
-
-/// The served counts of a disk, summed up in the way of `stat`.
-fn counted(served: &Exposition, disk: &Disk) -> Stat {
-    let mut counted = Stat { reads: 0, writes: 0, discards: 0, flushes: 0, in_flight: 0 };
-    for sample in served.samples().filter(|sample| sample.name == "ebhost_bio_latency_seconds_count") {
-        if sample.labels["device"] != disk.name() {
-            continue;
-        }
-        let field = match sample.labels["operation"].as_str() {
-            "read" => &mut counted.reads,
-            "discard" => &mut counted.discards,
-            "flush" => &mut counted.flushes,
-            // `stat` counts an empty write that only requests a flush as a write.
-            "write" | "preflush" | "write_zeroes" => &mut counted.writes,
-            other => panic!("{other} on a loop device: {sample:?}"),
-        };
-        *field += sample.value as u64;
-    }
-    counted
 }

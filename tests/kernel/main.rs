@@ -4,10 +4,14 @@
 //! Every test has disks of its own, so I/O by others does not matter. Load would change latencies, so these tests run
 //! one at a time.
 
+mod attach;
 mod counts;
 mod latencies;
+mod many_disks;
 
-use ebhost_tests::Folder;
+use std::collections::BTreeMap;
+
+use ebhost_tests::{Exposition, Folder, Stat};
 
 /// biolatency, measuring from insertion into the scheduler instead of from issue to the driver.
 fn from_insertion() -> Folder {
@@ -15,4 +19,22 @@ fn from_insertion() -> Folder {
     folder.amend("biolatency", "programs: [", "programs: [block_rq_insert, block_rq_merge, ");
     folder.amend("biolatency", "targ_queued: false", "targ_queued: true");
     folder
+}
+
+/// The served counts of each disk, summed up in the way of `stat`.
+fn counted(served: &Exposition) -> BTreeMap<String, Stat> {
+    let mut disks: BTreeMap<String, Stat> = BTreeMap::new();
+    for sample in served.samples().filter(|sample| sample.name == "ebhost_bio_latency_seconds_count") {
+        let counted = disks.entry(sample.labels["device"].clone()).or_default();
+        let field = match sample.labels["operation"].as_str() {
+            "read" => &mut counted.reads,
+            "discard" => &mut counted.discards,
+            "flush" => &mut counted.flushes,
+            // `stat` counts an empty write that only requests a flush as a write.
+            "write" | "preflush" | "write_zeroes" => &mut counted.writes,
+            other => panic!("no test makes {other}: {sample:?}"),
+        };
+        *field += sample.value as u64;
+    }
+    disks
 }

@@ -39,7 +39,9 @@ fn a_section_names_its_event() {
     let folder = Folder::with_biolatency();
     let source = "
         MAP(banks, u32, struct bank);
+        HASH(spill, u64, struct bank);
         MAP(lost, u32, u64);
+        MAP(slow, u32, u64);
         static void *(*lookup)(void *, const void *) = (void *)1;
         SEC(\"perf_event/type=1,config=0,frequency=100\") int tick(void *ctx) {
             u32 key = 1;
@@ -49,8 +51,7 @@ fn a_section_names_its_event() {
         }";
     compile(source, "bpf", &folder.path().join("biolatency/biolatency.bpf.o"));
     let file = folder.path().join("biolatency/plugin.yaml");
-    let text =
-        "name: biolatency\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [block-device]\n";
+    let text = "name: biolatency\ncomponent: biolatency.wasm\nbpf: { object: biolatency.bpf.o }\ngrants: [disk]\n";
     fs::write(file, text).expect("our own file");
     let host = Ebhost::start(folder.path());
     let ticks = || {

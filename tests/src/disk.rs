@@ -37,7 +37,7 @@ pub struct Plugged(u32);
 pub struct Mounted(Folder);
 
 /// `/sys/block/NAME/stat`: the completed requests, and those in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stat {
     pub reads: u64,
     pub writes: u64,
@@ -212,6 +212,12 @@ impl Drop for Mounted {
 }
 
 impl Stat {
+    /// Reads the file of a disk.
+    pub fn of(disk: &str) -> Self {
+        let file = format!("/sys/block/{disk}/stat");
+        Self::parse(&fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")))
+    }
+
     fn parse(text: &str) -> Self {
         let fields: Vec<u64> = text.split_whitespace().map(|field| field.parse().expect("a number")).collect();
         assert!(fields.len() >= 17, "a kernel since 5.5 has 17 fields, found {text}");

@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod disk;
+mod disks;
 mod ebhost;
 pub mod everything;
 mod exposition;
@@ -26,6 +27,7 @@ mod sys;
 
 pub use cgroup::{Cgroup, Throttled};
 pub use disk::{Disk, Mounted, Plugged, Stat};
+pub use disks::Disks;
 pub use ebhost::{Ebhost, Ended, Start, binary};
 pub use exposition::{Exposition, Family, Format};
 pub use fio::{Fio, Side};

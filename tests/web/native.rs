@@ -82,29 +82,32 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
 #[test]
 fn observations_above_the_last_bound_are_in_the_infinite_bucket() {
     needs!(Root, Tool("fio"), Tool("prometheus"), Tool("promtool"));
+    // Offsets in `struct native_bank` of bpf/banks.h.
+    const NAME: usize = 16;
+    const SUM: usize = 56;
+    const FIRST_SLOT: usize = 88;
     const SLOTS: usize = 242;
     let disk = Disk::in_memory();
     let folder = native();
     let host = Ebhost::start(folder.path());
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=20"]);
     let map = KernelMap::of(host.pid(), "native_banks");
-    let mut bank = vec![0; 8 + 8 + SLOTS * 8 + 8];
-    let identity = |bank: &[u8]| u64::from_le_bytes(bank[..8].try_into().expect("8 bytes"));
-    let numbers: Vec<u32> = disk.number().split(':').map(|number| number.parse().expect("a number")).collect();
-    let device = u64::from(numbers[0] << 20 | numbers[1]);
+    let mut bank = vec![0; FIRST_SLOT + SLOTS * 8];
+    let mut name = disk.name().as_bytes().to_vec();
+    name.resize(32, 0);
     let index = (0..map.max_entries()).find(|index| {
         assert!(map.lookup(&index.to_le_bytes(), &mut bank), "an array has all its entries");
-        identity(&bank) & 0xffff_ffff == device
+        bank[NAME..NAME + 32] == name
     });
     let index = index.expect("the reads are in a bank");
     let read = |bank: &[u8], at: usize| u64::from_le_bytes(bank[at..at + 8].try_into().expect("8 bytes"));
-    let before: u64 = (0..SLOTS).map(|slot| read(&bank, 16 + slot * 8)).sum();
+    let before: u64 = (0..SLOTS).map(|slot| read(&bank, FIRST_SLOT + slot * 8)).sum();
     // 5 requests of 2 000 s, and 3 of slightly less than 1 024 s, which is the last bucket with a finite bound.
     for (slot, count, ns) in [(SLOTS - 1, 5u64, 2_000_000_000_000u64), (SLOTS - 2, 3, 1_023_000_000_000)] {
-        let at = 16 + slot * 8;
-        let (counted, sum) = (read(&bank, at) + count, read(&bank, 8) + count * ns);
+        let at = FIRST_SLOT + slot * 8;
+        let (counted, sum) = (read(&bank, at) + count, read(&bank, SUM) + count * ns);
         bank[at..at + 8].copy_from_slice(&counted.to_le_bytes());
-        bank[8..16].copy_from_slice(&sum.to_le_bytes());
+        bank[SUM..SUM + 8].copy_from_slice(&sum.to_le_bytes());
     }
     assert!(map.update(&index.to_le_bytes(), &bank));
     let prometheus = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);

@@ -22,7 +22,7 @@ fn the_status_page_shows_programs_maps_and_why_a_package_is_left_out() {
     assert_eq!((&good["is_up"], &broken["is_up"]), (&true.into(), &false.into()));
     assert!(broken["fault"].as_str().is_some_and(|fault| fault.contains("rename the family")), "{broken}");
     let programs: Vec<_> = good["programs"].as_array().into_iter().flatten().collect();
-    assert_eq!(programs.len(), 3);
+    assert_eq!(programs.len(), 4);
     assert!(programs.iter().all(|program| program["id"].as_u64() > Some(0)), "{good}");
     assert!(programs.iter().all(|program| program["tag"].as_str().is_some_and(|tag| tag.len() == 16)), "{good}");
     let banks = &good["maps"][0];

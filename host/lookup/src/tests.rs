@@ -88,6 +88,85 @@ fn disks_are_looked_up_again_when_the_kernel_has_counted_a_uevent() {
     assert_eq!(lookups.refresh().len(), 1, "without a count every name is looked up");
 }
 
+/// A disk's folder in /sys/block, and its key in the table `disk`.
+fn add_disk(folder: &Folder, name: &str) -> [u8; 40] {
+    let path = folder.0.join("sys/block").join(name.replace('/', "!"));
+    fs::create_dir_all(&path).unwrap();
+    disk_key(fs::metadata(path).unwrap().ino(), name)
+}
+
+fn disk_key(inode: u64, name: &str) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..8].copy_from_slice(&inode.to_le_bytes());
+    key[8..8 + name.len()].copy_from_slice(name.as_bytes());
+    key
+}
+
+fn remove_disk(folder: &Folder, name: &str) {
+    fs::remove_dir(folder.0.join("sys/block").join(name)).unwrap();
+}
+
+#[test]
+fn a_path_of_an_nvme_multipath_disk_has_the_name_of_the_disk() {
+    let folder = Folder::new("nvme");
+    let mut lookups = folder.lookups();
+    for (name, shown) in [
+        ("nvme0c1n2", "nvme0n2"),
+        ("nvme12c345n6", "nvme12n6"),
+        ("nvme0n1", "nvme0n1"),
+        ("cciss/c0d0", "cciss/c0d0"),
+        ("nvmecn", "nvmecn"),
+    ] {
+        let key = add_disk(&folder, name);
+        assert_eq!(lookups.find(table("disk"), &key), Some(shown.into()));
+    }
+    assert_eq!(lookups.find(table("disk"), &[0; 40]), None, "a bank without an owner");
+}
+
+#[test]
+fn a_removed_disk_keeps_its_name_for_the_collection_that_takes_its_last_counts() {
+    let folder = Folder::new("removed-disk");
+    let key = add_disk(&folder, "sdb");
+    let mut lookups = folder.lookups();
+    assert_eq!(lookups.find(table("disk"), &key), Some("sdb".into()));
+    remove_disk(&folder, "sdb");
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &key), Some("sdb".into()), "its last counts are taken now");
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &key), Some(String::new()));
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &key), Some(String::new()));
+}
+
+#[test]
+fn a_disk_that_came_and_went_between_two_scrapes_has_its_name_once() {
+    let folder = Folder::new("short-lived-disk");
+    let key = add_disk(&folder, "sdc");
+    remove_disk(&folder, "sdc");
+    fs::create_dir_all(folder.0.join("sys/kernel")).unwrap();
+    fs::write(folder.0.join("sys/kernel/uevent_seqnum"), "7\n").unwrap();
+    let mut lookups = folder.lookups();
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &key), Some("sdc".into()));
+    // No uevent comes any more: the disk was gone before.
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &key), Some(String::new()));
+}
+
+#[test]
+fn a_disk_that_takes_a_removed_ones_name_is_another_disk() {
+    let folder = Folder::new("reused-name");
+    let new = add_disk(&folder, "sdb");
+    let old = disk_key(1, "sdb");
+    assert_ne!(old, new);
+    let mut lookups = folder.lookups();
+    assert_eq!(lookups.find(table("disk"), &new), Some("sdb".into()));
+    lookups.find(table("disk"), &old);
+    lookups.refresh();
+    assert_eq!(lookups.find(table("disk"), &old), Some(String::new()));
+    assert_eq!(lookups.find(table("disk"), &new), Some("sdb".into()));
+}
+
 #[test]
 fn both_forms_of_a_device_number_are_understood() {
     let folder = Folder::new("forms");

@@ -1,16 +1,21 @@
 //! Latency of block requests, by disk and operation: labels for the banks in which `bpf/biolatency.bpf.c` counts. A bank is a histogram
-//! of one disk and operation on one CPU.
+//! of one disk and operation, on one CPU (`banks`) or on all that had no free bank (`spill`).
 //!
-//! Each bank carries its disk and operation in its value; the host looks up the disk's name. A disk without a name (unplugged, or not
-//! yet seen) is skipped until it has one: its counts stay in the bank and are not lost.
+//! Each bank carries its owner in its value: the disk's name as the kernel has it, and the operation. The host looks up the name under
+//! which the disk is shown: for a path below NVMe multipath, that of the multipath disk. The host returns an empty name after it has
+//! taken the last counts of a disk that is gone; then the series end.
 
 mod names;
+mod owner;
 
-use ebhost_plugin::table::BLOCK_DEVICE;
+use std::borrow::Cow;
+
+use ebhost_plugin::table::DISK;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, LabelledView, Layout, LookupName, LookupNames, Manifest, Plugin, Refusal, View, exp2,
-    key, layout, member, native_slots, number, row, slots, value_at,
+    Answer, Family, FamilyId, LabelledView, Layout, LookupName, LookupNames, Manifest, Member, Plugin, Refusal, Value,
+    View, exp2, key, layout, member, native_slots, number, row, slots, value_at,
 };
+use owner::{Disk, Owner};
 
 /// Exponents of the bounds, in powers of two of a microsecond: 1 µs to 134 s. The BPF program has one more slot, for +Inf.
 const BOUNDS: core::ops::RangeInclusive<i32> = 0..=27;
@@ -24,34 +29,30 @@ const NATIVE_SCHEMA: i8 = 3;
 const NATIVE_FIRST: i32 = -159;
 
 layout! {
-    /// The disk, operation and flags of a bank: `union identity` in biolatency.bpf.c.
-    struct Owner: 8 bytes {
-        device: u32,
-        operation: u8,
-        used: u8,
-        flags: u16,
+    /// `struct head` in bpf/banks.h.
+    struct Head: 88 bytes {
+        key: u64,
+        owner: Owner,
+        sum_ns: u64,
+        statistics: u64,
+        since: u64,
+        claims: u64,
     }
 }
 
 layout! {
-    /// `struct bank` in biolatency.bpf.c.
-    struct Bank: 256 bytes {
-        owner: Owner,
-        sum_ns: u64,
+    /// `struct bank` in bpf/banks.h.
+    struct Bank: 320 bytes {
+        head: Head,
         slots: [u64; 29],
-        claims: u32,
-        unused: u32,
     }
 }
 
 layout! {
-    /// `struct native_bank` in biolatency.bpf.c.
-    struct NativeBank: 1960 bytes {
-        owner: Owner,
-        sum_ns: u64,
+    /// `struct native_bank` in bpf/banks.h.
+    struct NativeBank: 2024 bytes {
+        head: Head,
         slots: [u64; 242],
-        claims: u32,
-        unused: u32,
     }
 }
 
@@ -66,6 +67,8 @@ pub struct Config {
     native: bool,
     /// Names of the disks to expose, such as `sda`. Empty: all disks.
     disks: Vec<String>,
+    /// Shows each path of an NVMe multipath disk under its own name (`nvme0c1n1`) instead of the disk's (`nvme0n1`).
+    paths: bool,
 }
 
 /// The plugin.
@@ -97,55 +100,83 @@ impl Plugin for Biolatency {
                 .help("Block requests that were not counted, by reason.")
                 .labels(["reason"]),
         );
-        manifest.view(self.banks(latency));
-        manifest.view(
-            View::table::<u32, u64>("lost").identity(key()).feed(lost, number(member!(u64))).rows(Self::lost_reason),
+        let slow = manifest.family(
+            Family::counter("bio_latency_slow_total")
+                .help("Block requests that were counted at a higher cost than usual, by reason.")
+                .labels(["reason"]),
         );
+        for view in self.banks(latency) {
+            manifest.view(view);
+        }
+        for (map, family, rows) in [("lost", lost, Self::lost_reason as ReasonRow), ("slow", slow, Self::slow_reason)] {
+            manifest.view(View::table::<u32, u64>(map).identity(key()).feed(family, number(member!(u64))).rows(rows));
+        }
         manifest
     }
 }
 
+/// A row function that names a reason.
+type ReasonRow = for<'a> fn(&'a Biolatency, &'a u32, LookupNames<'a, 0>) -> Answer<'a, 1>;
+
 impl Biolatency {
-    fn banks(&self, latency: FamilyId) -> LabelledView<Self> {
+    /// The views of the banks: those of each CPU, and those that all CPUs share.
+    fn banks(&self, latency: FamilyId) -> [LabelledView<Self>; 2] {
         if self.config.native {
-            let slots = native_slots(member!(NativeBank.slots), NATIVE_SCHEMA, NATIVE_FIRST);
-            let view = View::table::<u32, NativeBank>("native_banks")
-                .identity(value_at(member!(NativeBank.owner)))
-                .lookup(BLOCK_DEVICE, value_at(member!(NativeBank.owner.device)))
-                .feed(latency, slots.sum(member!(NativeBank.sum_ns)));
-            self.labelled(view)
+            let slots = || native_slots(member!(NativeBank.slots), NATIVE_SCHEMA, NATIVE_FIRST);
+            let sum = member!(NativeBank.head.sum_ns);
+            let (owner, disk) = (member!(NativeBank.head.owner), member!(NativeBank.head.owner.disk));
+            [
+                self.view::<u32, _>("native_banks", owner, disk, latency, slots().sum(sum)),
+                self.view::<u64, _>("native_spill", owner, disk, latency, slots().sum(sum)),
+            ]
         } else {
-            let view = View::table::<u32, Bank>("banks")
-                .identity(value_at(member!(Bank.owner)))
-                .lookup(BLOCK_DEVICE, value_at(member!(Bank.owner.device)))
-                .feed(latency, slots(member!(Bank.slots)).sum(member!(Bank.sum_ns)));
-            self.labelled(view)
+            let slots = || slots(member!(Bank.slots)).sum(member!(Bank.head.sum_ns));
+            let (owner, disk) = (member!(Bank.head.owner), member!(Bank.head.owner.disk));
+            [
+                self.view::<u32, _>("banks", owner, disk, latency, slots()),
+                self.view::<u64, _>("spill", owner, disk, latency, slots()),
+            ]
         }
     }
 
-    fn labelled<B: Layout>(&self, view: View<u32, B, Owner>) -> LabelledView<Self> {
+    fn view<K: Layout, B: Layout>(
+        &self,
+        map: &str,
+        owner: Member<B, Owner>,
+        disk: Member<B, Disk>,
+        latency: FamilyId,
+        counts: impl Into<Value<B>>,
+    ) -> LabelledView<Self> {
+        let view =
+            View::table::<K, B>(map).identity(value_at(owner)).lookup(DISK, value_at(disk)).feed(latency, counts);
         if self.config.per_flag { view.rows(Self::by_flags) } else { view.rows(Self::by_operation) }
     }
 
     fn by_operation<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 2> {
-        let disk = self.disk(owner, disk)?;
-        row![disk, names::operation(owner.operation)]
+        let device = self.device(owner, disk)?;
+        row![device, names::operation(owner.operation)]
     }
 
     fn by_flags<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 3> {
-        let disk = self.disk(owner, disk)?;
-        row![disk, names::operation(owner.operation), names::flags(owner.flags)]
+        let device = self.device(owner, disk)?;
+        row![device, names::operation(owner.operation), names::flags(owner.flags)]
     }
 
     fn lost_reason<'a>(&'a self, reason: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![names::lost(*reason)]
     }
 
-    /// The disk's name; skips unused banks, disks without a name and disks that are not configured.
-    fn disk<'a>(&self, owner: &Owner, found: Option<LookupName<'a>>) -> Result<LookupName<'a>, Refusal> {
-        let wanted = |name: LookupName<'_>| {
-            self.config.disks.is_empty() || self.config.disks.iter().any(|disk| disk == name.as_str())
-        };
-        found.filter(|name| owner.used == 1 && wanted(*name)).ok_or(Refusal::Skip)
+    fn slow_reason<'a>(&'a self, reason: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+        row![names::slow(*reason)]
+    }
+
+    /// The disk's name. Skips banks without an owner, banks whose owner was being written while they were read, disks that are gone and
+    /// disks that are not configured.
+    fn device<'a>(&self, owner: &Owner, found: Option<LookupName<'a>>) -> Result<Cow<'a, str>, Refusal> {
+        let shown = found.map(LookupName::as_str).filter(|name| !name.is_empty() && owner.is_whole());
+        let shown = shown.ok_or(Refusal::Skip)?;
+        let device = if self.config.paths { Cow::Owned(owner.disk.name()) } else { Cow::Borrowed(shown) };
+        let is_wanted = self.config.disks.is_empty() || self.config.disks.iter().any(|disk| *disk == device);
+        if is_wanted { Ok(device) } else { Err(Refusal::Skip) }
     }
 }

@@ -1,4 +1,4 @@
-//! Names for the numbers in `bpf/biolatency.bpf.c`. The numbers are the program's own, because the kernel's `REQ_OP_*` change between
+//! Names for the numbers in `bpf/request.h` and `bpf/lost.h`. The numbers are the programs' own, because the kernel's `REQ_OP_*` change between
 //! versions. A number is never reused and new ones are added at the end. A number without a name is exposed as the number.
 
 use std::borrow::Cow;
@@ -28,6 +28,9 @@ const FLAGS: [&str; 8] = ["Sync", "Metadata", "Priority", "FUA", "ReadAhead", "B
 /// `enum lost`, from 0.
 const LOST: [&str; 4] = ["banks_full", "starts_full", "no_start", "no_end"];
 
+/// `enum slow`, from 0.
+const SLOW: [&str; 2] = ["banks_full", "starts_full"];
+
 /// The name of a request's operation.
 #[inline]
 pub(crate) fn operation(number: u8) -> Cow<'static, str> {
@@ -49,5 +52,14 @@ pub(crate) fn flags(bits: u16) -> Cow<'static, str> {
 
 /// The reason why a request was not counted.
 pub(crate) fn lost(reason: u32) -> Cow<'static, str> {
-    LOST.get(reason as usize).map_or_else(|| format!("reason_{reason}").into(), |name| Cow::Borrowed(*name))
+    named(&LOST, reason)
+}
+
+/// The reason why a request cost more than usual.
+pub(crate) fn slow(reason: u32) -> Cow<'static, str> {
+    named(&SLOW, reason)
+}
+
+fn named(names: &[&'static str], reason: u32) -> Cow<'static, str> {
+    names.get(reason as usize).map_or_else(|| format!("reason_{reason}").into(), |name| Cow::Borrowed(*name))
 }

@@ -3,21 +3,27 @@
 use biolatency::Biolatency;
 use ebhost_plugin::testing::{Harness, Kind, Reason, Row};
 
-const BPF: &str = include_str!("../../../bpf/biolatency.bpf.c");
+const REQUEST: &str = include_str!("../../../bpf/request.h");
+const LOST: &str = include_str!("../../../bpf/lost.h");
 
 fn plugin(config: &str) -> Harness<Biolatency> {
     Harness::new(config).expect("a good configuration")
 }
 
-fn owner(device: u32, operation: u8, used: u8, flags: u16) -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes[..4].copy_from_slice(&device.to_le_bytes());
-    bytes[4..6].copy_from_slice(&[operation, used]);
-    bytes[6..].copy_from_slice(&flags.to_le_bytes());
+/// `struct owner` of bpf/banks.h, as the program writes it.
+fn owner(name: &str, operation: u8, is_known: u8, flags: u16) -> [u8; 48] {
+    let mut bytes = [0; 48];
+    bytes[..8].copy_from_slice(&4711u64.to_le_bytes());
+    bytes[8..8 + name.len()].copy_from_slice(name.as_bytes());
+    bytes[40..42].copy_from_slice(&[operation, is_known]);
+    bytes[42..44].copy_from_slice(&flags.to_le_bytes());
+    let words = bytes[..44].chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("4 bytes")));
+    let checksum = words.fold(2_166_136_261u32, |sum, word| (sum ^ word).wrapping_mul(16_777_619));
+    bytes[44..].copy_from_slice(&checksum.to_le_bytes());
     bytes
 }
 
-fn bank(config: &str, owner: [u8; 8], disk: Option<&str>) -> Row {
+fn bank(config: &str, owner: [u8; 48], disk: Option<&str>) -> Row {
     let plugin = plugin(config);
     plugin.decode(plugin.view("banks"), &[(&owner, &[disk])]).remove(0)
 }
@@ -43,14 +49,14 @@ fn native_buckets_have_classic_bounds_at_their_ends() {
     let Kind::Histogram(bounds) = &plugin.family("bio_latency_seconds").kind else { panic!("expected a histogram") };
     assert_eq!((bounds.len(), bounds[0], bounds[20], bounds[27]), (28, 9.5367431640625e-7, 1.0, 128.0));
     let view = &plugin.manifest().views[plugin.view("native_banks") as usize];
-    assert_eq!((view.key_size, view.value_size, view.columns), (4, 1960, 2));
+    assert_eq!((view.key_size, view.value_size, view.columns), (4, 2024, 2));
     let slots = format!("{:?}", view.series[0].value);
     assert!(
-        slots.contains("offset: 16, schema: 3, first: -159, count: 240") && slots.contains("offset: 8, size: 8"),
+        slots.contains("offset: 88, schema: 3, first: -159, count: 240") && slots.contains("offset: 56, size: 8"),
         "{slots}"
     );
     assert!(plugin.manifest().views.iter().all(|view| view.source != "banks"), "nothing is counted there");
-    let row = plugin.decode(plugin.view("native_banks"), &[(&owner(8 << 20, 1, 1, 0), &[Some("sda")])]).remove(0);
+    let row = plugin.decode(plugin.view("native_banks"), &[(&owner("sda", 1, 1, 0), &[Some("sda")])]).remove(0);
     assert_eq!(row, labels(&["sda", "write"]));
 }
 
@@ -58,46 +64,82 @@ fn native_buckets_have_classic_bounds_at_their_ends() {
 fn the_manifest_reads_the_maps_that_bpf_writes() {
     let plugin = plugin("{}");
     let view = &plugin.manifest().views[plugin.view("banks") as usize];
-    assert_eq!((view.key_size, view.value_size, view.columns), (4, 256, 2));
+    assert_eq!((view.key_size, view.value_size, view.columns), (4, 320, 2));
     let fields: Vec<_> = view.identity.iter().map(|field| (field.offset, field.length)).collect();
-    assert_eq!(fields, [(0, 4), (4, 4)]);
-    assert_eq!((view.lookups[0].table.as_str(), view.lookups[0].field), ("block-device", 0));
+    assert_eq!(fields, [(8, 40), (48, 8)]);
+    assert_eq!((view.lookups[0].table.as_str(), view.lookups[0].field), ("disk", 0));
     let slots = format!("{:?}", view.series[0].value);
-    assert!(slots.contains("offset: 16, size: 8") && slots.contains("offset: 8, size: 8"), "{slots}");
+    assert!(slots.contains("offset: 88, size: 8") && slots.contains("offset: 56, size: 8"), "{slots}");
 
-    let lost = &plugin.manifest().views[plugin.view("lost") as usize];
-    assert_eq!((lost.key_size, lost.value_size, lost.columns), (4, 8, 1));
+    let spill = &plugin.manifest().views[plugin.view("spill") as usize];
+    assert_eq!((spill.key_size, spill.value_size, spill.columns), (8, 320, 2));
+    for map in ["lost", "slow"] {
+        let view = &plugin.manifest().views[plugin.view(map) as usize];
+        assert_eq!((view.key_size, view.value_size, view.columns), (4, 8, 1), "{map}");
+    }
 }
 
 #[test]
 fn a_bank_is_labelled_with_its_disk_and_operation() {
-    assert_eq!(bank("{}", owner(8 << 20, 0, 1, 0), Some("sda")), labels(&["sda", "read"]));
-    assert_eq!(bank("{}", owner(8 << 20, 4, 1, 0), Some("sda")), labels(&["sda", "preflush"]));
-    assert_eq!(bank("{}", owner(8 << 20, 200, 1, 0), Some("sda")), labels(&["sda", "op_200"]));
+    assert_eq!(bank("{}", owner("sda", 0, 1, 0), Some("sda")), labels(&["sda", "read"]));
+    assert_eq!(bank("{}", owner("sda", 4, 1, 0), Some("sda")), labels(&["sda", "preflush"]));
+    assert_eq!(bank("{}", owner("sda", 200, 1, 0), Some("sda")), labels(&["sda", "op_200"]));
 }
 
 #[test]
 fn empty_banks_and_disks_without_a_name_are_skipped() {
-    assert_eq!(bank("{}", owner(0, 0, 0, 0), Some("ram0")), Err(Reason::Skip));
-    assert_eq!(bank("{}", owner(8 << 20, 0, 1, 0), None), Err(Reason::Skip));
+    assert_eq!(bank("{}", [0; 48], Some("ram0")), Err(Reason::Skip));
+    assert_eq!(bank("{}", owner("sda", 0, 0, 0), Some("sda")), Err(Reason::Skip));
+    assert_eq!(bank("{}", owner("sda", 0, 1, 0), None), Err(Reason::Skip));
+}
+
+#[test]
+fn the_series_of_a_disk_that_is_gone_end() {
+    assert_eq!(bank("{}", owner("sda", 0, 1, 0), Some("")), Err(Reason::Skip));
+}
+
+/// An owner is written word by word, and a reader may see any of the words sooner than another.
+#[test]
+fn an_owner_that_was_read_while_it_was_written_has_no_labels() {
+    let (old, new) = (owner("sda", 0, 1, 0), owner("nvme10n1", 1, 1, 0));
+    for old in [old, [0; 48]] {
+        for seen in 1..63u32 {
+            let mut mixed = old;
+            for word in (0..6).filter(|word| seen >> word & 1 == 1) {
+                mixed[word * 8..][..8].copy_from_slice(&new[word * 8..][..8]);
+            }
+            if mixed != old && mixed != new {
+                assert_eq!(bank("{}", mixed, Some("sda")), Err(Reason::Skip), "{seen:06b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_path_of_a_multipath_disk_is_shown_as_the_disk_or_by_its_own_name() {
+    let path = owner("nvme0c1n2", 0, 1, 0);
+    assert_eq!(bank("{}", path, Some("nvme0n2")), labels(&["nvme0n2", "read"]));
+    assert_eq!(bank(r#"{"paths": true}"#, path, Some("nvme0n2")), labels(&["nvme0c1n2", "read"]));
+    assert_eq!(bank(r#"{"paths": true}"#, path, Some("")), Err(Reason::Skip));
+    assert_eq!(bank(r#"{"disks": ["nvme0n2"]}"#, path, Some("nvme0n2")), labels(&["nvme0n2", "read"]));
 }
 
 #[test]
 fn only_chosen_disks_when_some_are_chosen() {
     let config = r#"{"disks": ["sda", "sdb"]}"#;
-    assert_eq!(bank(config, owner(8 << 20, 1, 1, 0), Some("sdb")), labels(&["sdb", "write"]));
-    assert_eq!(bank(config, owner(8 << 20, 1, 1, 0), Some("sdb1")), Err(Reason::Skip));
+    assert_eq!(bank(config, owner("sda", 1, 1, 0), Some("sdb")), labels(&["sdb", "write"]));
+    assert_eq!(bank(config, owner("sda", 1, 1, 0), Some("sdb1")), Err(Reason::Skip));
 }
 
 #[test]
 fn flags_are_a_label_when_asked_for() {
     let config = r#"{"per_flag": true}"#;
     assert_eq!(plugin(config).family("bio_latency_seconds").labels, ["device", "operation", "flags"]);
-    assert_eq!(bank(config, owner(1, 1, 1, 0b1), Some("sda")), labels(&["sda", "write", "Sync"]));
-    assert_eq!(bank(config, owner(1, 0, 1, 0b1_0000), Some("sda")), labels(&["sda", "read", "ReadAhead"]));
-    assert_eq!(bank(config, owner(1, 1, 1, 0b1011), Some("sda")), labels(&["sda", "write", "Sync-Metadata-FUA"]));
-    assert_eq!(bank(config, owner(1, 1, 1, 0), Some("sda")), labels(&["sda", "write", "none"]));
-    assert_eq!(bank(config, owner(1, 1, 1, 1 << 15), Some("sda")), labels(&["sda", "write", "flag_15"]));
+    assert_eq!(bank(config, owner("sda", 1, 1, 0b1), Some("sda")), labels(&["sda", "write", "Sync"]));
+    assert_eq!(bank(config, owner("sda", 0, 1, 0b1_0000), Some("sda")), labels(&["sda", "read", "ReadAhead"]));
+    assert_eq!(bank(config, owner("sda", 1, 1, 0b1011), Some("sda")), labels(&["sda", "write", "Sync-Metadata-FUA"]));
+    assert_eq!(bank(config, owner("sda", 1, 1, 0), Some("sda")), labels(&["sda", "write", "none"]));
+    assert_eq!(bank(config, owner("sda", 1, 1, 1 << 15), Some("sda")), labels(&["sda", "write", "flag_15"]));
 }
 
 #[test]
@@ -106,6 +148,8 @@ fn lost_requests_have_their_reason() {
     let reasons: [&[u8]; 3] = [&[0; 4], &[2, 0, 0, 0], &[9, 0, 0, 0]];
     let rows = plugin.decode(plugin.view("lost"), &reasons.map(|reason| (reason, &[] as &[_])));
     assert_eq!(rows, [labels(&["banks_full"]), labels(&["no_start"]), labels(&["reason_9"])]);
+    let rows = plugin.decode(plugin.view("slow"), &reasons.map(|reason| (reason, &[] as &[_])));
+    assert_eq!(rows, [labels(&["banks_full"]), labels(&["reason_2"]), labels(&["reason_9"])]);
 }
 
 #[test]
@@ -113,15 +157,15 @@ fn a_misspelt_key_refuses_the_package_by_its_name() {
     let refusal = Harness::<Biolatency>::new(r#"{"per_flags": true}"#).err();
     assert_eq!(
         refusal.as_deref(),
-        Some("config: unknown field `per_flags`, expected one of `per_flag`, `native`, `disks`")
+        Some("config: unknown field `per_flags`, expected one of `per_flag`, `native`, `disks`, `paths`")
     );
     let refusal = Harness::<Biolatency>::new(r#"{"disks": "sda"}"#).err();
     assert_eq!(refusal.as_deref(), Some("config: invalid type: string \"sda\", expected a sequence"));
 }
 
 /// Members of an enum of the BPF program, lower case, without their prefix.
-fn members(name: &str, prefix: &str) -> Vec<String> {
-    let (_, body) = BPF.split_once(&format!("\nenum {name} {{")).expect("the enum");
+fn members(source: &str, name: &str, prefix: &str) -> Vec<String> {
+    let (_, body) = source.split_once(&format!("\nenum {name} {{")).expect("the enum");
     let (body, _) = body.split_once("};").expect("its end");
     let words = body.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter_map(|word| word.strip_prefix(prefix)).map(str::to_lowercase).collect()
@@ -129,21 +173,21 @@ fn members(name: &str, prefix: &str) -> Vec<String> {
 
 #[test]
 fn operations_are_those_of_the_bpf_program() {
-    let operations = members("operation", "OP_");
+    let operations = members(REQUEST, "operation", "OP_");
     for (number, operation) in (0..).zip(&operations) {
-        assert_eq!(bank("{}", owner(1, number, 1, 0), Some("sda")), labels(&["sda", operation]));
+        assert_eq!(bank("{}", owner("sda", number, 1, 0), Some("sda")), labels(&["sda", operation]));
     }
     let next = operations.len() as u8;
-    assert_eq!(bank("{}", owner(1, next, 1, 0), Some("sda")), labels(&["sda", &format!("op_{next}")]));
+    assert_eq!(bank("{}", owner("sda", next, 1, 0), Some("sda")), labels(&["sda", &format!("op_{next}")]));
 }
 
 #[test]
 fn flags_are_those_of_the_bpf_program() {
     // The program has the kernel's words, the label bcc's.
     let words = [("meta", "metadata"), ("prio", "priority"), ("rahead", "readahead")];
-    for (bit, flag) in members("flag", "FLAG_").into_iter().enumerate() {
+    for (bit, flag) in members(REQUEST, "flag", "FLAG_").into_iter().enumerate() {
         let word = words.iter().find(|(kernel, _)| *kernel == flag).map_or(flag.as_str(), |(_, bcc)| bcc);
-        let (found, _) = bank(r#"{"per_flag": true}"#, owner(1, 0, 1, 1 << bit), Some("sda")).expect("a row");
+        let (found, _) = bank(r#"{"per_flag": true}"#, owner("sda", 0, 1, 1 << bit), Some("sda")).expect("a row");
         assert_eq!(found[2].to_lowercase(), word);
     }
 }
@@ -151,10 +195,12 @@ fn flags_are_those_of_the_bpf_program() {
 #[test]
 fn reasons_are_those_of_the_bpf_program() {
     let plugin = plugin("{}");
-    for (number, reason) in (0u32..).zip(members("lost", "LOST_")) {
-        let row = plugin.decode(plugin.view("lost"), &[(&number.to_le_bytes(), &[])]).remove(0);
-        // The last member is their number.
-        let expected = if reason == "reasons" { format!("reason_{number}") } else { reason };
-        assert_eq!(row, labels(&[&expected]));
+    for (map, prefix) in [("lost", "LOST_"), ("slow", "SLOW_")] {
+        for (number, reason) in (0u32..).zip(members(LOST, map, prefix)) {
+            let row = plugin.decode(plugin.view(map), &[(&number.to_le_bytes(), &[])]).remove(0);
+            // The last member is their number.
+            let expected = if reason == "reasons" { format!("reason_{number}") } else { reason };
+            assert_eq!(row, labels(&[&expected]));
+        }
     }
 }

@@ -14,13 +14,13 @@ use ebhost_plugin::{
 };
 
 layout! {
-    /// The owner of a place: the first members of `struct place` in llcstat.bpf.c. While a place changes its owner, `first` and `last`
-    /// differ.
+    /// The owner of a place: the first members of `struct place` in llcstat.bpf.c. `check` does not fit the other words while a place
+    /// changes its owner.
     struct Owner: 40 bytes {
         first: u64,
         who: [u64; 2],
         dead: u64,
-        last: u64,
+        check: u64,
     }
 }
 
@@ -174,7 +174,13 @@ impl Llcstat {
 impl Owner {
     /// Skips a place without an owner, and one that changed its owner while it was read.
     fn check(&self) -> Result<(), Refusal> {
-        if self.first != 0 && self.first == self.last { Ok(()) } else { Err(Refusal::Skip) }
+        if self.first != 0 && self.check == self.first ^ self.mixed() { Ok(()) } else { Err(Refusal::Skip) }
+    }
+
+    /// A number made of all bits of `who`, as llcstat.bpf.c computes it.
+    fn mixed(&self) -> u64 {
+        let [low, high] = self.who;
+        (low ^ high.wrapping_mul(0xff51_afd7_ed55_8ccd)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 }
 

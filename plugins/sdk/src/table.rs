@@ -11,6 +11,10 @@ pub const BLOCK_DEVICE: &str = "block-device";
 ///
 /// The key: the device number of stat(2); 4 bytes.
 pub const BLOCK_DEVICE_USER: &str = "block-device-user";
+/// Finds the name of a disk, for a path below NVMe multipath that of the multipath disk; empty once the disk is gone and was collected once more.
+///
+/// The key: the inode of `/sys/block/NAME` (8 bytes; 0: any), then `gendisk.disk_name` (32 bytes); 40 bytes.
+pub const DISK: &str = "disk";
 /// Finds the name of a network interface in the host's own network namespace.
 ///
 /// The key: the interface's index; 4 bytes.

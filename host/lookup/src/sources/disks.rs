@@ -1,17 +1,10 @@
 //! Disks by device number: the link `/sys/dev/block/MAJOR:MINOR`.
-//!
-//! The kernel counts its uevents, and raises the count after a device has changed. While the count stays the same, no disk has come,
-//! gone or changed its name, and nothing is looked up again.
 
-use std::{
-    fs::File,
-    os::{fd::OwnedFd, unix::fs::FileExt as _},
-    path::PathBuf,
-};
+use std::{os::fd::OwnedFd, path::PathBuf};
 
 use rustix::fs::{Mode, OFlags, open, readlinkat};
 
-use super::{Freshness, Source};
+use super::{Freshness, Source, uevents::Uevents};
 use crate::{Roots, key};
 
 /// A block device's number, split.
@@ -35,14 +28,12 @@ impl DeviceNumber {
     }
 }
 
-/// The folder of links and the uevent counter. Both are kept open.
+/// The folder of links, which is kept open.
 #[derive(Debug)]
 pub(crate) struct Disks {
     path: PathBuf,
     folder: Option<OwnedFd>,
-    uevent_counter: Option<File>,
-    /// The count at the last refresh; `None` if it cannot be read, so that nothing says that the names are still the same.
-    uevents: Option<u64>,
+    uevents: Uevents,
 }
 
 impl Disks {
@@ -61,34 +52,18 @@ impl Disks {
 
 impl Source for Disks {
     fn paths(roots: &Roots) -> Vec<PathBuf> {
-        vec![links(roots), uevent_counter(roots)]
+        vec![links(roots), Uevents::path(roots)]
     }
 
     fn open(roots: &Roots) -> Self {
-        let uevent_counter = File::open(uevent_counter(roots)).ok();
-        // Read before any name is: a device that changes in between is noticed at the next refresh.
-        let uevents = uevent_counter.as_ref().and_then(read_number);
-        Self { path: links(roots), folder: None, uevent_counter, uevents }
+        Self { path: links(roots), folder: None, uevents: Uevents::open(roots) }
     }
 
     fn refresh(&mut self) -> Freshness {
-        let uevents = self.uevent_counter.as_ref().and_then(read_number);
-        let before = std::mem::replace(&mut self.uevents, uevents);
-        if uevents.is_some() && uevents == before { Freshness::Unchanged } else { Freshness::MayDiffer }
+        if self.uevents.came() { Freshness::MayDiffer } else { Freshness::Unchanged }
     }
 }
 
 fn links(roots: &Roots) -> PathBuf {
     roots.sys.join("dev/block")
-}
-
-fn uevent_counter(roots: &Roots) -> PathBuf {
-    roots.sys.join("kernel/uevent_seqnum")
-}
-
-/// Reads digits and a line feed.
-fn read_number(file: &File) -> Option<u64> {
-    let mut text = [0; 24];
-    let length = file.read_at(&mut text, 0).ok()?;
-    str::from_utf8(&text[..length]).ok()?.trim_end().parse().ok()
 }

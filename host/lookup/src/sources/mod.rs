@@ -4,10 +4,12 @@
 //! never reads them. Tables that read the same source share it.
 
 mod cgroups;
+mod disk_folders;
 mod disks;
 mod interfaces;
 mod kernel_symbols;
 mod pci_ids;
+mod uevents;
 
 use std::{
     any::{Any, TypeId},
@@ -17,6 +19,7 @@ use std::{
 
 use super::Roots;
 pub(crate) use cgroups::Cgroups;
+pub(crate) use disk_folders::{DiskFolders, KEY_BYTES as DISK_KEY_BYTES};
 pub(crate) use disks::{DeviceNumber, Disks};
 pub(crate) use interfaces::Interfaces;
 pub(crate) use kernel_symbols::{KernelSymbols, Symbol, nearest};

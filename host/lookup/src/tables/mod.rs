@@ -8,6 +8,7 @@ mod block_device;
 mod block_device_user;
 mod cgroup;
 mod cgroup_folder;
+mod disk;
 mod kernel_stack;
 mod kernel_symbol;
 mod kernel_symbol_exact;
@@ -22,9 +23,10 @@ use std::{any::TypeId, fmt, path::PathBuf};
 use crate::{Roots, key::KeyWidths, sources::Sources};
 
 /// Every table, in the order in which messages and documents list them.
-pub(crate) static REGISTRY: [Definition; 12] = [
+pub(crate) static REGISTRY: [Definition; 13] = [
     block_device::TABLE,
     block_device_user::TABLE,
+    disk::TABLE,
     network_interface::TABLE,
     cgroup::TABLE,
     cgroup_folder::TABLE,

@@ -204,11 +204,11 @@ fn view() -> View {
     View {
         source: "banks".into(),
         key_size: 4,
-        value_size: 256,
+        value_size: 320,
         identity: vec![Field { part: Part::Key, offset: 0, length: 4 }],
         lookups: vec![],
         columns: 1,
-        series: vec![Series { family: 0, labels: vec![Label::Column(0)], value: number(8, 8) }],
+        series: vec![Series { family: 0, labels: vec![Label::Column(0)], value: number(56, 8) }],
     }
 }
 

@@ -1,0 +1,121 @@
+//! Machines with many disks, and disks that come and go: every request is counted, under the name of its disk, and no disk begins with
+//! the counts of another.
+
+use std::{env, thread, time::Duration};
+
+use ebhost_tests::{Disks, Ebhost, Exposition, Folder, Stat, alone, committed, needs};
+
+use crate::counted;
+
+/// The kernel hides a request from every program now and then; see counts.rs. Such a round is repeated.
+const ROUNDS: usize = 10;
+
+/// 60 disks, or as many as EBHOST_DISKS says. Two CPUs have banks for some thirty.
+fn number_of_disks() -> u32 {
+    env::var("EBHOST_DISKS").map_or(60, |number| number.parse().expect("EBHOST_DISKS is a number"))
+}
+
+#[test]
+fn many_disks_are_counted_exactly_and_so_are_those_that_replace_them() {
+    needs!(Root);
+    let _alone = alone();
+    let host = Ebhost::start(&committed());
+    let mut exact = 0;
+    for _ in 0..ROUNDS {
+        exact = if is_round_exact(&host) { exact + 1 } else { 0 };
+        if exact == 2 {
+            host.stop();
+            return;
+        }
+    }
+    panic!("in {ROUNDS} rounds never two in a row in which every request was counted; the last ones are above");
+}
+
+/// Months of volumes that come and go, in a minute: the maps have room for a fraction of the disks that are plugged in over time, and must be
+/// used again.
+#[test]
+fn disks_that_come_and_go_never_fill_the_maps() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    folder.amend(
+        "biolatency",
+        "targ_banks: 128",
+        "targ_banks: 8, targ_parts: 16, targ_keep_ns: 1000000000, targ_part_keep_ns: 1000000000",
+    );
+    // 20 disks with 4 operations each take 80 entries of `spill` a round, beside 8 banks on each CPU.
+    folder.amend("biolatency", "banks: 128 per cpu", "banks: 8 per cpu, spill: 400, parts: 16");
+    let host = Ebhost::start(folder.path());
+    let mut exact = 0;
+    for _ in 0..20 {
+        let disks = Disks::plug_in(20);
+        let names: Vec<_> = disks.names().collect();
+        disks.exercise();
+        let served = scrape(&host);
+        exact += u32::from(is_as_counted(&names, &served, &stats(&names)));
+        assert_eq!(without_room(&served), 0, "400 disks came and went, 20 at a time");
+        drop(disks);
+        host.scrape();
+        host.scrape();
+        thread::sleep(Duration::from_millis(1500));
+    }
+    assert!(exact >= 15, "in {exact} of 20 rounds every request was counted");
+    host.stop();
+}
+
+/// Plugs disks in, uses them, and unplugs them again, scraping in between. Whether every request was counted.
+fn is_round_exact(host: &Ebhost) -> bool {
+    let disks = Disks::plug_in(number_of_disks());
+    let names: Vec<_> = disks.names().collect();
+    disks.exercise();
+    let present = is_as_counted(&names, &scrape(host), &stats(&names));
+
+    // What was done since the last scrape is counted although the disks are gone at the next.
+    disks.exercise();
+    thread::sleep(Duration::from_millis(100));
+    let last = stats(&names);
+    drop(disks);
+    let gone = is_as_counted(&names, &scrape(host), &last);
+
+    let served = host.scrape();
+    let still_there: Vec<_> = counted(&served).into_keys().filter(|name| names.contains(name)).collect();
+    assert!(still_there.is_empty(), "unplugged and scraped once, but still served: {still_there:?}");
+    assert_eq!(without_room(&served), 0);
+    present && gone
+}
+
+/// Requests that were not counted because a map was full. The other losses may be those of other disks, which the kernel hid.
+fn without_room(served: &Exposition) -> u64 {
+    let reasons = ["banks_full", "starts_full"];
+    let lost =
+        |reason| served.value("ebhost_bio_latency_lost_total", &[("reason", reason)]).expect("it is always served");
+    reasons.map(|reason| lost(reason) as u64).iter().sum()
+}
+
+fn scrape(host: &Ebhost) -> Exposition {
+    // BPF programs see a request a moment before or after the kernel counts it.
+    thread::sleep(Duration::from_millis(100));
+    host.scrape()
+}
+
+fn stats(names: &[String]) -> Vec<Stat> {
+    names.iter().map(|name| Stat::of(name)).collect()
+}
+
+/// Whether the counts of each disk are those of the kernel, which began at 0 when the disk was added.
+fn is_as_counted(names: &[String], served: &Exposition, stats: &[Stat]) -> bool {
+    let counted = counted(served);
+    let mut is_exact = true;
+    for (name, stat) in names.iter().zip(stats) {
+        let counted = counted.get(name).copied().unwrap_or_default();
+        let kernel = Stat { in_flight: 0, ..*stat };
+        let pairs = [(counted.reads, kernel.reads), (counted.writes, kernel.writes), (counted.flushes, kernel.flushes)];
+        assert!(kernel.reads >= 4 && kernel.writes >= 6 && kernel.flushes >= 2, "{name}: {kernel:?}");
+        assert!(pairs.iter().all(|(counted, kernel)| counted <= kernel), "{name}: {counted:?} of {kernel:?}");
+        if counted != kernel {
+            eprintln!("{name}: {counted:?} served, {kernel:?} completed");
+            is_exact = false;
+        }
+    }
+    is_exact
+}
