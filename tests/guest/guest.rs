@@ -110,9 +110,9 @@ impl Guest {
         }
     }
 
-    /// The kernel's build configuration.
-    pub(crate) fn kernel_config(&self) -> PathBuf {
-        self.kernel.config()
+    /// Copies the kernel's build configuration to where it is installed.
+    pub(crate) fn put_kernel_config(&self) {
+        self.put(&self.kernel.config(), &format!("boot/config-{}", self.kernel.release()));
     }
 
     /// Copies a module of the kernel, unless it is built in.

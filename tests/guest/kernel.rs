@@ -31,11 +31,25 @@ impl Kernel {
     }
 
     pub(crate) fn image(&self) -> PathBuf {
-        find(&self.root.join("boot"), |name| name.starts_with("vmlinuz-")).expect("a kernel image")
+        let is_image = |name: &str| name == "vmlinuz" || name.starts_with("vmlinuz-");
+        self.folders().find_map(|folder| find(&folder, is_image)).expect("a kernel image")
     }
 
     pub(crate) fn config(&self) -> PathBuf {
-        find(&self.root.join("boot"), |name| name.starts_with("config-")).expect("a kernel's configuration")
+        let is_config = |name: &str| name == "config" || name.starts_with("config-");
+        self.folders().find_map(|folder| find(&folder, is_config)).expect("a kernel's configuration")
+    }
+
+    /// The kernel's release, as `uname -r` prints it.
+    pub(crate) fn release(&self) -> String {
+        let releases = self.folders().filter(|folder| folder.ends_with("modules"));
+        let mut names = releases.filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        names.next().expect("a folder of modules").file_name().to_string_lossy().into_owned()
+    }
+
+    /// Where packages have the image, the configuration and the modules: in `/boot`, since 7.3 all of them beside the modules.
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        ["boot", "lib/modules", "usr/lib/modules"].map(|folder| self.root.join(folder)).into_iter()
     }
 
     /// A file of the package.

@@ -10,3 +10,4 @@ mod disk_queues;
 mod guest;
 mod kernel;
 mod programs;
+mod small;

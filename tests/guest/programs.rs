@@ -28,8 +28,7 @@ fn programs_count_on(line: &str, absent: &[&str]) {
     for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
         guest.put(Path::new(library), &library[1..]);
     }
-    let config = guest.kernel_config();
-    guest.put(&config, &format!("boot/{}", config.file_name().expect("a file").to_string_lossy()));
+    guest.put_kernel_config();
     let folder = Folder::new();
     let marks = Marks { name: "ebhostdo".to_owned(), port: 39_123 };
     write_package(&folder.path().join("everything"), Path::new("/bin/ebhostdo"), &marks);

@@ -4,6 +4,7 @@
 //! served.
 
 mod component;
+mod flips;
 mod object;
 mod package;
 mod start;

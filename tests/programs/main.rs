@@ -8,3 +8,4 @@ mod cgroups;
 mod drop_in;
 mod here;
 mod pins;
+mod small;

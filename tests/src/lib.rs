@@ -23,6 +23,7 @@ mod process;
 mod program;
 mod prometheus;
 mod sample;
+pub mod small;
 mod sys;
 
 pub use cgroup::{Cgroup, Throttled};

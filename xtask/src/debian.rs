@@ -15,11 +15,13 @@ struct Tool {
 
 const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
 
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 24] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
     Tool { program: "llvm-objcopy-19", package: "llvm-19", tests: "faulty BPF objects, built for the test" },
+    Tool { program: "clang-14", package: "clang-14", tests: "BPF objects of another compiler" },
+    Tool { program: "bpf-gcc", package: "gcc-bpf", tests: "BPF objects of another compiler" },
     Tool { program: "wasm-ld-19", package: "lld-19", tests: "components in C" },
     Tool { program: "/usr/lib/wasm32-wasi/libc.a", package: "wasi-libc", tests: "components in C" },
     Tool { program: WASM_RUNTIME, package: "libclang-rt-19-dev-wasm32", tests: "components in C" },
@@ -36,6 +38,7 @@ const TOOLS: [Tool; 21] = [
     Tool { program: "gcc-12", package: "gcc-12", tests: "a synthetic PMU, in a virtual machine" },
     Tool { program: "make", package: "make", tests: "a synthetic PMU, in a virtual machine" },
     Tool { program: "perf", package: "linux-perf", tests: "counts compared with those of perf" },
+    Tool { program: "xz", package: "xz-utils", tests: "modules of other kernels, in a virtual machine" },
     Tool { program: "cpio", package: "cpio", tests: "other kernels, in a virtual machine" },
 ];
 

@@ -17,12 +17,13 @@ use crate::process::{cargo, run};
 const WRAPPER: &str = "EBHOST_XTASK_IS_WRAPPER";
 
 /// Crates that are compiled with coverage instrumentation, debug assertions and overflow checks.
-const COVERED: [&str; 10] = [
+const COVERED: [&str; 11] = [
     "ebhost",
     "ebhost_fuzz",
     "ebhost_kernel",
     "ebhost_lookup",
     "ebhost_metrics",
+    "ebhost_object",
     "ebhost_package",
     "ebhost_plugin_host",
     "ebhost_series",
@@ -48,16 +49,18 @@ struct Target {
     max_bytes: u32,
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     Target { name: "plugin_yaml", cases: 200_000, max_bytes: 2_048 },
     Target { name: "answers", cases: 2_000_000, max_bytes: 512 },
     Target { name: "accept_header", cases: 2_000_000, max_bytes: 512 },
     // Fewer cases, because every input that parses as a component is compiled.
     Target { name: "components", cases: 30_000, max_bytes: 512 },
+    // The objects of the repository are its seeds.
+    Target { name: "objects", cases: 100_000, max_bytes: 65_536 },
 ];
 
-/// Runs all targets for their number of cases; or one target, until it is stopped.
-pub(crate) fn fuzz(root: &Path, name: Option<&str>) -> Result<()> {
+/// Runs all targets for their number of cases; or one target, for `cases` inputs or until it is stopped.
+pub(crate) fn fuzz(root: &Path, name: Option<&str>, cases: Option<u32>) -> Result<()> {
     let chosen = |target: &&Target| name.is_none_or(|name| name == target.name);
     let targets: Vec<_> = TARGETS.iter().filter(chosen).collect();
     if targets.is_empty() {
@@ -66,7 +69,7 @@ pub(crate) fn fuzz(root: &Path, name: Option<&str>) -> Result<()> {
     }
     build(root)?;
     for target in targets {
-        run_target(root, target, name.is_none())?;
+        run_target(root, target, cases.or(name.is_none().then_some(target.cases)))?;
     }
     Ok(())
 }
@@ -87,18 +90,38 @@ fn build(root: &Path) -> Result<()> {
     run(build.env("RUSTC_WORKSPACE_WRAPPER", wrapper).env(WRAPPER, "1"))
 }
 
-fn run_target(root: &Path, target: &Target, is_bounded: bool) -> Result<()> {
+/// `cases`: the number of inputs to try; `None`: until it is stopped.
+fn run_target(root: &Path, target: &Target, cases: Option<u32>) -> Result<()> {
     let fuzz = root.join("target/fuzz");
     let (corpus, seeds) = (fuzz.join(target.name), root.join("host/fuzz/seeds").join(target.name));
     fs::create_dir_all(&corpus).map_err(Error::file(&corpus))?;
+    if target.name == "objects" {
+        copy_objects(root, &corpus)?;
+    }
     let mut command = Command::new(root.join("target/release").join(target.name));
     command.current_dir(&fuzz).arg(&corpus).args(seeds.is_dir().then_some(&seeds));
     command.arg(format!("-max_len={}", target.max_bytes)).args(["-timeout=20", "-rss_limit_mb=2048"]);
-    if is_bounded {
-        command.args([format!("-runs={}", target.cases), "-verbosity=0".into(), "-print_final_stats=1".into()]);
+    if let Some(cases) = cases {
+        command.args([format!("-runs={cases}"), "-verbosity=0".into(), "-print_final_stats=1".into()]);
     }
     println!("fuzzing {}", target.name);
     run(&mut command)
+}
+
+/// Copies the committed BPF objects into a corpus.
+fn copy_objects(root: &Path, corpus: &Path) -> Result<()> {
+    let mut folders = vec![root.join("plugins"), root.join("bench/packages"), root.join("tests/fixtures")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(".bpf.o") {
+                fs::copy(&path, corpus.join(entry.file_name())).map_err(Error::file(&path))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// If this program was started as the compiler's wrapper, replaces it with the compiler and does not return. Returns false if it was not,

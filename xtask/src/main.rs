@@ -34,7 +34,8 @@ cargo xtask build --check    list those whose sources have changed since; needs 
 cargo xtask build --verify   rebuild them below target/ and compare the bytes with what is committed
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
 cargo xtask test [FILTER]    run all tests, or those whose name contains FILTER
-cargo xtask fuzz [TARGET]    run every target of host/fuzz for a fixed number of cases, or one until it is stopped
+cargo xtask fuzz [TARGET [CASES]]
+                             run every target of host/fuzz for a fixed number of cases, or one until it is stopped or for so many cases
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
@@ -63,8 +64,9 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
         ["arm64"] => arm64::arm64(root),
-        ["fuzz"] => fuzz::fuzz(root, None),
-        ["fuzz", target] => fuzz::fuzz(root, Some(target)),
+        ["fuzz"] => fuzz::fuzz(root, None, None),
+        ["fuzz", target] => fuzz::fuzz(root, Some(target), None),
+        ["fuzz", target, cases] if cases.parse::<u32>().is_ok() => fuzz::fuzz(root, Some(target), cases.parse().ok()),
         ["bench", rows @ ..] => bench::bench(root, rows),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

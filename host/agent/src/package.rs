@@ -26,7 +26,7 @@ use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question};
 use ebhost_package::{Compat, Limits, PackageError, TrustError};
 use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
-use ebhost_series::{Observed, SchemaTooLarge, ShapeMismatch, Table, TableLimits, schema::Schema};
+use ebhost_series::{Decrease, Observed, SchemaTooLarge, ShapeMismatch, Table, TableLimits, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::{Stage, StageClock, StageTimes};
 
@@ -92,6 +92,14 @@ pub(super) enum RunError {
     TooLarge(#[from] SchemaTooLarge),
 }
 
+/// ebpf_exporter shows what programs wrote, whether it grew or fell.
+fn decrease(compat: Compat) -> Decrease {
+    match compat {
+        Compat::Native => Decrease::Reset,
+        Compat::EbpfExporter => Decrease::Set,
+    }
+}
+
 impl Running {
     /// Loads and attaches a package.
     pub(super) fn start(described: Described, types: &KernelContext) -> Result<Self, RunError> {
@@ -107,7 +115,7 @@ impl Running {
             digest: package.component.digest.to_string(),
             plugin,
             reads: vec![Read::default(); wanted.len()],
-            table: Table::new(schema.clone(), table_limits(package.limits)),
+            table: Table::new(schema.clone(), table_limits(package.limits)).with_decrease(decrease(package.compat)),
             observed: None,
             loaded,
             sources,
@@ -133,7 +141,8 @@ impl Running {
             self.loaded.choose(opened, &wanted);
             self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
-            let previous = std::mem::replace(&mut self.table, Table::new(schema.clone(), limits));
+            let table = Table::new(schema.clone(), limits).with_decrease(decrease(self.compat));
+            let previous = std::mem::replace(&mut self.table, table);
             self.table.inherit(previous);
         }
         plugin.inherit_counters(&self.plugin);

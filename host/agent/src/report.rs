@@ -11,8 +11,9 @@ const REFUSED: &str = "refused";
 
 impl Agent {
     pub(super) fn report(&self) -> Report {
+        let runs_are_measured = self.run_statistics.are_on();
         let running = self.running.iter().map(|running| {
-            let mut report = running.report();
+            let mut report = PackageReport { runs_are_measured, ..running.report() };
             let refusal = self.refusal(&running.file);
             report.last_failure = latest(report.last_failure.take(), refusal);
             report
@@ -40,7 +41,7 @@ impl Agent {
             reloads: self.reloads,
             reload_failures: self.reload_failures,
             is_ready: !self.running.is_empty(),
-            bpf_stats_enabled: self.run_statistics.are_on(),
+            bpf_stats_enabled: runs_are_measured,
             thread_panics: ebhost_confine::threads().into_iter().map(|thread| (thread.name, thread.panics)).collect(),
             decode_bounds: &DECODE_BOUNDS,
             states: HealthState::ALL.map(HealthState::name).into_iter().chain([REFUSED]).collect(),

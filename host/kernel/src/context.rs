@@ -1,21 +1,18 @@
 //! State of the running kernel that all packages share: its BTF, and the thread that opens perf events.
 
-use std::{
-    fs::{self, File},
-    os::fd::AsFd as _,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use crate::{
     perf::{Opener, Start},
-    sys,
+    types::{self, KernelBtf},
 };
 use ebhost_confine::{Abandon, Capabilities, NONE};
+use ebhost_object::Btf;
 
 /// The running kernel as packages are loaded into it. Its BTF is read once, when it is first needed.
 #[derive(Debug)]
 pub struct KernelContext {
-    btf: OnceLock<Option<aya::Btf>>,
+    btf: OnceLock<Option<Arc<Btf>>>,
     /// For threads that are started here, beside what they need.
     keep: Capabilities,
     start: Start,
@@ -48,12 +45,16 @@ impl KernelContext {
     /// it is needed.
     pub fn read_ahead(self: &Arc<Self>) {
         let context = self.clone();
-        let _ = ebhost_confine::spawn("types", NONE, Abandon, move || _ = context.btf());
+        let _ = ebhost_confine::spawn("types", NONE, Abandon, move || _ = context.kernel_btf());
     }
 
-    /// The kernel's BTF; `None`: it shows none.
-    pub(crate) fn btf(&self) -> Option<&aya::Btf> {
-        self.btf.get_or_init(read_btf).as_ref()
+    /// The types of the kernel, with its modules as they are now, for one object; `None`: the kernel shows none.
+    pub(crate) fn types(&self) -> Option<KernelBtf> {
+        self.kernel_btf().map(|kernel| KernelBtf::running(kernel.clone()))
+    }
+
+    fn kernel_btf(&self) -> Option<&Arc<Btf>> {
+        self.btf.get_or_init(types::read_kernel).as_ref()
     }
 }
 
@@ -61,13 +62,4 @@ impl Default for KernelContext {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Reads the kernel's BTF. That takes a system call for each 4 KiB of some megabytes; since Linux 6.16 the file can be mapped.
-fn read_btf() -> Option<aya::Btf> {
-    const FILE: &str = "/sys/kernel/btf/vmlinux";
-    let parse = |btf: &[u8]| aya::Btf::parse(btf, object::Endianness::default()).ok();
-    let file = File::open(FILE).ok()?;
-    let bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
-    sys::with_mapped(file.as_fd(), bytes, parse).or_else(|_| fs::read(FILE).map(|btf| parse(&btf))).ok()?
 }

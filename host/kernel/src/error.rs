@@ -8,21 +8,28 @@ use std::{
 use crate::{
     ObjectError, PinError,
     attach::AttachError,
+    externs::{self, DeniedSymbol},
     load::ProgramError,
     maps::MapError,
-    object::chain,
-    perf,
-    relocate::{self, REFUSED_CALL_IN_LOG},
+    rights::{Rights, other_objections},
 };
 use ebhost_limits::VERIFIER_LOG_LINES;
+use ebhost_object::{LinkError, core::Missing, insn::POISON_CORE};
 
 /// Why an object, or one program of it, is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error(transparent)]
     Object(#[from] ObjectError),
-    #[error("{path}: {why}: not permitted; {}", privileges())]
+    #[error("{path}: {why}: not permitted; {}", Rights::own().describe())]
     NotPermitted { path: PathBuf, why: String },
+    #[error("{path}: {why}: the kernel ({}) refuses it ({error}): {}", kernel_release(), other_objections())]
+    Denied {
+        path: PathBuf,
+        why: String,
+        #[source]
+        error: io::Error,
+    },
     #[error("{path}: the kernel's verifier refuses program `{program}` ({error}); the end of its log:\n{log}")]
     Verifier {
         path: PathBuf,
@@ -35,7 +42,7 @@ pub enum LoadError {
     Lacking { path: PathBuf, program: String, what: String },
     #[error("{path}: program `{program}` cannot be attached: {why} (kernel {})", kernel_release())]
     Attach { path: PathBuf, program: String, why: String },
-    #[error("{path}: program `{program}` is loaded and attached to nothing: {why}")]
+    #[error("{path}: program `{program}` is attached to nothing: {why}")]
     NoTarget { path: PathBuf, program: String, why: String },
     #[error("{path}: cannot be loaded: {why}")]
     Load { path: PathBuf, why: String },
@@ -46,6 +53,11 @@ pub enum LoadError {
         #[source]
         error: io::Error,
     },
+    #[error(
+        "{path}: map `{map}` has no `max_entries`: its loader is to set them; expected `max_entries: {{ {map}: NUMBER }}` under `bpf:` in \
+         plugin.yaml"
+    )]
+    NoEntries { path: PathBuf, map: String },
     #[error("{path}: map `{map}`: {error}")]
     Pin {
         path: PathBuf,
@@ -101,6 +113,7 @@ impl LoadError {
         match self {
             Self::Object(_) => "section",
             Self::NotPermitted { .. } => "not_permitted",
+            Self::Denied { .. } => "denied",
             Self::Verifier { .. } => "verifier",
             Self::Lacking { .. } | Self::NotConfigured { .. } | Self::NoKernelBtf { .. } => "kernel_lacks",
             Self::Attach { .. } => "attach",
@@ -108,6 +121,7 @@ impl LoadError {
             Self::NoSymbol { .. } => "symbol",
             Self::Load { .. }
             | Self::NoMap { .. }
+            | Self::NoEntries { .. }
             | Self::Pin { .. }
             | Self::PossibleCpus { .. }
             | Self::Map { .. }
@@ -121,8 +135,9 @@ impl LoadError {
         let path = path.to_owned();
         match error {
             MapError::Pin(error) => Self::Pin { path, map, error },
+            MapError::NoEntries => Self::NoEntries { path, map },
             MapError::Refused(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Self::NotPermitted { path, why: "BPF maps cannot be created".to_owned() }
+                Self::refused(path, format!("map `{map}` cannot be created"), error)
             }
             MapError::Refused(error) => Self::NoMap { path, map, error },
         }
@@ -133,24 +148,38 @@ impl LoadError {
         Self::Map { path: path.to_owned(), map: map.to_owned(), error }
     }
 
-    /// aya refuses the object.
-    pub(crate) fn refused(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::Load { path: path.to_owned(), why: chain(error) }
+    /// The kernel answered EPERM or EACCES: to a thread without the rights, or for reasons of its own.
+    fn refused(path: PathBuf, why: String, error: io::Error) -> Self {
+        if Rights::own().are_all() { Self::Denied { path, why, error } } else { Self::NotPermitted { path, why } }
     }
 
-    /// A program was not loaded. `unresolved`: symbols that the object refers to and this kernel lacks.
-    pub(crate) fn not_loaded(path: &Path, program: &str, error: ProgramError, unresolved: &[String]) -> Self {
+    /// A program cannot be linked. `denied`: symbols of modules whose types this thread may not open.
+    pub(crate) fn not_linked(path: &Path, program: &str, error: &LinkError, denied: &[DeniedSymbol]) -> Self {
+        let (path, program) = (path.to_owned(), program.to_owned());
+        match error {
+            LinkError::NoSymbol(symbol) => match denied.iter().find(|denied| denied.symbol == *symbol) {
+                Some(DeniedSymbol { module, .. }) => {
+                    let why = format!(
+                        "program `{program}` uses `{symbol}` of the module `{module}`, whose types cannot be opened"
+                    );
+                    Self::NotPermitted { path, why }
+                }
+                None => Self::Lacking { path, program, what: format!("the symbol {symbol}") },
+            },
+            other => Self::Load { path, why: format!("program `{program}`: {other}") },
+        }
+    }
+
+    /// A program was not loaded. `missing`: accesses that this kernel's types do not have, by the call that replaces each.
+    pub(crate) fn not_loaded(path: &Path, program: &str, error: ProgramError, missing: &[Missing]) -> Self {
         let (path, program) = (path.to_owned(), program.to_owned());
         match error {
             ProgramError::NoTarget(why) => Self::Attach { path, program, why },
             ProgramError::NoBtf => Self::NoKernelBtf { path },
-            ProgramError::Refused { log, .. } if log.contains(REFUSED_CALL_IN_LOG) => {
-                let symbols = unresolved.join(", ");
-                let what = if symbols.is_empty() {
-                    "a field or a type that it reads (the verifier came to it)".to_owned()
-                } else {
-                    format!("the symbols {symbols}, or a field that it reads")
-                };
+            ProgramError::Refused { log, .. } if refused_call(&log).is_some() => {
+                let number = refused_call(&log);
+                let access = missing.iter().find(|missing| Some(missing.number) == number);
+                let what = access.map_or("a kernel function that it calls", |missing| missing.what.as_str()).to_owned();
                 Self::Lacking { path, program, what }
             }
             // Without a log the verifier did not see the program.
@@ -158,19 +187,19 @@ impl LoadError {
                 Self::Verifier { path, program, error, log: end_of(&log) }
             }
             ProgramError::Refused { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-                Self::NotPermitted { path, why: format!("program `{program}` cannot be loaded") }
+                Self::refused(path, format!("program `{program}` cannot be loaded"), error)
             }
             refused @ ProgramError::Refused { .. } => Self::Attach { path, program, why: refused.to_string() },
         }
     }
 
     /// A program was loaded and not attached.
-    pub(crate) fn not_attached(path: &Path, program: &str, error: &AttachError) -> Self {
+    pub(crate) fn not_attached(path: &Path, program: &str, error: AttachError) -> Self {
         let (path, program, why) = (path.to_owned(), program.to_owned(), error.to_string());
         match error {
             AttachError::NoTarget(_) => Self::NoTarget { path, program, why },
-            AttachError::Refused { error, .. } if error.raw_os_error() == Some(libc::EACCES) => {
-                Self::NotPermitted { path, why: format!("program `{program}` cannot be attached ({why})") }
+            AttachError::Refused { target, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+                Self::refused(path, format!("program `{program}` cannot be attached to {target}"), error)
             }
             AttachError::Refused { .. } | AttachError::Absent(_) | AttachError::Probe(_) => {
                 Self::Attach { path, program, why }
@@ -179,25 +208,21 @@ impl LoadError {
     }
 }
 
+/// The number of the helper that the verifier does not know, if that is why it refuses a program and the number is one that stands for what
+/// the kernel lacks.
+fn refused_call(log: &str) -> Option<i32> {
+    let (_, rest) = log.rsplit_once("unknown#")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+    let number: i32 = digits.parse().ok()?;
+    (number >= POISON_CORE).then_some(number)
+}
+
 /// The last lines of a verifier log: they have the reason.
 fn end_of(log: &str) -> String {
     let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(VERIFIER_LOG_LINES)..].join("\n")
 }
 
-/// The rights that this process has and those that it needs.
-fn privileges() -> String {
-    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim().to_owned();
-    let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
-    format!(
-        "found user {user} with the effective capabilities {}, expected root, or CAP_BPF and CAP_PERFMON \
-         (`setcap cap_bpf,cap_perfmon+ep` on the binary, or AmbientCapabilities= in its unit){}",
-        field("CapEff:"),
-        perf::more_than_perfmon().unwrap_or_default()
-    )
-}
-
 fn kernel_release() -> String {
-    relocate::release()
+    externs::release()
 }

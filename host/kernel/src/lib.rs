@@ -1,19 +1,20 @@
 //! The kernel stage: a package's BPF object and perf events in, snapshots out.
 //!
-//! It loads, attaches and reads; it never interprets a byte of a key or a value. aya parses objects, relocates them by the kernel's
-//! BTF and reads event buffers; what it lacks (sections and externs that it refuses an object for, failures that cost one program,
-//! links, batched reads, mapped arrays, run statistics) is here:
+//! It loads, attaches and reads; it never interprets a byte of a key or a value. `ebhost_object` parses, relocates and links objects; aya
+//! knows the kernel's features and reads event buffers.
 //!
 //! | module | task |
 //! |---|---|
-//! | `object` | parses an object: programs, maps, globals; edits its ELF file and BTF |
-//! | `relocate` | prepares an object for aya and this kernel: section names, externs |
+//! | `object` | holds a parsed object against its package: programs, maps, globals |
+//! | `types` | the types of the running kernel and of its modules |
+//! | `externs` | values for an object's externs: configuration, kernel symbols |
 //! | `load` | creates maps, loads programs; [`load()`] is the sequence |
 //! | `attach` | section names, locations of probes in files, links |
 //! | `maps` | creates maps, opens pinned ones |
 //! | `read` | fills a snapshot from a map |
 //! | `events` | empties ring buffers and perf event arrays |
 //! | `perf` | opens and reads perf events |
+//! | `rights` | what this thread may do, for messages |
 //! | `cgroup_map` | fills a map with cgroup ids |
 //! | `sys` | system calls; all `unsafe` of this crate |
 
@@ -22,6 +23,7 @@ mod cgroup_map;
 mod context;
 mod error;
 mod events;
+mod externs;
 mod load;
 mod loaded;
 mod map_shape;
@@ -29,11 +31,12 @@ mod maps;
 mod object;
 mod perf;
 mod read;
-mod relocate;
+mod rights;
 mod source;
 mod statistics;
 mod sys;
 mod tracefs;
+mod types;
 mod unread_maps;
 
 pub use self::object::{ObjectError, ObjectFile};

@@ -109,6 +109,14 @@ impl Loaded {
         news
     }
 
+    /// Why a program of this object is not attached now; `None`: it is. One whose perf event could not be opened is attached as soon as it is open
+    /// on any CPU.
+    pub fn left_out<'a>(&self, program: &'a Program) -> Option<&'a LeftOut> {
+        let has_event = |reader: &&PerfReader| program.links.run == RunBy::Samples && reader.name == program.name;
+        let is_open = self.perf().filter(has_event).any(PerfReader::is_open);
+        program.left_out.as_ref().filter(|_| !is_open)
+    }
+
     /// The number of cgroups in the cgroup id map, and of failed updates; `None`: there is no such map.
     pub fn cgroup_map(&self) -> Option<(u64, u64)> {
         self.cgroup_map.as_ref().map(CgroupMap::tally)

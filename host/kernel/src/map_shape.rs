@@ -21,14 +21,10 @@ pub struct MapShape {
 }
 
 impl MapShape {
-    pub(crate) fn declared(map: &aya_obj::Map) -> Self {
-        Self {
-            kind: map.map_type(),
-            key_size: map.key_size(),
-            value_size: map.value_size(),
-            max_entries: map.max_entries(),
-            flags: map.map_flags(),
-        }
+    /// The shape that an object declares.
+    pub(crate) fn declared(map: &ebhost_object::Map) -> Self {
+        let &ebhost_object::Map { kind, key_size, value_size, max_entries, flags, .. } = map;
+        Self { kind, key_size, value_size, max_entries, flags }
     }
 
     /// Whether an entry has a value for each possible CPU.
@@ -72,6 +68,16 @@ impl MapShape {
     /// Whether a key that is inserted into the full map makes another one go.
     pub fn evicts(self) -> bool {
         self.is_one_of(&[map_type::BPF_MAP_TYPE_LRU_HASH, map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH])
+    }
+
+    /// Whether its entries belong to kernel objects, so that it has no maximum.
+    pub(crate) fn is_storage(self) -> bool {
+        self.is_one_of(&[
+            map_type::BPF_MAP_TYPE_SK_STORAGE,
+            map_type::BPF_MAP_TYPE_INODE_STORAGE,
+            map_type::BPF_MAP_TYPE_TASK_STORAGE,
+            map_type::BPF_MAP_TYPE_CGRP_STORAGE,
+        ])
     }
 
     pub(crate) fn is_lpm_trie(self) -> bool {

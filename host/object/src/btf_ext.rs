@@ -100,6 +100,7 @@ fn records<T>(part: &[u8], btf: &Btf, read: impl Fn(&[u8]) -> Option<T>) -> Resu
         let bytes = size.checked_mul(count as usize).filter(|_| size > 0).ok_or_else(damaged)?;
         let block = range(rest, 8, bytes).ok_or_else(damaged)?;
         let records = found.entry(btf.text(name).to_owned()).or_default();
+        records.reserve_exact(count as usize);
         for record in block.chunks_exact(size) {
             records.push(read(record).ok_or_else(damaged)?);
         }

@@ -33,6 +33,8 @@ const EM_BPF: u16 = 247;
 pub(crate) struct Elf<'a> {
     pub(crate) sections: Vec<Section<'a>>,
     pub(crate) symbols: Vec<Symbol<'a>>,
+    /// Indices of symbols in the order of their sections and names.
+    by_name: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +74,11 @@ impl Section<'_> {
     }
 }
 
-impl Symbol<'_> {
+impl<'a> Symbol<'a> {
+    fn place(&self) -> (u16, &'a str) {
+        (self.section, self.name)
+    }
+
     pub(crate) fn is_undefined(&self) -> bool {
         self.section == SHN_UNDEF
     }
@@ -99,7 +105,16 @@ impl<'a> Elf<'a> {
         }
         let symbols = symbols(&sections).ok_or("its symbol table is damaged")?;
         let sections = sections.into_iter().map(|raw| raw.section).collect();
-        Ok(Self { sections, symbols })
+        let mut by_name: Vec<u32> = (0..symbols.len() as u32).collect();
+        by_name.sort_by_key(|index| symbols[*index as usize].place());
+        Ok(Self { sections, symbols, by_name })
+    }
+
+    /// The first symbol of a name in a section.
+    pub(crate) fn symbol(&self, section: u16, name: &str) -> Option<&Symbol<'a>> {
+        let at = self.by_name.partition_point(|index| self.symbols[*index as usize].place() < (section, name));
+        let found = &self.symbols[*self.by_name.get(at)? as usize];
+        (found.place() == (section, name)).then_some(found)
     }
 
     pub(crate) fn section(&self, name: &str) -> Option<(usize, &Section<'a>)> {

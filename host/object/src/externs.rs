@@ -2,7 +2,8 @@
 
 use crate::{
     btf::{Btf, INT_BOOL, INT_SIGNED, Kind},
-    elf::{Elf, STB_WEAK},
+    budget::Budget,
+    elf::{Elf, SHN_UNDEF, STB_WEAK},
 };
 
 /// A symbol that the object does not define.
@@ -87,16 +88,14 @@ impl ConfigValue {
 }
 
 /// All externs, those of `.kconfig` with their places in that map. An extern that only BTF has is not used by any program.
-pub(crate) fn externs(elf: &Elf<'_>, btf: &Btf) -> Result<(Vec<Extern>, u32), String> {
+pub(crate) fn externs(elf: &Elf<'_>, btf: &Btf, budget: &mut Budget) -> Result<(Vec<Extern>, u32), String> {
     let mut found = Vec::new();
-    let is_weak = |name: &str| {
-        let symbol = elf.symbols.iter().find(|symbol| symbol.is_undefined() && symbol.name == name);
-        symbol.map(|symbol| symbol.bind == STB_WEAK)
-    };
+    let is_weak = |name: &str| elf.symbol(SHN_UNDEF, name).map(|symbol| symbol.bind == STB_WEAK);
     let mut end = 0u32;
     for variable in btf.section(".kconfig").map(|section| section.variables()).unwrap_or_default() {
         let var = btf.get(variable.ty).ok_or("`.kconfig` names a type that is not there")?;
         let name = btf.text(var.name_offset()).to_owned();
+        budget.take::<Extern>(&[&name])?;
         let Some(is_weak) = is_weak(&name) else { continue };
         let value = config_value(btf, var.size_or_type)
             .ok_or_else(|| format!("the extern `{name}` is of a type that no configuration value has"))?;
@@ -108,6 +107,7 @@ pub(crate) fn externs(elf: &Elf<'_>, btf: &Btf) -> Result<(Vec<Extern>, u32), St
     for variable in btf.section(".ksyms").map(|section| section.variables()).unwrap_or_default() {
         let ty = btf.get(variable.ty).ok_or("`.ksyms` names a type that is not there")?;
         let name = btf.text(ty.name_offset()).to_owned();
+        budget.take::<Extern>(&[&name])?;
         let Some(is_weak) = is_weak(&name) else { continue };
         let kind = match ty.kind {
             Kind::Func => ExternKind::Function,

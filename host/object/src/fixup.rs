@@ -50,7 +50,7 @@ pub(crate) fn place_variables(elf: &Elf<'_>, btf: &mut Btf) -> Option<()> {
 
 fn place(elf: &Elf<'_>, btf: &Btf, section: usize, variable: u32) -> Option<u32> {
     let name = btf.name(variable);
-    let symbol = elf.symbols.iter().find(|symbol| symbol.section as usize == section && symbol.name == name)?;
+    let symbol = elf.symbol(u16::try_from(section).ok()?, name)?;
     u32::try_from(symbol.value).ok()
 }
 

@@ -24,6 +24,7 @@
 
 pub mod btf;
 mod btf_ext;
+mod budget;
 mod bytes;
 pub mod core;
 mod elf;

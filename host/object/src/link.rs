@@ -112,7 +112,12 @@ impl<'a> Linker<'a> {
         }
         // Calls within `.text` need no relocation in the file, so each instruction is looked at.
         for (at, insn) in function.insns.iter().enumerate() {
-            if !insn.is_subprogram_call() && !insn.is_function_address() && !self.names_subprogram(function, at) {
+            let names_subprogram = match self.relocation(function, at) {
+                Some(target) => matches!(target, Target::Subprogram(_)),
+                // A call of a kernel function looks the same, and was written above.
+                None => insn.is_subprogram_call() || insn.is_function_address(),
+            };
+            if !names_subprogram {
                 continue;
             }
             let callee = self.callee(function, at, *insn)?;
@@ -127,19 +132,9 @@ impl<'a> Linker<'a> {
         Ok(())
     }
 
-    fn names_subprogram(&self, function: &Function, at: usize) -> bool {
-        self.relocation(function, at).is_some_and(|target| matches!(target, Target::Subprogram(_)))
-    }
-
     fn relocation(&self, function: &Function, at: usize) -> Option<Target> {
-        let found = function.relocations.binary_search_by_key(&at, |relocation| relocation.insn);
-        match found {
-            Ok(index) => Some(function.relocations[index].target),
-            // Relocations are nearly always in order; where they are not, they are few.
-            Err(_) => {
-                function.relocations.iter().find(|relocation| relocation.insn == at).map(|relocation| relocation.target)
-            }
-        }
+        let found = function.relocations.binary_search_by_key(&at, |relocation| relocation.insn).ok()?;
+        Some(function.relocations[found].target)
     }
 
     /// The function that an instruction calls or takes the address of.

@@ -2,8 +2,9 @@
 
 use crate::{
     btf::{Btf, Kind, LINKAGE_GLOBAL, Type},
+    budget::Budget,
     bytes::u32_at,
-    elf::{Elf, SHF_ALLOC, SHT_NOBITS, Symbol},
+    elf::{Elf, Relocation, SHF_ALLOC, SHT_NOBITS, Symbol},
 };
 
 /// Map types that need more than their numbers (`enum bpf_map_type`).
@@ -89,28 +90,17 @@ impl Map {
             MapOrigin::Declared { .. } => None,
         }
     }
-
-    /// Whether it is the data section of this number.
-    pub(crate) fn holds_section(&self, section: usize) -> bool {
-        self.data().is_some_and(|data| data.section == Some(section))
-    }
-
-    /// Whether it is declared there.
-    pub(crate) fn is_declared_at(&self, at: (usize, u64)) -> bool {
-        matches!(self.origin, MapOrigin::Declared { section, offset } if (section, offset) == at)
-    }
 }
 
-/// All maps of an object, in the order of declaration, data sections last.
-pub(crate) fn maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<Map>, String> {
+/// All maps of an object, in the order of declaration, data sections last. Those of `.maps` are read from `btf`.
+pub(crate) fn maps(elf: &Elf<'_>, btf: Option<&Btf>, budget: &mut Budget) -> Result<Vec<Map>, String> {
     let mut maps = Vec::new();
     if let Some((section, _)) = elf.section(".maps") {
-        let btf = btf.ok_or("it declares maps in `.maps`, but has no BTF to read them from: compile with `-g`")?;
-        maps.extend(declared(elf, btf, section)?);
+        maps.extend(btf.map(|btf| declared(elf, btf, section, budget)).transpose()?.unwrap_or_default());
     }
     for legacy in ["maps", ".maps.legacy"] {
         if let Some((section, _)) = elf.section(legacy) {
-            maps.extend(legacy_maps(elf, section)?);
+            maps.extend(legacy_maps(elf, section, budget)?);
         }
     }
     for (index, section) in elf.sections.iter().enumerate() {
@@ -121,6 +111,7 @@ pub(crate) fn maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<Map>, String>
                 format!("its section `{}` of {} bytes is larger than a map can be", section.name, section.size)
             })?;
             let contents = if section.kind == SHT_NOBITS { Vec::new() } else { section.data.to_vec() };
+            budget.take::<Map>(&[section.name])?;
             maps.push(data_map(section.name, size, DataSection { section: Some(index), contents, read_only }, btf));
         }
     }
@@ -155,26 +146,30 @@ fn data_kind(name: &str) -> Option<bool> {
     }
 }
 
-fn declared(elf: &Elf<'_>, btf: &Btf, section: usize) -> Result<Vec<Map>, String> {
+fn declared(elf: &Elf<'_>, btf: &Btf, section: usize, budget: &mut Budget) -> Result<Vec<Map>, String> {
     let Some(types) = btf.section(".maps") else {
         return Err("its section `.maps` has no types in BTF: compile with `-g`".into());
     };
+    let mut relocations: Vec<_> = elf.relocations(section).collect();
+    relocations.sort_by_key(|relocation| relocation.offset);
     let mut maps = Vec::new();
     for variable in types.variables() {
         let var = btf.get(variable.ty).filter(|ty| ty.kind == Kind::Var).ok_or("a map of `.maps` has no type")?;
         let name = btf.text(var.name_offset());
+        // The inner maps' shape is a map as well.
+        budget.take::<[Map; 2]>(&[name])?;
         if var.linkage() != LINKAGE_GLOBAL {
             return Err(format!("map `{name}` is static, which cannot be told from other maps; make it global"));
         }
         let definition = btf.resolved(var.size_or_type).filter(|ty| ty.kind == Kind::Struct);
         let definition = definition.ok_or_else(|| format!("map `{name}` is not declared as a struct"))?;
         // The compiler leaves the offset in the section to the linker; the symbol has it.
-        let symbol = elf.symbols.iter().find(|symbol| symbol.section as usize == section && symbol.name == name);
+        let symbol = u16::try_from(section).ok().and_then(|section| elf.symbol(section, name));
         let offset = symbol.map_or(u64::from(variable.offset), |symbol| symbol.value);
         let mut map = Map { name: name.to_owned(), origin: MapOrigin::Declared { section, offset }, ..Map::default() };
         define(btf, definition, &mut map, Inner::Allowed).map_err(|why| format!("map `{name}`: {why}"))?;
-        map.initial =
-            initial_values(elf, btf, section, definition, &map).map_err(|why| format!("map `{name}`: {why}"))?;
+        map.initial = initial_values(elf, btf, &relocations, definition, &map, budget)
+            .map_err(|why| format!("map `{name}`: {why}"))?;
         maps.push(map);
     }
     Ok(maps)
@@ -286,39 +281,31 @@ fn pointee(btf: &Btf, ty: u32) -> Option<(u32, u32)> {
     Some((pointer.size_or_type, size))
 }
 
-/// The values that `.values = { … }` gives: each is a relocation of `.maps` at its place in the array.
+/// The values that `.values = { … }` gives: each is a relocation of `.maps` at its place in the array. `relocations`: those of the section, in order.
 fn initial_values(
     elf: &Elf<'_>,
     btf: &Btf,
-    section: usize,
+    relocations: &[Relocation],
     definition: Type<'_>,
     map: &Map,
+    budget: &mut Budget,
 ) -> Result<Vec<InitialValue>, String> {
-    let MapOrigin::Declared { offset, .. } = map.origin else { return Ok(Vec::new()) };
+    let MapOrigin::Declared { section, offset } = map.origin else { return Ok(Vec::new()) };
     let Some(values) = btf.members(definition).find(|member| member.name == "values") else { return Ok(Vec::new()) };
-    let start = offset + u64::from(values.bit_offset / 8);
-    let size = btf.size(definition.id).unwrap_or(0);
+    let start = offset.saturating_add(u64::from(values.bit_offset / 8));
+    // Initial values make a variable longer than its type says; its symbol has the length.
+    let symbol = u16::try_from(section).ok().and_then(|section| elf.symbol(section, &map.name));
+    let size = btf.size(definition.id).unwrap_or(0).max(symbol.map_or(0, |symbol| symbol.size));
+    let end = offset.saturating_add(size);
+    let first = relocations.partition_point(|relocation| relocation.offset < start);
     let mut initial = Vec::new();
-    for relocation in elf.relocations(section) {
-        if relocation.offset < start
-            || relocation.offset >= (offset + size).max(start + 1).max(next_map(elf, section, offset))
-        {
-            continue;
-        }
+    for relocation in relocations[first..].iter().take_while(|relocation| relocation.offset < end) {
         let symbol = elf.symbols.get(relocation.symbol as usize).ok_or("an initial value names no symbol")?;
         let index = u32::try_from((relocation.offset - start) / 8).map_err(|_| "an initial value is out of range")?;
+        budget.take::<InitialValue>(&[symbol.name])?;
         initial.push(initial_value(elf, map, index, symbol)?);
     }
     Ok(initial)
-}
-
-/// Where the next map of the section begins: initial values make a variable longer than its type says.
-fn next_map(elf: &Elf<'_>, section: usize, offset: u64) -> u64 {
-    let here = elf
-        .symbols
-        .iter()
-        .find(|symbol| symbol.section as usize == section && symbol.value == offset && symbol.size > 0);
-    here.map_or(0, |symbol| symbol.value.saturating_add(symbol.size))
 }
 
 fn initial_value(elf: &Elf<'_>, map: &Map, index: u32, symbol: &Symbol<'_>) -> Result<InitialValue, String> {
@@ -335,13 +322,14 @@ fn initial_value(elf: &Elf<'_>, map: &Map, index: u32, symbol: &Symbol<'_>) -> R
 }
 
 /// Definitions of five numbers each, as libbpf before 1.0 and aya-ebpf write them.
-fn legacy_maps(elf: &Elf<'_>, section: usize) -> Result<Vec<Map>, String> {
+fn legacy_maps(elf: &Elf<'_>, section: usize, budget: &mut Budget) -> Result<Vec<Map>, String> {
     const LEAST_BYTES: usize = 20;
     let data = elf.sections[section].data;
     let mut found: Vec<_> =
         elf.symbols.iter().filter(|symbol| symbol.section as usize == section && !symbol.name.is_empty()).collect();
     found.sort_by_key(|symbol| symbol.value);
-    let map = |symbol: &&Symbol<'_>| {
+    let mut map = |symbol: &&Symbol<'_>| {
+        budget.take::<Map>(&[symbol.name])?;
         let at = usize::try_from(symbol.value).ok();
         let numbers = at.and_then(|at| data.get(at..)).filter(|rest| rest.len() >= LEAST_BYTES);
         let numbers = numbers.ok_or_else(|| format!("map `{}` lies outside its section", symbol.name))?;
@@ -360,5 +348,5 @@ fn legacy_maps(elf: &Elf<'_>, section: usize) -> Result<Vec<Map>, String> {
             ..Map::default()
         })
     };
-    found.iter().map(map).collect()
+    found.iter().map(&mut map).collect()
 }

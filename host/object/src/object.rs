@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use crate::{
     btf::{Btf, Kind},
     btf_ext::BtfExt,
+    budget::Budget,
+    core::compat,
     elf::Elf,
     externs::{Extern, ExternKind, ExternState, externs},
     fixup::{self, BtfFeatures},
@@ -53,6 +55,8 @@ pub enum ParseError {
     Btf(String),
     #[error("its type information (`.BTF.ext`) cannot be read: {0}")]
     BtfExt(String),
+    #[error("it declares maps in `.maps`, but has no types (`.BTF`) to read them from: compile it with `-g`")]
+    MapsWithoutBtf,
     #[error("{0}")]
     Maps(String),
     #[error("{0}")]
@@ -65,25 +69,29 @@ impl Object {
     /// Parses the bytes of an object file. Any bytes give an object or an error.
     pub fn parse(file: &[u8]) -> Result<Self, ParseError> {
         let elf = Elf::parse(file)?;
+        let mut budget = Budget::of(file);
         let mut btf = match elf.section(".BTF") {
             Some((_, section)) => Some(Btf::parse(section.data).map_err(ParseError::Btf)?),
             None => None,
         };
-        let ext = match (elf.section(".BTF.ext"), &btf) {
+        let mut ext = match (elf.section(".BTF.ext"), &btf) {
             (Some((_, section)), Some(btf)) => BtfExt::parse(section.data, btf).map_err(ParseError::BtfExt)?,
             _ => BtfExt::default(),
         };
-        let mut maps = maps(&elf, btf.as_ref()).map_err(ParseError::Maps)?;
+        if btf.is_none() && elf.section(".maps").is_some() {
+            return Err(ParseError::MapsWithoutBtf);
+        }
+        let mut maps = maps(&elf, btf.as_ref(), &mut budget).map_err(ParseError::Maps)?;
         let mut found = Vec::new();
         if let Some(btf) = &btf {
-            let (externs, size) = externs(&elf, btf).map_err(ParseError::Externs)?;
+            let (externs, size) = externs(&elf, btf, &mut budget).map_err(ParseError::Externs)?;
             if size > 0 {
                 let contents = vec![0; size as usize];
                 maps.push(data_map(KCONFIG, size, DataSection { section: None, contents, read_only: true }, Some(btf)));
             }
             found = externs;
         }
-        let (mut programs, mut subprograms) = functions(&elf, &ext).map_err(ParseError::Functions)?;
+        let (mut programs, mut subprograms) = functions(&elf, &mut ext, &mut budget).map_err(ParseError::Functions)?;
         resolve(&elf, &mut programs, &mut subprograms, &maps, &found);
         if let Some(btf) = &mut btf {
             let damaged = || ParseError::Btf("a record lies outside".into());
@@ -91,7 +99,7 @@ impl Object {
             fixup::hide_functions(btf, &programs, &subprograms).ok_or_else(damaged)?;
         }
         let license = elf.section("license").map(|(_, section)| license(section.data)).unwrap_or_default();
-        let globals = globals(&elf, btf.as_ref(), &maps);
+        let globals = globals(&elf, btf.as_ref(), &maps, &mut budget).map_err(ParseError::Maps)?;
         Ok(Self { license, programs, maps, externs: found, btf, subprograms, globals })
     }
 
@@ -144,6 +152,14 @@ impl Object {
         fixup::for_kernel(self.btf.as_ref()?, &self.externs, features)
     }
 
+    /// Whether an extern function or variable may be the one of type `id` in `target`: its declaration has the same sort of types.
+    pub fn extern_fits(&self, index: usize, target: &Btf, id: u32) -> bool {
+        let (Some(btf), Some(one)) = (&self.btf, self.externs.get(index)) else { return false };
+        let (Some(ours), Some(theirs)) = (btf.get(one.type_id), target.get(id)) else { return false };
+        // Of a function it is the prototype, of a variable its type.
+        ours.kind == theirs.kind && compat::types_are_compatible(btf, ours.size_or_type, target, theirs.size_or_type)
+    }
+
     /// The type of a program's function in the object's BTF.
     pub fn function_type(&self, program: &Program) -> Option<u32> {
         program.function.funcs.first().map(|(_, info)| info.type_id)
@@ -161,21 +177,24 @@ fn license(data: &[u8]) -> String {
 }
 
 /// Variables that the object's types know and symbols of the file place.
-fn globals(elf: &Elf<'_>, btf: Option<&Btf>, maps: &[Map]) -> Vec<Global> {
-    let Some(btf) = btf else { return Vec::new() };
+fn globals(elf: &Elf<'_>, btf: Option<&Btf>, maps: &[Map], budget: &mut Budget) -> Result<Vec<Global>, String> {
+    let Some(btf) = btf else { return Ok(Vec::new()) };
     let variables = btf.own_ids().filter_map(|id| btf.get(id)).filter(|ty| ty.kind == Kind::Var);
     let mut types: HashMap<&str, u32> = variables
         .map(|ty| (btf.text(ty.name_offset()), ty.size_or_type))
         .filter(|(name, _)| !name.is_empty())
         .collect();
+    let of_data = maps.iter().enumerate().rev().filter_map(|(index, map)| Some((map.data()?.section?, index)));
+    let by_section: HashMap<usize, usize> = of_data.collect();
     let mut found = Vec::new();
     for symbol in elf.symbols.iter().filter(|symbol| symbol.size > 0 && !symbol.is_undefined()) {
-        let Some(map) = maps.iter().position(|map| map.holds_section(symbol.section as usize)) else { continue };
+        let Some(&map) = by_section.get(&(symbol.section as usize)) else { continue };
         let place = u32::try_from(symbol.value).ok().zip(u32::try_from(symbol.size).ok());
         let place =
             place.filter(|(offset, size)| offset.checked_add(*size).is_some_and(|end| end <= maps[map].value_size));
         let (Some((offset, size)), Some(type_id)) = (place, types.remove(symbol.name)) else { continue };
+        budget.take::<Global>(&[symbol.name])?;
         found.push(Global { name: symbol.name.to_owned(), map, offset, size, type_id });
     }
-    found
+    Ok(found)
 }

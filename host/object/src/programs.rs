@@ -1,7 +1,10 @@
 //! Functions of an object: programs, one or more a section, and the subprograms of `.text` that they call.
 
+use std::ops::Range;
+
 use crate::{
     btf_ext::{BtfExt, CoreRecord, FuncInfo, LineInfo},
+    budget::Budget,
     elf::{Elf, STB_LOCAL, STT_FUNC},
     insn::{INSN_BYTES, Insn},
     relocations::InsnRelocation,
@@ -29,6 +32,7 @@ pub(crate) struct Function {
     /// Index of its first instruction within the section.
     pub(crate) start: usize,
     pub(crate) insns: Vec<Insn>,
+    /// In the order of instructions.
     pub(crate) relocations: Vec<InsnRelocation>,
     pub(crate) core: Vec<(usize, CoreRecord)>,
     pub(crate) funcs: Vec<(usize, FuncInfo)>,
@@ -52,15 +56,20 @@ impl Function {
     }
 }
 
-/// All programs, and all subprograms.
-pub(crate) fn functions(elf: &Elf<'_>, ext: &BtfExt) -> Result<(Vec<Program>, Vec<Function>), String> {
+/// All programs, and all subprograms. Takes the records of `.BTF.ext`: of several sections of one name the first has them.
+pub(crate) fn functions(
+    elf: &Elf<'_>,
+    ext: &mut BtfExt,
+    budget: &mut Budget,
+) -> Result<(Vec<Program>, Vec<Function>), String> {
     let (mut programs, mut subprograms) = (Vec::new(), Vec::new());
     for (index, section) in elf.sections.iter().enumerate().filter(|(_, section)| section.is_code()) {
         if section.data.len() % INSN_BYTES != 0 {
             return Err(format!("its section `{}` is not a whole number of instructions", section.name));
         }
-        for mut function in in_section(elf, index)? {
-            describe(&mut function, section.name, ext);
+        let records = Records::take(ext, section.name);
+        for mut function in in_section(elf, index, budget)? {
+            records.describe(&mut function);
             if section.name == TEXT {
                 subprograms.push(function);
             } else {
@@ -78,16 +87,17 @@ pub(crate) fn functions(elf: &Elf<'_>, ext: &BtfExt) -> Result<(Vec<Program>, Ve
 }
 
 /// The functions of a section, in order. They do not overlap, so all of them together are no larger than the section.
-fn in_section(elf: &Elf<'_>, index: usize) -> Result<Vec<Function>, String> {
+fn in_section(elf: &Elf<'_>, index: usize, budget: &mut Budget) -> Result<Vec<Function>, String> {
     let section = &elf.sections[index];
     let is_here = |symbol: &&crate::elf::Symbol<'_>| {
         symbol.section as usize == index && symbol.kind == STT_FUNC && symbol.size > 0
     };
     let mut symbols: Vec<_> = elf.symbols.iter().filter(is_here).collect();
     symbols.sort_by_key(|symbol| symbol.value);
-    let mut functions = Vec::with_capacity(symbols.len());
+    let mut functions = Vec::new();
     let mut end = 0u64;
     for symbol in symbols {
+        budget.take::<Program>(&[symbol.name, symbol.name, section.name])?;
         let (size, place) = (symbol.size, symbol.value);
         if place < end {
             return Err(format!("function `{}` of section `{}` overlaps another", symbol.name, section.name));
@@ -115,20 +125,39 @@ fn in_section(elf: &Elf<'_>, index: usize) -> Result<Vec<Function>, String> {
     Ok(functions)
 }
 
-/// Gives a function the records of `.BTF.ext` that are about it.
-fn describe(function: &mut Function, section: &str, ext: &BtfExt) {
-    let end = function.start + function.insns.len();
-    let at = |offset: u32| {
-        let insn = offset as usize / INSN_BYTES;
-        (function.start..end).contains(&insn).then(|| insn - function.start)
-    };
-    if let Some(records) = ext.core.get(section) {
-        function.core = records.iter().filter_map(|record| Some((at(record.offset)?, *record))).collect();
+/// The records of one section, in the order of instructions.
+struct Records {
+    core: Vec<CoreRecord>,
+    functions: Vec<FuncInfo>,
+    lines: Vec<LineInfo>,
+}
+
+impl Records {
+    fn take(ext: &mut BtfExt, section: &str) -> Self {
+        let mut records = Self {
+            core: ext.core.remove(section).unwrap_or_default(),
+            functions: ext.functions.remove(section).unwrap_or_default(),
+            lines: ext.lines.remove(section).unwrap_or_default(),
+        };
+        records.core.sort_by_key(|record| record.offset);
+        records.functions.sort_by_key(|record| record.offset);
+        records.lines.sort_by_key(|record| record.offset);
+        records
     }
-    if let Some(records) = ext.functions.get(section) {
-        function.funcs = records.iter().filter_map(|record| Some((at(record.offset)?, *record))).collect();
+
+    /// Gives a function the records that are about it.
+    fn describe(&self, function: &mut Function) {
+        let places = function.start..function.start + function.insns.len();
+        function.core = within(&self.core, &places, |record| record.offset);
+        function.funcs = within(&self.functions, &places, |record| record.offset);
+        function.lines = within(&self.lines, &places, |record| record.offset);
     }
-    if let Some(records) = ext.lines.get(section) {
-        function.lines = records.iter().filter_map(|record| Some((at(record.offset)?, *record))).collect();
-    }
+}
+
+/// The records at these instructions of a section, each with its instruction's index among them.
+fn within<T: Copy>(sorted: &[T], places: &Range<usize>, offset: impl Fn(&T) -> u32) -> Vec<(usize, T)> {
+    let insn = |record: &T| offset(record) as usize / INSN_BYTES;
+    let first = sorted.partition_point(|record| insn(record) < places.start);
+    let end = sorted.partition_point(|record| insn(record) < places.end);
+    sorted[first..end].iter().map(|record| (insn(record) - places.start, *record)).collect()
 }

@@ -1,10 +1,12 @@
 //! ELF relocations of instructions: what each instruction refers to.
 
+use std::collections::HashMap;
+
 use crate::{
     elf::{Elf, Relocation, STT_FUNC, STT_SECTION, Symbol},
-    externs::Extern,
+    externs::{Extern, ExternKind},
     insn::{CALL, INSN_BYTES, PSEUDO_CALL},
-    maps::Map,
+    maps::{Map, MapOrigin},
     programs::{Function, Program, TEXT},
 };
 
@@ -36,8 +38,7 @@ pub(crate) fn resolve(
     maps: &[Map],
     externs: &[Extern],
 ) {
-    let text = elf.section(TEXT).map(|(index, _)| index);
-    let resolver = Resolver { elf, maps, externs, text };
+    let resolver = Resolver::new(elf, maps, externs);
     let mut functions: Vec<_> = programs.iter_mut().map(|program| &mut program.function).chain(subprograms).collect();
     functions.sort_by_key(|function| (function.section, function.start));
     for (section, _) in elf.sections.iter().enumerate().filter(|(_, section)| section.is_code()) {
@@ -57,24 +58,53 @@ pub(crate) fn resolve(
             }
         }
     }
+    for function in functions {
+        function.relocations.sort_by_key(|relocation| relocation.insn);
+    }
 }
 
 struct Resolver<'a> {
     elf: &'a Elf<'a>,
-    maps: &'a [Map],
-    externs: &'a [Extern],
     text: Option<usize>,
+    /// Maps by section and offset of their declarations.
+    declared: HashMap<(usize, u64), usize>,
+    /// Maps by the section of data that they hold.
+    data: HashMap<usize, usize>,
+    externs: HashMap<&'a str, usize>,
+    all_externs: &'a [Extern],
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(elf: &'a Elf<'a>, maps: &[Map], externs: &'a [Extern]) -> Self {
+        let all = || maps.iter().enumerate().rev();
+        let declared = all().filter_map(|(index, map)| match map.origin {
+            MapOrigin::Declared { section, offset } => Some(((section, offset), index)),
+            MapOrigin::Data(_) => None,
+        });
+        Self {
+            elf,
+            text: elf.section(TEXT).map(|(index, _)| index),
+            declared: declared.collect(),
+            data: all().filter_map(|(index, map)| Some((map.data()?.section?, index))).collect(),
+            externs: externs.iter().enumerate().rev().map(|(index, one)| (one.name.as_str(), index)).collect(),
+            all_externs: externs,
+        }
+    }
+
+    fn is_config(&self, index: usize) -> bool {
+        self.all_externs.get(index).is_some_and(|one| matches!(one.kind, ExternKind::Config { .. }))
+    }
+
     fn target(&self, function: &Function, at: usize, relocation: Relocation) -> Result<Target, String> {
         let symbol = self.elf.symbols.get(relocation.symbol as usize).ok_or("names a symbol that is not there")?;
         let insn = function.insns[at];
+        let is_load = insn.is_ld_imm64() && at + 1 < function.insns.len();
         if symbol.is_undefined() {
-            let index = self.externs.iter().position(|one| one.name == symbol.name);
-            return index.map(Target::Extern).ok_or_else(|| {
+            let index = self.externs.get(symbol.name).copied().ok_or_else(|| {
                 format!("refers to `{}`, which neither the object nor `.ksyms` or `.kconfig` defines", symbol.name)
-            });
+            })?;
+            let is_called = insn.code == CALL && !self.is_config(index);
+            return if is_load || is_called { Ok(Target::Extern(index)) } else { Err(no_reference(symbol)) };
         }
         let section = symbol.section as usize;
         if insn.code == CALL {
@@ -83,22 +113,26 @@ impl Resolver<'_> {
             }
             return subprogram(symbol, i64::from(insn.imm) + 1);
         }
-        if !insn.is_ld_imm64() || at + 1 >= function.insns.len() {
-            return Err(format!("refers to `{}`, but is neither a call nor a 64-bit load", symbol.name));
+        if !is_load {
+            return Err(no_reference(symbol));
         }
         if Some(section) == self.text && matches!(symbol.kind, STT_FUNC | STT_SECTION) {
             return subprogram(symbol, i64::from(insn.imm) / INSN_BYTES as i64);
         }
-        if let Some(map) = self.maps.iter().position(|map| map.is_declared_at((section, symbol.value))) {
-            return Ok(Target::Map(map));
+        if let Some(map) = self.declared.get(&(section, symbol.value)) {
+            return Ok(Target::Map(*map));
         }
-        if let Some(map) = self.maps.iter().position(|map| map.holds_section(section)) {
+        if let Some(&map) = self.data.get(&section) {
             let offset = u32::try_from(symbol.value).map_err(|_| "refers to a place beyond 4 GiB")?;
             return Ok(Target::Data { map, offset });
         }
         let name = self.elf.sections.get(section).map_or("?", |section| section.name);
         Err(format!("refers to `{}` in section `{name}`, which holds neither maps, data nor functions", symbol.name))
     }
+}
+
+fn no_reference(symbol: &Symbol<'_>) -> String {
+    format!("refers to `{}`, but is neither a call nor a 64-bit load", symbol.name)
 }
 
 fn subprogram(symbol: &Symbol<'_>, beyond: i64) -> Result<Target, String> {

@@ -31,6 +31,7 @@ mod views;
 mod tests;
 
 pub use labels::values::{Labels, Values};
+pub use plan::Decrease;
 pub use table::{Labelling, Observed, Observing, SchemaTooLarge, Settling, ShapeMismatch, Stats, Table, TableLimits};
 
 /// One identity of one view. Valid until the view is observed again.

@@ -109,6 +109,42 @@ mod probe {
             );
         }
     }
+
+    /// The probe `ebhostdo:plain`, whose arguments are a number, a signed number of 4 bytes and a constant: those that every version of libbpf
+    /// can read. It has no semaphore.
+    #[inline(never)]
+    pub(super) fn plain(number: u64, less: i32) {
+        // SAFETY: one `nop`, and a note beside the code that says where it is.
+        unsafe {
+            asm!(
+                "990: nop",
+                ".pushsection .note.stapsdt,\"\",\"note\"",
+                ".balign 4",
+                ".4byte 992f-991f, 994f-993f, 3",
+                "991: .asciz \"stapsdt\"",
+                "992: .balign 4",
+                "993: .8byte 990b",
+                ".8byte _.stapsdt.base",
+                ".8byte 0",
+                ".asciz \"ebhostdo\"",
+                ".asciz \"plain\"",
+                ".asciz \"8@{number} -4@{less:e} 8@$-7\"",
+                "994: .balign 4",
+                ".popsection",
+                ".ifndef _.stapsdt.base",
+                ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat",
+                ".weak _.stapsdt.base",
+                ".hidden _.stapsdt.base",
+                "_.stapsdt.base: .space 1",
+                ".size _.stapsdt.base, 1",
+                ".popsection",
+                ".endif",
+                number = in(reg) number,
+                less = in(reg) less,
+                options(att_syntax, readonly, nostack),
+            );
+        }
+    }
 }
 
 /// Makes the kernel run an empty program this number of times, in one call each; returns the number of calls that
@@ -133,6 +169,7 @@ fn main() -> io::Result<()> {
     {
         println!("semaphore {}", probe::semaphore());
         (0..count).for_each(|number| probe::step(number, -2));
+        (0..count).for_each(|number| probe::plain(number, -2));
         (0..count).for_each(|number| assert_eq!(probe::two_steps(number), number + 1000));
         (0..count).for_each(|_| probe::three_steps());
     }

@@ -23,6 +23,8 @@ impl Running {
             name: self.name.clone(),
             file: self.file.display().to_string(),
             is_drop_in: self.compat == Compat::EbpfExporter,
+            // The agent says it, for all packages.
+            runs_are_measured: false,
             is_up: matches!(state, HealthState::Admitted | HealthState::Running),
             fault: String::new(),
             state: Some(state.name()),
@@ -117,12 +119,12 @@ fn events_report(source: &Source) -> Option<EventsReport> {
 }
 
 fn programs(loaded: &Loaded) -> Vec<ProgramReport> {
-    loaded.programs.iter().map(program_report).collect()
+    loaded.programs.iter().map(|program| program_report(loaded, program)).collect()
 }
 
-fn program_report(program: &kernel::Program) -> ProgramReport {
+fn program_report(loaded: &Loaded, program: &kernel::Program) -> ProgramReport {
     let statistics = program.statistics().unwrap_or_default();
-    let (reason, fault) = program.left_out.as_ref().map_or(("", String::new()), |out| (out.reason, out.fault.clone()));
+    let (reason, fault) = loaded.left_out(program).map_or(("", String::new()), |out| (out.reason, out.fault.clone()));
     ProgramReport {
         name: program.name.clone(),
         reason,

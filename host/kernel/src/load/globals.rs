@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{LoadError, ObjectFile, relocate::addresses};
+use crate::{LoadError, ObjectFile, externs::addresses};
 use ebhost_package::{Bpf, FailureCost, GlobalValue};
 
 /// Globals to be written into an object before it is loaded.

@@ -3,13 +3,13 @@
 //! After an error everything that was loaded and attached is gone, because it was owned by the value that was being built. A program
 //! that fails costs the whole object or itself alone, as the package says (`failure_costs`).
 
-mod fit;
 mod globals;
 mod program;
 mod samples;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::BTreeSet,
+    ffi::CString,
     io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
@@ -18,22 +18,27 @@ use std::{
 
 use crate::{
     KernelContext, LoadError, ObjectError, ObjectFile,
-    attach::{Attach, Links, UsdtSpecs, link},
+    attach::{
+        Attach, AttachError, Links, UsdtSpecs,
+        link::{self, RunBy},
+    },
     cgroup_map::CgroupMap,
+    externs::{self, DeniedSymbol},
     loaded::{LeftOut, Loaded, Program, Wanted},
     maps::Maps,
-    object::{ProgramDeclaration, chain},
+    object::ProgramDeclaration,
     perf::PerfReader,
     source::Source,
     sys,
+    types::{KernelBtf, ModuleFds},
     unread_maps::{UnreadMaps, reader},
 };
+use ebhost_object::{BtfFeatures, InitialValue, MapFds, Object, core::Missing};
 use ebhost_package as package;
 use ebhost_package::{
     FailureCost,
     perf::{Perf, PerfSources},
 };
-use fit::Fitted;
 use globals::Globals;
 use program::ObjectData;
 pub(crate) use program::ProgramError;
@@ -105,13 +110,21 @@ struct Loading<'a> {
     bpf: &'a package::Bpf,
     perf: &'a PerfSources,
     context: &'a KernelContext,
-    parsed: aya_obj::Object,
+    /// With globals set, externs resolved, and adapted to the kernel's types.
+    parsed: Object,
+    license: CString,
     /// The object's BTF in the kernel.
     btf: Option<OwnedFd>,
     maps: Maps,
-    /// Sections that this kernel's types do not fit, by index, and why.
-    misfits: HashMap<usize, String>,
-    unresolved: Vec<String>,
+    /// Descriptors of the maps, in the order of the object's maps.
+    map_fds: Vec<i32>,
+    /// The types of the running kernel; `None`: it shows none.
+    types: Option<KernelBtf>,
+    modules: ModuleFds,
+    /// Accesses that this kernel's types do not have.
+    missing: Vec<Missing>,
+    /// Symbols of modules whose types this thread may not open.
+    denied: Vec<DeniedSymbol>,
     missing_symbols: Vec<String>,
 }
 
@@ -132,19 +145,48 @@ impl<'a> Loading<'a> {
             object.map(name, "`bpf.max_entries` in plugin.yaml")?;
         }
         let cpus = sys::possible_cpus().map_err(|error| LoadError::PossibleCpus { path: path.clone(), error })?;
-        let Fitted { mut parsed, own_btf, misfits, unresolved } = Fitted::new(bpf, context, &globals)?;
-        let btf = own_btf.and_then(|btf| sys::btf_load(&btf).ok());
-        for (name, entries) in &bpf.max_entries {
-            if let Some(map) = parsed.maps.get_mut(name) {
-                map.set_max_entries(entries.on(cpus));
+        let mut parsed = object.parsed().clone();
+        for (name, value) in &globals.values {
+            if !parsed.set_global(name, value) {
+                return Err(LoadError::Load { path: path.clone(), why: format!("its global `{name}` cannot be set") });
             }
         }
-        let mut declared: BTreeMap<String, aya_obj::Map> = parsed.maps.drain().collect();
-        let maps = Maps::create(&mut declared, btf.as_ref().map(OwnedFd::as_fd))
+        let mut modules = ModuleFds::default();
+        // A symbol that is absent is an error of the programs that refer to it, when they are linked.
+        let types = context.types();
+        let denied = externs::resolve(&mut parsed, types.as_ref(), &mut modules)
+            .map_err(|names| LoadError::NotConfigured { path: path.clone(), names })?;
+        let missing = adapt(&mut parsed, bpf, types.as_ref())?;
+        let btf = load_btf(&parsed);
+        for (name, entries) in &bpf.max_entries {
+            for map in parsed.maps.iter_mut().filter(|map| map.name == *name) {
+                map.max_entries = entries.on(cpus);
+            }
+        }
+        let maps = Maps::create(&mut parsed.maps, btf.as_ref().map(OwnedFd::as_fd))
             .map_err(|(map, error)| LoadError::no_map(path, map, error))?;
-        relocate(&mut parsed, &declared, &maps).map_err(|why| LoadError::Load { path: path.clone(), why })?;
+        let fd = |map: &ebhost_object::Map| maps.get(&map.name).map_or(-1, |map| map.as_fd().as_raw_fd());
+        let map_fds = parsed.maps.iter().map(fd).collect();
+        let license = CString::new(parsed.license.clone()).unwrap_or_default();
         let missing_symbols = globals.missing_symbols;
-        Ok(Self { object, bpf, perf, context, parsed, btf, maps, misfits, unresolved, missing_symbols })
+        let loading = Self {
+            object,
+            bpf,
+            perf,
+            context,
+            parsed,
+            license,
+            btf,
+            maps,
+            map_fds,
+            types,
+            modules,
+            missing,
+            denied,
+            missing_symbols,
+        };
+        loading.fill_maps_of_maps()?;
+        Ok(loading)
     }
 
     fn path(&self) -> &Path {
@@ -194,8 +236,41 @@ impl<'a> Loading<'a> {
             }
             programs.push(program);
         }
+        self.fill_program_arrays(&programs)?;
         samples::run_marked(&mut programs);
         Ok(programs)
+    }
+
+    /// Puts programs into the slots that `.values` of a program array gives them. The slot of a program that was not loaded stays empty.
+    fn fill_program_arrays(&self, programs: &[Program]) -> Result<(), LoadError> {
+        for map in &self.parsed.maps {
+            for initial in &map.initial {
+                let InitialValue::Program { index, name } = initial else { continue };
+                let program = programs.iter().find(|program| program.name == *name);
+                let Some(file) = program.and_then(|program| program.file.as_ref()) else { continue };
+                self.set_slot(&map.name, *index, file.as_raw_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts maps into the slots that `.values` of a map of maps gives them.
+    fn fill_maps_of_maps(&self) -> Result<(), LoadError> {
+        for map in &self.parsed.maps {
+            for initial in &map.initial {
+                let InitialValue::Map { index, name } = initial else { continue };
+                let Some(inner) = self.maps.get(name) else { continue };
+                self.set_slot(&map.name, *index, inner.as_fd().as_raw_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_slot(&self, map: &str, index: u32, fd: i32) -> Result<(), LoadError> {
+        let Some(outer) = self.maps.get(map) else { return Ok(()) };
+        outer
+            .update(&index.to_ne_bytes(), &fd.to_ne_bytes())
+            .map_err(|error| LoadError::unreadable(self.path(), map, error))
     }
 
     /// Loads and attaches one program.
@@ -212,22 +287,24 @@ impl<'a> Loading<'a> {
             program: name.to_owned(),
             section: section.clone(),
         })?;
-        if let Some(what) = self.misfits.get(&declared.section_index) {
-            return Err(LoadError::Lacking { path: path.to_owned(), program: name.to_owned(), what: what.clone() });
+        if let Attach::Unplaced { expected, .. } = section.attach
+            && section.attach.is_loaded_for_its_target()
+        {
+            return Err(LoadError::not_attached(path, name, AttachError::unplaced(expected)));
         }
-        let parsed = self.parsed.programs.get(name);
-        let function = parsed.and_then(|program| self.parsed.functions.get(&program.function_key()));
-        let Some(function) = function else {
-            let why = format!("program `{name}` is not among those that were parsed");
-            return Err(LoadError::Load { path: path.to_owned(), why });
-        };
-        let object = ObjectData { license: &self.parsed.license, btf: self.btf.as_ref().map(OwnedFd::as_fd) };
-        let file = program::load(name, section, function, object, self.context.btf())
-            .map_err(|error| LoadError::not_loaded(path, name, error, &self.unresolved))?;
+        let linked = self.parsed.link(name, MapFds(&self.map_fds));
+        let linked = linked.map_err(|error| LoadError::not_linked(path, name, &error, &self.denied))?;
+        let btf = self.btf.as_ref().map(OwnedFd::as_fd);
+        let object = ObjectData { license: &self.license, btf, modules: &self.modules };
+        let file = program::load(name, section, &linked, object, self.types.as_ref())
+            .map_err(|error| LoadError::not_loaded(path, name, error, &self.missing))?;
         let file = program.file.insert(file);
         program.links = link::attach(file.as_fd(), &section.attach, specs)
-            .map_err(|error| LoadError::not_attached(path, name, &error))?;
+            .map_err(|error| LoadError::not_attached(path, name, error))?;
         if let Attach::PerfEvent(own) = &section.attach {
+            if own.is_some() {
+                program.links.run = RunBy::Samples;
+            }
             let file = file.try_clone().map_err(|error| LoadError::unreadable(path, name, error))?;
             self.sample(name, own.as_ref(), file, perf_readers)?;
         }
@@ -235,19 +312,24 @@ impl<'a> Loading<'a> {
     }
 }
 
-/// Writes the maps' descriptors and the offsets of called functions into the instructions.
-fn relocate(
-    parsed: &mut aya_obj::Object,
-    declared: &BTreeMap<String, aya_obj::Map>,
-    maps: &Maps,
-) -> Result<(), String> {
-    let text_sections: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
-    let files = declared.iter().filter_map(|(name, declared)| {
-        let map = maps.get(name)?;
-        Some((name.as_str(), map.as_fd().as_raw_fd(), declared))
+/// Adapts the object to the kernel's types, or to those of a file. Returns the accesses that these do not have.
+fn adapt(parsed: &mut Object, bpf: &package::Bpf, running: Option<&KernelBtf>) -> Result<Vec<Missing>, LoadError> {
+    if !parsed.needs_kernel_types() {
+        return Ok(Vec::new());
+    }
+    let path = &bpf.object.path;
+    let external = bpf.btf_path.as_ref().map(|file| {
+        KernelBtf::from_file(file).map_err(|why| LoadError::NotBtf { file: file.clone(), path: path.clone(), why })
     });
-    parsed.relocate_maps(files, &text_sections).map_err(|error| chain(&error))?;
-    parsed.relocate_calls(&text_sections).map_err(|error| chain(&error))?;
-    parsed.sanitize_functions(aya::features());
-    Ok(())
+    let external = external.transpose()?;
+    let types = external.as_ref().or(running);
+    let types = types.ok_or_else(|| LoadError::NoKernelBtf { path: path.clone() })?;
+    Ok(parsed.relocate(types).missing)
+}
+
+/// Loads the object's BTF as this kernel takes it; without it programs and maps are loaded all the same.
+fn load_btf(parsed: &Object) -> Option<OwnedFd> {
+    [BtfFeatures::ALL, BtfFeatures::NONE]
+        .into_iter()
+        .find_map(|features| sys::btf_load(&parsed.kernel_btf(features)?).ok())
 }

@@ -3,19 +3,16 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{BorrowedFd, OwnedFd},
-};
-
-use aya_obj::{
-    Function,
-    btf::{Btf, BtfKind},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use crate::{
     attach::{Attach, Hook, Section},
-    relocate::version_code,
+    externs::version_code,
     sys::{ProgramAttr, Records, program_load},
+    types::{KernelBtf, ModuleFds, module_error, split_module},
 };
+use ebhost_object::{Linked, btf::Kind};
 
 /// Room for the end of the verifier's log: newer kernels keep the end of a longer one, older ones refuse a buffer that is too small.
 const LOG_BYTES: [usize; 2] = [1 << 20, 16 << 20];
@@ -44,6 +41,8 @@ pub(super) struct ObjectData<'a> {
     pub(super) license: &'a CStr,
     /// The object's BTF in the kernel.
     pub(super) btf: Option<BorrowedFd<'a>>,
+    /// Modules that the object's instructions name.
+    pub(super) modules: &'a ModuleFds,
 }
 
 /// Loads a program whose instructions are relocated.
@@ -53,28 +52,32 @@ pub(super) struct ObjectData<'a> {
 pub(super) fn load(
     name: &str,
     section: &Section,
-    function: &Function,
+    linked: &Linked,
     object: ObjectData<'_>,
-    kernel_btf: Option<&Btf>,
+    kernel_btf: Option<&KernelBtf>,
 ) -> Result<OwnedFd, ProgramError> {
     let (kind, attach_type) = section.attach.kind();
-    let attach_btf_id = match &section.attach {
+    let (attach_btf_id, attach_btf) = match &section.attach {
         Attach::Typed(hook, target) => type_id(kernel_btf.ok_or(ProgramError::NoBtf)?, *hook, target)?,
-        _ => 0,
+        _ => (0, None),
     };
-    let instructions: Vec<_> = function.instructions.iter().map(bytes).collect();
-    let (functions, lines) = (function.func_info.func_info_bytes(), function.line_info.line_info_bytes());
+    let instructions: Vec<_> = linked.insns.iter().map(|insn| insn.to_bytes()).collect();
+    let functions: Vec<u8> = linked.functions.iter().flatten().flat_map(|number| number.to_ne_bytes()).collect();
+    let lines: Vec<u8> = linked.lines.iter().flatten().flat_map(|number| number.to_ne_bytes()).collect();
+    let module_fds = object.modules.array();
     let attr = ProgramAttr {
         kind,
         attach_type,
         attach_btf_id,
+        attach_btf: attach_btf.as_ref().map(AsFd::as_fd),
+        module_fds: &module_fds,
         flags: section.flags,
         kernel_version: version_code(),
         instructions: &instructions,
         license: object.license,
         types: object.btf,
-        functions: records(&functions, function.func_info.len(), function.func_info_rec_size),
-        lines: records(&lines, function.line_info.len(), function.line_info_rec_size),
+        functions: Records { bytes: &functions, size: 8, count: linked.functions.len() as u32 },
+        lines: Records { bytes: &lines, size: 16, count: linked.lines.len() as u32 },
     };
     program_load(name, &attr, &mut []).map_err(|error| explain(name, &attr, error))
 }
@@ -94,30 +97,22 @@ fn explain(name: &str, attr: &ProgramAttr<'_>, error: io::Error) -> ProgramError
     ProgramError::Refused { error, log: String::new() }
 }
 
-fn records(bytes: &[u8], count: usize, size: usize) -> Records<'_> {
-    // Records of a newer compiler may be longer than those that aya keeps; these are left out.
-    if count == 0 || bytes.len() != count * size {
-        return Records::default();
-    }
-    Records { bytes, size: size as u32, count: count as u32 }
-}
-
-fn bytes(instruction: &aya_obj::generated::bpf_insn) -> [u8; 8] {
-    let (offset, number) = (instruction.off.to_le_bytes(), instruction.imm.to_le_bytes());
-    let registers = instruction.dst_reg() | instruction.src_reg() << 4;
-    [instruction.code, registers, offset[0], offset[1], number[0], number[1], number[2], number[3]]
-}
-
-fn type_id(types: &Btf, hook: Hook, target: &str) -> Result<u32, ProgramError> {
+/// The type id of an attach target, and the BTF of the module that has it.
+fn type_id(types: &KernelBtf, hook: Hook, target: &str) -> Result<(u32, Option<OwnedFd>), ProgramError> {
+    let (module, target) = split_module(target);
     let (name, kind, what) = match hook {
-        Hook::Tracepoint => (format!("btf_trace_{target}"), BtfKind::Typedef, "tracepoint"),
-        Hook::Entry | Hook::Exit | Hook::ModifyReturn => (target.to_owned(), BtfKind::Func, "function"),
-        Hook::Lsm => (format!("bpf_lsm_{target}"), BtfKind::Func, "LSM hook"),
-        Hook::Iterator => (format!("bpf_iter_{target}"), BtfKind::Func, "iterator"),
+        Hook::Tracepoint => (format!("btf_trace_{target}"), Kind::Typedef, "tracepoint"),
+        Hook::Entry | Hook::Exit | Hook::ModifyReturn => (target.to_owned(), Kind::Func, "function"),
+        Hook::Lsm => (format!("bpf_lsm_{target}"), Kind::Func, "LSM hook"),
+        Hook::Iterator => (format!("bpf_iter_{target}"), Kind::Func, "iterator"),
     };
-    types.id_by_type_name_kind(&name, kind).map_err(|_| {
-        ProgramError::NoTarget(format!(
-            "this kernel's types have no {what} `{target}` (those of modules are not looked at)"
-        ))
-    })
+    let name = module.map_or(name.clone(), |module| format!("{module}:{name}"));
+    let Some(found) = types.find(&name, kind) else {
+        let why =
+            format!("this kernel's types have no {what} `{target}`, and neither have those of its loaded modules");
+        return Err(ProgramError::NoTarget(why));
+    };
+    let Some(module) = found.module else { return Ok((found.id, None)) };
+    let btf = crate::sys::module_btf(&module).map_err(|_| ProgramError::NoTarget(module_error(&module).to_string()))?;
+    Ok((found.id, Some(btf)))
 }

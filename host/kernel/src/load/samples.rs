@@ -15,7 +15,7 @@ impl Loading<'_> {
     /// Runs a program at the samples of the perf source that names it, or of its section's own event.
     ///
     /// # Errors
-    /// Neither names an event.
+    /// Neither names an event, or the section's own event can be opened on no CPU. It is tried again at every read all the same.
     pub(super) fn sample(
         &self,
         program: &str,
@@ -40,8 +40,22 @@ impl Loading<'_> {
         if let Some(reader) = at.and_then(|at| readers.get_mut(at)) {
             reader.run(rate, file);
             open(reader);
+            if named.is_none() {
+                return self.check_opened(program, reader);
+            }
         }
         Ok(())
+    }
+}
+
+impl Loading<'_> {
+    fn check_opened(&self, program: &str, reader: &PerfReader) -> Result<(), LoadError> {
+        if reader.is_open() {
+            return Ok(());
+        }
+        let reason = reader.states().find_map(|event| event.reason).unwrap_or("no CPU is online");
+        let (path, program) = (self.path().to_owned(), program.to_owned());
+        Err(LoadError::Attach { path, program, why: format!("its event is open on no CPU: {reason}") })
     }
 }
 

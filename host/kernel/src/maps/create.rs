@@ -2,7 +2,8 @@
 
 use std::{io, os::fd::BorrowedFd};
 
-use aya_obj::{EbpfSectionKind, generated::bpf_map_type as map_type, maps::PinningType};
+use aya_obj::generated::bpf_map_type as map_type;
+use ebhost_object::{DataSection, Map};
 
 use super::{MapError, fit, pin};
 use crate::{
@@ -36,50 +37,51 @@ pub(crate) struct Created(pub(crate) KernelMap);
 
 impl Created {
     /// Creates the map, or opens the pinned one if the declaration asks for pins.
-    pub(crate) fn new(name: &str, map: &mut aya_obj::Map, types: Option<BorrowedFd<'_>>) -> Result<Self, MapError> {
+    pub(crate) fn new(map: &mut Map, types: Option<BorrowedFd<'_>>) -> Result<Self, MapError> {
         fit(map)?;
-        if map.pinning() != PinningType::ByName {
-            return Ok(Self(create(name, map, types)?));
+        let is_unsized = map.max_entries == 0 && !MapShape::declared(map).is_storage();
+        let create = |map: &Map| {
+            create(map, types).map_err(|error| match error.raw_os_error() {
+                Some(libc::EINVAL) if is_unsized => MapError::NoEntries,
+                _ => MapError::Refused(error),
+            })
+        };
+        if !map.pinned {
+            return Ok(Self(create(map)?));
         }
-        if let Some(pinned) = pin::open(name, MapShape::declared(map))? {
+        if let Some(pinned) = pin::open(&map.name, MapShape::declared(map))? {
             return Ok(Self(pinned));
         }
-        let created = create(name, map, types)?;
-        pin::pin(name, &created)?;
+        let created = create(map)?;
+        pin::pin(&map.name, &created)?;
         Ok(Self(created))
     }
 }
 
-fn create(name: &str, map: &aya_obj::Map, types: Option<BorrowedFd<'_>>) -> io::Result<KernelMap> {
-    let inner = map.inner().map(|inner| create_typed(name, &inner, types, None)).transpose()?;
-    let created = create_typed(name, map, types, inner.as_ref())?;
-    if !map.data().is_empty() {
-        created.update(&0u32.to_ne_bytes(), map.data())?;
-    }
-    if map.section_kind() == EbpfSectionKind::Rodata {
-        created.freeze()?;
+fn create(map: &Map, types: Option<BorrowedFd<'_>>) -> io::Result<KernelMap> {
+    let inner = map.inner.as_ref().map(|inner| create_typed(inner, types, None)).transpose()?;
+    let created = create_typed(map, types, inner.as_ref())?;
+    if let Some(DataSection { contents, read_only, .. }) = map.data() {
+        if !contents.is_empty() {
+            let mut value = contents.clone();
+            value.resize(map.value_size as usize, 0);
+            created.update(&0u32.to_ne_bytes(), &value)?;
+        }
+        if *read_only {
+            created.freeze()?;
+        }
     }
     Ok(created)
 }
 
 /// Creates the map with its BTF types, or without them if this kernel does not take them; it counts as well without.
-fn create_typed(
-    name: &str,
-    map: &aya_obj::Map,
-    types: Option<BorrowedFd<'_>>,
-    inner: Option<&KernelMap>,
-) -> io::Result<KernelMap> {
+fn create_typed(map: &Map, types: Option<BorrowedFd<'_>>, inner: Option<&KernelMap>) -> io::Result<KernelMap> {
     let shape = MapShape::declared(map);
-    let ids = match map {
-        aya_obj::Map::Btf(map) if !shape.is_one_of(&UNTYPED) => {
-            Some((map.def.btf_key_type_id, map.def.btf_value_type_id))
-        }
-        _ => None,
-    };
-    let types = types.zip(ids).map(|(btf, (key, value))| MapTypes { btf, key, value });
-    let attr = MapAttr { shape, extra: map.map_extra(), inner, types };
-    match KernelMap::create(name, &attr) {
-        Err(_) if attr.types.is_some() => KernelMap::create(name, &MapAttr { types: None, ..attr }),
+    let typed = !shape.is_one_of(&UNTYPED) && (map.key_type, map.value_type) != (0, 0);
+    let types = types.filter(|_| typed).map(|btf| MapTypes { btf, key: map.key_type, value: map.value_type });
+    let attr = MapAttr { shape, extra: map.extra, numa_node: map.numa_node.unwrap_or(0), inner, types };
+    match KernelMap::create(&map.name, &attr) {
+        Err(_) if attr.types.is_some() => KernelMap::create(&map.name, &MapAttr { types: None, ..attr }),
         result => result,
     }
 }

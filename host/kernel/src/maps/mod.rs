@@ -34,6 +34,9 @@ pub(crate) enum MapError {
     Refused(#[from] io::Error),
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// The object leaves `max_entries` to its loader.
+    #[error("its `max_entries` is 0")]
+    NoEntries,
 }
 
 impl Maps {
@@ -42,13 +45,13 @@ impl Maps {
     /// # Errors
     /// With the name of the map that failed.
     pub(crate) fn create(
-        declared: &mut BTreeMap<String, aya_obj::Map>,
+        declared: &mut [ebhost_object::Map],
         types: Option<BorrowedFd<'_>>,
     ) -> Result<Self, (String, MapError)> {
         let mut maps = BTreeMap::new();
-        for (name, map) in declared {
-            let created = Created::new(name, map, types).map_err(|error| (name.clone(), error))?;
-            maps.insert(name.clone(), Arc::new(created.0));
+        for map in declared {
+            let created = Created::new(map, types).map_err(|error| (map.name.clone(), error))?;
+            maps.insert(map.name.clone(), Arc::new(created.0));
         }
         Ok(Self { maps, filled: BTreeSet::new() })
     }
@@ -89,17 +92,15 @@ pub(crate) fn to_aya(map: &KernelMap) -> io::Result<Map> {
 ///
 /// # Errors
 /// A ring buffer is larger than a map can be, or the number of CPUs cannot be read.
-fn fit(map: &mut aya_obj::Map) -> io::Result<()> {
+fn fit(map: &mut ebhost_object::Map) -> io::Result<()> {
     let shape = crate::MapShape::declared(map);
     if shape.is_perf_event_array() {
-        let cpus = u32::try_from(possible_cpus()?).unwrap_or(u32::MAX);
-        if !(1..=cpus).contains(&shape.max_entries) {
-            map.set_max_entries(cpus);
-        }
+        // An entry for each CPU: with fewer, events of the others would be lost.
+        map.max_entries = u32::try_from(possible_cpus()?).unwrap_or(u32::MAX);
     }
     if shape.is_ring_buffer() {
-        map.set_max_entries(ring_size(shape.max_entries, crate::sys::page_size())?);
-        map.set_value_size(0);
+        map.max_entries = ring_size(shape.max_entries, crate::sys::page_size())?;
+        map.value_size = 0;
     }
     Ok(())
 }

@@ -8,13 +8,9 @@ use crate::attach::SECTIONS;
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     #[error(
-        "{path}: is not an ELF file that can be read ({error}): truncated? expected what `clang -target bpf -g -O2 -c` makes"
+        "{path}: is not an ELF file that can be read ({why}): truncated? expected what `clang -target bpf -g -O2 -c` makes"
     )]
-    NotElf {
-        path: PathBuf,
-        #[source]
-        error: object::Error,
-    },
+    NotElf { path: PathBuf, why: String },
     #[error(
         "{path}: found an object for {found}, expected one for little-endian BPF: compile with `clang -target bpf`"
     )]
@@ -49,18 +45,4 @@ pub enum ObjectError {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

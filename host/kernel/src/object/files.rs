@@ -9,7 +9,6 @@ use std::{
 
 use object::{Object as _, ObjectSection as _};
 
-use super::btf;
 use ebhost_limits::OBJECT_BYTES;
 
 /// The bytes of all objects in these folders and in their direct subfolders.
@@ -24,7 +23,7 @@ pub(crate) fn declares_pins(object: &[u8]) -> bool {
     const MEMBER: &[u8] = b"\0pinning\0";
     let Ok(elf) = object::File::parse(object) else { return false };
     let section = elf.section_by_name(".BTF").and_then(|section| section.data().ok());
-    let strings = section.and_then(btf::parts).map(|parts| parts.strings).unwrap_or_default();
+    let strings = section.unwrap_or_default();
     strings.windows(MEMBER.len()).any(|window| window == MEMBER)
 }
 

@@ -1,5 +1,9 @@
 //! The globals of an object that plugin.yaml can set: their types, and values encoded for them.
 
+use ebhost_object::{
+    Btf,
+    btf::{INT_BOOL, INT_SIGNED, Kind},
+};
 use ebhost_package::GlobalValue;
 
 /// The type of a global that plugin.yaml can set.
@@ -17,6 +21,26 @@ pub(crate) enum GlobalType {
 }
 
 impl GlobalType {
+    /// The type of a variable; `None`: neither a number nor a bool.
+    pub(crate) fn of(btf: &Btf, id: u32) -> Option<Self> {
+        let ty = btf.resolved(id)?;
+        let size = usize::try_from(ty.size_or_type).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))?;
+        match ty.kind {
+            Kind::Int => {
+                let (encoding, ..) = ty.int()?;
+                Some(if encoding & INT_BOOL != 0 {
+                    Self::Bool
+                } else if encoding & INT_SIGNED != 0 {
+                    Self::Signed { size }
+                } else {
+                    Self::Unsigned { size }
+                })
+            }
+            Kind::Enum | Kind::Enum64 => Some(Self::Unsigned { size }),
+            _ => None,
+        }
+    }
+
     /// The bytes of a value; `None`: the type does not hold it.
     pub(crate) fn encode(self, value: &GlobalValue) -> Option<Vec<u8>> {
         let (number, size) = match (self, value) {

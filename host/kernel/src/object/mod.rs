@@ -1,34 +1,21 @@
 //! A BPF object as a file: its programs, maps and globals, checked before the kernel sees it.
 //!
 //! It asks nothing of the kernel, so `ebhost check` needs no privilege; what only the kernel can judge (the verifier, a
-//! tracepoint that this kernel lacks) is judged in [`crate::load()`].
-//!
-//! [`parse`] is the one place where foreign bytes become an object. Fix-ups that libbpf makes to an object before it loads it (hidden
-//! functions, datasec sizes, initial values of maps of maps) belong beside `relocate::prepare`, which rewrites the file.
+//! tracepoint that this kernel lacks) is judged in [`crate::load()`]. `ebhost_object` parses the bytes; this module holds what they
+//! declare against the package.
 
-mod btf;
-mod btf_edit;
-mod elf;
 mod error;
 pub(crate) mod files;
 mod global;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
-use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind, elf as elf_format,
-};
-
-use crate::{MapShape, attach::Section, relocate::prepare};
-use btf::Btf;
-pub(crate) use btf::word;
-pub(crate) use btf_edit::{BtfEditor, ExternType, SectionMember};
-pub(crate) use elf::{ElfEditor, SHF_EXECINSTR, SectionHeader, UndefinedSymbol};
+use crate::{MapShape, attach::Section};
+use ebhost_object::{Object, ParseError};
 pub use error::ObjectError;
-pub(crate) use error::chain;
 use global::GlobalType;
 
 use ebhost_package as package;
@@ -44,6 +31,7 @@ pub struct ObjectFile {
     /// Globals by name; `None`: of a type that plugin.yaml cannot set.
     globals: HashMap<String, Option<GlobalType>>,
     counters: HashMap<String, GlobalCounter>,
+    parsed: Object,
 }
 
 /// A global of 8 bytes that programs write.
@@ -60,40 +48,61 @@ pub(crate) struct GlobalCounter {
 pub(crate) struct ProgramDeclaration {
     /// Its section, or the name of one that is not known.
     pub(crate) section: Result<Section, String>,
-    /// The section's index in the file.
-    pub(crate) section_index: usize,
-}
-
-/// Parses an object's maps, programs and relocations. Its bytes have been through `relocate::prepare`, which refuses what is no ELF
-/// file of BPF.
-pub(crate) fn parse(prepared: &[u8]) -> Result<aya_obj::Object, aya_obj::ParseError> {
-    aya_obj::Object::parse(prepared)
+    /// Whether it is loaded although nobody names it.
+    pub(crate) autoload: bool,
 }
 
 impl ObjectFile {
     /// Parses and checks the bytes of an object.
     ///
     /// # Errors
-    /// It is no BPF object, or lacks BTF, or has a program in an unknown section while failures cost the whole object.
+    /// It is no BPF object, or declares maps without BTF, or has a program in an unknown section while failures cost the whole object.
     pub fn parse(bpf: &package::Bpf) -> Result<Self, ObjectError> {
         let artefact = &bpf.object;
         let path = &artefact.path;
-        let elf =
-            object::File::parse(&*artefact.bytes).map_err(|error| ObjectError::NotElf { path: path.clone(), error })?;
-        check_machine(path, &artefact.bytes, &elf)?;
-        let programs = programs(path, &elf)?;
-        if bpf.failure_costs == FailureCost::Object {
-            check_sections(path, &programs)?;
+        let parsed = Object::parse(&artefact.bytes).map_err(|error| not_parsed(path, error))?;
+        if parsed.programs.is_empty() {
+            return Err(ObjectError::NoProgram { path: path.clone() });
         }
-        let btf = elf.section_by_name(".BTF").and_then(|section| section.data().ok());
-        let btf = btf.ok_or_else(|| ObjectError::NoBtf { path: path.clone() })?;
-        let globals = Btf::parse(btf).map(|btf| btf.globals()).unwrap_or_default();
-        let malformed = |why: String| ObjectError::Malformed { path: path.clone(), why };
-        let prepared = prepare(&artefact.bytes, None, &HashSet::new())
-            .map_err(|_| malformed("its sections or types do not parse".to_owned()))?;
-        let parsed = parse(&prepared.bytes).map_err(|error| malformed(chain(&error)))?;
-        let maps = parsed.maps.iter().map(|(name, map)| (name.clone(), MapShape::declared(map))).collect();
-        Ok(Self { path: path.clone(), programs, maps, globals, counters: counters(&elf) })
+        let ty = |id| parsed.btf.as_ref().and_then(|btf| GlobalType::of(btf, id));
+        let globals = parsed.globals.iter().map(|global| (global.name.clone(), ty(global.type_id)));
+        let object = Self {
+            path: path.clone(),
+            programs: parsed.programs.iter().map(declaration).collect(),
+            maps: parsed.maps.iter().map(|map| (map.name.clone(), MapShape::declared(map))).collect(),
+            globals: globals.collect(),
+            counters: counters(&parsed),
+            parsed,
+        };
+        if bpf.failure_costs == FailureCost::Object {
+            object.check_sections(bpf.programs.as_deref())?;
+        }
+        Ok(object)
+    }
+
+    /// The object itself, for loading.
+    pub(crate) fn parsed(&self) -> &Object {
+        &self.parsed
+    }
+
+    /// Refuses programs of unknown sections, if they are to be loaded.
+    fn check_sections(&self, chosen: Option<&[String]>) -> Result<(), ObjectError> {
+        let is_chosen = |name: &str, declared: &ProgramDeclaration| match chosen {
+            Some(chosen) => chosen.iter().any(|chosen| chosen == name),
+            None => declared.autoload,
+        };
+        for (name, declared) in &self.programs {
+            if let Err(section) = &declared.section
+                && is_chosen(name, declared)
+            {
+                return Err(ObjectError::UnknownSection {
+                    path: self.path.clone(),
+                    program: name.clone(),
+                    section: section.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The global `BUFFER_lost`, in which programs count the events that found no room in a ring buffer: the kernel reports these to
@@ -128,13 +137,14 @@ impl ObjectFile {
         programs.into_iter().chain(globals).chain(maps).collect()
     }
 
-    /// The programs to attach: those that are chosen, or all.
+    /// The programs to attach: those that are chosen, or all but those that the object leaves to a choice (`SEC("?…")`).
     ///
     /// # Errors
     /// There is no program of a chosen name.
     pub(crate) fn chosen(&self, chosen: Option<&[String]>) -> Result<Vec<(&str, &ProgramDeclaration)>, ObjectError> {
         let Some(chosen) = chosen else {
-            return Ok(self.programs.iter().map(|(name, declared)| (name.as_str(), declared)).collect());
+            let autoload = self.programs.iter().filter(|(_, declared)| declared.autoload);
+            return Ok(autoload.map(|(name, declared)| (name.as_str(), declared)).collect());
         };
         chosen.iter().map(|name| self.program(name)).collect()
     }
@@ -174,59 +184,30 @@ impl ObjectFile {
     }
 }
 
-fn check_machine(path: &Path, bytes: &[u8], elf: &object::File<'_>) -> Result<(), ObjectError> {
-    let machine = bytes.get(18..20).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
-    if elf.endianness() == Endianness::Little && machine == elf_format::EM_BPF {
-        return Ok(());
-    }
-    let found = match (elf.architecture(), elf.endianness()) {
-        (object::Architecture::Unknown, _) => format!("ELF machine {machine}"),
-        (architecture, Endianness::Big) => format!("big-endian {architecture:?}"),
-        (architecture, Endianness::Little) => format!("{architecture:?}"),
-    };
-    Err(ObjectError::OtherMachine { path: path.to_owned(), found })
+fn declaration(program: &ebhost_object::Program) -> (String, ProgramDeclaration) {
+    let section = Section::parse(&program.section).ok_or_else(|| program.section.clone());
+    (program.name.clone(), ProgramDeclaration { section, autoload: program.autoload })
 }
 
-fn check_sections(path: &Path, programs: &BTreeMap<String, ProgramDeclaration>) -> Result<(), ObjectError> {
-    let unknown = programs.iter().find_map(|(name, declared)| Some((name, declared.section.as_ref().err()?)));
-    match unknown {
-        Some((program, section)) => Err(ObjectError::UnknownSection {
-            path: path.to_owned(),
-            program: program.clone(),
-            section: section.clone(),
-        }),
-        None => Ok(()),
-    }
+fn counters(object: &Object) -> HashMap<String, GlobalCounter> {
+    let words = object.globals.iter().filter(|global| global.size == 8);
+    let writable = words.filter(|global| matches!(object.maps[global.map].name.as_str(), ".bss" | ".data"));
+    writable
+        .map(|global| {
+            let map = object.maps[global.map].name.clone();
+            (global.name.clone(), GlobalCounter { map, offset: global.offset as usize })
+        })
+        .collect()
 }
 
-fn programs(path: &Path, elf: &object::File<'_>) -> Result<BTreeMap<String, ProgramDeclaration>, ObjectError> {
-    let mut programs = BTreeMap::new();
-    for section in elf.sections().filter(|section| section.kind() == SectionKind::Text) {
-        let section_name = section.name().unwrap_or_default();
-        if section_name.starts_with(".text") {
-            continue;
-        }
-        let functions = elf
-            .symbols()
-            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_global())
-            .filter(|symbol| symbol.section_index() == Some(section.index()));
-        for function in functions {
-            let program = function.name().unwrap_or_default().to_owned();
-            let parsed = Section::parse(section_name).ok_or_else(|| section_name.to_owned());
-            programs.insert(program, ProgramDeclaration { section: parsed, section_index: section.index().0 });
-        }
+fn not_parsed(path: &Path, error: ParseError) -> ObjectError {
+    let path = path.to_owned();
+    match error {
+        ParseError::NotElf(why) => ObjectError::NotElf { path, why },
+        ParseError::OtherMachine(found) => ObjectError::OtherMachine { path, found },
+        ParseError::MapsWithoutBtf => ObjectError::NoBtf { path },
+        other => ObjectError::Malformed { path, why: other.to_string() },
     }
-    if programs.is_empty() { Err(ObjectError::NoProgram { path: path.to_owned() }) } else { Ok(programs) }
-}
-
-fn counters(elf: &object::File<'_>) -> HashMap<String, GlobalCounter> {
-    let counter = |symbol: &object::Symbol<'_, '_>| {
-        let section = elf.section_by_index(symbol.section_index()?).ok()?;
-        let map = section.name().ok().filter(|name| matches!(*name, ".bss" | ".data"))?.to_owned();
-        Some((symbol.name().ok()?.to_owned(), GlobalCounter { map, offset: usize::try_from(symbol.address()).ok()? }))
-    };
-    let words = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.size() == 8);
-    words.filter_map(|symbol| counter(&symbol)).collect()
 }
 
 #[cfg(test)]

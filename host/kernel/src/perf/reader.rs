@@ -135,6 +135,11 @@ impl PerfReader {
         }
     }
 
+    /// Whether any of its events is open on any CPU.
+    pub(crate) fn is_open(&self) -> bool {
+        self.states().any(|event| event.state != State::Absent)
+    }
+
     /// Opens the groups that are missing and reads those of every CPU.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub(crate) struct MapAttr<'a> {
     pub(crate) shape: MapShape,
     /// `map_extra`, which only some types use (Linux 5.16).
     pub(crate) extra: u64,
+    /// Where its memory is, with `BPF_F_NUMA_NODE` among the flags.
+    pub(crate) numa_node: u32,
     /// The template of the inner maps of a map of maps.
     pub(crate) inner: Option<&'a KernelMap>,
     pub(crate) types: Option<MapTypes<'a>>,
@@ -60,7 +62,7 @@ impl KernelMap {
             max_entries,
             flags,
             inner_map_fd: map.inner.map_or(0, |inner| inner.as_fd().as_raw_fd() as u32),
-            numa_node: 0,
+            numa_node: map.numa_node,
             name: object_name(name),
             ifindex: 0,
             btf_fd: map.types.map_or(0, |types| types.btf.as_raw_fd() as u32),

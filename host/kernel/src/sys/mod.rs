@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "raw system calls are made here and nowhere else in this crate")]
 
 mod batch;
+mod btf;
 mod create;
 mod link;
 mod map;
@@ -22,6 +23,7 @@ use std::{
 };
 
 pub(crate) use batch::{Batch, BatchCursor};
+pub(crate) use btf::module_btf;
 pub(crate) use create::{MapAttr, MapTypes};
 pub(crate) use link::{LinkExtra, iterator_create, link_create, raw_tracepoint_open};
 pub(crate) use map::KernelMap;

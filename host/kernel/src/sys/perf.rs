@@ -95,12 +95,19 @@ pub(crate) fn tracepoint_open(id: u64) -> io::Result<OwnedFd> {
     open(&attr, ProbeScope::EveryTask)
 }
 
-/// Opens a perf event that fires `offset` bytes into a kernel function (`name`) or a file (`name` is its path).
-pub(crate) fn probe_open(pmu: u32, config: u64, name: &CStr, offset: u64, scope: ProbeScope) -> io::Result<OwnedFd> {
+/// Opens a perf event that fires `offset` bytes into a kernel function (`name`) or a file (`name` is its path). Without a name `offset` is an
+/// address in the kernel.
+pub(crate) fn probe_open(
+    pmu: u32,
+    config: u64,
+    name: Option<&CStr>,
+    offset: u64,
+    scope: ProbeScope,
+) -> io::Result<OwnedFd> {
     let mut attr = PerfAttr::new(pmu, config);
     attr.sample = 1;
     // The kernel copies the name during the call that opens the event.
-    attr.config1 = name.as_ptr() as u64;
+    attr.config1 = name.map_or(0, |name| name.as_ptr() as u64);
     attr.config2 = offset;
     open(&attr, scope)
 }

@@ -46,6 +46,10 @@ pub(crate) struct ProgramAttr<'a> {
     pub(crate) attach_type: u32,
     /// The BTF type id of its attach target in the kernel; 0: the target is given when it is attached.
     pub(crate) attach_btf_id: u32,
+    /// The BTF of the module that has the attach target; `None`: the kernel has it.
+    pub(crate) attach_btf: Option<BorrowedFd<'a>>,
+    /// Descriptors of modules' BTF that calls name by index; empty: none.
+    pub(crate) module_fds: &'a [i32],
     pub(crate) flags: u32,
     pub(crate) kernel_version: u32,
     pub(crate) instructions: &'a [[u8; 8]],
@@ -89,6 +93,7 @@ struct ProgramLoadAttr {
     attach_btf_id: u32,
     attach_btf_obj_fd: u32,
     core_relo_cnt: u32,
+    fd_array: u64,
 }
 
 /// Loads a program. The verifier's log goes into `log`, as far as it fits.
@@ -127,10 +132,11 @@ pub(crate) fn program_load(name: &str, program: &ProgramAttr<'_>, log: &mut [u8]
         line_info: lines.0,
         line_info_cnt: lines.1,
         attach_btf_id: program.attach_btf_id,
-        attach_btf_obj_fd: 0,
+        attach_btf_obj_fd: program.attach_btf.map_or(0, |btf| btf.as_raw_fd() as u32),
         core_relo_cnt: 0,
+        fd_array: if program.module_fds.is_empty() { 0 } else { program.module_fds.as_ptr() as u64 },
     };
-    // SAFETY: instructions, records and log have the stated lengths, the license ends in a zero byte, and all outlive the
+    // SAFETY: instructions, records, log and descriptors have the stated lengths, the license ends in a zero byte, and all outlive the
     // call, which writes to the log alone.
     unsafe { new_file(BPF_PROG_LOAD, &mut attr) }
 }

@@ -21,7 +21,17 @@ pub(crate) struct KernelSymbols {
 #[derive(Debug)]
 pub(crate) struct Symbol {
     pub(crate) address: u64,
+    /// The first of the address' names, as in the kernel's own lookup.
     pub(crate) name: String,
+    /// The last of them, if it has several.
+    alias: Option<Box<str>>,
+}
+
+impl Symbol {
+    /// The last name of its address: the one that ebpf_exporter shows.
+    pub(crate) fn last_name(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.name)
+    }
 }
 
 impl KernelSymbols {
@@ -65,11 +75,16 @@ fn parse(kallsyms: &str) -> Vec<Symbol> {
         .filter_map(|line| {
             let (address, rest) = line.split_once(' ')?;
             let address = u64::from_str_radix(address, 16).ok().filter(|address| *address != 0)?;
-            Some(Symbol { address, name: rest.split_once(' ')?.1.to_owned() })
+            Some(Symbol { address, name: rest.split_once(' ')?.1.to_owned(), alias: None })
         })
         .collect();
     symbols.sort_by_key(|symbol| symbol.address);
-    // Of several names for one address the first stays, as in the kernel's own lookup.
-    symbols.dedup_by_key(|symbol| symbol.address);
+    symbols.dedup_by(|next, first| {
+        let is_alias = next.address == first.address;
+        if is_alias {
+            first.alias = Some(std::mem::take(&mut next.name).into_boxed_str());
+        }
+        is_alias
+    });
     symbols
 }

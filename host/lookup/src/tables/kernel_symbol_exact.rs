@@ -18,6 +18,6 @@ pub(super) const TABLE: Definition = Definition {
     resolve: |sources, key| {
         let address = number(key)?;
         let symbol = nearest(sources.get::<KernelSymbols>().all(), address)?;
-        (symbol.address == address).then(|| symbol.name.clone())
+        (symbol.address == address).then(|| symbol.last_name().to_owned())
     },
 };

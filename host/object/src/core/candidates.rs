@@ -1,6 +1,7 @@
 //! Types of the kernel that have the name of one of the object's.
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -21,12 +22,14 @@ pub(super) struct Candidates<'a> {
     types: &'a dyn KernelTypes,
     wanted: HashSet<String>,
     in_kernel: HashMap<String, Vec<u32>>,
+    /// For each module, in their order; gone through when the first type is not among the kernel's.
+    in_modules: OnceCell<Vec<HashMap<String, Vec<u32>>>>,
 }
 
 /// A name without its flavour: `request___old` is another declaration of `request`.
 ///
 /// A flavour is separated by exactly three underscores; the last such place counts.
-pub(super) fn essential(name: &str) -> &str {
+pub fn essential(name: &str) -> &str {
     let bytes = name.as_bytes();
     let separates = |at: &usize| {
         let around = &bytes[*at..*at + 5];
@@ -42,7 +45,7 @@ impl<'a> Candidates<'a> {
         let wanted: HashSet<String> =
             roots.map(|id| essential(local.name(id)).to_owned()).filter(|name| !name.is_empty()).collect();
         let in_kernel = if wanted.is_empty() { HashMap::new() } else { by_name(types.kernel(), &wanted) };
-        Self { local, types, wanted, in_kernel }
+        Self { local, types, wanted, in_kernel, in_modules: OnceCell::new() }
     }
 
     /// Types of the kernel with the name and the kind of the object's type; if there are none, those of modules.
@@ -56,7 +59,9 @@ impl<'a> Candidates<'a> {
         if !found.is_empty() {
             return found;
         }
-        self.types.modules().iter().flat_map(|btf| fit(btf, by_name(btf, &self.wanted).get(name))).collect()
+        let modules = self.types.modules();
+        let by_module = self.in_modules.get_or_init(|| modules.iter().map(|btf| by_name(btf, &self.wanted)).collect());
+        modules.iter().zip(by_module).flat_map(|(btf, ids)| fit(btf, ids.get(name))).collect()
     }
 }
 

@@ -47,7 +47,7 @@ fn is_bit_field_int(ty: Type<'_>) -> bool {
 }
 
 /// Whether a type is the same sort of type: what `bpf_core_type_exists` asks.
-pub(super) fn types_are_compatible(local: &Btf, local_id: u32, target: &Btf, target_id: u32) -> bool {
+pub(crate) fn types_are_compatible(local: &Btf, local_id: u32, target: &Btf, target_id: u32) -> bool {
     compatible(local, local_id, target, target_id, DEEPEST)
 }
 

@@ -10,7 +10,7 @@
 //! [`relo_core.c`]: https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/tree/tools/lib/bpf/relo_core.c
 
 mod candidates;
-mod compat;
+pub(crate) mod compat;
 mod patch;
 mod spec;
 mod value;
@@ -18,7 +18,9 @@ mod value;
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{btf::Btf, btf_ext::CoreRecord, insn::POISON_CORE, object::Object};
+pub use candidates::essential;
 use candidates::{Candidate, Candidates};
+use patch::Applied;
 use spec::Spec;
 use value::Outcome;
 
@@ -76,9 +78,10 @@ impl RecordKind {
         matches!(self, Self::EnumeratorExists | Self::EnumeratorValue)
     }
 
-    /// Whether the answer for a kernel without it is 0, and no error.
-    fn asks_existence(self) -> bool {
-        matches!(self, Self::FieldExists | Self::TypeExists | Self::EnumeratorExists | Self::TypeMatches)
+    /// Whether an instruction of this kind is poisoned on a kernel without what it accesses. The others get 0: questions whether something
+    /// exists, and sizes and ids of types.
+    fn is_poisoned_when_absent(self) -> bool {
+        (self.is_about_field() && self != Self::FieldExists) || self == Self::EnumeratorValue
     }
 }
 
@@ -121,22 +124,24 @@ impl Object {
         let mut relocated = Relocated::default();
         for function in self.functions_mut() {
             for (insn, record) in std::mem::take(&mut function.core) {
-                match relocator.outcome(record) {
-                    Ok((mut outcome, what)) => {
-                        if outcome.poison {
-                            outcome.number = POISON_CORE + relocated.missing.len() as i32;
-                        }
-                        match patch::apply(&mut function.insns, insn, &outcome) {
-                            Ok(()) if outcome.poison => relocated.missing.push(Missing {
-                                number: outcome.number,
-                                function: function.name.clone(),
-                                what,
-                            }),
-                            Ok(()) => {}
-                            Err(why) => fault(&mut function.fault, &function.name, insn, &format!("{what}: {why}")),
-                        }
+                let (outcome, access) = match relocator.outcome(record) {
+                    Ok(found) => found,
+                    Err(why) => {
+                        fault(&mut function.fault, &function.name, insn, &why);
+                        continue;
                     }
-                    Err(why) => fault(&mut function.fault, &function.name, insn, &why),
+                };
+                let number = POISON_CORE + relocated.missing.len() as i32;
+                let mut poisoned = |what| {
+                    relocated.missing.push(Missing { number, function: function.name.clone(), what });
+                };
+                match patch::apply(&mut function.insns, insn, &outcome, number) {
+                    Ok(Applied::Written) => {}
+                    Ok(Applied::PoisonedAbsent) => poisoned(access),
+                    Ok(Applied::PoisonedSize { object, kernel }) => poisoned(format!(
+                        "{access} of {object} bytes (it has {kernel}, and is neither a pointer nor an unsigned number)"
+                    )),
+                    Err(why) => fault(&mut function.fault, &function.name, insn, &format!("{access}: {why}")),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Writing an outcome into an instruction.
 
-use super::value::Outcome;
+use super::value::{Outcome, Sizes};
 use crate::insn::Insn;
 
 const CLASS_LD: u8 = 0;
@@ -13,17 +13,30 @@ const CLASS_ALU64: u8 = 7;
 const SOURCE_REGISTER: u8 = 0x08;
 const SIZE_MASK: u8 = 0x18;
 
-/// Writes the number where the instruction has one.
-pub(super) fn apply(insns: &mut [Insn], at: usize, outcome: &Outcome) -> Result<(), String> {
+/// What became of an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Applied {
+    Written,
+    /// The kernel does not have what it accesses.
+    PoisonedAbsent,
+    /// The kernel's field has another size, which a load or store of its own size would read or write wrongly.
+    PoisonedSize {
+        object: u64,
+        kernel: u64,
+    },
+}
+
+/// Writes the number where the instruction has one; or replaces it by a call of the helper `poison`, which no kernel has.
+pub(super) fn apply(insns: &mut [Insn], at: usize, outcome: &Outcome, poison: i32) -> Result<Applied, String> {
     let insn = *insns.get(at).ok_or("the instruction is not there")?;
     if outcome.poison {
-        insns[at] = Insn::poison(outcome.number);
+        insns[at] = Insn::poison(poison);
         if insn.is_ld_imm64()
             && let Some(second) = insns.get_mut(at + 1)
         {
-            *second = Insn::poison(outcome.number);
+            *second = Insn::poison(poison);
         }
-        return Ok(());
+        return Ok(Applied::PoisonedAbsent);
     }
     match insn.class() {
         CLASS_ALU | CLASS_ALU64 => {
@@ -37,6 +50,10 @@ pub(super) fn apply(insns: &mut [Insn], at: usize, outcome: &Outcome) -> Result<
             check(outcome, i64::from(insn.off) as u64, u64::MAX)?;
             let off = i16::try_from(outcome.after)
                 .map_err(|_| format!("the offset {} is too large for a load", outcome.after))?;
+            if let Some(Sizes { before, after, may_differ: false }) = outcome.sizes {
+                insns[at] = Insn::poison(poison);
+                return Ok(Applied::PoisonedSize { object: before, kernel: after });
+            }
             insns[at] = Insn { off, code: resized(insn.code, outcome)?, ..insn };
         }
         CLASS_LD if insn.is_ld_imm64() && insn.src() == 0 && at + 1 < insns.len() => {
@@ -47,7 +64,7 @@ pub(super) fn apply(insns: &mut [Insn], at: usize, outcome: &Outcome) -> Result<
         }
         class => return Err(format!("an instruction of class {class} has no number to adapt")),
     }
-    Ok(())
+    Ok(Applied::Written)
 }
 
 /// The instruction has to have what the compiler says that it has.
@@ -61,12 +78,6 @@ fn check(outcome: &Outcome, found: u64, mask: u64) -> Result<(), String> {
 /// The code of a load or store whose field has another size in the kernel.
 fn resized(code: u8, outcome: &Outcome) -> Result<u8, String> {
     let Some(sizes) = outcome.sizes else { return Ok(code) };
-    if !sizes.may_differ {
-        return Err(format!(
-            "the field has {} bytes in the kernel, {} in the object, and is neither a pointer nor an unsigned number",
-            sizes.after, sizes.before
-        ));
-    }
     let of_code = match code & SIZE_MASK {
         0x00 => 4,
         0x08 => 2,

@@ -12,8 +12,6 @@ pub(super) struct Outcome {
     pub(super) is_checked: bool,
     /// The kernel has nothing of the kind.
     pub(super) poison: bool,
-    /// Of the helper that a poisoned instruction calls.
-    pub(super) number: i32,
     /// Bytes of the field before and after: a load or store has to change its size with it.
     pub(super) sizes: Option<Sizes>,
 }
@@ -28,7 +26,7 @@ pub(super) struct Sizes {
 
 impl Outcome {
     pub(super) fn equal(number: u64) -> Self {
-        Self { before: number, after: number, is_checked: true, poison: false, number: 0, sizes: None }
+        Self { before: number, after: number, is_checked: true, poison: false, sizes: None }
     }
 
     /// Whether two candidates give the same.
@@ -51,16 +49,9 @@ pub(super) fn outcome(
     target: Option<(&Btf, &Spec)>,
 ) -> Result<Outcome, String> {
     let before = side(kind, local, spec)?;
-    let none = Outcome {
-        before: before.number,
-        after: 0,
-        is_checked: before.is_checked,
-        poison: false,
-        number: 0,
-        sizes: None,
-    };
+    let none = Outcome { before: before.number, after: 0, is_checked: before.is_checked, poison: false, sizes: None };
     let Some((btf, found)) = target else {
-        return Ok(Outcome { poison: !kind.asks_existence(), ..none });
+        return Ok(Outcome { poison: kind.is_poisoned_when_absent(), ..none });
     };
     let after = side(kind, btf, found)?;
     let sizes = before.field.zip(after.field).filter(|((_, before), (_, after))| before != after);

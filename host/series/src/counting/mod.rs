@@ -1,8 +1,8 @@
 //! The loops that a steady scrape spends its time in: they compare each row's numbers with their baselines and add the increase to a
 //! cell.
 //!
-//! A number below its baseline means a counter reset: the entry began again at 0, so all of the number is increase. Each number is
-//! judged by itself, so that a slot of 4 bytes that wraps does not make its neighbours count twice.
+//! A number below its baseline means a counter reset: the entry began again at 0, so all of the number is increase; unless the table says that
+//! programs set their numbers ([`Decrease::Set`]). Each number is judged by itself, so that a slot of 4 bytes that wraps does not make its neighbours count twice.
 
 pub(crate) mod baselines;
 pub(crate) mod gauges;
@@ -12,7 +12,7 @@ use ebhost_snapshot::Snapshot;
 
 use crate::labels::identities::NONE;
 use crate::plan::reading::{IntegerType, Reading, bytes};
-use crate::plan::{FeedPlan, Lane, ValueRule};
+use crate::plan::{Decrease, FeedPlan, Lane, ValueRule};
 
 /// The columns that counting one feed reads and writes.
 pub(crate) struct FeedColumns<'a> {
@@ -40,11 +40,14 @@ pub(crate) fn count(
     let values = Values::new(snapshot, feed.by_cpu);
     match &feed.rule {
         ValueRule::Cumulative(lanes) => match lanes.as_slice() {
-            [Lane { reading, .. }] if values.series_per_row == 1 => add_number(rows, &values, *reading, columns),
-            _ => add_lanes(rows, &values, lanes, columns),
+            [Lane { reading, .. }] if values.series_per_row == 1 => {
+                add_number(rows, &values, *reading, feed.decrease, columns);
+            }
+            _ => add_lanes(rows, &values, lanes, feed.decrease, columns),
         },
         ValueRule::CumulativeBucket { count, sum, bounds } => {
-            add_buckets(rows, &values, [*count, sum.unwrap_or(*count)], *bounds, columns);
+            let readings = [*count, sum.unwrap_or(*count)];
+            add_buckets(rows, &values, readings, *bounds, feed.decrease, columns);
         }
         ValueRule::Gauge { reading: Some(reading), fold } => store_present(rows, &values, *reading, *fold, columns),
         ValueRule::Gauge { reading: None, .. } | ValueRule::EventAmount(_) | ValueRule::EventObservation { .. } => {}
@@ -59,7 +62,7 @@ pub(crate) fn reset_fallen(
     columns: &mut FeedColumns<'_>,
 ) {
     let readings = feed.rule.baseline_readings();
-    if readings.is_empty() {
+    if readings.is_empty() || feed.decrease == Decrease::Set {
         return;
     }
     let values = Values::new(snapshot, feed.by_cpu);
@@ -79,10 +82,10 @@ pub(crate) fn reset_fallen(
     }
 }
 
-/// The growth of a number since its baseline.
+/// The growth of a number since its baseline; modulo 2^64, so that a number that a program set lower takes from its cell what it lost.
 #[inline]
-fn increase(raw: u64, baseline: u64) -> u64 {
-    if raw >= baseline { raw - baseline } else { raw }
+fn increase(raw: u64, baseline: u64, decrease: Decrease) -> u64 {
+    if raw >= baseline || decrease == Decrease::Set { raw.wrapping_sub(baseline) } else { raw }
 }
 
 /// One number of each row, as most maps have.
@@ -90,26 +93,34 @@ fn add_number(
     rows: impl Iterator<Item = (usize, usize)>,
     values: &Values<'_>,
     reading: Reading,
+    decrease: Decrease,
     columns: &mut FeedColumns<'_>,
 ) {
     let (all, stride, at) = (values.bytes, values.row, reading.at);
     match (reading.form, values.cpus_per_series) {
-        (IntegerType::U64, 1) => add_rows(rows, |row| u64::from_le_bytes(bytes(all, row * stride + at)), columns),
+        (IntegerType::U64, 1) => {
+            add_rows(rows, |row| u64::from_le_bytes(bytes(all, row * stride + at)), decrease, columns);
+        }
         (IntegerType::U32, 1) => {
-            add_rows(rows, |row| u64::from(u32::from_le_bytes(bytes(all, row * stride + at))), columns);
+            add_rows(rows, |row| u64::from(u32::from_le_bytes(bytes(all, row * stride + at))), decrease, columns);
         }
         (IntegerType::U64, _) => {
             // The usual per-CPU map, without a match on the type in the inner loop.
             let one = |value: &[u8]| u64::from_le_bytes(bytes(value, at));
             let raw = |row| values.part(row, 0).chunks_exact(values.cpu).map(one).fold(0, u64::wrapping_add);
-            add_rows(rows, raw, columns);
+            add_rows(rows, raw, decrease, columns);
         }
-        _ => add_rows(rows, |row| values.sum(reading, values.part(row, 0)), columns),
+        _ => add_rows(rows, |row| values.sum(reading, values.part(row, 0)), decrease, columns),
     }
 }
 
 #[inline]
-fn add_rows(rows: impl Iterator<Item = (usize, usize)>, raw: impl Fn(usize) -> u64, columns: &mut FeedColumns<'_>) {
+fn add_rows(
+    rows: impl Iterator<Item = (usize, usize)>,
+    raw: impl Fn(usize) -> u64,
+    decrease: Decrease,
+    columns: &mut FeedColumns<'_>,
+) {
     let FeedColumns { identity, series, baselines, cells, width, .. } = columns;
     for (row, entry) in rows {
         let slot = series[identity[entry] as usize];
@@ -119,7 +130,7 @@ fn add_rows(rows: impl Iterator<Item = (usize, usize)>, raw: impl Fn(usize) -> u
         let (raw, baseline) = (raw(row), &mut baselines[entry]);
         if raw != *baseline {
             let cell = &mut cells[slot as usize * *width];
-            *cell = cell.wrapping_add(increase(raw, *baseline));
+            *cell = cell.wrapping_add(increase(raw, *baseline, decrease));
             *baseline = raw;
         }
     }
@@ -129,6 +140,7 @@ fn add_lanes(
     rows: impl Iterator<Item = (usize, usize)>,
     values: &Values<'_>,
     lanes: &[Lane],
+    decrease: Decrease,
     columns: &mut FeedColumns<'_>,
 ) {
     let width = columns.width;
@@ -145,7 +157,7 @@ fn add_lanes(
             for (lane, baseline) in lanes.iter().zip(baseline) {
                 let raw = values.sum(lane.reading, value);
                 if raw != *baseline {
-                    cells[lane.cell] = cells[lane.cell].wrapping_add(increase(raw, *baseline));
+                    cells[lane.cell] = cells[lane.cell].wrapping_add(increase(raw, *baseline, decrease));
                     *baseline = raw;
                 }
             }
@@ -159,6 +171,7 @@ fn add_buckets(
     values: &Values<'_>,
     readings: [Reading; 2],
     bounds: usize,
+    decrease: Decrease,
     columns: &mut FeedColumns<'_>,
 ) {
     for (row, entry) in rows {
@@ -171,7 +184,7 @@ fn add_buckets(
             let raws = readings.map(|reading| values.sum(reading, values.part(row, part)));
             let baseline = columns.baselines_of(entry, part, values.series_per_row, 2);
             let chosen = usize::from(bucket > bounds);
-            let more = increase(raws[chosen], baseline[chosen]);
+            let more = increase(raws[chosen], baseline[chosen], decrease);
             baseline.copy_from_slice(&raws);
             let cell = &mut columns.cells[slot as usize * columns.width + bucket];
             *cell = cell.wrapping_add(more);

@@ -37,6 +37,17 @@ pub(crate) struct FeedPlan {
     /// Whether the CPU's number is a label: then each CPU has a series of its own, otherwise CPUs are summed.
     pub(crate) by_cpu: bool,
     pub(crate) rule: ValueRule,
+    pub(crate) decrease: Decrease,
+}
+
+/// The meaning of a number below its baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decrease {
+    /// A counter reset: the entry began again at 0, so all of it is increase.
+    #[default]
+    Reset,
+    /// The program set it: the series falls with it, as ebpf_exporter shows it. What entries that are gone had counted stays.
+    Set,
 }
 
 impl ViewPlan {
@@ -48,6 +59,7 @@ impl ViewPlan {
                 template: LabelTemplate::new(family, feed, label_bytes),
                 by_cpu: feed.labels.contains(&LabelSource::Cpu),
                 rule: ValueRule::new(view, feed, family, &layouts[feed.family]),
+                decrease: Decrease::Reset,
             }
         };
         Self {

@@ -15,8 +15,8 @@ pub use self::scrape::{Labelling, Observed, Observing, Settling, ShapeMismatch};
 pub use self::stats::Stats;
 use self::stats::Tallies;
 use crate::counting::gauges;
-use crate::plan::ViewPlan;
 use crate::plan::layout::layout_of;
+use crate::plan::{Decrease, ViewPlan};
 use crate::schema::Schema;
 use crate::store::SeriesStore;
 use crate::views::View;
@@ -66,6 +66,17 @@ pub struct Table {
 }
 
 impl Table {
+    /// The same table for programs that may set their numbers lower.
+    #[must_use]
+    pub fn with_decrease(mut self, decrease: Decrease) -> Self {
+        for view in &mut self.views {
+            if let View::Table(view) = view {
+                view.set_decrease(decrease);
+            }
+        }
+        self
+    }
+
     /// An empty table. The schema should have passed [`TableLimits::check`].
     pub fn new(schema: Arc<Schema>, limits: TableLimits) -> Self {
         let layouts: Vec<Layout> = (0..schema.families.len()).map(|family| layout_of(&schema, family)).collect();

@@ -16,7 +16,7 @@ use crate::counting::{FeedColumns, count, reset_fallen};
 use crate::labels::ViewLabels;
 use crate::labels::identities::{NONE, Sharing};
 use crate::labels::pending::FeedRef;
-use crate::plan::{FeedPlan, ViewPlan};
+use crate::plan::{Decrease, FeedPlan, ViewPlan};
 use crate::rows::matcher::{RowMatcher, Rows};
 use crate::store::SeriesStore;
 use crate::util::shed;
@@ -43,6 +43,11 @@ pub(crate) struct TableView {
 }
 
 impl TableView {
+    /// What numbers below their baselines mean, for all feeds.
+    pub(crate) fn set_decrease(&mut self, decrease: Decrease) {
+        self.plan.feeds.iter_mut().for_each(|feed| feed.decrease = decrease);
+    }
+
     pub(crate) fn new(plan: ViewPlan) -> Self {
         Self {
             rows: RowMatcher::new(plan.key_size),

@@ -50,11 +50,17 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageRepo
     let attached = by_id().map(|(labels, program)| (labels, program.reason.is_empty()));
     let help = "1 for an attached program, 0 for one that is left out.";
     families.numbers(gauge("ebpf_program_attached", help), attached)?;
+    // ebpf_exporter leaves these out while nothing is measured.
+    let measured = || {
+        let all = all().zip(&ids).filter(|((package, _), _)| package.runs_are_measured);
+        all.map(|((_, program), id)| ([("id", id.as_str())], program))
+    };
     let help = "Time that the program ran, while kernel.bpf_stats_enabled is on.";
-    let seconds = by_id().map(|(labels, program)| (labels, program.run_seconds));
+    let seconds = measured().map(|(labels, program)| (labels, program.run_seconds));
     families.numbers(gauge("ebpf_program_run_time", help).seconds(), seconds)?;
     let help = "Runs of the program, while kernel.bpf_stats_enabled is on.";
-    families.numbers(counter("ebpf_program_run_count", help), by_id().map(|(labels, program)| (labels, program.runs)))
+    families
+        .numbers(counter("ebpf_program_run_count", help), measured().map(|(labels, program)| (labels, program.runs)))
 }
 
 /// A program that was never loaded has no number of the kernel's, so it gets an id made of its names.

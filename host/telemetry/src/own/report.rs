@@ -103,6 +103,8 @@ pub struct PackageReport {
     pub file: String,
     /// Whether it is a drop-in configuration and not a plugin.
     pub is_drop_in: bool,
+    /// Whether the kernel measures runs of programs now.
+    pub runs_are_measured: bool,
     pub is_up: bool,
     /// The plugin's state, one of [`Report::states`].
     pub state: Option<&'static str>,

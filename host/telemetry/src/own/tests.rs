@@ -71,6 +71,7 @@ pub(super) fn full_report() -> Report {
     let package = |name: &str, is_drop_in| PackageReport {
         name: name.into(),
         is_drop_in,
+        runs_are_measured: true,
         is_up: true,
         state: Some("running"),
         version: "0.1.0".into(),
@@ -235,6 +236,7 @@ fn a_drop_in_is_told_of_under_the_peers_names() {
     let package = PackageReport {
         name: "biolatency".into(),
         is_drop_in: true,
+        runs_are_measured: true,
         dropped: vec![("unknown", 2), ("unsound", 1)],
         programs: vec![program("issue", "", 77), program("done", "attach", 0)],
         ..PackageReport::default()
@@ -259,6 +261,14 @@ fn a_drop_in_is_told_of_under_the_peers_names() {
         assert!(text.contains(line), "expected {line:?} in:\n{text}");
     }
     assert!(!text.contains("name=\"bad\""), "it is not loaded");
+}
+
+#[test]
+fn runs_are_left_out_while_nothing_measures_them() {
+    let mut report = full_report();
+    report.packages.iter_mut().for_each(|package| package.runs_are_measured = false);
+    let text = openmetrics(report);
+    assert!(text.contains("ebpf_exporter_ebpf_program_attached{") && !text.contains("ebpf_program_run_"), "{text}");
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) enum RunBy {
     Iterator,
     /// The host, once, by calling the function `post_attach_mark`.
     Mark,
+    /// The samples of its section's own event, which the perf source of its name opens.
+    Samples,
 }
 
 /// Why a program is not attached.
@@ -67,6 +69,14 @@ pub(crate) enum AttachError {
 }
 
 impl AttachError {
+    /// The section has no target. `expected`: the form of one that has.
+    pub(crate) fn unplaced(expected: Option<&str>) -> Self {
+        Self::NoTarget(match expected {
+            Some(expected) => format!("its section names no target, expected `{expected}`"),
+            None => "programs of its type are attached by their user, never by a section's name".to_owned(),
+        })
+    }
+
     fn refused(target: impl Into<String>, error: io::Error) -> Self {
         Self::Refused { target: target.into(), error }
     }
@@ -131,6 +141,7 @@ pub(crate) fn attach(
             network(program, interface, attach_type, " (needs the tcx links of Linux 6.6)")
         }
         Attach::Cgroup { attach_type, .. } => cgroup(program, *attach_type),
+        Attach::Unplaced { expected, .. } => Err(AttachError::unplaced(*expected)),
     }
 }
 

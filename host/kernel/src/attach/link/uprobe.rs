@@ -105,7 +105,8 @@ fn attach(program: BorrowedFd<'_>, probe: &Probe<'_>) -> Result<Links, AttachErr
         return Err(AttachError::Absent(format!("{}: its semaphore lies beyond 4 GiB", target())));
     }
     let config = pmu.config | probe.semaphore << SEMAPHORE_SHIFT;
-    let event = probe_open(pmu.kind, config, &c_string(&probe.path.to_string_lossy())?, probe.offset, probe.scope)
-        .map_err(|error| AttachError::refused(target(), error))?;
+    let event =
+        probe_open(pmu.kind, config, Some(&c_string(&probe.path.to_string_lossy())?), probe.offset, probe.scope)
+            .map_err(|error| AttachError::refused(target(), error))?;
     perf_link::attach(program, event, probe.cookie, target)
 }

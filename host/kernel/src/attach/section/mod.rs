@@ -7,6 +7,7 @@ mod cgroup;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unplaced;
 
 use ebhost_package::perf::{Event, Rate, number};
 
@@ -53,6 +54,11 @@ pub(crate) struct Section {
 impl Section {
     /// Parses a section name; `None`: it is not known.
     pub(crate) fn parse(section: &str) -> Option<Self> {
+        Self::placed(section).or_else(|| unplaced::parse(section))
+    }
+
+    /// Parses the section of a program that has a target.
+    fn placed(section: &str) -> Option<Self> {
         let plain = |attach| Some(Self { attach, flags: 0 });
         if let Some(attach) = cgroup::parse(section) {
             return plain(attach);

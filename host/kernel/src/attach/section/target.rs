@@ -64,6 +64,12 @@ pub(crate) enum Attach {
         kind: u32,
         attach_type: u32,
     },
+    /// Nothing: the section has no target. `expected`: the form of one that has; `None`: programs of this type are never attached by a section.
+    Unplaced {
+        kind: u32,
+        attach_type: u32,
+        expected: Option<&'static str>,
+    },
 }
 
 /// The kind of a hook that is found by its BTF type.
@@ -103,6 +109,12 @@ pub(crate) enum Direction {
 }
 
 impl Attach {
+    /// Whether the kernel loads a program of this type only for a target.
+    pub(crate) fn is_loaded_for_its_target(&self) -> bool {
+        let kind = self.kind().0;
+        kind == kind::BPF_PROG_TYPE_TRACING as u32 || kind == kind::BPF_PROG_TYPE_LSM as u32
+    }
+
     /// `enum bpf_prog_type` and `enum bpf_attach_type` that the program is loaded with.
     pub(crate) fn kind(&self) -> (u32, u32) {
         let (kind, attach_type) = match self {
@@ -132,7 +144,9 @@ impl Attach {
             }
             Self::PerfEvent(_) => return (kind::BPF_PROG_TYPE_PERF_EVENT as u32, 0),
             Self::Tc { .. } => return (kind::BPF_PROG_TYPE_SCHED_CLS as u32, 0),
-            Self::Cgroup { kind, attach_type } => return (*kind, *attach_type),
+            Self::Cgroup { kind, attach_type } | Self::Unplaced { kind, attach_type, .. } => {
+                return (*kind, *attach_type);
+            }
         };
         (kind as u32, attach_type as u32)
     }

@@ -21,7 +21,7 @@ fn sections_are_read_as_libbpf_reads_them() {
     let kprobe = |symbol: &str, offset, when| Some(Attach::Kprobe { symbol: symbol.into(), offset, when });
     assert_eq!(parse("kprobe/do_sys_open+0x10"), kprobe("do_sys_open", 16, FireAt::Entry));
     assert_eq!(parse("kretprobe/do_sys_open"), kprobe("do_sys_open", 0, FireAt::Return));
-    assert_eq!(parse("kretprobe/do_sys_open+4"), None);
+    assert!(matches!(parse("kretprobe/do_sys_open+4"), Some(Attach::Unplaced { .. })));
     assert_eq!(parse("kprobe.multi/tcp_*"), Some(Attach::KprobeMulti { pattern: "tcp_*".into(), when: FireAt::Entry }));
     assert_eq!(parse("xdp/eth0"), Some(Attach::Xdp { interface: Some("eth0".into()) }));
     assert_eq!(
@@ -74,27 +74,32 @@ fn samples_have_an_event_and_a_rate() {
 
 #[test]
 fn other_names_are_not_known() {
-    for unknown in [
-        "perf_event/type=0,config=3",
-        "perf_event/type=0,config=3,frequency=0",
-        "perf_event/x",
-        "perf_event/type=0,config=3,frequency=1,x=1",
-        "tp_btf",
-        "tp_btf/",
-        "tracepoint/block",
-        "kprobbe/x",
-        "usdt/x",
-        "uprobe/libc",
-        "uprobe.multi/libc",
-        "uprobe.multi/libc:",
-        "uprobe.session/libc",
-        "fentry.session/x",
-        "kprobe/+4",
-        "xdp/",
-        "tcx/ingress/",
-        "struct_ops/x",
-        "",
-    ] {
+    for unknown in
+        ["kprobbe/x", "uprobe.session/libc", "kprobes", "fentry.session/x", "xdp/", "tcx/ingress/", "struct_ops/x", ""]
+    {
         assert_eq!(Section::parse(unknown), None, "{unknown}");
     }
+}
+
+#[test]
+fn sections_without_a_target_are_known_and_say_what_they_lack() {
+    for (section, expected) in [
+        ("uprobe", "uprobe/FILE:SYMBOL+OFFSET"),
+        ("uprobe.s", "uprobe/FILE:SYMBOL+OFFSET"),
+        ("uretprobe/readline", "uretprobe/FILE:SYMBOL"),
+        ("uprobe.multi/libc:", "uprobe.multi/FILE:PATTERN"),
+        ("usdt/x", "usdt/FILE:PROVIDER:NAME"),
+        ("kprobe/+4", "kprobe/SYMBOL+OFFSET"),
+        ("tracepoint/block", "tracepoint/CATEGORY/NAME"),
+        ("tp_btf/", "tp_btf/NAME"),
+        ("fentry", "fentry/SYMBOL"),
+        ("perf_event/x", "perf_event/type=T,config=C,frequency=F"),
+        ("perf_event/type=0,config=3", "perf_event/type=T,config=C,frequency=F"),
+        ("perf_event/type=0,config=3,frequency=0", "perf_event/type=T,config=C,frequency=F"),
+        ("perf_event/type=0,config=3,frequency=1,x=1", "perf_event/type=T,config=C,frequency=F"),
+    ] {
+        let Some(Attach::Unplaced { expected: found, .. }) = parse(section) else { panic!("{section}") };
+        assert_eq!(found, Some(expected), "{section}");
+    }
+    assert!(matches!(parse("socket"), Some(Attach::Unplaced { kind: 1, expected: None, .. })));
 }

@@ -1,0 +1,166 @@
+//! The types of the running kernel and of its modules.
+//!
+//! The kernel's are read once. Modules come and go, so theirs are read for each object anew, and only if the kernel itself does not have a name that
+//! the object asks for. Types of a module are named to the kernel by a descriptor of the module's BTF, which takes CAP_SYS_ADMIN to open.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use crate::sys;
+use ebhost_object::{Btf, ModuleFd, btf::Kind, core::KernelTypes};
+
+/// Where the kernel shows its types.
+const FOLDER: &str = "/sys/kernel/btf";
+
+/// Types of a kernel and, if it is the running one, of its modules as they are when they are first needed.
+#[derive(Debug)]
+pub(crate) struct KernelBtf {
+    kernel: Arc<Btf>,
+    modules: OnceLock<Modules>,
+    has_modules: HasModules,
+}
+
+/// Whether modules are looked at: not for types from a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HasModules {
+    Yes,
+    No,
+}
+
+#[derive(Debug, Default)]
+struct Modules {
+    names: Vec<String>,
+    types: Vec<Arc<Btf>>,
+}
+
+/// A type that was found by its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) id: u32,
+    /// The types that `id` numbers.
+    pub(crate) types: Arc<Btf>,
+    /// The module whose type it is; `None`: the kernel's own.
+    pub(crate) module: Option<String>,
+}
+
+impl KernelBtf {
+    /// The running kernel's types, with the modules that are loaded now. `kernel`: from [`read_kernel`].
+    pub(crate) fn running(kernel: Arc<Btf>) -> Self {
+        Self { kernel, modules: OnceLock::new(), has_modules: HasModules::Yes }
+    }
+
+    /// Types from a file: BTF alone, or an ELF file that has it.
+    pub(crate) fn from_file(file: &Path) -> Result<Self, String> {
+        let bytes = fs::read(file).map_err(|error| error.to_string())?;
+        let bytes = match object::File::parse(&*bytes) {
+            Ok(elf) => {
+                use object::{Object as _, ObjectSection as _};
+                let section = elf.section_by_name(".BTF").ok_or("it has no section `.BTF`")?;
+                section.data().map_err(|error| error.to_string())?.to_vec()
+            }
+            Err(_) => bytes,
+        };
+        let kernel = Btf::shared(Arc::new(bytes), None)?;
+        Ok(Self { kernel: Arc::new(kernel), modules: OnceLock::new(), has_modules: HasModules::No })
+    }
+
+    /// A type of the kernel or, if it has none of the name, of a module. `MODULE:NAME` looks in that module alone.
+    pub(crate) fn find(&self, name: &str, kind: Kind) -> Option<Found> {
+        let (module, name) = split_module(name);
+        if module.is_none_or(|module| module == "vmlinux")
+            && let Some(id) = self.kernel.find(name, kind)
+        {
+            return Some(Found { id, types: self.kernel.clone(), module: None });
+        }
+        let modules = self.modules_read();
+        let mut all = modules.names.iter().zip(&modules.types);
+        all.find_map(|(found, types)| {
+            let id = module.is_none_or(|module| module == found).then(|| types.find(name, kind))??;
+            Some(Found { id, types: types.clone(), module: Some(found.clone()) })
+        })
+    }
+
+    fn modules_read(&self) -> &Modules {
+        self.modules.get_or_init(|| match self.has_modules {
+            HasModules::Yes => self.read_modules(),
+            HasModules::No => Modules::default(),
+        })
+    }
+
+    fn read_modules(&self) -> Modules {
+        let mut modules = Modules::default();
+        for entry in fs::read_dir(FOLDER).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == "vmlinux" {
+                continue;
+            }
+            let Ok(bytes) = fs::read(entry.path()) else { continue };
+            if let Ok(types) = Btf::shared(Arc::new(bytes), Some(self.kernel.clone())) {
+                modules.names.push(name);
+                modules.types.push(Arc::new(types));
+            }
+        }
+        modules
+    }
+}
+
+/// Reads the types of the running kernel; `None`: it shows none.
+pub(crate) fn read_kernel() -> Option<Arc<Btf>> {
+    let file = File::open(Path::new(FOLDER).join("vmlinux")).ok()?;
+    let bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    // Since Linux 6.16 the file can be mapped, which costs less than reading it 4 KiB at a time.
+    let copied = sys::with_mapped(file.as_fd(), bytes, <[u8]>::to_vec);
+    let bytes = copied.or_else(|_| fs::read(Path::new(FOLDER).join("vmlinux"))).ok()?;
+    Some(Arc::new(Btf::shared(Arc::new(bytes), None).ok()?))
+}
+
+/// The module of a target such as `nf_conntrack:nf_conntrack_in`, if it names one, and the name.
+pub(crate) fn split_module(target: &str) -> (Option<&str>, &str) {
+    target.split_once(':').map_or((None, target), |(module, name)| (Some(module), name))
+}
+
+impl KernelTypes for KernelBtf {
+    fn kernel(&self) -> &Arc<Btf> {
+        &self.kernel
+    }
+
+    fn modules(&self) -> &[Arc<Btf>] {
+        &self.modules_read().types
+    }
+}
+
+/// Descriptors of modules' types, each opened once. They stay open as long as a program is loaded with them.
+#[derive(Debug, Default)]
+pub(crate) struct ModuleFds(Vec<(String, OwnedFd)>);
+
+impl ModuleFds {
+    /// The descriptor of a module's types; `None`: it cannot be opened.
+    pub(crate) fn open(&mut self, module: &str) -> Option<ModuleFd> {
+        let at = match self.0.iter().position(|(name, _)| name == module) {
+            Some(at) => at,
+            None => {
+                self.0.push((module.to_owned(), sys::module_btf(module).ok()?));
+                self.0.len() - 1
+            }
+        };
+        Some(ModuleFd { fd: self.0[at].1.as_raw_fd(), slot: i16::try_from(at + 1).ok()? })
+    }
+
+    /// The array that a program's calls name modules by; its first place is the kernel's.
+    pub(crate) fn array(&self) -> Vec<i32> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        [0].into_iter().chain(self.0.iter().map(|(_, fd)| fd.as_raw_fd())).collect()
+    }
+}
+
+/// Why a module's types are not to be had.
+pub(crate) fn module_error(module: &str) -> io::Error {
+    io::Error::other(format!("the types of module `{module}` cannot be opened; expected CAP_SYS_ADMIN"))
+}
