@@ -1,8 +1,8 @@
 //! Concurrent scrapes, and scrapes with a short timeout.
 
-use std::{collections::HashSet, thread, time::Duration};
+use std::{collections::HashSet, fs, process::Command, thread, time::Duration};
 
-use ebhost_tests::{Ebhost, Exposition, Format, KernelMap, Response, key, needs};
+use ebhost_tests::{Ebhost, Exposition, Format, KernelMap, Response, Running, key, needs, wait_until};
 
 use crate::{
     check::{STABLE, series, value},
@@ -52,14 +52,24 @@ fn scrapes_that_wait_share_the_next_collection() {
 
 #[test]
 fn a_scrape_with_a_short_timeout_gets_what_is_ready_and_no_count_is_lost() {
-    needs!(Root);
+    needs!(Root, Tool("strace"));
     let (host, _folder) = host(&[("hash", (STABLE + MANY) as u32)]);
     fill(&KernelMap::of(host.pid(), "hash"));
     assert_eq!(series(&host.scrape()).expect("its labels are right").len() as u64, STABLE);
     add(&host, STABLE..STABLE + MANY);
 
+    // A second is the least that a client waits, so reading has to take longer: it is some forty calls.
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", "inject=bpf:delay_enter=40000"]);
+    let strace = Running::start(strace.args(["-p", &host.pid().to_string()]));
+    wait_until("strace to hold the host", Duration::from_secs(10), || {
+        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
+        (!status.contains("TracerPid:\t0\n")).then_some(())
+    });
+    thread::sleep(Duration::from_millis(500)); // until it holds every thread
     let answer = host.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "0.001")]);
     assert_eq!(answer.status, 200);
+    drop(strace);
     let hurried = Exposition::parse(answer.text(), Format::Text).expect("it is whole");
     assert!(series(&hurried).expect("it has none").is_empty(), "a map is not half read");
     let labels = [("plugin", "maps")];

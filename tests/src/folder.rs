@@ -80,12 +80,7 @@ impl Folder {
     /// Copies a package into it, without the subfolders with its sources; returns the package's folder.
     pub fn copy(&self, from: &Path) -> PathBuf {
         let package = self.0.join(from.file_name().expect("a package has a name"));
-        fs::create_dir(&package).expect("a new folder in our own");
-        let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-        for file in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
-            let to = package.join(file.file_name().expect("a file has a name"));
-            fs::copy(&file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        }
+        copy_package(from, &package);
         package
     }
 
@@ -109,6 +104,16 @@ impl Drop for Folder {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("{}: {error}", self.0.display());
         }
+    }
+}
+
+/// Copies a package, without the subfolders with its sources, to a new folder.
+pub fn copy_package(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder in our own");
+    let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    for file in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        let to = to.join(file.file_name().expect("a file has a name"));
+        fs::copy(&file, to).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 }
 

@@ -1,8 +1,8 @@
-//! An HTTP/1.1 client: one request on each connection.
+//! An HTTP/1.1 client: one request on each connection, or many on a kept one.
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -31,6 +31,50 @@ impl Response {
 
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the body is UTF-8")
+    }
+}
+
+/// A connection that is kept between requests, as a scraper keeps it.
+#[derive(Debug)]
+pub struct Kept {
+    address: SocketAddr,
+    stream: BufReader<TcpStream>,
+}
+
+impl Kept {
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self { address, stream: BufReader::new(stream) })
+    }
+
+    /// Sends `GET path` and reads the response. The connection stays open.
+    pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        let request = request(self.address, path, headers).replace("Connection: close\r\n", "");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            self.line(&mut bytes)?;
+        }
+        let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+            while !bytes.ends_with(b"\r\n0\r\n\r\n") {
+                let start = bytes.len();
+                self.line(&mut bytes)?;
+                let size = std::str::from_utf8(&bytes[start..]).ok().map(str::trim);
+                let size =
+                    size.and_then(|size| u64::from_str_radix(size, 16).ok()).ok_or(io::ErrorKind::InvalidData)?;
+                self.stream.by_ref().take(size + 2).read_to_end(&mut bytes)?;
+            }
+        } else {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            self.stream.by_ref().take(length.unwrap_or(0)).read_to_end(&mut bytes)?;
+        }
+        parse(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
+    }
+
+    fn line(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        if self.stream.read_until(b'\n', bytes)? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }
 

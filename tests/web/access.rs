@@ -1,37 +1,18 @@
 //! TLS, client certificates, users and headers, tested with curl.
 
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{fs, time::Duration};
 
-use ebhost_tests::{Ebhost, Folder, Start, committed, needs, output, wait_until};
+use ebhost_tests::{Ebhost, Folder, Start, committed, needs, wait_until};
 
-use crate::{curl, status};
+use crate::{
+    certificates::{certificates, openssl},
+    curl, status,
+};
 
 /// The bcrypt hash of `secret`.
-const HASH: &str = "$2b$06$abcdefghijklmnopqrstuuxLa0AkDDSrQ9VwNnETzOsObiucpMYgC";
+pub(crate) const HASH: &str = "$2b$06$abcdefghijklmnopqrstuuxLa0AkDDSrQ9VwNnETzOsObiucpMYgC";
 
-fn openssl(folder: &Path, args: &str) {
-    output(Command::new("openssl").current_dir(folder).args(args.split(' ')).stderr(std::process::Stdio::null()));
-}
-
-/// Certificates: a CA, a server's and a client's signed by it, and another client's that is self-signed.
-fn certificates() -> Folder {
-    let folder = Folder::new();
-    let path = folder.path();
-    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    openssl(path, &format!("{new} -subj /CN=ca -keyout ca.key -out ca.pem"));
-    openssl(path, &format!("{new} -subj /CN=stranger -keyout stranger.key -out stranger.pem"));
-    // The CA must sign certificates of version 3 that are not CAs; both need an extension.
-    fs::write(path.join("ext"), "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n").expect("our own folder");
-    for name in ["server", "client"] {
-        let request = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        openssl(path, &format!("{request} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-        let sign = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext";
-        openssl(path, &format!("{sign} -in {name}.csr -out {name}.pem"));
-    }
-    folder
-}
-
-fn write(folder: &Folder, text: &str) -> String {
+pub(crate) fn write(folder: &Folder, text: &str) -> String {
     let file = folder.path().join("web.yml");
     fs::write(&file, text).expect("our own folder");
     file.display().to_string()
@@ -120,16 +101,19 @@ fn only_named_clients_of_a_ca_are_admitted() {
     assert_eq!(by("none.pem", "many.key"), 0, "no names");
     assert_eq!(by("stranger.pem", "stranger.key"), 0, "not of the CA");
     assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 0, "no certificate");
+    // Clients without a certificate have no name: the file is refused, as the exporter toolkit refuses it, and nobody is let in by it.
     write(&folder, &config("scraper.example", "VerifyClientCertIfGiven"));
-    read_again(&host);
-    assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 200, "none given, none asked for");
-    assert_eq!(by("client.pem", "client.key"), 0, "given, and of another name");
-    assert_eq!(by("many.pem", "many.key"), 200);
-    host.stop();
+    wait_until("the file to be refused", Duration::from_secs(10), || {
+        host.log().text().contains("lets clients in that have no certificate").then_some(())
+    });
+    assert_eq!(status(&["--cacert", &at("ca.pem"), &url]), 0, "no certificate");
+    assert_eq!(by("client.pem", "client.key"), 200, "the list of before");
+    host.terminate();
+    host.wait();
 }
 
 /// Sends SIGHUP, and waits until the file is reloaded.
-fn read_again(host: &Ebhost) {
+pub(crate) fn read_again(host: &Ebhost) {
     let times = || host.log().lines().iter().filter(|line| line.text.contains("web configuration read again")).count();
     let before = times();
     host.hang_up();
@@ -160,11 +144,18 @@ fn users_have_passwords_and_every_answer_has_the_headers() {
 
     // The file is reloaded without a restart; an invalid file changes nothing.
     write(&folder, &text.replace("ada", "bea"));
-    thread::sleep(Duration::from_millis(1_200));
-    assert_eq!((status(&["-u", "bea:secret", &url]), status(&["-u", "ada:secret", &url])), (200, 401));
+    wait_until("the new user", Duration::from_secs(10), || (status(&["-u", "bea:secret", &url]) == 200).then_some(()));
+    assert_eq!(status(&["-u", "ada:secret", &url]), 401);
     write(&folder, "basic_auth_users: [");
-    thread::sleep(Duration::from_millis(1_200));
+    // The mistake is reported when it is made, though nobody connects.
+    wait_until("the mistake to be reported", Duration::from_secs(10), || {
+        host.log().text().contains("the web configuration stays as it was: ").then_some(())
+    });
     assert_eq!((status(&["-u", "bea:secret", &url]), status(&[&url])), (200, 401));
+    let (_, served) = curl(&["-u", "bea:secret", &url]);
+    for line in ["ebhost_web_config_valid 0\n", "ebhost_web_config_reload_failures_total 1\n"] {
+        assert!(served.contains(line), "{line}{served}");
+    }
     host.terminate();
     let log = host.wait().log;
     let stays = |line: &&ebhost_tests::Line| line.text.contains("the web configuration stays as it was: ");

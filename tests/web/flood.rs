@@ -16,7 +16,7 @@ use ebhost_tests::{
 use crate::{curl, status};
 
 /// The host's resident memory, in MiB.
-fn memory(host: &Ebhost) -> u64 {
+pub(crate) fn memory(host: &Ebhost) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number") >> 10
@@ -196,12 +196,11 @@ fn scrapes_beyond_the_limit_are_rejected() {
     host.stop();
 }
 
-/// A client that reads no response is cut off after half a minute. Others are served meanwhile.
-#[test]
-fn clients_that_stop_reading_are_cut_off() {
-    needs!(Root);
-    const CLIENTS: usize = 12;
-    const SERIES: u64 = 100_000;
+/// Series of the package of [`many_series`].
+pub(crate) const SERIES: u64 = 100_000;
+
+/// A package whose answer is longer than what the sockets' buffers hold.
+pub(crate) fn many_series() -> Folder {
     let folder = Folder::new();
     let package = folder.path().join("maps");
     fs::create_dir(&package).expect("our own folder");
@@ -210,14 +209,28 @@ fn clients_that_stop_reading_are_cut_off() {
     }
     folder.amend("maps", "series: 1000", "series: 200000");
     folder.amend("maps", " hash: 1", " hash: 100000");
-    let host = Ebhost::start(folder.path());
+    folder
+}
+
+/// Fills its map and waits until everything is labelled; returns the length of an answer. `headers` are sent with each request.
+pub(crate) fn fill(host: &Ebhost, headers: &[(&str, &str)]) -> usize {
     let map = KernelMap::of(host.pid(), "hash");
     let keys: Vec<u8> = (0..SERIES).flat_map(key).collect();
     map.update_all(&keys, &7u64.to_le_bytes().repeat(SERIES as usize));
-    let whole = wait_until("every entry to be labelled", Duration::from_secs(60), || {
-        let answer = host.get("/metrics", &[]);
+    wait_until("every entry to be labelled", Duration::from_secs(60), || {
+        let answer = host.get("/metrics", headers);
         answer.text().contains("ebhost_plugin_unlabelled{plugin=\"maps\"} 0\n").then_some(answer.body.len())
-    });
+    })
+}
+
+/// A client that reads no response is cut off after half a minute. Others are served meanwhile.
+#[test]
+fn clients_that_stop_reading_are_cut_off() {
+    needs!(Root);
+    const CLIENTS: usize = 12;
+    let folder = many_series();
+    let host = Ebhost::start(folder.path());
+    let whole = fill(&host, &[]);
     assert!(whole > 5 << 20, "{whole} bytes would fit into the sockets' buffers");
     let sockets = || {
         let open = fs::read_dir(format!("/proc/{}/fd", host.pid())).expect("it runs").flatten();

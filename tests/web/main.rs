@@ -2,9 +2,13 @@
 //! manager.
 
 mod access;
+mod certificates;
+mod clients;
 mod flood;
+mod keys;
 mod native;
 mod process;
+mod rotation;
 mod slots;
 mod sockets;
 mod status;

@@ -59,6 +59,41 @@ fn check_loads_attaches_and_exits_with_the_result() {
     assert!(bad.log.text().contains("targ_bank"), "{}", bad.log.text());
 }
 
+/// The verdict was that the configuration is good when the only program was left out.
+#[test]
+fn a_check_that_attaches_nothing_fails() {
+    needs!(Root, Tool("clang-19"));
+    let folder = Folder::new();
+    let source = "char LICENSE[] __attribute__((section(\"license\"))) = \"GPL\";\n\
+                  __attribute__((section(\"tracepoint/none/none\"))) int nothing(void *ctx) { return 0; }\n";
+    fs::write(folder.path().join("nothing.c"), source).expect("our own folder");
+    let mut clang = Command::new("clang-19");
+    clang.current_dir(folder.path()).args(["-g", "-O2", "-target", "bpf", "-c", "nothing.c", "-o", "nothing.bpf.o"]);
+    output(&mut clang);
+    fs::write(folder.path().join("nothing.yaml"), "metrics:\n  counters: []\n").expect("our own folder");
+    let check =
+        |flags: &[&str]| Start::drop_ins(folder.path(), "nothing").args(&[&["--config.check"], flags].concat()).ended();
+    let ended = check(&[]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
+    assert!(!ended.log.text().contains("--strict is given"), "{}", ended.log.text());
+    assert!(ended.log.text().contains("the configuration is not good"), "{}", ended.log.text());
+}
+
+/// `--config.check` by itself blamed `--strict`, which was not given.
+#[test]
+fn a_check_names_no_flag_that_was_not_given() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "component: biolatency.wasm", "component: none.wasm");
+    let ended = Start::with(folder.path()).args(&["--config.check"]).ended();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.log.text());
+    assert!(
+        ended.log.text().contains("the configuration is not good: 1 of 1 packages failed to load"),
+        "{}",
+        ended.log.text()
+    );
+}
+
 #[test]
 fn run_statistics_are_on_while_it_runs() {
     needs!(Root, Tool("fio"));

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Folder, Start, committed, get, needs};
+use ebhost_tests::{Ebhost, Folder, Start, committed, get, needs, wait_until};
 
 #[test]
 fn the_status_page_shows_programs_maps_and_why_a_package_is_left_out() {
@@ -64,6 +64,25 @@ fn health_is_served_before_readiness() {
     let seen = asked.join().expect("asking does not panic");
     assert_eq!(seen.first(), Some(&(200, 503)), "{seen:?}");
     assert_eq!(seen.last(), Some(&(200, 200)), "{seen:?}");
+    host.terminate();
+    host.wait();
+}
+
+/// `/-/ready` was 200 with every package refused.
+#[test]
+fn a_host_that_serves_nothing_is_not_ready() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.amend("biolatency", "component: biolatency.wasm", "component: none.wasm");
+    let host = Ebhost::start(folder.path());
+    let ready = host.get("/-/ready", &[]);
+    assert_eq!((ready.status, host.get("/-/healthy", &[]).status), (503, 200));
+    assert!(ready.text().contains("no package runs"), "{}", ready.text());
+    folder.amend("biolatency", "component: none.wasm", "component: biolatency.wasm");
+    host.hang_up();
+    wait_until("the repaired package", Duration::from_secs(30), || {
+        (host.get("/-/ready", &[]).status == 200).then_some(())
+    });
     host.terminate();
     host.wait();
 }

@@ -61,6 +61,10 @@ pub enum AgentError {
     Trust(#[from] TrustError),
     #[error("{left_out} of {all} packages failed to load, and --strict is given")]
     Strict { left_out: usize, all: usize },
+    #[error("the configuration is not good: {left_out} of {all} packages failed to load")]
+    Check { left_out: usize, all: usize },
+    #[error("the configuration is not good: none of the programs of {} can be attached", packages.join(", "))]
+    NothingAttached { packages: Vec<String> },
     #[error("the compiler's process cannot be started: {0}")]
     Compiler(io::Error),
     #[error("the thread that loads the packages ended by a panic")]
@@ -127,6 +131,7 @@ impl LoadingAgent {
     /// The reason why the host cannot start.
     pub async fn loaded(self) -> Result<AgentThread, AgentError> {
         let (agent, reloader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        self.requests.set_running_packages(agent.running.len());
         let changes = reloader.spawn(&options, self.reloads)?;
         let (runtime, requests) = (runtime::Handle::current(), self.requests);
         let (stop, stopped) = oneshot::channel();
@@ -146,9 +151,23 @@ impl AgentThread {
     }
 }
 
-/// Loads and attaches every package and unloads them again: whether a start would succeed.
+/// Loads and attaches every package and unloads them again: whether a start would serve all of them.
+///
+/// # Errors
+/// The reason why the host cannot start, or that a package is left out, or that a package has programs and none of them is attached.
 pub fn check(options: &Options) -> Result<(), AgentError> {
-    Agent::load(options).map(|(agent, _)| info!(packages = agent.running.len(), "the configuration is good"))
+    let (agent, _) = Agent::load(options)?;
+    let (left_out, running) = (agent.refused.len(), agent.running.len());
+    if left_out > 0 {
+        return Err(AgentError::Check { left_out, all: running + left_out });
+    }
+    let packages: Vec<_> =
+        agent.running.iter().filter(|package| package.attaches_nothing()).map(Running::name).collect();
+    if !packages.is_empty() {
+        return Err(AgentError::NothingAttached { packages });
+    }
+    info!(packages = running, "the configuration is good");
+    Ok(())
 }
 
 impl Agent {
@@ -201,7 +220,10 @@ impl Agent {
             select! {
                 biased;
                 _ = &mut stopped => return,
-                Some(transaction) = changes.recv() => self.apply(transaction),
+                Some(transaction) = changes.recv() => {
+                    self.apply(transaction);
+                    requests.set_running_packages(self.running.len());
+                }
                 is_open = requests.receive(&mut batch) => {
                     if !is_open {
                         return;
@@ -235,7 +257,8 @@ impl Agent {
         let waiting: Vec<_> = visitors.into_iter().filter_map(begin).collect();
         // The most patient visitor decides: one that is impatient must not empty the answers of the others.
         let Some(until) = waiting.iter().map(|(_, demand)| demand.deadline).max() else { return };
-        self.collect(until);
+        let first = waiting.iter().map(|(_, demand)| demand.first_deadline).min().unwrap_or(until);
+        self.collect(until, first);
         for (visitor, demand) in waiting {
             self.scrapes += demand.scrapes;
             self.visit(visitor);
@@ -243,8 +266,9 @@ impl Agent {
         }
     }
 
-    /// Brings the series up to date with the kernel; what cannot be read until `until` is left out.
-    fn collect(&mut self, until: Instant) {
+    /// Brings the series up to date with the kernel; what cannot be read until `until` is left out. Guests label until the least patient
+    /// client gives up, at `first_deadline`, unless reading alone took longer.
+    fn collect(&mut self, until: Instant, first_deadline: Instant) {
         self.collections += 1;
         self.clock.start();
         let started = Instant::now();
@@ -254,7 +278,9 @@ impl Agent {
             package.observe(&changed, until, &mut self.clock);
         }
         // Every map is read. The guests share a part of the time that is left, so that none makes a collection late.
-        let guests_until = Instant::now() + until.saturating_duration_since(Instant::now()) / limits::GUEST_SHARE;
+        let now = Instant::now();
+        let end = if first_deadline > now { first_deadline } else { until };
+        let guests_until = now + end.saturating_duration_since(now) / limits::GUEST_SHARE;
         let mut left = self.running.len() as u32;
         for package in &mut self.running {
             let share = guests_until.saturating_duration_since(Instant::now()) / left;

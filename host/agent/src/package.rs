@@ -205,6 +205,17 @@ impl Running {
         self.say_perf_news();
     }
 
+    /// The package's name, owned.
+    pub(super) fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Whether it has programs, and every one of them is left out.
+    pub(super) fn attaches_nothing(&self) -> bool {
+        let programs = &self.loaded.programs;
+        !programs.is_empty() && programs.iter().all(|program| program.left_out.is_some())
+    }
+
     fn say_perf_news(&mut self) {
         for line in self.loaded.perf_news() {
             warn!(package = self.name, "{line}");

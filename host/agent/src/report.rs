@@ -4,7 +4,7 @@ use std::{path::Path, time::SystemTime};
 
 use super::{Agent, package::folder_name};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
-use ebhost_telemetry::{FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines};
+use ebhost_telemetry::{FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http};
 
 /// The state of a package that does not run at all, and the reason of that failure.
 const REFUSED: &str = "refused";
@@ -45,6 +45,7 @@ impl Agent {
             thread_panics: ebhost_confine::threads().into_iter().map(|thread| (thread.name, thread.panics)).collect(),
             decode_bounds: &DECODE_BOUNDS,
             states: HealthState::ALL.map(HealthState::name).into_iter().chain([REFUSED]).collect(),
+            http: http().report(),
             process: Volatile(Process::now()),
         }
     }

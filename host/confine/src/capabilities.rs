@@ -57,8 +57,12 @@ impl FromStr for Keep {
                 format!("found `{name}`, expected names out of {}, with commas between them", names.join(", "))
             })
         };
-        let names = text.split(',').filter(|name| !name.trim().is_empty());
-        names.map(one).try_fold(CapabilitySet::empty(), |all, one| Ok(all | one?)).map(Self)
+        let names: Vec<_> = text.split(',').filter(|name| !name.trim().is_empty()).collect();
+        let is_alone = |name: &&str| ["all", "none"].contains(&name.trim().to_ascii_lowercase().as_str());
+        if let Some(name) = names.iter().find(|name| names.len() > 1 && is_alone(name)) {
+            return Err(format!("found `{}` beside other names, expected it alone", name.trim()));
+        }
+        names.into_iter().map(one).try_fold(CapabilitySet::empty(), |all, one| Ok(all | one?)).map(Self)
     }
 }
 
@@ -85,6 +89,9 @@ mod tests {
         let two = CapabilitySet::BPF | CapabilitySet::SYS_ADMIN;
         assert_eq!("cap_bpf,SYS_ADMIN".parse(), Ok(Keep(two)));
         assert_eq!("".parse(), Ok(Keep(CapabilitySet::empty())));
+        for both in ["all,none", "cap_bpf,none", "all,bpf"] {
+            assert!(both.parse::<Keep>().unwrap_err().contains("expected it alone"), "{both}");
+        }
         let error = "cap_bpf,cap_foo".parse::<Keep>().unwrap_err();
         assert!(error.starts_with("found `cap_foo`, expected names out of bpf, perfmon,"), "{error}");
     }

@@ -34,32 +34,48 @@ pub struct Cli {
     #[arg(long = "config.dir", value_name = "DIR", requires = "config_names")]
     config_dir: Option<PathBuf>,
 
-    /// Names of the configurations to load, separated by commas.
+    /// Refused with an explanation: ebpf_exporter took it before its version 2.
+    #[arg(long = "config.file", value_name = "FILE", hide = true, value_parser = config_file)]
+    _config_file: Option<String>,
+
+    /// Names of the configurations to load, separated by commas; `net/tcp` is in a subfolder.
     #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]
     config_names: Vec<String>,
 
     /// Refuse to start if any configuration, or any of its programs, cannot be loaded and attached.
-    #[arg(long = "config.strict")]
+    #[arg(long = "config.strict", overrides_with = "_no_config_strict")]
     config_strict: bool,
+
+    /// The opposite, for command lines written for ebpf_exporter.
+    #[arg(long = "no-config.strict", hide = true, overrides_with = "config_strict")]
+    _no_config_strict: bool,
 
     /// File with the kernel's BTF type information, for kernels without /sys/kernel/btf/vmlinux.
     #[arg(long = "btf.path", value_name = "FILE", requires = "config_dir")]
     btf_path: Option<PathBuf>,
 
     /// Same as `--log.level debug`.
-    #[arg(long)]
+    #[arg(long, overrides_with = "_no_debug")]
     debug: bool,
 
+    /// The opposite, for command lines written for ebpf_exporter.
+    #[arg(long = "no-debug", hide = true, overrides_with = "debug")]
+    _no_debug: bool,
+
     /// Omit timestamps from log lines.
-    #[arg(long = "log.no-timestamps")]
+    #[arg(long = "log.no-timestamps", overrides_with = "_log_times")]
     pub no_log_times: bool,
+
+    /// The opposite, for command lines written for ebpf_exporter.
+    #[arg(long = "no-log.no-timestamps", hide = true, overrides_with = "no_log_times")]
+    _log_times: bool,
 
     /// Accepted without effect, for command lines written for ebpf_exporter.
     #[arg(long = "config.skip-cache-size", value_name = "ENTRIES", hide = true)]
     _skip_cache_size: Option<u64>,
 
-    /// Address to listen on: `:9435`, `127.0.0.1:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a listening socket
-    /// inherited from the parent process. May be repeated.
+    /// Address to listen on: `:9435`, `127.0.0.1:9435`, `localhost:9435`, `[::1]:9435`, `unix:/run/ebhost.sock`, or `fd://3` for a
+    /// listening socket inherited from the parent process. Without a host all addresses of the machine. May be repeated.
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = ":9435")]
     pub listen_addresses: Vec<Address>,
 
@@ -186,9 +202,9 @@ impl Cli {
         PackageFolders { plugins: self.plugins.clone(), drop_ins }
     }
 
-    /// Whether to refuse to start if a package fails to load. A check is always strict.
+    /// Whether to refuse to start if a package fails to load.
     pub fn is_strict(&self) -> bool {
-        self.strict || self.config_strict || self.check
+        self.strict || self.config_strict
     }
 
     pub fn log_level(&self) -> LogLevel {
@@ -224,8 +240,16 @@ impl Cli {
 }
 
 fn config_name(text: &str) -> Result<String, String> {
-    let is_plain = !text.is_empty() && !text.contains('/') && !text.starts_with('.');
-    if is_plain { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
+    let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.');
+    let is_name = text.split('/').all(is_plain);
+    if is_name { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
+}
+
+fn config_file(text: &str) -> Result<String, String> {
+    Err(format!(
+        "found a flag of ebpf_exporter before its version 2, whose files have the C source of their programs in them; expected \
+         `--config.dir DIR --config.names NAME` with NAME.yaml and a compiled NAME.bpf.o in DIR (found `{text}`)"
+    ))
 }
 
 fn namespace(text: &str) -> Result<String, String> {
@@ -279,9 +303,31 @@ mod tests {
         assert_eq!(drop_ins.files(), [Path::new("/etc/x/a.yaml"), Path::new("/etc/x/b.yaml")]);
         assert_eq!((places.plugins, drop_ins.btf_path, drop_ins.failure_costs), (None, None, FailureCost::Object));
         assert_eq!((cli.is_strict(), cli.log_level()), (true, LogLevel::Debug));
-        for wrong in ["--config.dir /x", "--config.names a --plugins p", "--config.dir /x --config.names a,../b"] {
+        for wrong in [
+            "--config.dir /x",
+            "--config.names a --plugins p",
+            "--config.dir /x --config.names a,../b",
+            "--config.dir /x --config.names a/.b",
+            "--config.dir /x --config.names /etc/b",
+        ] {
             assert!(Cli::try_parse_from(format!("ebhost {wrong}").split_whitespace()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn command_lines_of_ebpf_exporter_are_understood_or_explained() {
+        let parse = |line: &str| Cli::try_parse_from(format!("ebhost --config.dir /x {line}").split_whitespace());
+        let cli =
+            parse("--config.names net/tcp,disk/bio --no-debug --no-config.strict --no-log.no-timestamps").unwrap();
+        let files = cli.places().drop_ins.unwrap().files();
+        assert_eq!(files, [Path::new("/x/net/tcp.yaml"), Path::new("/x/disk/bio.yaml")]);
+        assert_eq!((cli.is_strict(), cli.log_level(), cli.no_log_times), (false, LogLevel::Info, false));
+        assert!(
+            !parse("--config.names a --config.strict --no-config.strict").unwrap().is_strict(),
+            "the last one counts"
+        );
+        let message = Cli::try_parse_from(["ebhost", "--config.file=x.yaml"]).unwrap_err().to_string();
+        assert!(message.contains("ebpf_exporter before its version 2"), "{message}");
     }
 
     #[test]

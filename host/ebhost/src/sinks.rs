@@ -18,7 +18,7 @@ use ebhost_agent::{AgentError, ReloadRequests};
 use ebhost_handle::Handle;
 use ebhost_metrics::{Created, Format};
 use ebhost_server as server;
-use ebhost_server::{Address, ServerError, TelemetryPath, WebConfigFile};
+use ebhost_server::{ResolvedAddress, ServerError, TelemetryPath, WebConfigFile};
 
 /// The options of the agent and of every sink.
 pub struct Options {
@@ -28,7 +28,8 @@ pub struct Options {
 
 /// The options of the HTTP server.
 pub struct WebOptions {
-    pub listen_addresses: Vec<Address>,
+    /// For each address of the command line those that it stands for.
+    pub listen_addresses: Vec<Vec<ResolvedAddress>>,
     pub telemetry_path: TelemetryPath,
     pub config: Arc<WebConfigFile>,
     /// Whether start times are exposed.
@@ -64,7 +65,7 @@ pub enum RunError {
 pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     let Signals { stop, reloads, started } = signals;
     let Options { agent: agent_options, web } = options;
-    let listeners = server::bind(&web.listen_addresses).await?;
+    let listeners = server::bind(&web.listen_addresses)?;
     let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
     let keep = agent_options.keep;
     let (is_ready, ready) = watch::channel(false);

@@ -1,6 +1,12 @@
 //! Requests to the agent, and the bounded queue that they wait in.
 
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
 use ebhost_limits as limits;
 use ebhost_telemetry::Report;
@@ -31,20 +37,28 @@ pub enum HandleError {
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<AgentRequest>,
+    running_packages: Arc<AtomicUsize>,
 }
 
 /// The agent's end of the queue.
 pub struct Requests {
     queue: mpsc::Receiver<AgentRequest>,
+    running_packages: Arc<AtomicUsize>,
 }
 
 /// A handle and the queue that it fills.
 pub fn channel() -> (Handle, Requests) {
     let (requests, queue) = mpsc::channel(limits::WAITING_SCRAPES);
-    (Handle { requests }, Requests { queue })
+    let running_packages = Arc::new(AtomicUsize::new(0));
+    (Handle { requests, running_packages: running_packages.clone() }, Requests { queue, running_packages })
 }
 
 impl Requests {
+    /// Tells every handle how many packages run. The agent calls it when that may have changed.
+    pub fn set_running_packages(&self, count: usize) {
+        self.running_packages.store(count, Ordering::Relaxed);
+    }
+
     /// Waits for requests and appends all that there are to `batch`; false if there will be no more.
     pub async fn receive(&mut self, batch: &mut Vec<AgentRequest>) -> bool {
         self.queue.recv_many(batch, limits::WAITING_SCRAPES).await > 0
@@ -93,6 +107,11 @@ impl Handle {
         let (reply, report) = oneshot::channel();
         self.send(AgentRequest::Status(reply))?;
         report.await.map_err(|_| HandleError::Stopped)
+    }
+
+    /// The number of packages that run, and whose families are served. Does not wait for the agent, which may be busy.
+    pub fn running_packages(&self) -> usize {
+        self.running_packages.load(Ordering::Relaxed)
     }
 
     /// Whether the agent has stopped, on request or by a panic.

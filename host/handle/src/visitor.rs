@@ -28,6 +28,9 @@ pub trait FamilyVisitor: Send {
 pub struct Demand {
     /// When the result is of no use any more to the most patient request. The kernel is not read beyond it.
     pub deadline: Instant,
+    /// The same for the least patient request. Guests label no longer than that, for what is not labelled loses nothing and is labelled
+    /// next time.
+    pub first_deadline: Instant,
     /// Scrapes that this visitor answers, for `ebhost_scrapes_total`.
     pub scrapes: u64,
 }
@@ -52,7 +55,8 @@ where
     T: Send,
 {
     fn begin(&mut self) -> Option<Demand> {
-        (!self.reply.is_closed()).then_some(Demand { deadline: self.deadline, scrapes: 0 })
+        let demand = Demand { deadline: self.deadline, first_deadline: self.deadline, scrapes: 0 };
+        (!self.reply.is_closed()).then_some(demand)
     }
 
     fn visit(&mut self, collection: &Collection<'_>) {

@@ -181,21 +181,41 @@ pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 /// by then is left out, shown by `ebhost_plugin_late_scrapes_total`.
 pub const SCRAPE: Duration = Duration::from_secs(30);
 
+/// The least that a client's timeout header may ask for. A shorter time would only make everybody's maps late: no scraper waits for
+/// less. Shown by `ebhost_plugin_late_scrapes_total` and `ebhost_http_scrapes_refused_total{reason="deadline"}`.
+pub const SHORTEST_SCRAPE: Duration = Duration::from_secs(1);
+
 /// Part of the scraper's patience that reading and labelling may take; the rest is for printing and the network.
 pub const SCRAPE_SHARE: f64 = 0.8;
 
-/// Requests that may wait for the agent; more are answered 503. Each costs a few hundred bytes.
+/// Requests that may wait for the agent; more are answered 503. Each costs a few hundred bytes. Shown by
+/// `ebhost_http_scrapes_refused_total{reason="queue"}`.
 pub const WAITING_SCRAPES: usize = 256;
 
 /// How long scrapes in flight may take to finish after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Connections that are open at once: a scraper has one, and a hundred of them at once are many. Each costs a few kilobytes and
-/// the header that it is sending. When there are more, the oldest that is not at work is closed.
+/// the header that it is sending. Beyond it a connection that was never admitted makes way for a new one, then one that is idle, then
+/// the slowest reader. Shown by `ebhost_http_connections` and `ebhost_http_connections_closed_total`.
 pub const CONNECTIONS: usize = 512;
 
-/// Scrapes whose answers are being made or sent; more are answered 503. Each may hold an answer's bytes.
+/// Scrapes that wait for the agent, and for how long another one waits to be among them: a reading of 100 000 series takes a tenth of it.
+/// Beyond it the answer is 503. Shown by `ebhost_http_scrapes_refused_total{reason="in_flight"}`.
 pub const SCRAPES_IN_FLIGHT: usize = 128;
+pub const WAIT_FOR_FLIGHT: Duration = Duration::from_secs(1);
+
+/// Bytes of answers that clients have not taken yet: five answers of 100 000 series. Twice the length of the last answer are allowed in
+/// any case, so that two scrapers of a very large host do not push each other out. Beyond it the slowest reader is cut off. Shown by
+/// `ebhost_http_unsent_bytes` and `ebhost_http_connections_closed_total{reason="slow_reader"}`.
+pub const UNSENT_BYTES: usize = 32 << 20;
+
+/// Bytes of an answer that the kernel holds for a client before it has sent them. Without a bound it takes megabytes of memory and of copying for
+/// each client that reads nothing; less of it would cost a fast client a wake-up for each piece.
+pub const KERNEL_UNSENT_BYTES: u32 = 512 << 10;
+
+/// For so long after an answer was made none of its readers counts as slow.
+pub const READER_GRACE: Duration = Duration::from_millis(100);
 
 /// A request's header. Prometheus sends 0.5 KB; a bearer token may be a few more. Beyond it the answer is 431.
 pub const HEADER_BYTES: usize = 32 << 10;
@@ -216,11 +236,33 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Passwords that are checked against their bcrypt hashes at once: each takes a core for some 60 ms.
 pub const PASSWORD_CHECKS: usize = 1;
 
-/// Right passwords that are remembered: more than this many users have no business here.
+/// Requests that wait for the check of a password, in total and from one address: two seconds of checks, and a part of it, so that one
+/// client that guesses passwords keeps no other out. Beyond it the answer is 429. Shown by
+/// `ebhost_http_password_checks_total{result="refused"}`.
+pub const WAITING_PASSWORDS: usize = 32;
+pub const WAITING_PASSWORDS_PER_ADDRESS: usize = 4;
+
+/// Right passwords that are remembered: more than this many users have no business here. As many wrong ones are remembered, so that a
+/// scraper with a wrong password costs one check and not one a scrape.
 pub const PASSWORDS_KEPT: usize = 128;
 
-/// The web configuration file is looked at no more often than this.
-pub const WEB_CONFIG_LOOK: Duration = Duration::from_secs(1);
+/// How often the web configuration and the files that it names are looked at. A change is taken once it stood still from one look to the
+/// next, so that a file that is being written is not read in its middle. Shown by `ebhost_web_config_valid`.
+pub const WEB_CONFIG_LOOK: Duration = Duration::from_millis(500);
+
+/// A web configuration is read whole before it is parsed; one of a hundred users has 10 KB. The same for each certificate, key and client
+/// CA: a bundle of all public authorities has 200 KB.
+pub const WEB_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Flow collections (`[`, `{`) of a YAML file that may be open at once. Parsers take quadratic time for deeper ones, and nobody nests so
+/// deep.
+pub const YAML_DEPTH: usize = 64;
+
+/// Characters of a source line that an error message repeats.
+pub const SHOWN_LINE_CHARS: usize = 200;
+
+/// Characters of a message about a file, which may repeat a value of the file.
+pub const SHOWN_MESSAGE_CHARS: usize = 1_000;
 
 /// Perf events of one group: a PMU has 4 to 8 counters, and events that do not fit at once never run. Shown by
 /// `ebhost_perf_events`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{
-    Bpf, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin,
+    Bpf, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin, check_depth,
     located::{self, Tree},
     read_artefact, read_bounded,
 };
@@ -38,12 +38,21 @@ impl DropIns {
         let digest = Digest::of(&text);
         let text = String::from_utf8(text)
             .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
+        check_depth(file, &text).map_err(PackageError::Invalid)?;
         let Tree(config) =
             serde_yaml::from_str(&text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, &text, &error)))?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let has_code = |program: &Value| program.get("code").is_some_and(Value::is_string);
+        if config["programs"].as_array().is_some_and(|programs| programs.iter().any(has_code)) {
+            let message = "found programs with their C source in `code`, the format of ebpf_exporter before its version 2; expected `metrics` \
+                           here and the compiled programs in NAME.bpf.o. ebpf_exporter's release notes of 2.0.0 show how to move a file";
+            return Err(PackageError::Invalid(Diagnostic::of_key(file, &text, "programs", message.to_owned())));
+        }
         let object = format!("{name}.bpf.o");
         let hint = "each configuration has its object beside it, NAME.bpf.o to NAME.yaml";
-        let object = read_artefact(&self.folder, &object, limits::OBJECT_BYTES, hint)?;
+        // A configuration may be in a subfolder, and so is its object.
+        let folder = file.parent().unwrap_or(&self.folder);
+        let object = read_artefact(folder, &object, limits::OBJECT_BYTES, hint)?;
         let bpf = Bpf {
             failure_costs: self.failure_costs,
             kaddrs: kaddrs(&config),

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError,
+    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, check_depth,
     located::Tree,
     perf::{Perf, PerfSources},
     quantity::{Bytes, Time},
@@ -72,6 +72,7 @@ struct RawLimits {
 
 /// Parses and checks the text of a `plugin.yaml`.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Declared, PackageError> {
+    check_depth(file, text).map_err(PackageError::Invalid)?;
     let raw: Raw =
         serde_yaml::from_str(text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, text, &error)))?;
     check(raw).map_err(|(key, message)| PackageError::Invalid(Diagnostic::of_key(file, text, key, message)))

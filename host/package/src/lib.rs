@@ -9,6 +9,7 @@
 mod artefact;
 mod bpf;
 mod builtin;
+mod depth;
 mod diagnostic;
 mod drop_in;
 mod error;
@@ -31,6 +32,7 @@ pub use artefact::{Artefact, Digest};
 use artefact::{read_artefact, read_bounded};
 pub use bpf::{Bpf, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries};
 pub use builtin::Mistakes;
+pub use depth::check_depth;
 pub use diagnostic::Diagnostic;
 pub use drop_in::DropIns;
 pub use error::{FolderError, PackageError};

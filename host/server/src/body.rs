@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write as _},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,7 +16,10 @@ use flate2::{Compression, write::GzEncoder};
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::chunks::{BodyChunk, BodyChunks, ChunkSender};
+use super::{
+    chunks::{BodyChunk, BodyChunks, ChunkSender},
+    unsent::{AnswerBytes, CountedBytes, Reader, UnsentBytes},
+};
 
 /// Compressed bytes that are worth a chunk.
 const GZIP_CHUNK_BYTES: usize = 32 << 10;
@@ -85,28 +89,58 @@ impl http_body::Body for ChunkedBody {
 }
 
 /// The chunks as one gzip stream, compressed on a thread that may block; `None` if the answer was given up before. Level 1 costs a
-/// seventh of level 6 for 8 % more bytes.
-pub(super) async fn gzip(mut chunks: BodyChunks) -> Option<BodyChunks> {
+/// seventh of level 6 for 8 % more bytes. The compressed bytes are the client's own, and counted as `unsent` until it has taken them.
+pub(super) async fn gzip(mut chunks: BodyChunks, unsent: &UnsentBytes, client: Reader) -> Option<BodyChunks> {
     let first = chunks.recv().await?; // the thread is needed from now on only, not while waiting for the agent
     let (compressed, answer) = unbounded_channel();
+    let unsent = unsent.begin(vec![client]);
     // If it fails, there is no last chunk, and the reader sees that the answer was given up.
-    tokio::task::spawn_blocking(move || compress(first, chunks, &compressed));
+    tokio::task::spawn_blocking(move || {
+        let compressed = compress(first, chunks, &compressed, &unsent);
+        unsent.finish_compressed();
+        compressed
+    });
     Some(answer)
 }
 
-fn compress(first: BodyChunk, mut chunks: BodyChunks, compressed: &ChunkSender) -> Option<()> {
+/// Compressed bytes of one client's answer.
+struct Compressed {
+    bytes: Vec<u8>,
+    _counted: CountedBytes,
+}
+
+impl Compressed {
+    fn chunk(bytes: Vec<u8>, unsent: &Arc<AnswerBytes>) -> Bytes {
+        let counted = unsent.count(bytes.len());
+        Bytes::from_owner(Self { bytes, _counted: counted })
+    }
+}
+
+impl AsRef<[u8]> for Compressed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn compress(
+    first: BodyChunk,
+    mut chunks: BodyChunks,
+    compressed: &ChunkSender,
+    unsent: &Arc<AnswerBytes>,
+) -> Option<()> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let mut chunk = first;
     while let BodyChunk::More(text) = chunk {
         encoder.write_all(&text).ok()?;
         if encoder.get_ref().len() >= GZIP_CHUNK_BYTES {
-            compressed.send(BodyChunk::More(std::mem::take(encoder.get_mut()).into())).ok()?;
+            let bytes = std::mem::take(encoder.get_mut());
+            compressed.send(BodyChunk::More(Compressed::chunk(bytes, unsent))).ok()?;
         }
         chunk = chunks.blocking_recv()?;
     }
     let BodyChunk::Last(text) = chunk else { return None };
     encoder.write_all(&text).ok()?;
-    compressed.send(BodyChunk::Last(encoder.finish().ok()?.into())).ok()
+    compressed.send(BodyChunk::Last(Compressed::chunk(encoder.finish().ok()?, unsent))).ok()
 }
 
 #[cfg(test)]
@@ -116,6 +150,7 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::*;
+    use crate::connections::Connection;
 
     /// The frames of the body that these chunks give, and the length that it announces.
     async fn sent(chunks: &[BodyChunk]) -> (Vec<io::Result<Bytes>>, Option<u64>) {
@@ -166,8 +201,9 @@ mod tests {
                 reply.send(BodyChunk::Last("end".into())).unwrap();
             }
             drop(reply);
+            let client = Reader::of(Arc::new(Connection::new(None)));
             let (mut compressed, mut chunks, mut ended) = (Vec::new(), 0, false);
-            let mut answer = gzip(answer).await.unwrap();
+            let mut answer = gzip(answer, &UnsentBytes::default(), client).await.unwrap();
             while let Some(chunk) = answer.recv().await {
                 chunks += 1;
                 ended = matches!(chunk, BodyChunk::Last(_));

@@ -2,7 +2,7 @@
 //!
 //! A buffer returns to the pool when its last reader has sent it. Fresh memory for each answer would cost as much again as
 //! encoding: at a million series the kernel would have to clear 70 MB of pages per scrape. The writer never waits for a reader: for a
-//! slow one the chunks are kept, each once, however many readers there are.
+//! slow one the chunks are kept, each once, however many readers there are, and counted as [unsent](super::unsent).
 
 use std::{
     io,
@@ -12,6 +12,8 @@ use std::{
 use bytes::Bytes;
 use ebhost_metrics::ChunkSink;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use super::unsent::{AnswerBytes, CountedBytes, Reader, UnsentBytes};
 
 /// A part of an answer's body. A body that ends without a last chunk was given up.
 #[derive(Debug, Clone)]
@@ -28,13 +30,24 @@ pub(super) type ChunkSender = UnboundedSender<BodyChunk>;
 
 /// Buffers that no reader needs any more.
 #[derive(Debug, Clone, Default)]
-pub(super) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(super) struct BufferPool {
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    unsent: UnsentBytes,
+}
+
+/// A client that waits for an answer: where its chunks go, and its connection.
+#[derive(Debug)]
+pub(super) struct ChunkReader {
+    pub(super) chunks: ChunkSender,
+    pub(super) client: Reader,
+}
 
 /// An answer that is being written, to all who asked for it.
 #[derive(Debug)]
 pub(super) struct ResponseWriter {
     pool: BufferPool,
     readers: Vec<ChunkSender>,
+    unsent: Arc<AnswerBytes>,
     /// The latest chunk, which may be the last.
     held: Bytes,
     bytes: u64,
@@ -44,12 +57,19 @@ pub(super) struct ResponseWriter {
 
 impl BufferPool {
     /// Begins an answer to all of `readers`.
-    pub(super) fn writer(&self, readers: Vec<ChunkSender>) -> ResponseWriter {
-        ResponseWriter { pool: self.clone(), readers, held: Bytes::new(), bytes: 0, unused_buffers: usize::MAX }
+    pub(super) fn writer(&self, readers: Vec<ChunkReader>) -> ResponseWriter {
+        let (readers, clients) = readers.into_iter().map(|reader| (reader.chunks, reader.client)).unzip();
+        let unsent = self.unsent.begin(clients);
+        ResponseWriter { pool: self.clone(), readers, unsent, held: Bytes::new(), bytes: 0, unused_buffers: usize::MAX }
+    }
+
+    /// The bytes of all answers that clients have not taken yet.
+    pub(super) fn unsent(&self) -> &UnsentBytes {
+        &self.unsent
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Vec<u8>>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.free.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -62,6 +82,7 @@ impl ResponseWriter {
         }
         let excess = self.unused_buffers.saturating_sub(1);
         self.pool.with(|free| free.truncate(free.len().saturating_sub(excess)));
+        self.unsent.finish(self.bytes);
         self.bytes
     }
 }
@@ -79,7 +100,8 @@ impl ChunkSink for ResponseWriter {
     /// [`io::ErrorKind::BrokenPipe`] when no reader is left.
     fn send(&mut self, chunk: Vec<u8>) -> io::Result<()> {
         self.bytes += chunk.len() as u64;
-        let chunk = Bytes::from_owner(PooledBuf { bytes: chunk, pool: self.pool.clone() });
+        let counted = self.unsent.count(chunk.len());
+        let chunk = Bytes::from_owner(PooledBuf { bytes: chunk, pool: self.pool.clone(), _counted: counted });
         let before = std::mem::replace(&mut self.held, chunk);
         if !before.is_empty() {
             self.readers.retain(|reader| reader.send(BodyChunk::More(before.clone())).is_ok());
@@ -92,6 +114,7 @@ impl ChunkSink for ResponseWriter {
 struct PooledBuf {
     bytes: Vec<u8>,
     pool: BufferPool,
+    _counted: CountedBytes,
 }
 
 impl AsRef<[u8]> for PooledBuf {
@@ -112,6 +135,7 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::unsent::tests::reader;
 
     fn write(writer: &mut ResponseWriter, text: &str) -> io::Result<()> {
         let mut buffer = writer.buffer();
@@ -127,7 +151,7 @@ mod tests {
     #[test]
     fn a_chunk_leaves_when_the_next_one_comes_and_every_reader_gets_it() {
         let ((one, mut first), (other, mut second)) = (unbounded_channel(), unbounded_channel());
-        let mut writer = BufferPool::default().writer(vec![one, other]);
+        let mut writer = BufferPool::default().writer(vec![reader(one), reader(other)]);
         write(&mut writer, "a chunk").unwrap();
         assert!(first.try_recv().is_err(), "it may be the last");
         write(&mut writer, "another").unwrap();
@@ -144,8 +168,8 @@ mod tests {
 
     #[test]
     fn nothing_is_encoded_for_nobody() {
-        let (reader, chunks) = unbounded_channel();
-        let mut writer = BufferPool::default().writer(vec![reader]);
+        let (sender, chunks) = unbounded_channel();
+        let mut writer = BufferPool::default().writer(vec![reader(sender)]);
         write(&mut writer, "first").unwrap();
         drop(chunks);
         let fault = write(&mut writer, "second").unwrap_err();
@@ -154,8 +178,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_given_up_has_no_end() {
-        let (reader, mut chunks) = unbounded_channel();
-        let mut writer = BufferPool::default().writer(vec![reader]);
+        let (sender, mut chunks) = unbounded_channel();
+        let mut writer = BufferPool::default().writer(vec![reader(sender)]);
         write(&mut writer, "first").unwrap();
         drop(writer);
         assert!(chunks.try_recv().is_err() && chunks.is_closed());
@@ -165,21 +189,21 @@ mod tests {
     fn memory_goes_from_answer_to_answer() {
         let pool = BufferPool::default();
         let answer = |texts: &[&str]| {
-            let (reader, mut chunks) = unbounded_channel();
-            let mut writer = pool.writer(vec![reader]);
+            let (sender, mut chunks) = unbounded_channel();
+            let mut writer = pool.writer(vec![reader(sender)]);
             texts.iter().for_each(|text| write(&mut writer, text).unwrap());
             writer.finish();
             received(&mut chunks)
         };
         let one = answer(&["first answer", "its end"]);
         let addresses = [one[0].as_ptr(), one[1].as_ptr()];
-        let reader = one[0].clone();
+        let kept = one[0].clone();
         drop(one);
         let other = answer(&["2nd", "answer"]);
-        assert_eq!(reader, "first answer", "as long as anyone reads it");
+        assert_eq!(kept, "first answer", "as long as anyone reads it");
         assert_eq!(other[0], "2nd");
         assert_eq!(other[0].as_ptr(), addresses[1]);
-        drop((other, reader));
+        drop((other, kept));
         assert_eq!(pool.with(|free| free.len()), 3);
         drop(answer(&["3rd"]));
         assert_eq!(pool.with(|free| free.len()), 2, "one more than the last answer needed");

@@ -41,9 +41,10 @@ impl FamilyVisitor for EncodeVisitor {
         let scrapes = self.group.close();
         // The most patient client decides: one that is impatient must not empty the answers of the others.
         let deadline = scrapes.iter().map(|scrape| scrape.deadline).max()?;
+        let first_deadline = scrapes.iter().map(|scrape| scrape.deadline).min()?;
         let count = scrapes.len() as u64;
         self.writer = Some(self.pool.writer(scrapes.into_iter().map(|scrape| scrape.reader).collect()));
-        Some(Demand { deadline, scrapes: count })
+        Some(Demand { deadline, first_deadline, scrapes: count })
     }
 
     fn visit(&mut self, collection: &Collection<'_>) {

@@ -1,13 +1,13 @@
 //! The HTTP server: the sink that is scraped.
 //!
 //! It reads through the agent's [`Handle`](ebhost_handle::Handle) and knows nothing of the agent, BPF or WASM. A scrape queues a visitor that
-//! encodes the families into chunks. One that cannot be queued is answered 503. Connections are bounded in number, header
-//! and time, so that a flood of requests or connections never grows memory.
+//! encodes the families into chunks. One that cannot be queued is answered 503. Connections are bounded in number, header and time, and
+//! answers in the bytes that clients have not taken, so that a flood of requests or connections never grows memory and one client cannot
+//! keep others out.
 
 mod address;
 mod body;
 mod chunks;
-mod client_names;
 mod connections;
 mod encoding;
 mod page;
@@ -17,17 +17,19 @@ mod scrapes;
 mod serve;
 mod telemetry_path;
 mod tls;
+mod unsent;
 mod web_config;
 
-use std::{io, sync::Arc};
+use std::{io, os::fd::RawFd, sync::Arc};
 
 use ebhost_metrics::{Created, Format};
 use tokio::sync::watch;
 
-pub use address::{Address, Listener, bind, from_systemd};
+pub use address::{Address, Listener, Port, ResolvedAddress, SocketFile, bind, from_systemd};
 pub use serve::serve;
 pub use telemetry_path::{TelemetryPath, TelemetryPathError};
-pub use web_config::{WebConfigError, WebConfigFile};
+pub use tls::TlsError;
+pub use web_config::{ReadFileError, WebConfigError, WebConfigFile};
 
 /// The configuration of a server.
 #[derive(Clone)]
@@ -57,7 +59,18 @@ pub enum ServerError {
             "; choose another with --web.listen-address"
         }
     )]
-    Bind { address: Address, error: io::Error },
+    Bind {
+        address: ResolvedAddress,
+        #[source]
+        error: io::Error,
+    },
+    #[error("cannot listen on {address}: {why}; choose another with --web.listen-address")]
+    Resolve { address: Address, why: String },
+    #[error(
+        "cannot listen on fd://{number}: found no such socket from systemd, expected LISTEN_FDS and LISTEN_PID of a .socket unit with more \
+         than {number} sockets; a descriptor that another parent left open is fd://3 or above"
+    )]
+    NotPassed { number: RawFd },
     #[error(
         "found no socket from systemd, expected LISTEN_FDS and LISTEN_PID of a .socket unit; leave --web.systemd-socket out"
     )]

@@ -6,34 +6,31 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sync::Semaphore,
+    time::{timeout, timeout_at},
 };
 
-use super::{Options, body, page, scrapes::Scrapes, telemetry_path as paths};
-use ebhost_handle::Handle;
+use super::{
+    Options, body, chunks::BodyChunks, connections::Connection, page, scrapes::Scrapes, telemetry_path as paths,
+    unsent::Reader,
+};
+use ebhost_handle::{Handle, HandleError};
 use ebhost_limits as limits;
 use ebhost_metrics::{Encoding, Format};
-use ebhost_telemetry::Report;
+use ebhost_telemetry::{HttpCounter, Report, http};
 
 #[derive(Clone)]
 struct Context {
     scrapes: Scrapes,
     options: Arc<Options>,
     in_flight: Arc<Semaphore>,
-}
-
-/// A scrape's permit to be in flight. The response carries it, so that it is returned after the last byte.
-#[derive(Clone)]
-pub(super) struct InFlight {
-    _permit: Arc<OwnedSemaphorePermit>,
 }
 
 pub(super) fn router(handle: Handle, options: Options) -> Router {
@@ -64,56 +61,112 @@ async fn healthy(State(context): State<Context>) -> Response {
     "ebhost is healthy.\n".into_response()
 }
 
+/// Whether metrics of a package are served. Answered while the agent is busy, too.
 async fn ready(State(context): State<Context>) -> Response {
-    if *context.options.ready.borrow() {
-        return "ebhost is ready.\n".into_response();
+    let unavailable = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    if !*context.options.ready.borrow() {
+        return unavailable("ebhost is loading packages.\n");
     }
-    (StatusCode::SERVICE_UNAVAILABLE, "ebhost is loading packages.\n").into_response()
+    match context.scrapes.handle().running_packages() {
+        0 => unavailable("no package runs: there is none, or all are left out; see /status\n"),
+        _ => "ebhost is ready.\n".into_response(),
+    }
 }
 
-async fn metrics(State(context): State<Context>, headers: HeaderMap) -> Response {
-    let Ok(permit) = context.in_flight.clone().try_acquire_owned() else { return too_many() };
-    let mut response = scrape(&context, &headers).await;
-    response.extensions_mut().insert(InFlight { _permit: Arc::new(permit) });
-    response
+/// How long a client waits for the answer to a scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Patience {
+    /// Until when the kernel may be read for it: the rest of the time is for encoding and the network.
+    read_until: Instant,
+    /// When it gives up.
+    answer_until: Instant,
 }
 
-fn too_many() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are waiting\n").into_response()
+/// Why a scrape has no metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum ScrapeError {
+    #[error("too many scrapes are waiting")]
+    InFlight,
+    #[error("too many requests wait for the agent")]
+    Queue,
+    #[error("the kernel could not be read within the time that the scraper waits")]
+    Deadline,
+    #[error("ebhost is stopping")]
+    Stopping,
 }
 
-async fn scrape(context: &Context, headers: &HeaderMap) -> Response {
+async fn metrics(
+    State(context): State<Context>,
+    connection: Option<Extension<Arc<Connection>>>,
+    headers: HeaderMap,
+) -> Response {
+    // Without a connection there is none to close; tests of the routes have none.
+    let connection = connection.map_or_else(|| Arc::new(Connection::new(None)), |Extension(connection)| connection);
+    scrape(&context, Reader::of(connection), &headers).await.unwrap_or_else(refuse)
+}
+
+fn refuse(error: ScrapeError) -> Response {
+    let counter: Option<&HttpCounter> = match error {
+        ScrapeError::InFlight => Some(&http().refused_in_flight),
+        ScrapeError::Queue => Some(&http().refused_queue),
+        ScrapeError::Deadline => Some(&http().refused_deadline),
+        ScrapeError::Stopping => None,
+    };
+    counter.into_iter().for_each(HttpCounter::increment);
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+}
+
+async fn scrape(context: &Context, client: Reader, headers: &HeaderMap) -> Result<Response, ScrapeError> {
+    // Returned when the answer begins: from then on its bytes are bounded, not its number.
+    let permit =
+        timeout(limits::WAIT_FOR_FLIGHT, context.in_flight.acquire()).await.map_err(|_| ScrapeError::InFlight)?;
+    let _permit = permit.map_err(|_| ScrapeError::Stopping)?;
     let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), context.options.offered);
     let encoding = Encoding::negotiate(header_text(headers, &header::ACCEPT_ENCODING).as_deref());
-    let deadline = Instant::now() + patience(headers);
-    let Ok(chunks) = context.scrapes.request(format, deadline) else { return too_many() };
-    let chunks = match encoding {
-        Encoding::Identity => Some(chunks),
-        Encoding::Gzip => body::gzip(chunks).await,
-    };
-    let body = match chunks {
-        Some(chunks) => body::from_chunks(chunks).await,
-        None => None,
-    };
-    let Some(body) = body else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "ebhost is stopping\n").into_response();
-    };
+    let patience = Patience::of(headers, Instant::now());
+    let chunks = context.scrapes.request(format, patience.read_until, client.clone()).map_err(|error| match error {
+        HandleError::Busy => ScrapeError::Queue,
+        HandleError::Stopped => ScrapeError::Stopping,
+    })?;
+    let body = timeout_at(patience.answer_until.into(), body_of(context, chunks, encoding, client)).await;
+    let body = body.map_err(|_| ScrapeError::Deadline)?.ok_or(ScrapeError::Stopping)?;
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()))];
     let vary = [(header::VARY, HeaderValue::from_static("accept, accept-encoding"))];
     let mut response = (content_type, vary, body).into_response();
     if encoding == Encoding::Gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    response
+    Ok(response)
 }
 
-/// How long the scraper waits, less the time for encoding and the network. A header that makes no sense is ignored.
-fn patience(headers: &HeaderMap) -> Duration {
-    let seconds =
-        headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
-    let asked =
-        seconds.filter(|seconds: &f64| *seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    asked.map_or(limits::SCRAPE, |asked| asked.min(limits::SCRAPE).mul_f64(limits::SCRAPE_SHARE))
+/// The body of the answer, once its first bytes are there; `None` if it was given up before.
+async fn body_of(
+    context: &Context,
+    chunks: BodyChunks,
+    encoding: Encoding,
+    client: Reader,
+) -> Option<axum::body::Body> {
+    let chunks = match encoding {
+        Encoding::Identity => chunks,
+        Encoding::Gzip => body::gzip(chunks, context.scrapes.unsent(), client).await?,
+    };
+    body::from_chunks(chunks).await
+}
+
+impl Patience {
+    /// As the client's header says it, at least [`SHORTEST_SCRAPE`](limits::SHORTEST_SCRAPE). A header that makes no sense is ignored.
+    fn of(headers: &HeaderMap, now: Instant) -> Self {
+        let seconds =
+            headers.get("x-prometheus-scrape-timeout-seconds").and_then(|value| value.to_str().ok()?.parse().ok());
+        let asked = seconds
+            .filter(|seconds: &f64| *seconds > 0.0)
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .map(|asked| asked.clamp(limits::SHORTEST_SCRAPE, limits::SCRAPE));
+        let read = asked.map_or(limits::SCRAPE, |asked| asked.mul_f64(limits::SCRAPE_SHARE));
+        // Who does not say how long it waits waits for an answer that took all of the time.
+        let answer = asked.unwrap_or(limits::SCRAPE.mul_f64(1.0 / limits::SCRAPE_SHARE));
+        Self { read_until: now + read, answer_until: now + answer }
+    }
 }
 
 /// The headers of that name joined with commas; those that are not text are ignored.
@@ -181,6 +234,25 @@ mod tests {
         }
     }
 
+    /// `X-Prometheus-Scrape-Timeout-Seconds: 0.000001` made everybody's maps late.
+    #[test]
+    fn a_client_waits_for_a_second_at_least() {
+        let now = Instant::now();
+        let patience = |value: &'static str| {
+            let name = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+            let patience = Patience::of(&[(name, HeaderValue::from_static(value))].into_iter().collect(), now);
+            ((patience.read_until - now).as_secs_f64(), (patience.answer_until - now).as_secs_f64())
+        };
+        for tiny in ["0.000001", "1e-300", "0.999", "1"] {
+            assert_eq!(patience(tiny), (0.8, 1.0), "{tiny}");
+        }
+        assert_eq!(patience("10"), (8.0, 10.0));
+        assert_eq!(patience("1e9"), (24.0, 30.0));
+        for senseless in ["0", "-1", "NaN", "inf", "soon", ""] {
+            assert_eq!(patience(senseless), (30.0, 37.5), "{senseless}");
+        }
+    }
+
     async fn status(router: &TowerToHyperService<Router>, path: &str) -> StatusCode {
         router.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
     }
@@ -194,6 +266,8 @@ mod tests {
         assert_eq!(status(&router, "/-/healthy").await, StatusCode::OK);
         assert_eq!(status(&router, "/-/ready").await, StatusCode::SERVICE_UNAVAILABLE);
         is_ready.send(true).unwrap();
+        assert_eq!(status(&router, "/-/ready").await, StatusCode::SERVICE_UNAVAILABLE, "no package runs");
+        agent.set_running_packages(1);
         assert_eq!(status(&router, "/-/ready").await, StatusCode::OK);
         drop(agent);
         for path in ["/-/healthy", "/metrics", "/status", "/status.json"] {

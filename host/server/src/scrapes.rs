@@ -14,9 +14,12 @@ use ebhost_metrics::{Created, Format};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    chunks::{BodyChunks, BufferPool, ChunkSender},
+    chunks::{BodyChunks, BufferPool, ChunkReader},
     encoding::EncodeVisitor,
+    unsent::{Reader, UnsentBytes},
 };
+use ebhost_limits as limits;
+use ebhost_telemetry::http;
 
 /// The scrapes that wait for the agent, and what their answers share.
 #[derive(Clone)]
@@ -40,7 +43,7 @@ pub(super) struct ScrapeGroup {
 pub(super) struct Scrape {
     /// When the answer is of no use any more.
     pub(super) deadline: Instant,
-    pub(super) reader: ChunkSender,
+    pub(super) reader: ChunkReader,
 }
 
 impl Scrapes {
@@ -52,12 +55,18 @@ impl Scrapes {
         &self.handle
     }
 
-    /// Asks for all metrics in `format`.
+    /// The bytes of all answers that clients have not taken yet.
+    pub(super) fn unsent(&self) -> &UnsentBytes {
+        self.pool.unsent()
+    }
+
+    /// Asks for all metrics in `format`, for `client`.
     ///
     /// # Errors
     /// [`HandleError`] if the agent's queue is full or the agent has stopped.
-    pub(super) fn request(&self, format: Format, deadline: Instant) -> Result<BodyChunks, HandleError> {
-        let (reader, chunks) = unbounded_channel();
+    pub(super) fn request(&self, format: Format, deadline: Instant, client: Reader) -> Result<BodyChunks, HandleError> {
+        let (sender, chunks) = unbounded_channel();
+        let reader = ChunkReader { chunks: sender, client };
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let scrape = match groups.get(&format).and_then(Weak::upgrade) {
             Some(group) => match group.join(Scrape { deadline, reader }) {
@@ -78,6 +87,10 @@ impl ScrapeGroup {
     fn join(&self, scrape: Scrape) -> Result<(), Scrape> {
         match &mut *self.waiting() {
             Some(waiting) => {
+                // Clients that connect and go away while the agent is busy must not pile up.
+                if waiting.len() >= 2 * limits::SCRAPES_IN_FLIGHT {
+                    drop_abandoned(waiting);
+                }
                 waiting.push(scrape);
                 Ok(())
             }
@@ -88,11 +101,18 @@ impl ScrapeGroup {
     /// Closes the group and returns the scrapes whose clients still wait.
     pub(super) fn close(&self) -> Vec<Scrape> {
         let mut scrapes = self.waiting().take().unwrap_or_default();
-        scrapes.retain(|scrape| !scrape.reader.is_closed());
+        drop_abandoned(&mut scrapes);
         scrapes
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Vec<Scrape>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Drops the scrapes whose clients went away.
+fn drop_abandoned(waiting: &mut Vec<Scrape>) {
+    let before = waiting.len();
+    waiting.retain(|scrape| !scrape.reader.chunks.is_closed());
+    http().abandoned.add((before - waiting.len()) as u64);
 }

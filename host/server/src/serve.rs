@@ -1,6 +1,12 @@
 //! Accepts connections and serves requests on them, until it is told to stop.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -17,6 +23,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -27,12 +34,14 @@ use tracing::{debug, warn};
 
 use super::{
     Listener, Options, WebConfigFile,
-    connections::{Busy, Connections, ResponseBody, StallGuard},
-    password::Passwords,
-    routes::{self, InFlight},
+    connections::{Connection, Connections, Open, ResponseBody, StallGuard},
+    password::{Admission, Passwords},
+    routes,
+    web_config::WebConfig,
 };
 use ebhost_handle::Handle;
 use ebhost_limits as limits;
+use ebhost_telemetry::http;
 
 /// Shared by all connections.
 #[derive(Clone)]
@@ -47,6 +56,7 @@ struct Shared {
 pub async fn serve(listeners: Vec<Listener>, handle: Handle, options: Options, stop: watch::Receiver<()>) {
     let web_config = options.web_config.clone();
     let router = routes::router(handle, options);
+    let watching = tokio::spawn(web_config.clone().watch(stop.clone()));
     let shared =
         Shared { router: TowerToHyperService::new(router), web_config, passwords: Arc::new(Passwords::new()), stop };
     let connections = Connections::default();
@@ -66,6 +76,7 @@ pub async fn serve(listeners: Vec<Listener>, handle: Handle, options: Options, s
     if timeout(limits::SHUTDOWN, all).await.is_err() {
         warn!("connections that took too long to finish are cut off");
     }
+    watching.abort();
 }
 
 /// Accepts connections from one listener until it is told to stop; returns those that are still open.
@@ -82,10 +93,10 @@ async fn accept(listener: Listener, shared: Shared, connections: Connections) ->
             Ok(_) if !connections.make_room() => {
                 debug!("connection closed: the limit is reached, and all others are busy");
             }
-            Ok(stream) => {
-                let busy = Busy::default();
-                let task = tasks.spawn(connection(stream, shared.clone(), busy.clone()));
-                connections.add(task, busy);
+            Ok((stream, peer)) => {
+                let connection = Arc::new(Connection::new(peer));
+                connection.runs_as(tasks.spawn(serve_connection(stream, shared.clone(), connection.clone())));
+                connections.add(connection);
             }
             Err(error) => {
                 warn!("a connection cannot be accepted: {error}");
@@ -101,33 +112,50 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-async fn next(listener: &Listener) -> io::Result<Box<dyn Stream>> {
+async fn next(listener: &Listener) -> io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
     match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+            // A kernel that cannot do it holds more.
+            let _ = SockRef::from(&stream).set_tcp_notsent_lowat(limits::KERNEL_UNSENT_BYTES);
+            // An IPv4 client of an IPv6 socket is the same client at both.
+            Ok((Box::new(stream), Some(peer.ip().to_canonical())))
         }
-        Listener::Unix(listener, _) => Ok(Box::new(listener.accept().await?.0)),
+        Listener::Unix(listener, _) => Ok((Box::new(listener.accept().await?.0), None)),
     }
 }
 
-async fn connection(stream: Box<dyn Stream>, shared: Shared, busy: Busy) {
+async fn serve_connection(stream: Box<dyn Stream>, shared: Shared, connection: Arc<Connection>) {
+    let _open = Open::new();
+    let stream = StallGuard::new(stream, connection.clone());
     // A changed TLS configuration applies to new connections.
-    match shared.web_config.current().await.tls.clone() {
-        None => requests(StallGuard::new(stream), shared, busy).await,
-        Some(acceptor) => match timeout(limits::HEADER_TIME, acceptor.accept(StallGuard::new(stream))).await {
-            Ok(Ok(stream)) => requests(stream, shared, busy).await,
-            Ok(Err(error)) => debug!("TLS handshake failed: {error}"),
-            Err(_) => debug!("TLS handshake took too long"),
-        },
+    let web_config = shared.web_config.current();
+    let Some(tls) = &web_config.tls else {
+        return requests(stream, shared, Client { connection, has_certificate: true }).await;
+    };
+    match timeout(limits::HEADER_TIME, tls.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let has_certificate = tls.clients.admits(stream.get_ref().1.peer_certificates());
+            requests(stream, shared, Client { connection, has_certificate }).await;
+        }
+        Ok(Err(error)) => debug!("TLS handshake failed: {error}"),
+        Err(_) => debug!("TLS handshake took too long"),
     }
+}
+
+/// The client of a connection.
+#[derive(Clone)]
+struct Client {
+    connection: Arc<Connection>,
+    /// Whether it has shown the certificate that the web configuration asks for, or none is asked for.
+    has_certificate: bool,
 }
 
 /// Serves the requests of one connection.
-async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Shared, busy: Busy) {
+async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Shared, client: Client) {
     let mut stop = shared.stop.clone();
-    let service = service_fn(move |request| answer(request, shared.clone(), busy.clone()));
+    let service = service_fn(move |request| answer(request, shared.clone(), client.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME)
@@ -146,19 +174,61 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
     }
 }
 
-/// Serves one request: authenticates it, routes it, and adds the headers that the web configuration sets.
-async fn answer(request: Request<Incoming>, shared: Shared, busy: Busy) -> Result<Response<ResponseBody>, Infallible> {
-    let at_work = busy.begin();
-    let web_config = shared.web_config.current().await;
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let is_admitted = web_config.users.is_empty() || shared.passwords.admit(&web_config.users, authorization).await;
-    let mut response = if is_admitted {
-        shared.router.call(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
-    } else {
-        let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ebhost\""))];
-        (StatusCode::UNAUTHORIZED, challenge, "Unauthorized\n").into_response()
+/// Serves one request: checks that it is allowed, routes it, and adds the headers that the web configuration sets.
+async fn answer(
+    mut request: Request<Incoming>,
+    shared: Shared,
+    client: Client,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let at_work = client.connection.begin();
+    let web_config = shared.web_config.current();
+    let mut response = match refusal(&request, &shared, &web_config, &client).await {
+        Some(refusal) => refusal,
+        None => {
+            at_work.admit();
+            request.extensions_mut().insert(client.connection);
+            shared.router.call(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+        }
     };
     response.headers_mut().extend(web_config.headers.iter().cloned());
-    let in_flight = response.extensions_mut().remove::<InFlight>();
-    Ok(response.map(|body| ResponseBody { body, _at_work: at_work, _in_flight: in_flight }))
+    Ok(response.map(|body| ResponseBody { body, _at_work: at_work }))
+}
+
+/// The answer to a request that is not allowed; `None` if it is.
+async fn refusal(
+    request: &Request<Incoming>,
+    shared: &Shared,
+    web_config: &WebConfig,
+    client: &Client,
+) -> Option<Response<Body>> {
+    if web_config.rate_limit.as_ref().is_some_and(|limit| !limit.admits(Instant::now())) {
+        http().refused_rate.increment();
+        return Some(too_many_requests("more requests than `rate_limit` allows\n"));
+    }
+    if web_config.excluded_paths.contains(request.uri().path()) {
+        return None;
+    }
+    if !client.has_certificate {
+        return Some((StatusCode::UNAUTHORIZED, "a client certificate is needed\n").into_response());
+    }
+    if web_config.users.is_empty() {
+        return None;
+    }
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match shared.passwords.admit(&web_config.users, authorization, client.connection.peer()).await {
+        Admission::Admitted => None,
+        Admission::Denied => {
+            let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"ebhost\""))];
+            Some((StatusCode::UNAUTHORIZED, challenge, "Unauthorized\n").into_response())
+        }
+        Admission::Busy => Some(too_many_requests("too many passwords are being checked\n")),
+    }
+}
+
+/// How long a client is asked to wait that sends too much.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+fn too_many_requests(why: &'static str) -> Response<Body> {
+    let retry = [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))];
+    (StatusCode::TOO_MANY_REQUESTS, retry, why).into_response()
 }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod http;
 mod lines;
 mod own;
 mod process;
@@ -13,6 +14,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing::level_filters::LevelFilter;
 
+pub use http::{HttpCounter, HttpCounters, HttpReport, http};
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
     BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, OwnMetrics, PERF_STATES, PackageReport, PerfReport,

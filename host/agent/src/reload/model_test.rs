@@ -327,7 +327,8 @@ impl World {
 
     /// Scrapes, and compares each counter with the scrape before.
     fn check_counters(&mut self, agent: &mut Agent) {
-        agent.collect(Instant::now() + Duration::from_secs(60));
+        let until = Instant::now() + Duration::from_secs(60);
+        agent.collect(until, until);
         let mut counters = BTreeMap::new();
         for running in &agent.running {
             let table = running.ready_table().expect("maps this small are read in time");
@@ -432,7 +433,8 @@ fn start(world: &World) -> (Agent, Reloader) {
 
 fn run(world: &mut World, steps: usize) {
     let (mut agent, mut reloader) = start(world);
-    agent.collect(Instant::now() + Duration::from_secs(60));
+    let until = Instant::now() + Duration::from_secs(60);
+    agent.collect(until, until);
     world.check_packages(&agent);
     world.check_start();
     for step in 0..steps {

@@ -1,7 +1,11 @@
 //! The files that the command line gives the process business with.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+use super::links;
 use crate::cli::Cli;
 use ebhost_confine::{AllowedFiles, PROGRAMS};
 use ebhost_server::Address;
@@ -9,10 +13,12 @@ use ebhost_server::Address;
 /// The files that stay accessible under Landlock, beside those of the kernel.
 ///
 /// A single file is allowed by its folder, because a file that is replaced by another one (by rename, as editors and configuration
-/// management do) is a new file, to which a rule for the old one does not apply.
+/// management do) is a new file, to which a rule for the old one does not apply. A link is allowed by the folder that its target lies in.
 pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
     let packages = cli.places();
     let mut readable: Vec<PathBuf> = packages.plugins.iter().cloned().collect();
+    let folders = packages.plugins.iter().chain(packages.drop_ins.iter().map(|drop_ins| &drop_ins.folder));
+    let linked: Vec<_> = folders.flat_map(|folder| links_of(folder)).collect();
     let mut package_folders = readable.clone();
     let mut single_files: Vec<&Path> = web_files.iter().map(PathBuf::as_path).chain(cli.pins.as_deref()).collect();
     if let Some(drop_ins) = &packages.drop_ins {
@@ -22,7 +28,9 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
         // Their uprobes attach to programs and libraries, whose symbols are read.
         readable.extend(PROGRAMS.map(PathBuf::from));
     }
+    readable.extend(single_files.iter().flat_map(|file| links::targets(file)));
     readable.extend(single_files.into_iter().map(|file| folder_of(file).to_owned()));
+    readable.extend(linked);
     let package_folders: Vec<_> = package_folders.iter().map(PathBuf::as_path).collect();
     readable.extend(ebhost_kernel::probed_files(&package_folders));
     readable.extend(ebhost_lookup::readable_paths());
@@ -32,6 +40,13 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
     });
     let pins = ebhost_kernel::pin_folders(&package_folders);
     AllowedFiles { readable, cache: cli.cache_folder(), sockets: sockets.collect(), pins }
+}
+
+/// Where the links on the way to a folder of packages lead, and those directly inside it.
+fn links_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+    links::targets(folder).into_iter().chain(inside.flat_map(|link| links::targets(&link.path()))).collect()
 }
 
 fn folder_of(file: &Path) -> &Path {

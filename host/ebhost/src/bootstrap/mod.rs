@@ -6,16 +6,19 @@
 //!    every privilege.
 //! 3. **The service manager's socket is connected**, because Landlock keeps abstract sockets out of reach.
 //! 4. **The limit on open files is raised** to what the process may have: a file for each event on each CPU, and each connection.
-//! 5. **Landlock denies every other file** ([`files`]). Threads inherit it, so none may have been started.
-//! 6. **The log** gets its thread, and the async runtime its own, which have no capability from their first instruction.
-//! 7. **The listeners are bound** by the main thread, which still may bind any port ([`sinks::run`], like the next steps).
-//! 8. **The packages are loaded** by the thread "load", which has every capability and ends. Perf events of these packages are opened here.
-//! 9. **The threads that run are started**: the loader with what loading takes, the agent with what reading takes. The main
-//!    thread drops its own capabilities.
+//! 5. **Host names are looked up** that the process is to listen on, and the web configuration is read: both take files that Landlock
+//!    denies, or that it is to allow.
+//! 6. **Landlock denies every other file** ([`files`]). Threads inherit it, so none may have been started.
+//! 7. **The log** gets its thread, and the async runtime its own, which have no capability from their first instruction.
+//! 8. **The listeners are bound** by the main thread, which still may bind any port ([`sinks::run`], like the next steps).
+//! 9. **The packages are loaded** by the thread "load", which has every capability and ends. Perf events of these packages are opened here.
+//! 10. **The threads that run are started**: the loader with what loading takes, the agent with what reading takes. The main
+//!     thread drops its own capabilities.
 //!
 //! Every thread is started by [`ebhost_confine::spawn`]; `docs/sandbox.md` lists the capabilities of each.
 
 mod files;
+mod links;
 mod open_files;
 mod options;
 
@@ -34,7 +37,7 @@ use crate::{
 use ebhost_agent as agent;
 use ebhost_agent::AgentError;
 use ebhost_plugin_host::Compiler;
-use ebhost_server::{ServerError, WebConfigFile};
+use ebhost_server::{ResolvedAddress, ServerError, WebConfigFile};
 use ebhost_telemetry::flush_log;
 
 /// Runs a plugin author's command. These end when they are done; they drop nothing.
@@ -56,6 +59,7 @@ pub fn run_host(cli: Cli) -> ExitCode {
     let compiler = Compiler::start();
     systemd::connect();
     let raised = open_files::raise_limit();
+    let addresses = options::listen_addresses(&cli);
     let web_config = WebConfigFile::open(cli.web_config.clone());
     let web_files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
     let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files).enforce());
@@ -63,9 +67,10 @@ pub fn run_host(cli: Cli) -> ExitCode {
     if let Some(file_access) = file_access {
         file_access.announce();
     }
-    let ended = hangups
-        .map_err(|error| AgentError::Setup(error).into())
-        .and_then(|hangups| run(cli, hangups, compiler, web_config.map_err(ServerError::from)));
+    let ended = hangups.map_err(|error| AgentError::Setup(error).into()).and_then(|hangups| {
+        let web = Web { addresses: addresses?, config: web_config.map_err(ServerError::from)? };
+        run(cli, hangups, compiler, web)
+    });
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
@@ -85,14 +90,16 @@ fn start_log(cli: &Cli, raised: io::Result<()>) {
     }
 }
 
-fn run(
-    cli: Cli,
-    hangups: Hangups,
-    compiler: io::Result<Compiler>,
-    web_config: Result<WebConfigFile, ServerError>,
-) -> Result<(), RunError> {
+/// What was read for the HTTP server before Landlock.
+struct Web {
+    addresses: Vec<Vec<ResolvedAddress>>,
+    config: WebConfigFile,
+}
+
+fn run(cli: Cli, hangups: Hangups, compiler: io::Result<Compiler>, web: Web) -> Result<(), RunError> {
     let is_check = cli.check;
-    let options = options::parse(cli, compiler.map_err(AgentError::Compiler)?, web_config?)?;
+    web.config.announce();
+    let options = options::parse(cli, compiler.map_err(AgentError::Compiler)?, web);
     if is_check { Ok(agent::check(&options.agent)?) } else { serve(options, hangups) }
 }
 

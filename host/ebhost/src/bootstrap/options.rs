@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
+use super::Web;
 use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
@@ -14,16 +15,21 @@ use ebhost_agent::{OnFault, Reload, Statistics};
 use ebhost_metrics::Created;
 use ebhost_package::Require;
 use ebhost_plugin_host::Compiler;
-use ebhost_server::{ServerError, WebConfigFile, from_systemd};
+use ebhost_server::{Address, ResolvedAddress, ServerError, from_systemd};
 use ebhost_telemetry::{LogForm, LogTimes, start_log as start};
 
-pub(super) fn parse(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> Result<Options, ServerError> {
-    let listen_addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+/// Where to listen, with the addresses that each address of the command line stands for.
+pub(super) fn listen_addresses(cli: &Cli) -> Result<Vec<Vec<ResolvedAddress>>, ServerError> {
+    let addresses = if cli.systemd_socket { from_systemd()? } else { cli.listen_addresses.clone() };
+    addresses.iter().map(Address::resolve).collect()
+}
+
+pub(super) fn parse(cli: Cli, compiler: Compiler, web: Web) -> Options {
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     let web = WebOptions {
-        listen_addresses,
+        listen_addresses: web.addresses,
         telemetry_path: cli.telemetry_path.clone(),
-        config: Arc::new(web_config),
+        config: Arc::new(web.config),
         created: if cli.created { Created::Printed } else { Created::LeftOut },
     };
     let agent = agent::Options {
@@ -45,7 +51,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, web_config: WebConfigFile) -> 
         namespace: cli.namespace,
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
-    Ok(Options { agent, web })
+    Options { agent, web }
 }
 
 pub(super) fn start_log(cli: &Cli) {

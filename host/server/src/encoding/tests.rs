@@ -9,8 +9,14 @@ use ebhost_telemetry::OwnMetrics;
 use super::*;
 use crate::{
     chunks::{BodyChunk, BodyChunks},
+    connections::Connection,
     scrapes::Scrapes,
+    unsent::Reader,
 };
+
+fn client() -> Reader {
+    Reader::of(Arc::new(Connection::new(None)))
+}
 
 fn family() -> OwnedFamily {
     let family = Family {
@@ -65,13 +71,13 @@ async fn scrapes_of_one_format_that_wait_together_share_one_encoding() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
     let until = Instant::now() + Duration::from_secs(1);
-    let [one, other] = [(); 2].map(|()| scrapes.request(Format::Text004, until).unwrap());
-    let protobuf = scrapes.request(Format::Protobuf, until).unwrap();
+    let [one, other] = [(); 2].map(|()| scrapes.request(Format::Text004, until, client()).unwrap());
+    let protobuf = scrapes.request(Format::Protobuf, until, client()).unwrap();
     let visitors = queued(&mut requests).await;
     assert_eq!(visitors.len(), 2, "one for each format");
     let outcomes: Vec<_> = visitors.into_iter().map(|visitor| visit(visitor, Origin::Package)).collect();
-    assert_eq!(outcomes[0].0, Some(Demand { deadline: until, scrapes: 2 }));
-    assert_eq!(outcomes[1].0, Some(Demand { deadline: until, scrapes: 1 }));
+    assert_eq!(outcomes[0].0, Some(Demand { deadline: until, first_deadline: until, scrapes: 2 }));
+    assert_eq!(outcomes[1].0, Some(Demand { deadline: until, first_deadline: until, scrapes: 1 }));
     let one = text(one).unwrap();
     assert!(one.ends_with("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "{one}");
     assert_eq!(outcomes[0].1, Some(one.len() as u64));
@@ -83,10 +89,10 @@ async fn scrapes_of_one_format_that_wait_together_share_one_encoding() {
 async fn a_scrape_that_comes_while_the_kernel_is_read_gets_a_reading_of_its_own() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let _early = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    let _early = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
     let mut visitor = queued(&mut requests).await.remove(0);
     assert_eq!(visitor.begin().map(|demand| demand.scrapes), Some(1));
-    let _late = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    let _late = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
     assert_eq!(queued(&mut requests).await.len(), 1);
 }
 
@@ -97,19 +103,23 @@ async fn an_impatient_client_does_not_shorten_the_reading_of_the_others() {
     let scrapes = Scrapes::new(handle, Created::LeftOut);
     let now = Instant::now();
     let patient = now + Duration::from_secs(10);
-    let _impatient = scrapes.request(Format::Text004, now).unwrap();
-    let _patient = scrapes.request(Format::Text004, patient).unwrap();
-    let gone = scrapes.request(Format::Text004, patient + Duration::from_secs(1)).unwrap();
+    let _impatient = scrapes.request(Format::Text004, now, client()).unwrap();
+    let _patient = scrapes.request(Format::Text004, patient, client()).unwrap();
+    let gone = scrapes.request(Format::Text004, patient + Duration::from_secs(1), client()).unwrap();
     drop(gone);
     let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
-    assert_eq!(demand, Some(Demand { deadline: patient, scrapes: 2 }), "a client that went away does not count");
+    assert_eq!(
+        demand,
+        Some(Demand { deadline: patient, first_deadline: now, scrapes: 2 }),
+        "a client that went away does not count"
+    );
 }
 
 #[tokio::test]
 async fn nothing_is_read_for_clients_that_went_away() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    drop(scrapes.request(Format::Text004, Instant::now()).unwrap());
+    drop(scrapes.request(Format::Text004, Instant::now(), client()).unwrap());
     assert_eq!(queued(&mut requests).await.remove(0).begin(), None);
 }
 
@@ -117,18 +127,36 @@ async fn nothing_is_read_for_clients_that_went_away() {
 async fn scrapes_end_without_an_answer_when_the_agent_stops() {
     let (handle, requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let waiting = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    let waiting = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
     drop(requests);
     assert_eq!(text(waiting), None);
-    assert!(scrapes.request(Format::Text004, Instant::now()).is_err());
+    assert!(scrapes.request(Format::Text004, Instant::now(), client()).is_err());
 }
 
 #[tokio::test]
 async fn whole_numbers_of_a_drop_in_print_as_go_prints_floats() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let chunks = scrapes.request(Format::Text004, Instant::now()).unwrap();
+    let chunks = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
     visit(queued(&mut requests).await.remove(0), Origin::DropIn);
     let text = text(chunks).unwrap();
     assert!(text.ends_with("ebhost_reads_total{disk=\"sda\"} 1.287408e+06\n"), "{text}");
+}
+
+/// Ten thousand clients that connected and went away while the agent was busy stayed in the queue until it had time.
+#[tokio::test]
+async fn clients_that_went_away_do_not_pile_up_in_the_queue() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let until = Instant::now() + Duration::from_secs(1);
+    let before = ebhost_telemetry::http().abandoned.get();
+    for _ in 0..10_000 {
+        drop(scrapes.request(Format::Text004, until, client()).unwrap());
+    }
+    let waiting = scrapes.request(Format::Text004, until, client()).unwrap();
+    let dropped = ebhost_telemetry::http().abandoned.get() - before;
+    assert!(dropped >= 10_000 - 2 * ebhost_limits::SCRAPES_IN_FLIGHT as u64, "{dropped}");
+    let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
+    assert_eq!(demand.map(|demand| demand.scrapes), Some(1));
+    assert!(text(waiting).is_some());
 }

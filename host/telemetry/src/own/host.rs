@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{
     Report,
-    families::{Families, counter, gauge},
+    families::{Families, Labels, counter, gauge},
 };
-use crate::{Process, Stage};
+use crate::{HttpReport, Process, Stage};
 
 /// Families without a volatile field.
 pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
@@ -48,6 +48,32 @@ pub(super) fn volatile(families: &mut Families<'_, '_>, report: &Report) -> fmt:
     families.numbers(counter("scrape_cpu", "CPU time of scrapes by stage.").seconds(), stages)?;
     let bytes = gauge("last_exposition", "Size of the last scrape's answer, before compression.").bytes();
     families.number(bytes, *report.exposition_bytes)
+}
+
+/// The HTTP server: what its bounds did, and whether its configuration is in force.
+pub(super) fn http(families: &mut Families<'_, '_>, http: &HttpReport) -> fmt::Result {
+    families.number(gauge("http_connections", "Open connections."), http.connections)?;
+    let help = "Connections closed to make room: never admitted, idle, slow readers, new ones.";
+    let closed = http.closed.map(|(reason, count)| ([("reason", reason)], count));
+    families.numbers(counter("http_connections_closed", help), closed)?;
+    let help = "Passwords checked against their hashes, and checks refused because too many waited.";
+    let checks = http.passwords.map(|(result, count)| ([("result", result)], count));
+    families.numbers(counter("http_password_checks", help), checks)?;
+    let refused = http.refused.map(|(reason, count)| ([("reason", reason)], count));
+    families.numbers(counter("http_scrapes_refused", "Requests answered 503 or 429 by a limit."), refused)?;
+    let help = "Scrapes whose client went away before its turn.";
+    families.number(counter("http_scrapes_abandoned", help), http.abandoned)?;
+    let help = "Parts of answers in memory that clients have not taken yet.";
+    families.number(gauge("http_unsent", help).bytes(), http.unsent_bytes)?;
+    let help = "1 if the web configuration in its file is the one in force; 0 if it cannot be used.";
+    families.number(gauge("web_config_valid", help), u64::from(http.web_config_valid))?;
+    let help = "Times that a changed web configuration was taken.";
+    families.number(counter("web_config_reloads", help), http.web_config_reloads)?;
+    let help = "Times that a changed web configuration could not be used.";
+    families.number(counter("web_config_reload_failures", help), http.web_config_failures)?;
+    let help = "When the web configuration in force was read, in seconds since 1970.";
+    let read = http.web_config_read_seconds.map(|seconds| (Labels::default(), seconds));
+    families.numbers(gauge("web_config_read_time", help).seconds(), read)
 }
 
 /// Under the names that every client library gives them, so without our prefix.

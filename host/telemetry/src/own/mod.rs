@@ -46,7 +46,10 @@ impl OwnMetrics {
     pub fn new() -> Self {
         let subject = SharedSubject::default();
         let host = Part::new(&subject, Runs::Once)
-            .register(Some("ebhost"), |families, report, _| host::stable(families, report))
+            .register(Some("ebhost"), |families, report, _| {
+                host::stable(families, report)?;
+                host::http(families, &report.http)
+            })
             .register(Some("ebpf_exporter"), |families, report, _| drop_ins::build_info(families, report));
         let packages = Part::new(&subject, Runs::ByPackage)
             .register(Some("ebhost"), |families, report, packages| {

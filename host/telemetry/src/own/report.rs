@@ -6,7 +6,7 @@ use std::{collections::HashSet, ops::Deref};
 
 use serde::Serialize;
 
-use crate::{Process, StageTimes};
+use crate::{HttpReport, Process, StageTimes};
 
 /// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -66,6 +66,7 @@ pub struct Report {
     pub decode_bounds: &'static [f64],
     /// All values that `PackageReport::state` can have.
     pub states: Vec<&'static str>,
+    pub http: HttpReport,
     pub process: Volatile<Process>,
 }
 

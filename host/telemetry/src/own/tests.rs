@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use prometheus_client::encoding::text;
 
 use super::*;
-use crate::{Process, Stage};
+use crate::{HttpReport, Process, Stage};
 use ebhost_metrics::Created;
 
 /// The answer of one format, without plugins' families.
@@ -104,6 +104,7 @@ pub(super) fn full_report() -> Report {
         thread_panics: vec![("events ring".into(), 1), ("log".into(), 0)],
         decode_bounds: &[1e-5, 0.001],
         states: vec!["running", "quarantined"],
+        http: HttpReport { web_config_read_seconds: Some(1_700_000_000), ..HttpReport::default() },
         process: Volatile(Process { max_fds: u64::MAX, cpu_seconds: 0.5, ..Process::default() }),
         ..Report::default()
     }
@@ -119,7 +120,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         ..PackageReport::default()
     };
     let report = Report { packages: vec![package], ..Report::default() };
-    let changes: [fn(&mut Report); 15] = [
+    let changes: [fn(&mut Report); 16] = [
         |_| (),
         |report| report.scrapes.0 += 1,
         |report| report.collections.0 += 1,
@@ -135,6 +136,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         |report| report.packages[0].series += 1,
         |report| report.packages.push(PackageReport { name: "left out".into(), ..PackageReport::default() }),
         |report| report.lookup_names += 1,
+        |report| report.http.unsent_bytes += 1,
     ];
     let (mut own, mut report) = (OwnMetrics::new(), report);
     for (round, change) in changes.into_iter().enumerate() {

@@ -1,0 +1,178 @@
+//! Counters of the HTTP server, which the host's own metrics show.
+//!
+//! The server runs on threads of its own and the agent's report is made on another, so the counters belong to the process. They say what
+//! each bound of the server did: which clients were refused, cut off or given up, and whether the web configuration is in force.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+
+/// The server's counters.
+#[derive(Debug, Default)]
+pub struct HttpCounters {
+    pub connections: HttpCounter,
+    /// Connections closed for a new one before they were admitted: no request of theirs was allowed.
+    pub closed_unadmitted: HttpCounter,
+    /// Connections closed for a new one while no request was served on them.
+    pub closed_idle: HttpCounter,
+    /// Connections of clients that took their answer too slowly.
+    pub closed_slow: HttpCounter,
+    /// New connections closed because no other could be.
+    pub closed_new: HttpCounter,
+    pub passwords_right: HttpCounter,
+    pub passwords_wrong: HttpCounter,
+    /// Password checks that were not made because too many were waiting.
+    pub passwords_refused: HttpCounter,
+    /// Scrapes answered 503 because too many wait.
+    pub refused_in_flight: HttpCounter,
+    /// Scrapes answered 503 because the agent's queue is full.
+    pub refused_queue: HttpCounter,
+    /// Scrapes answered 503 because the kernel could not be read in the time that the client waits.
+    pub refused_deadline: HttpCounter,
+    /// Requests answered 429 by `rate_limit` of the web configuration.
+    pub refused_rate: HttpCounter,
+    /// Scrapes of clients that went away before their turn.
+    pub abandoned: HttpCounter,
+    /// Bytes of answers that clients have not taken yet.
+    pub unsent_bytes: HttpCounter,
+    pub web_config_reloads: HttpCounter,
+    pub web_config_failures: HttpCounter,
+    /// When the web configuration in force was read, in seconds since 1970.
+    pub web_config_read: HttpCounter,
+    /// Whether the web configuration cannot be read as it is now in its file.
+    pub web_config_is_invalid: AtomicBool,
+}
+
+/// A number that any thread may change.
+#[derive(Debug, Default)]
+pub struct HttpCounter(AtomicU64);
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HttpReport {
+    pub connections: u64,
+    /// By reason.
+    pub closed: [(&'static str, u64); 4],
+    /// By result.
+    pub passwords: [(&'static str, u64); 3],
+    /// By reason.
+    pub refused: [(&'static str, u64); 4],
+    pub abandoned: u64,
+    pub unsent_bytes: u64,
+    pub web_config_valid: bool,
+    pub web_config_reloads: u64,
+    pub web_config_failures: u64,
+    /// `None` without a web configuration.
+    pub web_config_read_seconds: Option<u64>,
+}
+
+static COUNTERS: HttpCounters = HttpCounters::new();
+
+/// The counters of this process' server.
+pub fn http() -> &'static HttpCounters {
+    &COUNTERS
+}
+
+impl Default for HttpReport {
+    /// Of a server that has served nobody.
+    fn default() -> Self {
+        HttpCounters::new().report()
+    }
+}
+
+impl HttpCounter {
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn subtract(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl HttpCounters {
+    const fn new() -> Self {
+        Self {
+            connections: HttpCounter::new(),
+            closed_unadmitted: HttpCounter::new(),
+            closed_idle: HttpCounter::new(),
+            closed_slow: HttpCounter::new(),
+            closed_new: HttpCounter::new(),
+            passwords_right: HttpCounter::new(),
+            passwords_wrong: HttpCounter::new(),
+            passwords_refused: HttpCounter::new(),
+            refused_in_flight: HttpCounter::new(),
+            refused_queue: HttpCounter::new(),
+            refused_deadline: HttpCounter::new(),
+            refused_rate: HttpCounter::new(),
+            abandoned: HttpCounter::new(),
+            unsent_bytes: HttpCounter::new(),
+            web_config_reloads: HttpCounter::new(),
+            web_config_failures: HttpCounter::new(),
+            web_config_read: HttpCounter::new(),
+            web_config_is_invalid: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that a web configuration was read and is in force from now on.
+    pub fn web_config_was_read(&self) {
+        self.web_config_is_invalid.store(false, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.web_config_read.set(now);
+    }
+
+    /// Notes that the web configuration in its file cannot be used; the one before stays in force.
+    pub fn web_config_failed(&self) {
+        self.web_config_is_invalid.store(true, Ordering::Relaxed);
+        self.web_config_failures.increment();
+    }
+
+    pub fn report(&self) -> HttpReport {
+        let read = self.web_config_read.get();
+        HttpReport {
+            connections: self.connections.get(),
+            closed: [
+                ("unadmitted", self.closed_unadmitted.get()),
+                ("idle", self.closed_idle.get()),
+                ("slow_reader", self.closed_slow.get()),
+                ("new", self.closed_new.get()),
+            ],
+            passwords: [
+                ("right", self.passwords_right.get()),
+                ("wrong", self.passwords_wrong.get()),
+                ("refused", self.passwords_refused.get()),
+            ],
+            refused: [
+                ("in_flight", self.refused_in_flight.get()),
+                ("queue", self.refused_queue.get()),
+                ("deadline", self.refused_deadline.get()),
+                ("rate_limit", self.refused_rate.get()),
+            ],
+            abandoned: self.abandoned.get(),
+            unsent_bytes: self.unsent_bytes.get(),
+            web_config_valid: !self.web_config_is_invalid.load(Ordering::Relaxed),
+            web_config_reloads: self.web_config_reloads.get(),
+            web_config_failures: self.web_config_failures.get(),
+            web_config_read_seconds: (read > 0).then_some(read),
+        }
+    }
+}
