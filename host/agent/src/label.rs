@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::refusals::Refusals;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_lookup::{Lookups, Question};
@@ -63,14 +64,29 @@ pub(super) fn questions(table: &Table, view: usize) -> Vec<Question> {
     table.identities(view).flat_map(|identity| sites.iter().map(|site| site.question(identity))).collect()
 }
 
-/// Labels the view's unlabelled identities, until all are answered, the plugin's guest time reaches `guest_end`, or it is `until`.
+/// The guest time of one package in one scrape.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GuestBudget {
+    /// The plugin's total guest time at which it is spent.
+    pub(super) guest_end: Duration,
+    /// No call begins, and no instance is started, after this.
+    pub(super) until: Instant,
+}
+
+/// Where refusals of one package are noted.
+struct Noted<'a> {
+    package: &'a str,
+    refusals: &'a mut Refusals,
+}
+
+/// Labels the view's unlabelled identities, until all are answered or the budget is spent.
 pub(super) fn label(
     plugin: &mut Plugin,
     scrape: &mut Labelling<'_>,
     view: usize,
     lookups: &mut Lookups,
-    guest_end: Duration,
-    until: Instant,
+    refusals: &mut Refusals,
+    budget: GuestBudget,
 ) {
     let count = scrape.unlabelled(view).len();
     if count == 0 {
@@ -83,9 +99,13 @@ pub(super) fn label(
         // Answered identities stay listed.
         let ids = scrape.unlabelled(view)[first..count.min(first + most)].to_vec();
         let request = request_for(scrape, view, &ids, &sites, lookups);
-        let guest_time = guest_end.saturating_sub(plugin.tally().guest_time);
-        let until = until.min(Instant::now() + guest_time);
-        let progress = plugin.decode(&request, until, &mut |first, answers| take(scrape, view, &ids[first..], answers));
+        let guest_time = budget.guest_end.saturating_sub(plugin.tally().guest_time);
+        let until = budget.until.min(Instant::now() + guest_time);
+        let package = plugin.name().to_owned();
+        let progress = plugin.decode(&request, until, &mut |first, answers| {
+            let mut noted = Noted { package: &package, refusals };
+            take(scrape, view, &ids[first..], answers, &mut noted);
+        });
         if progress == Progress::Deferred {
             return;
         }
@@ -116,8 +136,15 @@ fn request_for(
     request
 }
 
-fn take(scrape: &mut Labelling<'_>, view: usize, ids: &[IdentityId], answers: Result<&Answers, &DecodeError>) {
+fn take(
+    scrape: &mut Labelling<'_>,
+    view: usize,
+    ids: &[IdentityId],
+    answers: Result<&Answers, &DecodeError>,
+    noted: &mut Noted<'_>,
+) {
     let Ok(answers) = answers else {
+        noted.refusals.note_set_aside(view, scrape.identity_bytes(view, ids[0]), Instant::now());
         scrape.answer(view, ids[0], Answer::Unknown);
         return;
     };
@@ -128,7 +155,7 @@ fn take(scrape: &mut Labelling<'_>, view: usize, ids: &[IdentityId], answers: Re
             }
             Row::Skip => Answer::Skip,
             Row::Unknown { why } | Row::Unsound { why } => {
-                tracing::debug!(why = %why.escape_debug(), "the plugin does not understand an identity");
+                noted.refusals.note_not_understood(noted.package, why);
                 Answer::Unknown
             }
         };

@@ -13,6 +13,7 @@ mod builtin;
 mod label;
 mod options;
 mod package;
+mod refusals;
 mod reload;
 mod report;
 mod requests;

@@ -19,7 +19,12 @@ pub(super) use self::{
     describe::{Described, describe},
     exchange::Exchange,
 };
-use super::{label, reload::NameError, report::seconds};
+use super::{
+    label::{self, GuestBudget},
+    refusals::Refusals,
+    reload::NameError,
+    report::seconds,
+};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelContext, LoadError, Loaded, ObjectError, Source, UnreadMaps};
 use ebhost_limits as limits;
@@ -43,6 +48,7 @@ pub(super) struct Running {
     table: Table,
     /// The scrape whose snapshots were counted and whose identities are not labelled yet.
     observed: Option<Observed>,
+    refusals: Refusals,
     loaded: Loaded,
     /// For each view, the index of its source among `loaded.sources`.
     sources: Vec<usize>,
@@ -117,6 +123,7 @@ impl Running {
             reads: vec![Read::default(); wanted.len()],
             table: Table::new(schema.clone(), table_limits(package.limits)).with_decrease(decrease(package.compat)),
             observed: None,
+            refusals: Refusals::default(),
             loaded,
             sources,
             is_ready: false,
@@ -228,8 +235,12 @@ impl Running {
         let since = std::mem::replace(&mut self.read_at, now());
         self.is_ready = self.read(until);
         self.cpu.add(Stage::Read, clock.lap(Stage::Read));
+        let failed_before = self.refusals.take_due(Instant::now());
         for view in 0..self.sources.len() {
             label::request_changed(&mut self.table, view, changed);
+            if let Some(failed) = failed_before.get(&view) {
+                self.table.request_again(view, |identity| failed.contains(identity));
+            }
         }
         let schema = self.table.schema().clone();
         let mut scrape = self.table.scrape(since);
@@ -252,10 +263,10 @@ impl Running {
     ) {
         let schema = self.table.schema().clone();
         let Some(mut labelling) = self.observed.take().and_then(|observed| self.table.resume(observed)) else { return };
-        let guest_end = self.plugin.tally().guest_time + guest_time;
+        let budget = GuestBudget { guest_end: self.plugin.tally().guest_time + guest_time, until: restart_until };
         if self.plugin.begin_scrape(Instant::now(), restart_until) {
             for view in 0..self.sources.len() {
-                label::label(&mut self.plugin, &mut labelling, view, lookups, guest_end, restart_until);
+                label::label(&mut self.plugin, &mut labelling, view, lookups, &mut self.refusals, budget);
             }
         }
         self.cpu.add(Stage::Label, clock.lap(Stage::Label));

@@ -6,8 +6,9 @@
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
-    label,
+    label::{self, GuestBudget},
     package::{self, Described, Running},
+    refusals::Refusals,
     reload::{MetricNameRegistry, PackageNames},
 };
 use ebhost_kernel::{KernelContext, ObjectError, ObjectFile};
@@ -73,6 +74,7 @@ impl Single {
 pub struct Offline {
     pub plugin: Plugin,
     pub table: Table,
+    refusals: Refusals,
 }
 
 /// The reason why a package cannot be described.
@@ -106,7 +108,7 @@ impl Offline {
     ) -> Result<Self, PluginError> {
         let plugin = package::describe(package, object, compiled)?;
         let table = Table::new(plugin.schema().clone(), package::table_limits(package.limits));
-        Ok(Self { plugin, table })
+        Ok(Self { plugin, table, refusals: Refusals::default() })
     }
 
     /// Counts one read of every source; `snapshot` gives each source's.
@@ -130,8 +132,8 @@ impl Offline {
         let mut labelling = scrape.label();
         self.plugin.begin_scrape(Instant::now(), until);
         for (view, _) in read() {
-            let time = self.plugin.tally().guest_time;
-            label::label(&mut self.plugin, &mut labelling, view, lookups, time + limits::REPLAY, until);
+            let budget = GuestBudget { guest_end: self.plugin.tally().guest_time + limits::REPLAY, until };
+            label::label(&mut self.plugin, &mut labelling, view, lookups, &mut self.refusals, budget);
         }
         let mut settling = labelling.settle();
         for (view, snapshot) in read() {

@@ -63,8 +63,20 @@ pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 /// Health for so long ends a row of failures.
 pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// Failures in a row after which a plugin is not asked again until its files change. Shown by `ebhost_plugin_state`.
+/// Failures in a row after which a plugin is quarantined: not asked until its files change or [`RETRY_FAILED`] is over. Shown by
+/// `ebhost_plugin_state`.
 pub const FAILURES_TO_QUARANTINE: u32 = 5;
+
+/// After so long a quarantined plugin is asked again, and entries that were set aside are asked about again: what made them fail may have
+/// been the machine. A plugin that still fails costs one call an hour.
+pub const RETRY_FAILED: Duration = Duration::from_secs(60 * 60);
+
+/// Entries of one package that were set aside and are remembered for another try. Others are asked about when their names change.
+pub const SET_ASIDE_REMEMBERED: usize = 4_096;
+
+/// A guest call is charged CPU time. This many times its limit in wall time ends it all the same: a guest that gets less than a fortieth
+/// of a CPU would keep a scrape waiting.
+pub const GUEST_WALL_TIMES: u32 = 40;
 
 /// Entries that fail alone before anything is answered: then it is the component that fails, not the entries.
 pub const SUSPECTS: usize = 16;
@@ -132,6 +144,9 @@ pub const MANIFEST_BOUNDS: usize = 512;
 
 /// Bytes of a help text, of a name or of a fixed label in a manifest.
 pub const MANIFEST_TEXT_BYTES: usize = 1 << 10;
+
+/// Bytes of a name of a component's that a message shows.
+pub const NAME_BYTES_SHOWN: usize = 256;
 
 /// `log` lines of one package a second; the rest is counted in `ebhost_plugin_log_dropped_total`.
 pub const LOG_LINES_PER_SECOND: u32 = 10;

@@ -136,7 +136,7 @@ macro_rules! shared_log {
                     $log::Level::Info => LogLevel::Info,
                     $log::Level::Debug => LogLevel::Debug,
                 };
-                self.log(level, message);
+                self.log(level, &message);
             }
         }
     };

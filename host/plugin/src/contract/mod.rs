@@ -24,7 +24,12 @@ use wasmtime::{
 pub(crate) use dictionary::STRING_BYTES;
 
 use self::{declared::Manifest, rows::Rows};
-use crate::{decode::DecodeRequest, guest::Guest};
+use crate::{
+    decode::DecodeRequest,
+    engine::listed,
+    guest::{Guest, one_line},
+};
+use ebhost_limits as limits;
 
 /// The contract's package, as component names carry it.
 pub(crate) const PACKAGE: &str = "ebhost:plugin";
@@ -94,16 +99,16 @@ pub(crate) fn is_allowed_import(name: &str) -> bool {
 ///
 /// # Errors
 /// There is none; the error says which version or exports were found.
-pub(crate) fn detect(exports: &[String]) -> Result<&'static dyn Contract, String> {
+pub(crate) fn detect(exports: &[&str]) -> Result<&'static dyn Contract, String> {
     let spoken: Vec<_> = exports.iter().filter_map(|export| decoder_version(export)).collect();
     let serves = |contract: &&&dyn Contract| spoken.iter().any(|found| minor(found) == minor(contract.version()));
     if let Some(contract) = VERSIONS.iter().find(serves) {
         return Ok(*contract);
     }
     Err(match spoken.first() {
-        Some(version) => format!("speaks contract {version}"),
-        None if exports.is_empty() => "exports nothing".to_owned(),
-        None => format!("exports `{}`", exports.join("`, `")),
+        Some(version) => format!("speaks contract {}", one_line(version, limits::NAME_BYTES_SHOWN)),
+        None => listed(exports.iter().copied())
+            .map_or_else(|| "exports nothing".to_owned(), |names| format!("exports {names}")),
     })
 }
 
@@ -133,8 +138,7 @@ mod tests {
     use super::*;
 
     fn detected(exports: &[&str]) -> Result<&'static str, String> {
-        let exports: Vec<_> = exports.iter().map(|export| (*export).to_owned()).collect();
-        detect(&exports).map(Contract::version)
+        detect(exports).map(Contract::version)
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) struct BisectionHistory {
     has_failed: bool,
     /// Entries of the smallest part that failed in this scrape.
     smallest_failed: usize,
+    /// The first entry of the next batch ran out of time when it was asked about alone, and there was no time for its second try.
+    second_try_due: bool,
 }
 
 impl BisectionHistory {
@@ -70,12 +72,13 @@ impl BisectionHistory {
             is_answering: false,
             has_failed: false,
             smallest_failed: usize::MAX,
+            second_try_due: false,
         }
     }
 
     /// Forgets the last scrape's evidence. The size of first parts is kept.
     pub(crate) fn begin_scrape(&mut self) {
-        *self = Self { part_entries: self.part_entries, ..Self::new() };
+        *self = Self { part_entries: self.part_entries, second_try_due: self.second_try_due, ..Self::new() };
     }
 }
 
@@ -90,6 +93,8 @@ pub(crate) struct Bisection<E> {
     on_hold: Option<(Part, E)>,
     /// Entries that failed alone.
     suspects: Vec<(usize, E)>,
+    /// The entry that ran out of time alone, and is asked about once more.
+    second_try: Option<usize>,
     progress: Progress,
 }
 
@@ -99,7 +104,9 @@ impl<E> Bisection<E> {
         let most = history.part_entries;
         let parts = (0..count).step_by(most).map(|first| Part { first, count: most.min(count - first) });
         let pending = parts.rev().collect();
-        Self { history, control, pending, on_hold: None, suspects: Vec::new(), progress: Progress::Done }
+        let second_try = history.second_try_due.then_some(0);
+        let history = BisectionHistory { second_try_due: false, ..history };
+        Self { history, control, pending, on_hold: None, suspects: Vec::new(), second_try, progress: Progress::Done }
     }
 
     /// The next step. The same step is returned until one of the methods below reports its outcome.
@@ -130,6 +137,18 @@ impl<E> Bisection<E> {
         }
     }
 
+    /// The call about the part of the present step ran out of time. That may be the machine's fault, so an entry alone is asked about once
+    /// more before it is blamed.
+    pub(crate) fn timed_out(&mut self, error: E) {
+        match self.pending.last() {
+            Some(&Part { first, count: 1 }) if self.second_try != Some(first) => {
+                self.second_try = Some(first);
+                self.note_failure(1);
+            }
+            _ => self.failed(error),
+        }
+    }
+
     /// No instance could be started for the present step.
     pub(crate) fn start_failed(&mut self) {
         let Some(part) = self.pending.pop() else { return };
@@ -154,7 +173,11 @@ impl<E> Bisection<E> {
     /// There is no time for the present step. The next batch begins with smaller parts, so that an entry that costs a whole time limit
     /// each time is found within a few scrapes.
     pub(crate) fn out_of_time(&mut self) {
-        self.history.part_entries = self.history.part_entries.min(self.history.smallest_failed).max(1);
+        if let Some(next) = self.pending.last().filter(|_| self.history.has_failed) {
+            let most = self.history.smallest_failed.min(next.count);
+            self.history.part_entries = self.history.part_entries.min(most).max(1);
+            self.history.second_try_due = self.second_try == Some(next.first);
+        }
         self.progress = Progress::Deferred;
     }
 

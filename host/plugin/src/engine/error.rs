@@ -2,7 +2,11 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::contract::{PACKAGE, expected_exports};
+use crate::{
+    contract::{PACKAGE, expected_exports},
+    guest::one_line,
+};
+use ebhost_limits as limits;
 
 /// A cause of another library.
 type Cause = Box<dyn Error + Send + Sync>;
@@ -50,13 +54,13 @@ pub enum ComponentError {
     },
     /// The component imports something else than `log`.
     #[error(
-        "{path}: imports `{import}`, but a decoder may import `{PACKAGE}/log` alone: build it without WASI (wasm32-unknown-unknown) and without other hosts' interfaces"
+        "{path}: imports {imports}, but a decoder may import `{PACKAGE}/log` alone: build it without WASI (wasm32-unknown-unknown) and without other hosts' interfaces"
     )]
     Import {
         /// The component's file.
         path: PathBuf,
-        /// The import's name.
-        import: String,
+        /// The names of all such imports.
+        imports: String,
     },
     /// The component is of no contract version that this host serves.
     #[error("{path}: {found}, expected {}: build it against this host's wit/", expected_exports())]
@@ -80,11 +84,11 @@ pub enum ComponentError {
 
 /// An error and its causes, the outermost first.
 fn chain(error: &(dyn Error + Send + Sync)) -> String {
-    let mut text = error.to_string();
+    let mut text = one_line(&error.to_string(), limits::LOG_BYTES);
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&one_line(&error.to_string(), limits::LOG_BYTES));
         cause = error.source();
     }
     text

@@ -25,7 +25,7 @@ use crate::{
     cache::{self, Cache},
     compiler::{CompileCost, CompileFault, Compiler},
     contract::{self, BoundComponent, Contract},
-    guest::Guest,
+    guest::{Guest, one_line},
 };
 use ebhost_limits as limits;
 use ebhost_package::Artefact;
@@ -97,7 +97,9 @@ impl Engine {
         let path = &artefact.path;
         header::check(path, &artefact.bytes)?;
         let (component, cost) = self.component(&artefact.bytes).map_err(|fault| match fault {
-            CompileFault::Invalid(why) => ComponentError::Invalid { path: path.clone(), why },
+            CompileFault::Invalid(why) => {
+                ComponentError::Invalid { path: path.clone(), why: one_line(&why, limits::LOG_BYTES) }
+            }
             fault => ComponentError::Compile { path: path.clone(), source: fault.into() },
         })?;
         let contract = self.contract_of(path, &component)?;
@@ -158,10 +160,12 @@ impl Engine {
     /// The contract version that serves a component, which imports nothing that it may not.
     fn contract_of(&self, path: &Path, component: &Component) -> Result<&'static dyn Contract, ComponentError> {
         let shape = component.component_type();
-        if let Some((import, _)) = shape.imports(&self.engine).find(|(name, _)| !contract::is_allowed_import(name)) {
-            return Err(ComponentError::Import { path: path.to_owned(), import: import.to_owned() });
+        let imports =
+            shape.imports(&self.engine).map(|(name, _)| name).filter(|name| !contract::is_allowed_import(name));
+        if let Some(imports) = listed(imports) {
+            return Err(ComponentError::Import { path: path.to_owned(), imports });
         }
-        let exports: Vec<_> = shape.exports(&self.engine).map(|(export, _)| export.to_owned()).collect();
+        let exports: Vec<_> = shape.exports(&self.engine).map(|(export, _)| export).collect();
         contract::detect(&exports).map_err(|found| ComponentError::OtherContract { path: path.to_owned(), found })
     }
 }
@@ -182,4 +186,17 @@ fn config() -> Config {
 /// Compiles a component, without bounds on time and memory: for a process that is bounded.
 pub(crate) fn precompile(component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     wasmtime::Engine::new(&config())?.precompile_component(component)
+}
+
+/// A component's names in backquotes, so many of them and no more; `None`: there are none.
+pub(crate) fn listed<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const SHOWN: usize = 16;
+    let shown: Vec<_> =
+        names.by_ref().take(SHOWN).map(|name| format!("`{}`", one_line(name, limits::NAME_BYTES_SHOWN))).collect();
+    let more = names.count();
+    match (shown.len(), more) {
+        (0, _) => None,
+        (_, 0) => Some(shown.join(", ")),
+        _ => Some(format!("{} and {more} more", shown.join(", "))),
+    }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use wasmtime::Store;
 
-use super::{CallError, Guest, GuestLog, escape_control_characters};
+use super::{CallError, Guest, GuestLog, one_line};
 use crate::{
     contract::{Decoder, Described, declared::Manifest, rows::Rows},
     decode::DecodeRequest,
@@ -50,9 +50,8 @@ impl Instance {
                 store.data_mut().watch.sample_every_call();
                 Ok((Self { store, decoder, compiled: compiled.clone() }, manifest))
             }
-            Ok(Described::ConfigRefused(mut reason)) => {
-                reason.truncate(reason.floor_char_boundary(limits::REFUSAL_BYTES));
-                Err(CallError::ConfigRefused(escape_control_characters(reason)))
+            Ok(Described::ConfigRefused(reason)) => {
+                Err(CallError::ConfigRefused(one_line(&reason, limits::REFUSAL_BYTES)))
             }
             Err(error) => Err(CallError::new(&mut store, &error, time_limit)),
         }
@@ -60,6 +59,8 @@ impl Instance {
 
     /// Calls `decode`. The time is that of the call, whether it succeeds or not.
     pub(crate) fn decode(&mut self, request: DecodeRequest, limit: Duration) -> (Result<Rows, CallError>, Duration) {
+        // A growth that was refused in an earlier call is not why this one fails.
+        self.store.data_mut().refused_growth = None;
         let decoder = &self.decoder;
         let rows = self.compiled.engine().timed(&mut self.store, limit, |store| {
             store.set_hostcall_fuel(limits::ANSWER_BYTES);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
+use super::one_line;
 use crate::contract::rows::LogLevel;
 use ebhost_limits as limits;
 
@@ -17,34 +18,17 @@ pub(crate) struct GuestLog {
 
 impl GuestLog {
     /// Keeps a line, cut to [`limits::LOG_BYTES`]. The last line of a call is always kept: after a trap it is reported as the reason.
-    pub(super) fn push(&mut self, level: LogLevel, mut message: String) {
+    pub(super) fn push(&mut self, level: LogLevel, message: &str) {
         if self.lines.len() >= limits::LOG_LINES_PER_SECOND as usize {
             self.dropped += 1;
             self.lines.pop();
         }
-        message.truncate(message.floor_char_boundary(limits::LOG_BYTES));
-        self.lines.push((level, escape_control_characters(message)));
+        self.lines.push((level, one_line(message, limits::LOG_BYTES)));
     }
 
     pub(super) fn last_line(&self) -> Option<&str> {
         self.lines.last().map(|(_, line)| line.as_str())
     }
-}
-
-/// A guest's text as one line: no character of it moves a terminal's cursor or starts another line.
-pub(crate) fn escape_control_characters(text: String) -> String {
-    if !text.chars().any(char::is_control) {
-        return text;
-    }
-    let mut escaped = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if character.is_control() {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
 }
 
 /// Forwards one plugin's lines to the host's log, at most [`limits::LOG_LINES_PER_SECOND`].
@@ -111,13 +95,8 @@ mod tests {
     #[test]
     fn the_last_line_before_a_trap_is_kept_however_many_came_before() {
         let mut log = GuestLog::default();
-        (0..100).for_each(|line| log.push(LogLevel::Info, format!("line {line}")));
+        (0..100).for_each(|line| log.push(LogLevel::Info, &format!("line {line}")));
         assert_eq!((log.last_line(), log.lines.len()), (Some("line 99"), limits::LOG_LINES_PER_SECOND as usize));
         assert_eq!(log.dropped, 100 - u64::from(limits::LOG_LINES_PER_SECOND));
-    }
-
-    #[test]
-    fn a_line_break_in_a_line_is_escaped() {
-        assert_eq!(escape_control_characters("a\nb\u{1b}[2J".to_owned()), "a\\nb\\u{1b}[2J");
     }
 }

@@ -6,12 +6,14 @@ mod call_watch;
 mod error;
 mod instance;
 mod log;
+mod text;
 
 use wasmtime::ResourceLimiter;
 
 pub use error::CallError;
 pub(crate) use instance::{Instance, StartParameters};
-pub(crate) use log::{GuestLog, LogForwarder, escape_control_characters};
+pub(crate) use log::{GuestLog, LogForwarder};
+pub use text::one_line;
 
 use crate::contract::rows::LogLevel;
 use call_watch::CallWatch;
@@ -42,7 +44,7 @@ impl Guest {
     }
 
     /// Keeps a line that the guest logged.
-    pub(crate) fn log(&mut self, level: LogLevel, message: String) {
+    pub(crate) fn log(&mut self, level: LogLevel, message: &str) {
         self.log.push(level, message);
     }
 

@@ -1,6 +1,6 @@
 //! Errors of manifests: the place, what was found there and what was expected.
 
-use crate::guest::escape_control_characters;
+use crate::guest::one_line;
 use ebhost_limits as limits;
 
 /// A rule that a manifest breaks: where, what was found and what was expected. [`ManifestError::rule`] tells which rule.
@@ -62,8 +62,8 @@ pub(super) fn refuse<T>(
     expected: impl Into<String>,
 ) -> Checked<T> {
     // Parts of it are the guest's own text, which may be long and may move a terminal's cursor.
-    let shown = |text: String| escape_control_characters(text.chars().take(limits::LOG_BYTES / 4).collect());
-    let (place, found, expected) = (shown(place.to_owned()), shown(found.into()), shown(expected.into()));
+    let shown = |text: &str| one_line(text, limits::LOG_BYTES);
+    let (place, found, expected) = (shown(place), shown(&found.into()), shown(&expected.into()));
     Err(ManifestError { place, found, expected, rule })
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PluginLimits, start_policy::StartPolicy, tally::Tally};
+use super::{PluginLimits, Scrape, start_policy::StartPolicy, tally::Tally};
 use crate::{
     clock,
     contract::{declared::Manifest, rows::Rows},
@@ -67,15 +67,15 @@ impl GuestSlot {
         self.instance.is_some() || self.start_policy.fits(clock::now(), until)
     }
 
-    /// Calls `decode`, in a new instance if there is none. `now` is the time of the scrape, for log lines.
-    pub(super) fn decode(&mut self, request: DecodeRequest, now: Instant) -> Result<Rows, DecodeError> {
+    /// Calls `decode`, in a new instance if there is none.
+    pub(super) fn decode(&mut self, request: DecodeRequest, scrape: Scrape) -> Result<Rows, DecodeError> {
         let (entries, limit) = (request.count, self.limits.decode);
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.restart().map_err(DecodeError::Start)?,
+            None => self.restart(scrape.restart_until).map_err(DecodeError::Start)?,
         };
         let (rows, time) = instance.decode(request, limit);
-        self.note_call(&mut instance, entries, time, now);
+        self.note_call(&mut instance, entries, time, scrape.began);
         self.instance = Some(instance);
         let rows = rows?;
         self.tally.note_answer(&rows);
@@ -87,12 +87,14 @@ impl GuestSlot {
         self.instance = None;
     }
 
-    fn restart(&mut self) -> Result<Instance, CallError> {
+    /// Starts another instance, which has to be ready by `until`: a scrape waits for it.
+    fn restart(&mut self, until: Instant) -> Result<Instance, CallError> {
         self.tally.instances += 1;
+        let left = until.saturating_duration_since(clock::now());
         let parameters = StartParameters {
             config: &self.config,
             memory_limit: self.limits.memory_bytes,
-            time_limit: self.start_policy.time_limit(),
+            time_limit: self.start_policy.time_limit().min(left),
         };
         let (instance, manifest) = Instance::start(&self.compiled, parameters)?;
         if manifest == self.manifest { Ok(instance) } else { Err(CallError::ManifestChanged) }

@@ -19,7 +19,7 @@ pub enum HealthState {
     Running,
     /// It failed, and is not called for a while.
     BackingOff,
-    /// It failed too often in a row, and is not called until its files change.
+    /// It failed too often in a row, and is not called for [`limits::RETRY_FAILED`], unless its files change.
     Quarantined,
 }
 
@@ -77,16 +77,12 @@ impl Health {
     pub(crate) fn may_be_called(&self, now: Instant) -> bool {
         match self.state {
             HealthState::Admitted | HealthState::Running => true,
-            HealthState::BackingOff => self.back_at.is_none_or(|back| now >= back),
-            HealthState::Quarantined => false,
+            HealthState::BackingOff | HealthState::Quarantined => self.back_at.is_none_or(|back| now >= back),
         }
     }
 
     /// It gave a valid answer. A row of failures ends when it has been healthy for a while, not by one answer between two failures.
     pub(crate) fn answered(&mut self, now: Instant) {
-        if self.state == HealthState::Quarantined {
-            return;
-        }
         self.state = HealthState::Running;
         let healthy_since = self.back_at.max(self.last_failure);
         if healthy_since.is_none_or(|since| now.saturating_duration_since(since) >= limits::HEALTHY_AFTER) {
@@ -97,7 +93,7 @@ impl Health {
     /// It failed as a whole: no call in this scrape succeeded.
     pub(crate) fn failed(&mut self, now: Instant) {
         let healthy_since = self.back_at.max(self.last_failure);
-        if self.state != HealthState::BackingOff
+        if self.state == HealthState::Running
             && healthy_since.is_some_and(|since| now.saturating_duration_since(since) >= limits::HEALTHY_AFTER)
         {
             self.failures_in_row = 0;
@@ -106,7 +102,7 @@ impl Health {
         self.last_failure = Some(now);
         if self.failures_in_row >= limits::FAILURES_TO_QUARANTINE {
             self.state = HealthState::Quarantined;
-            self.back_at = None;
+            self.back_at = Some(now + limits::RETRY_FAILED);
         } else {
             self.state = HealthState::BackingOff;
             self.back_at = Some(now + self.next_wait());
@@ -151,9 +147,26 @@ mod tests {
         }
         health.failed(now);
         assert_eq!(health.state(), HealthState::Quarantined);
-        assert!(!health.may_be_called(now + seconds(1 << 20)));
-        health.answered(now + seconds(99));
-        assert_eq!(health.state(), HealthState::Quarantined, "only a change of its files ends it");
+        assert!(!health.may_be_called(now + seconds(3_599)));
+    }
+
+    #[test]
+    fn a_quarantined_plugin_is_asked_again_after_an_hour() {
+        let mut now = Instant::now();
+        let mut health = Health::admitted("x");
+        for _ in 0..limits::FAILURES_TO_QUARANTINE {
+            health.failed(now);
+        }
+        for _ in 0..3 {
+            now += limits::RETRY_FAILED;
+            assert!(health.may_be_called(now));
+            health.failed(now);
+            assert_eq!(health.state(), HealthState::Quarantined, "one failure is enough");
+            assert!(!health.may_be_called(now));
+        }
+        now += limits::RETRY_FAILED;
+        health.answered(now);
+        assert_eq!(health.state(), HealthState::Running);
     }
 
     #[test]

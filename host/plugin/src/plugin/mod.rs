@@ -131,6 +131,11 @@ impl Plugin {
         })
     }
 
+    /// The package's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The checked manifest.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
@@ -224,6 +229,7 @@ impl Plugin {
                         take(part.first, Ok(&answers));
                     }
                     Err(DecodeError::Start(_)) => bisection.start_failed(),
+                    Err(error @ DecodeError::Call(CallError::Deadline { .. })) => bisection.timed_out(error),
                     Err(error) => bisection.failed(error),
                 },
                 Step::AskControl => {
@@ -240,7 +246,7 @@ impl Plugin {
     /// Calls the guest about a part of a request, and checks its answer.
     fn call(&mut self, request: &DecodeRequest, part: Part) -> Result<Answers, DecodeError> {
         let view = &self.schema.views[request.view];
-        let rows = self.guest.decode(request.part(view, part), self.scrape.began);
+        let rows = self.guest.decode(request.part(view, part), self.scrape);
         let answers = rows.and_then(|rows| {
             let bounds = view.feeds.first().map_or(0, |feed| match &self.schema.families[feed.family].kind {
                 Kind::Histogram(bounds) => bounds.len(),

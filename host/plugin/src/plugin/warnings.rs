@@ -19,7 +19,7 @@ pub(super) fn back_off(package: &str, health: &Health) {
         HealthState::Quarantined => error!(
             package,
             failures_in_row,
-            "plugin is quarantined: it is not called until its files change; new entries stay without labels, its series go on"
+            "plugin is quarantined: it is called again in an hour, or once its files change; new entries stay without labels, its series go on"
         ),
         _ if failures_in_row == 1 => {
             warn!(package, "plugin backs off: new entries wait for their labels, its series go on");

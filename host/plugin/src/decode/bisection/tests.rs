@@ -55,6 +55,42 @@ impl Component {
     }
 }
 
+#[test]
+fn an_entry_that_ran_out_of_time_once_is_not_blamed() {
+    let mut bisection = Bisection::new(1, ControlEntry::Known, BisectionHistory::new());
+    bisection.timed_out(());
+    assert_eq!(bisection.step(), Step::Decode(Part { first: 0, count: 1 }), "asked once more");
+    bisection.answered();
+    assert_eq!(bisection.finish().0, Verdict::Complete(vec![]));
+}
+
+#[test]
+fn an_entry_that_runs_out_of_time_twice_is_blamed_though_each_scrape_has_time_for_one_call() {
+    let mut history = BisectionHistory::new();
+    for _ in 0..2 {
+        let mut bisection = Bisection::new(3, ControlEntry::Known, history);
+        assert_eq!(
+            bisection.step(),
+            Step::Decode(Part { first: 0, count: if history.part_entries == 1 { 1 } else { 3 } })
+        );
+        bisection.timed_out(());
+        if bisection.step() == Step::AskControl {
+            bisection.control_answered();
+        }
+        bisection.out_of_time();
+        history = bisection.finish().1;
+        history.begin_scrape();
+    }
+    let mut bisection = Bisection::new(3, ControlEntry::Known, history);
+    assert_eq!(bisection.step(), Step::Decode(Part { first: 0, count: 1 }));
+    bisection.timed_out(());
+    if bisection.step() == Step::AskControl {
+        bisection.control_answered();
+    }
+    bisection.out_of_time();
+    assert_eq!(bisection.finish().0, Verdict::Partial(vec![(0, ())]));
+}
+
 const FOREVER: usize = usize::MAX;
 
 proptest! {
