@@ -11,7 +11,11 @@ const LOSSES: &str = "_lost_total";
 
 /// Losses by reason since the start, over all versions of the package.
 #[derive(Debug, Default)]
-pub(super) struct Losses(BTreeMap<String, Loss>);
+pub(super) struct Losses {
+    by_reason: BTreeMap<String, Loss>,
+    /// The numbers that were found at the last look: mostly they are the same, and nothing has to be added up.
+    last: Vec<u64>,
+}
 
 /// The losses of one reason.
 #[derive(Debug, Default)]
@@ -24,11 +28,11 @@ struct Loss {
 impl Losses {
     /// Takes over what is found now. Where a series ended there is less than before, which is no loss.
     fn update(&mut self, found: BTreeMap<String, u64>) {
-        for (reason, loss) in &mut self.0 {
+        for (reason, loss) in &mut self.by_reason {
             loss.found = loss.found.min(found.get(reason).copied().unwrap_or(0));
         }
         for (reason, found) in found {
-            let loss = self.0.entry(reason).or_default();
+            let loss = self.by_reason.entry(reason).or_default();
             loss.total += found.saturating_sub(loss.found);
             loss.found = found;
         }
@@ -36,29 +40,40 @@ impl Losses {
 
     /// Goes on with the losses of the version before, whose sources are gone.
     pub(super) fn inherit(&mut self, previous: &Self) {
-        for (reason, before) in &previous.0 {
-            self.0.entry(reason.clone()).or_default().total += before.total;
+        for (reason, before) in &previous.by_reason {
+            self.by_reason.entry(reason.clone()).or_default().total += before.total;
         }
     }
 
     /// Each reason, and the losses since the start.
     pub(super) fn totals(&self) -> Vec<(String, u64)> {
-        self.0.iter().map(|(reason, loss)| (reason.clone(), loss.total)).collect()
+        self.by_reason.iter().map(|(reason, loss)| (reason.clone(), loss.total)).collect()
     }
 }
 
 impl Running {
     /// Looks what was lost until now.
     pub(super) fn count_losses(&mut self) {
-        let mut found = BTreeMap::new();
         let buffers = self.loaded.sources.iter().filter_map(|source| match source {
             Source::Events(reader) => Some(reader.tally().1),
             Source::Map(_) | Source::Perf(_) => None,
         });
-        if let Some(lost) = buffers.reduce(|sum, lost| sum + lost) {
+        let in_buffers = buffers.reduce(|sum, lost| sum + lost);
+        // Events that were read while too many different ones were remembered.
+        let beyond_limit = in_buffers.map_or(0, |_| self.table.stats().lost_events);
+        let families = self.table.families().filter(|series| series.family().name.ends_with(LOSSES));
+        let cells = families.flat_map(|series| {
+            series.feeders.iter().map(|feeders| u64::from(*feeders)).chain(series.cells.iter().copied())
+        });
+        let last: Vec<u64> = [in_buffers.unwrap_or(0), beyond_limit].into_iter().chain(cells).collect();
+        if last == self.losses.last {
+            return;
+        }
+        self.losses.last = last;
+        let mut found = BTreeMap::new();
+        if let Some(lost) = in_buffers {
             found.insert("buffer_full".to_owned(), lost);
-            // Events that were read while too many different ones were remembered.
-            found.insert("too_many_identities".to_owned(), self.table.stats().lost_events);
+            found.insert("too_many_identities".to_owned(), beyond_limit);
         }
         self.table.families().for_each(|series| add_losses(&mut found, &series));
         self.losses.update(found);
