@@ -43,11 +43,21 @@ fn start(folder: &Folder) -> Ebhost {
     host
 }
 
+/// What `read` gets, at a time when no series come or go: biolatency has series for whatever this machine's disks do.
+fn while_series_stay<T>(host: &Ebhost, mut read: impl FnMut() -> T) -> T {
+    let names = || parse_text(host.get("/metrics", &[("Accept", "text/plain")]).text()).without_created();
+    wait_until("the same series before and after", Duration::from_secs(30), || {
+        let before = names();
+        let found = read();
+        (names() == before).then_some(found)
+    })
+}
+
 /// The answers in all formats, each with nothing twice.
 fn answers(host: &Ebhost) -> (Answer, Answer, Answer) {
     let get = |accept: &str| host.get("/metrics", &[("Accept", accept)]);
-    host.get("/metrics", &[]); // labels everything, so that the three answers have the same series
-    let (text, openmetrics, protobuf) = (get("text/plain"), get(OPENMETRICS), get(PROTOBUF));
+    let (text, openmetrics, protobuf) =
+        while_series_stay(host, || (get("text/plain"), get(OPENMETRICS), get(PROTOBUF)));
     assert!(openmetrics.header("content-type").starts_with("application/openmetrics-text"));
     assert!(protobuf.header("content-type").starts_with("application/vnd.google.protobuf"));
     let answers = (parse_text(text.text()), parse_openmetrics(openmetrics.text()), parse_protobuf(&protobuf.body));
@@ -136,7 +146,7 @@ fn a_drop_in_beside_a_plugin_of_its_name_does_not_shadow_it() {
     let start = Start::with(folder.path()).args(&["--config.dir", &config, "--config.names", "biolatency,other"]);
     let host = start.listening();
     let get = |accept: &str| host.get("/metrics", &[("Accept", accept)]);
-    let (served, protobuf) = (get("text/plain"), get(PROTOBUF));
+    let (served, protobuf) = while_series_stay(&host, || (get("text/plain"), get(PROTOBUF)));
     let (text, protobuf) = (parse_text(served.text()), parse_protobuf(&protobuf.body));
     text.assert_nothing_twice();
     protobuf.assert_nothing_twice();

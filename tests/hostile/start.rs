@@ -53,7 +53,10 @@ fn the_port_in_use() {
 fn an_invalid_address() {
     let Ended { status, log } = Start::with(Path::new("/")).args(&["--web.listen-address", "9435"]).ended();
     assert_eq!(status.code(), Some(2), "{}", log.text());
-    says(&log.text(), &["found `9435`, expected an address such as :9435, 127.0.0.1:9435, [::1]:9435, unix:"]);
+    says(
+        &log.text(),
+        &["found `9435`, expected an address such as :9435, 127.0.0.1:9435, localhost:9435, [::1]:9435, unix:"],
+    );
 }
 
 /// The only error of a host that does not start.

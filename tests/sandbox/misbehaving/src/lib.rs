@@ -122,7 +122,7 @@ fn answer(fault: &str, batch: &Batch, calls: u32) -> Rows {
         "grow-one" if one.is_some() => grow(),
         "oob" => read_beyond(),
         "divide" => drop(write(Level::Info, &(1 / (batch.count - batch.count)).to_string())),
-        "long-string" => rows.dictionary.push("x".repeat(100 << 20)),
+        "long-string" => rows.dictionary.push("x".repeat(65 << 20)),
         "many-strings" => rows.dictionary = vec![String::new(); 1 << 20],
         "no-rows" => rows.labels.clear(),
         "short" => drop(rows.labels.pop()),
