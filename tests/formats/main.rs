@@ -106,6 +106,42 @@ fn generated_families_have_the_forms_that_parsers_want() {
     host.stop();
 }
 
+/// A plugin that fails at first, so that all its series come scrapes after they were first read.
+#[test]
+fn series_that_are_labelled_late_are_in_all_formats_once() {
+    needs!(Root, Tool("clang-19"), PythonModule("prometheus_client"));
+    let folder = packages();
+    let package = folder.copy(&workspace().join("tests/sandbox/misbehaving"));
+    fs::copy(folder.path().join("biolatency/biolatency.bpf.o"), package.join("biolatency.bpf.o"))
+        .expect("our own folder");
+    let configure = |fault: &str| {
+        let yaml = format!(
+            "name: misbehaving\ncomponent: misbehaving.wasm\nbpf:\n  object: biolatency.bpf.o\n  programs: []\n  \
+             globals: {{ targ_banks: 128 }}\n  max_entries: {{ banks: 128 per cpu }}\nconfig: {{ fault: {fault} }}\n"
+        );
+        fs::write(package.join("plugin.yaml"), yaml).expect("our own folder");
+    };
+    configure("trap");
+    let host = start(&folder);
+    let unlabelled = |expected: fn(f64) -> bool| {
+        let found = host.scrape().value("ebhost_plugin_unlabelled", &[("plugin", "misbehaving")]);
+        found.is_some_and(expected).then_some(())
+    };
+    wait_until("entries that wait for labels", Duration::from_secs(20), || unlabelled(|waiting| waiting > 0.0));
+    configure("none");
+    host.hang_up();
+    wait_until("late labels", Duration::from_secs(30), || unlabelled(|waiting| waiting == 0.0));
+
+    let (text, openmetrics, protobuf) = answers(&host);
+    assert!(openmetrics.names().iter().any(|name| name.starts_with("ebhost_misbehaving_total{")));
+    assert!(openmetrics.names().iter().any(|name| name.starts_with("ebhost_misbehaving_created{")));
+    assert_eq!(text.without_created(), protobuf.without_sums_of_unknown_value(&text), "text and protobuf");
+    assert_eq!(text.without_counts_alone(), openmetrics.without_created(), "text and OpenMetrics");
+    let answer = host.get("/metrics", &[("Accept", OPENMETRICS)]);
+    assert_eq!(parsers::reference_samples(answer.text()), parse_openmetrics(answer.text()).names());
+    host.stop();
+}
+
 #[test]
 fn the_reference_parser_of_openmetrics_takes_the_whole_answer() {
     needs!(Root, Tool("clang-19"), PythonModule("prometheus_client"));
