@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * What a disk is: a number that no other disk has had since boot, its name, and whether it still exists.
+ * Identity of a disk: a number that no other disk has had since boot, its name, and whether it still exists.
  *
  * Device numbers and addresses are reused by other disks, and hidden disks (the paths below nvme's multipath head) have no device
  * number in /sys. A disk's sequence number, and the inode of its folder in /sys, are never reused.

@@ -43,7 +43,7 @@ fn start(folder: &Folder) -> Ebhost {
     host
 }
 
-/// What `read` gets, at a time when no series come or go: biolatency has series for whatever this machine's disks do.
+/// Runs `read` at a time when no series come or go: biolatency has series for whatever this machine's disks do.
 fn while_series_stay<T>(host: &Ebhost, mut read: impl FnMut() -> T) -> T {
     let names = || parse_text(host.get("/metrics", &[("Accept", "text/plain")]).text()).without_created();
     wait_until("the same series before and after", Duration::from_secs(30), || {

@@ -102,7 +102,8 @@ impl Guest {
         self.put_program(&which(name), name);
     }
 
-    fn put_program(&self, program: &Path, name: &str) {
+    /// Copies a program to `/bin/NAME`, and its libraries.
+    pub(crate) fn put_program(&self, program: &Path, name: &str) {
         self.put(program, &format!("bin/{name}"));
         let listed = output(Command::new("ldd").arg(program));
         for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {

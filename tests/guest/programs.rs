@@ -2,12 +2,12 @@
 //! the like). Each program counts what a process does, or is left out because the kernel is too old for it, and for no
 //! other reason.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use ebhost_tests::{
     Folder,
     everything::{HOPELESS, Marks, Slots, doer, expected_everywhere, left_out, write_package},
-    needs, output,
+    needs,
 };
 
 use crate::guest::{Console, Guest};
@@ -23,11 +23,7 @@ const SESSIONS: [&str; 2] = ["on_kprobe_session", "on_uprobe_session"];
 fn programs_count_on(line: &str, absent: &[&str]) {
     let guest = Guest::x86(line, "programs-init");
     guest.put_ebhost();
-    guest.put(&doer(), "bin/ebhostdo");
-    let listed = output(Command::new("ldd").arg(doer()));
-    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
-        guest.put(Path::new(library), &library[1..]);
-    }
+    guest.put_program(&doer(), "ebhostdo");
     guest.put_kernel_config();
     let folder = Folder::new();
     let marks = Marks { name: "ebhostdo".to_owned(), port: 39_123 };

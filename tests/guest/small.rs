@@ -1,12 +1,12 @@
 //! Small objects, each for one thing that libbpf's loader does, on other kernels: counted by ebhost, and then loaded by bpftool (libbpf 1.5).
 //! Where bpftool loads a program, ebhost loads it; where bpftool attaches one, ebhost attaches it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use ebhost_tests::{
     Exposition, Folder,
     everything::{Marks, doer},
-    needs, output,
+    needs,
     small::{KERNEL_FUNCTIONS, SMALL, Small, USDT_ARGS, left_out, tools},
 };
 
@@ -19,7 +19,7 @@ const FUNCTIONS: Small = Small { name: "functions", maps: &["functions"], counts
 const MODULE_TYPES: Small =
     Small { name: "module_types", maps: &["module_types"], counts: |_| Vec::new(), unplaced: &[] };
 
-/// What a kernel has, for the objects that need more than 5.10.
+/// Features of a kernel, for the objects that need more than 5.10.
 #[derive(Debug, Clone, Copy)]
 struct Has {
     /// Links of perf events: 5.15.
@@ -35,11 +35,7 @@ struct Has {
 fn small_objects_count_on(line: &str, has: Has) {
     let guest = Guest::x86(line, "small-init");
     guest.put_ebhost();
-    guest.put(&doer(), "bin/ebhostdo");
-    let listed = output(Command::new("ldd").arg(doer()));
-    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
-        guest.put(Path::new(library), &library[1..]);
-    }
+    guest.put_program(&doer(), "ebhostdo");
     guest.put_kernel_config();
     put_bpftool(&guest);
     ["configfs", "null_blk"].into_iter().for_each(|module| guest.put_module(module));

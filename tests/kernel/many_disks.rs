@@ -70,7 +70,7 @@ fn is_round_exact(host: &Ebhost) -> bool {
     disks.exercise();
     let present = is_as_counted(&names, &scrape(host), &stats(&names));
 
-    // What was done since the last scrape is counted although the disks are gone at the next.
+    // I/O since the last scrape is counted although the disks are gone at the next.
     disks.exercise();
     thread::sleep(Duration::from_millis(100));
     let last = stats(&names);

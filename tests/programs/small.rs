@@ -141,7 +141,7 @@ fn maps_that_libbpf_refuses_are_refused_by_name() {
     }
 }
 
-/// What bpftool loads here is loaded here, and attached where bpftool attaches it.
+/// Programs that bpftool loads are loaded, and attached where bpftool attaches them.
 #[test]
 fn bpftool_loads_the_same_objects() {
     needs!(Root, Tool("clang-19"), Tool("apt-get"), Tool("dpkg-deb"), Tool("unshare"), Tool("mount"));

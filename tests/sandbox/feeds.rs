@@ -1,4 +1,4 @@
-//! What a manifest alone can make the host remember.
+//! The memory that a manifest alone can make the host use.
 
 use std::fmt::Write as _;
 

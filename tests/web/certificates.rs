@@ -35,7 +35,7 @@ pub(crate) fn self_signed(folder: &Path, name: &str) {
     );
 }
 
-/// What openssl's client says about a connection: the version, the suite, the subject of the server's certificate.
+/// The report of openssl's client on a connection: the version, the suite, the subject of the server's certificate.
 pub(crate) fn handshake(address: &str, args: &str) -> String {
     let mut client = Command::new("timeout");
     client.args(["10", "openssl", "s_client", "-connect", address]);

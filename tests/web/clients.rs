@@ -161,7 +161,7 @@ fn hostile_clients_of_every_kind_keep_no_scraper_out() {
     }
     let rounds = attack.end();
     assert!(most_memory < 64, "{most_memory} MiB more");
-    // What happened is shown, and ends.
+    // The metrics show what happened, and that it ends.
     let served = wait_until("what was unsent to be given up", Duration::from_secs(40), || {
         let served = host.get("/metrics", &authorization);
         let unsent = value(served.text(), "ebhost_http_unsent_bytes")?;

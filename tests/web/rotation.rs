@@ -111,7 +111,7 @@ fn packages_of_the_release_of_the_day_are_loaded() {
     host.stop();
 }
 
-/// What lies outside the folders of the start cannot be read; the message says so and what to do.
+/// A certificate outside the folders of the start cannot be read; the message says so and what to do.
 #[test]
 fn a_certificate_outside_the_folders_of_the_start_is_explained() {
     needs!(Root, Tool("openssl"));

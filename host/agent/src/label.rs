@@ -73,12 +73,6 @@ pub(super) struct GuestBudget {
     pub(super) until: Instant,
 }
 
-/// Where refusals of one package are noted.
-struct Noted<'a> {
-    package: &'a str,
-    refusals: &'a mut Refusals,
-}
-
 /// Labels the view's unlabelled identities, until all are answered or the budget is spent.
 pub(super) fn label(
     plugin: &mut Plugin,
@@ -101,11 +95,8 @@ pub(super) fn label(
         let request = request_for(scrape, view, &ids, &sites, lookups);
         let guest_time = budget.guest_end.saturating_sub(plugin.tally().guest_time);
         let until = budget.until.min(Instant::now() + guest_time);
-        let package = plugin.name().to_owned();
-        let progress = plugin.decode(&request, until, &mut |first, answers| {
-            let mut noted = Noted { package: &package, refusals };
-            take(scrape, view, &ids[first..], answers, &mut noted);
-        });
+        let progress =
+            plugin.decode(&request, until, &mut |first, answers| take(scrape, view, &ids[first..], answers, refusals));
         if progress == Progress::Deferred {
             return;
         }
@@ -141,10 +132,10 @@ fn take(
     view: usize,
     ids: &[IdentityId],
     answers: Result<&Answers, &DecodeError>,
-    noted: &mut Noted<'_>,
+    refusals: &mut Refusals,
 ) {
     let Ok(answers) = answers else {
-        noted.refusals.note_set_aside(view, scrape.identity_bytes(view, ids[0]), Instant::now());
+        refusals.note_set_aside(view, scrape.identity_bytes(view, ids[0]), Instant::now());
         scrape.answer(view, ids[0], Answer::Unknown);
         return;
     };
@@ -155,7 +146,7 @@ fn take(
             }
             Row::Skip => Answer::Skip,
             Row::Unknown { why } | Row::Unsound { why } => {
-                noted.refusals.note_not_understood(noted.package, why);
+                refusals.note_not_understood(why);
                 Answer::Unknown
             }
         };

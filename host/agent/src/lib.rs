@@ -26,7 +26,7 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -44,12 +44,13 @@ use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
 use ebhost_telemetry::{BuildInfo, OwnMetrics, Stage, StageClock};
 pub use options::{OnFault, Options, Reload, Statistics};
+pub use package::DescribeError;
 use package::Running;
 pub use reload::{MetricNameRegistry, PackageNames};
 use reload::{RefusedPackage, Reloader, Transaction};
 pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
 use run_statistics::RunStatistics;
-pub use single::{Offline, OfflineError, Single, SingleError, check_conflicts};
+pub use single::{Offline, Single, SingleError, check_conflicts};
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +84,6 @@ struct Agent {
     running: Vec<Running>,
     /// Packages of which the version in their files does not run, by file.
     refused: BTreeMap<PathBuf, RefusedPackage>,
-    /// When each of them was refused for its present reason.
-    refused_at: BTreeMap<PathBuf, SystemTime>,
     reloads: u64,
     reload_failures: u64,
     run_statistics: RunStatistics,
@@ -163,7 +162,7 @@ pub fn check(options: &Options) -> Result<(), AgentError> {
         return Err(AgentError::Check { left_out, all: running + left_out });
     }
     let packages: Vec<_> =
-        agent.running.iter().filter(|package| package.attaches_nothing()).map(Running::name).collect();
+        agent.running.iter().filter(|package| package.attaches_nothing()).map(|package| package.name.clone()).collect();
     if !packages.is_empty() {
         return Err(AgentError::NothingAttached { packages });
     }
@@ -185,7 +184,6 @@ impl Agent {
             namespace: options.namespace.clone(),
             running: Vec::new(),
             refused: BTreeMap::new(),
-            refused_at: BTreeMap::new(),
             reloads: 0,
             reload_failures: 0,
             run_statistics,

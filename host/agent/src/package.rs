@@ -9,31 +9,32 @@ use std::{
     collections::HashSet,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tracing::{info, warn};
 
+pub use self::describe::DescribeError;
 use self::{describe::sources_of, losses::Losses};
 pub(super) use self::{
-    describe::{Described, describe},
+    describe::{Described, describe, examine},
     exchange::Exchange,
 };
 use super::{
     label::{self, GuestBudget},
     refusals::Refusals,
     reload::NameError,
-    report::seconds,
 };
 use ebhost_kernel as kernel;
-use ebhost_kernel::{KernelContext, LoadError, Loaded, ObjectError, Source, UnreadMaps};
+use ebhost_kernel::{KernelContext, LoadError, Loaded, Source, UnreadMaps};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question};
 use ebhost_package::{Compat, Limits, PackageError, TrustError};
-use ebhost_plugin_host::{ComponentError, Plugin, PluginError};
-use ebhost_series::{Decrease, Observed, SchemaTooLarge, ShapeMismatch, Table, TableLimits, schema::Schema};
+use ebhost_plugin_host::Plugin;
+use ebhost_series::{Decrease, Observed, ShapeMismatch, Table, TableLimits, schema::Schema};
 use ebhost_snapshot::Snapshot;
-use ebhost_telemetry::{Stage, StageClock, StageTimes};
+use ebhost_telemetry::{Stage, StageClock, StageTimes, unix_seconds};
 
 /// A package that is counted.
 pub(super) struct Running {
@@ -85,25 +86,20 @@ pub(super) enum RunError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error(transparent)]
-    Object(#[from] ObjectError),
-    #[error(transparent)]
-    Component(#[from] ComponentError),
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
+    Describe(#[from] DescribeError),
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error(transparent)]
-    TooLarge(#[from] SchemaTooLarge),
 }
 
-/// ebpf_exporter shows what programs wrote, whether it grew or fell.
-fn decrease(compat: Compat) -> Decrease {
-    match compat {
+/// An empty table for the series of a package. ebpf_exporter shows what programs wrote, whether it grew or fell.
+pub(super) fn table(schema: Arc<Schema>, limits: Limits, compat: Compat) -> Table {
+    let decrease = match compat {
         Compat::Native => Decrease::Reset,
         Compat::EbpfExporter => Decrease::Set,
-    }
+    };
+    Table::new(schema, table_limits(limits)).with_decrease(decrease)
 }
 
 impl Running {
@@ -114,6 +110,8 @@ impl Running {
         let (wanted, sources) = sources_of(&schema);
         let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, types)?;
         Ok(Self {
+            table: table(schema.clone(), package.limits, package.compat),
+            refusals: Refusals::of(&package.name),
             file: package.file,
             name: package.name,
             compat: package.compat,
@@ -121,9 +119,7 @@ impl Running {
             digest: package.component.digest.to_string(),
             plugin,
             reads: vec![Read::default(); wanted.len()],
-            table: Table::new(schema.clone(), table_limits(package.limits)).with_decrease(decrease(package.compat)),
             observed: None,
-            refusals: Refusals::default(),
             loaded,
             sources,
             is_ready: false,
@@ -148,7 +144,7 @@ impl Running {
             self.loaded.choose(opened, &wanted);
             self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
-            let table = Table::new(schema.clone(), limits).with_decrease(decrease(self.compat));
+            let table = table(schema.clone(), package.limits, self.compat);
             let previous = std::mem::replace(&mut self.table, table);
             self.table.inherit(previous);
         }
@@ -210,11 +206,6 @@ impl Running {
             );
         }
         self.say_perf_news();
-    }
-
-    /// The package's name, owned.
-    pub(super) fn name(&self) -> String {
-        self.name.clone()
     }
 
     /// Whether it has programs, and every one of them is left out.
@@ -369,7 +360,7 @@ fn warn_of_mismatch(package: &str, view: ViewSnapshot<'_>, counted: Result<(), S
 
 /// Seconds since 1970.
 fn now() -> f64 {
-    seconds(SystemTime::now())
+    unix_seconds(SystemTime::now())
 }
 
 /// The name of a package's folder, or of a drop-in's file, which stands for a package that could not be read.

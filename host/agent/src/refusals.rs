@@ -1,7 +1,7 @@
 //! Identities without labels: those that the plugin does not understand, and those that were set aside because calls about them fail.
 //!
-//! What is set aside is asked about again at long intervals: it may have been the machine that made a call fail, and an entry without
-//! labels has no series. It never decides about an answer.
+//! Identities that were set aside are asked about again at long intervals: it may have been the machine that made a call fail, and an
+//! entry without labels has no series. It never decides about an answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,8 +13,10 @@ use ebhost_plugin_host::one_line;
 use tracing::warn;
 
 /// The refusals of one package.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusals {
+    /// The package's name, for the log.
+    package: String,
     /// By view.
     set_aside: HashMap<usize, HashSet<Box<[u8]>>>,
     remembered: usize,
@@ -23,6 +25,16 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
+    pub(super) fn of(package: &str) -> Self {
+        Self {
+            package: package.to_owned(),
+            set_aside: HashMap::new(),
+            remembered: 0,
+            retry_at: None,
+            not_understood: 0,
+        }
+    }
+
     /// An identity was set aside.
     pub(super) fn note_set_aside(&mut self, view: usize, identity: &[u8], now: Instant) {
         if self.remembered < limits::SET_ASIDE_REMEMBERED {
@@ -42,11 +54,15 @@ impl Refusals {
 
     /// The plugin does not understand an identity, for a reason of its own. The 1st, 2nd, 4th, 8th … is reported:
     /// `ebhost_plugin_entries_dropped_total` counts them all.
-    pub(super) fn note_not_understood(&mut self, package: &str, why: &str) {
+    pub(super) fn note_not_understood(&mut self, why: &str) {
         self.not_understood += 1;
         if self.not_understood.is_power_of_two() {
             let why = one_line(why, limits::LOG_BYTES);
-            warn!(package, entries = self.not_understood, "the plugin does not understand an entry: {why}");
+            warn!(
+                package = self.package,
+                entries = self.not_understood,
+                "the plugin does not understand an entry: {why}"
+            );
         }
     }
 }
@@ -57,7 +73,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_was_set_aside_is_asked_about_again_after_an_hour() {
-        let (now, mut refusals) = (Instant::now(), Refusals::default());
+        let (now, mut refusals) = (Instant::now(), Refusals::of("x"));
         assert!(refusals.take_due(now).is_empty());
         refusals.note_set_aside(3, b"a", now);
         refusals.note_set_aside(3, b"b", now + limits::RETRY_FAILED / 2);
@@ -69,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_entries_to_set_aside_is_not_remembered_without_end() {
-        let (now, mut refusals) = (Instant::now(), Refusals::default());
+        let (now, mut refusals) = (Instant::now(), Refusals::of("x"));
         for id in 0..limits::SET_ASIDE_REMEMBERED as u64 + 9 {
             refusals.note_set_aside(0, &id.to_le_bytes(), now);
         }

@@ -1,10 +1,12 @@
 //! The report on the agent and on each package, for the host's own metrics and the status page.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use super::{Agent, package::folder_name};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
-use ebhost_telemetry::{FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http};
+use ebhost_telemetry::{
+    FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http, unix_seconds,
+};
 
 /// The state of a package that does not run at all, and the reason of that failure.
 const REFUSED: &str = "refused";
@@ -52,17 +54,12 @@ impl Agent {
 
     /// The refusal of the version that a package's files have now.
     fn refusal(&self, file: &Path) -> Option<FailureReport> {
-        let message = self.refused.get(file)?.reason.clone();
-        Some(FailureReport { reason: REFUSED, message, seconds: seconds(*self.refused_at.get(file)?) })
+        let refused = self.refused.get(file)?;
+        Some(FailureReport { reason: REFUSED, message: refused.reason.clone(), seconds: unix_seconds(refused.since) })
     }
 }
 
 /// The later of two failures.
 fn latest(one: Option<FailureReport>, other: Option<FailureReport>) -> Option<FailureReport> {
     one.into_iter().chain(other).max_by(|one, other| one.seconds.total_cmp(&other.seconds))
-}
-
-/// Seconds since 1970.
-pub(super) fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -7,16 +7,16 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
     label::{self, GuestBudget},
-    package::{self, Described, Running},
+    package::{self, DescribeError, Described, RunError, Running},
     refusals::Refusals,
     reload::{MetricNameRegistry, PackageNames},
 };
-use ebhost_kernel::{KernelContext, ObjectError, ObjectFile};
+use ebhost_kernel::{KernelContext, ObjectFile};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question, Roots};
 use ebhost_package::Package;
-use ebhost_plugin_host::{CompiledComponent, ComponentError, Engine, Plugin, PluginError};
-use ebhost_series::{SchemaTooLarge, ShapeMismatch, Table, schema::Schema};
+use ebhost_plugin_host::{CompiledComponent, Engine, Plugin, PluginError};
+use ebhost_series::{ShapeMismatch, Table, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::StageClock;
 
@@ -30,12 +30,12 @@ pub struct Single {
 /// The reason why a package does not run.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct SingleError(#[from] package::RunError);
+pub struct SingleError(#[from] RunError);
 
 impl Single {
     /// Loads and attaches it.
     pub fn load(package: Package, engine: &Engine) -> Result<Self, SingleError> {
-        let running = Running::start(Described::new(package, engine)?, &KernelContext::new())?;
+        let running = Running::start(Described::new(package, engine).map_err(RunError::from)?, &KernelContext::new())?;
         Ok(Self { running, lookups: Lookups::new(&Roots::default()), clock: StageClock::default() })
     }
 
@@ -77,27 +77,11 @@ pub struct Offline {
     refusals: Refusals,
 }
 
-/// The reason why a package cannot be described.
-#[derive(Debug, thiserror::Error)]
-pub enum OfflineError {
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    #[error(transparent)]
-    Component(#[from] ComponentError),
-    #[error(transparent)]
-    Plugin(#[from] PluginError),
-    #[error(transparent)]
-    TooLarge(#[from] SchemaTooLarge),
-}
-
 impl Offline {
     /// Parses the object, compiles and describes the component.
-    pub fn new(package: &Package, engine: &Engine) -> Result<Self, OfflineError> {
-        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
-        let compiled = Arc::new(engine.compile(&package.component)?);
-        let offline = Self::describe(package, object.as_ref(), compiled)?;
-        package::table_limits(package.limits).check(offline.table.schema())?;
-        Ok(offline)
+    pub fn new(package: &Package, engine: &Engine) -> Result<Self, DescribeError> {
+        let (_, plugin, _) = package::examine(package, engine)?;
+        Ok(Self::of(package, plugin))
     }
 
     /// Describes a compiled component.
@@ -106,9 +90,12 @@ impl Offline {
         object: Option<&ObjectFile>,
         compiled: Arc<CompiledComponent>,
     ) -> Result<Self, PluginError> {
-        let plugin = package::describe(package, object, compiled)?;
-        let table = Table::new(plugin.schema().clone(), package::table_limits(package.limits));
-        Ok(Self { plugin, table, refusals: Refusals::default() })
+        Ok(Self::of(package, package::describe(package, object, compiled)?))
+    }
+
+    fn of(package: &Package, plugin: Plugin) -> Self {
+        let table = package::table(plugin.schema().clone(), package.limits, package.compat);
+        Self { plugin, table, refusals: Refusals::of(&package.name) }
     }
 
     /// Counts one read of every source; `snapshot` gives each source's.
@@ -157,8 +144,8 @@ pub fn check_conflicts(
     registry: &mut MetricNameRegistry,
 ) -> Result<(), SingleError> {
     let names = PackageNames::new(package, schema, NAMESPACE);
-    names.check_reserved(&package.file).map_err(package::RunError::from)?;
-    registry.check_conflicts(&package.file, &names).map_err(package::RunError::from)?;
+    names.check_reserved(&package.file).map_err(RunError::from)?;
+    registry.check_conflicts(&package.file, &names).map_err(RunError::from)?;
     registry.insert(&package.file, &names, &package.name);
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    sync::LazyLock,
 };
 
 use flate2::read::GzDecoder;
@@ -148,6 +149,12 @@ pub(crate) fn release() -> String {
 ///
 /// Distributions hide the patch level in their releases: Ubuntu has it in `/proc/version_signature`, Debian in `uname -v`.
 pub(crate) fn version_code() -> u32 {
+    /// The running kernel stays the same, and every program that is loaded asks.
+    static CODE: LazyLock<u32> = LazyLock::new(read_version_code);
+    *CODE
+}
+
+fn read_version_code() -> u32 {
     let text = |file| fs::read_to_string(file).unwrap_or_default();
     let version = text("/proc/version_signature").split_whitespace().last().map(str::to_owned);
     let debian = || {

@@ -37,7 +37,7 @@ pub(crate) struct LineInfo {
 /// An instruction that depends on the kernel's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CoreRecord {
-    /// Of the instruction, in bytes from its section's start.
+    /// Offset of the instruction, in bytes from its section's start.
     pub offset: u32,
     /// The object's own type that the access begins at.
     pub type_id: u32,

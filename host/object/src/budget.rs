@@ -4,7 +4,7 @@
 //! that compilers write have far more code and types than declarations; a file that is made of declarations alone is refused before it has cost
 //! more than a few times its length.
 
-/// What any file may have, however short it is.
+/// Part of the budget that every file has, however short it is, in bytes.
 const LEAST_BYTES: usize = 64 << 10;
 
 /// Bytes that are left.

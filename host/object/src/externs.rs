@@ -30,7 +30,7 @@ pub enum ExternKind {
     Function,
 }
 
-/// What a kernel symbol was found to be. The loader sets it.
+/// The resolution of a kernel symbol. The loader sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ExternState {
     #[default]

@@ -2,7 +2,7 @@
 //!
 //! It never asks the kernel for anything and does no I/O: bytes go in, plain data comes out. The parser is total: any bytes give an
 //! [`Object`] or an error, never a panic, and never allocate more than a few times the length of the file.
-//! What libbpf's open and load phases do to an object is done here in the same order, so that an object that was compiled for libbpf
+//! The steps of libbpf's open and load phases are done here in the same order, so that an object that was compiled for libbpf
 //! behaves the same:
 //!
 //! ```text

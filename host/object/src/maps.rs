@@ -41,7 +41,7 @@ pub struct Map {
     pub origin: MapOrigin,
 }
 
-/// What an entry is set to once everything is loaded.
+/// The value that an entry is set to once everything is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InitialValue {
     /// Entry `index` is the map of this name.

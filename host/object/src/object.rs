@@ -21,7 +21,7 @@ const KCONFIG: &str = ".kconfig";
 /// A parsed object.
 #[derive(Debug, Clone)]
 pub struct Object {
-    /// Of its programs; empty: it has none, and may not call functions that ask for the GPL.
+    /// The programs' license; empty: there is none, and they may not call functions that ask for the GPL.
     pub license: String,
     pub programs: Vec<Program>,
     pub maps: Vec<Map>,
@@ -156,7 +156,7 @@ impl Object {
     pub fn extern_fits(&self, index: usize, target: &Btf, id: u32) -> bool {
         let (Some(btf), Some(one)) = (&self.btf, self.externs.get(index)) else { return false };
         let (Some(ours), Some(theirs)) = (btf.get(one.type_id), target.get(id)) else { return false };
-        // Of a function it is the prototype, of a variable its type.
+        // The prototype of a function, the type of a variable.
         ours.kind == theirs.kind && compat::types_are_compatible(btf, ours.size_or_type, target, theirs.size_or_type)
     }
 

@@ -7,17 +7,11 @@
 use std::time::{Duration, Instant};
 
 use ebhost_limits as limits;
-use rustix::time::{ClockId, clock_gettime};
+use ebhost_telemetry::thread_cpu_time;
 
 /// The present, for budgets and back-off.
 pub(crate) fn now() -> Instant {
     Instant::now()
-}
-
-/// CPU time of the calling thread.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Measures one guest call against its limit. It is used in the thread that it was started in.
@@ -30,12 +24,12 @@ pub(crate) struct CallTimer {
 
 impl CallTimer {
     pub(crate) fn start(limit: Duration) -> Self {
-        Self { started: now(), cpu_at_start: cpu_time(), limit }
+        Self { started: now(), cpu_at_start: thread_cpu_time(), limit }
     }
 
     /// CPU time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
-        cpu_time().saturating_sub(self.cpu_at_start)
+        thread_cpu_time().saturating_sub(self.cpu_at_start)
     }
 
     /// Whether the limit is reached. CPU time is asked for only once wall time is: it is a system call, and never the larger of the two.

@@ -3,16 +3,16 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Display, Write as _},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
-use ebhost_telemetry::{MapRoom, PackageReport, Report, Stage};
+use ebhost_telemetry::{MapRoom, PackageReport, Report, Stage, unix_seconds};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}\
     table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{border:1px solid #9995;padding:.2rem .6rem;text-align:left}\
     td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#c22}pre{white-space:pre-wrap}";
 
-/// Has a browser load the page again, so that it is live without a script.
+/// Header that makes a browser load the page again, so that it is live without a script.
 const RELOAD: &str = "<meta http-equiv=\"refresh\" content=\"5\">";
 
 /// Displays text with its HTML metacharacters escaped.
@@ -115,7 +115,7 @@ fn section(out: &mut String, package: &PackageReport) -> fmt::Result {
 /// How long ago the package failed last, as far as is known.
 fn failure_time(out: &mut String, package: &PackageReport) -> fmt::Result {
     let Some(failure) = &package.last_failure else { return Ok(()) };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |now| now.as_secs_f64());
+    let now = unix_seconds(SystemTime::now());
     write!(out, "<p>{:.0} seconds ago</p>", (now - failure.seconds).max(0.0))
 }
 

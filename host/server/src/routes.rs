@@ -163,7 +163,7 @@ impl Patience {
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .map(|asked| asked.clamp(limits::SHORTEST_SCRAPE, limits::SCRAPE));
         let read = asked.map_or(limits::SCRAPE, |asked| asked.mul_f64(limits::SCRAPE_SHARE));
-        // Who does not say how long it waits waits for an answer that took all of the time.
+        // A client that does not say how long it waits gets an answer even if reading took all of the time.
         let answer = asked.unwrap_or(limits::SCRAPE.mul_f64(1.0 / limits::SCRAPE_SHARE));
         Self { read_until: now + read, answer_until: now + answer }
     }

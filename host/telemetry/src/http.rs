@@ -4,11 +4,16 @@
 //! each bound of the server did: which clients were refused, cut off or given up, and whether the web configuration is in force.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::SystemTime,
 };
 
 use serde::Serialize;
+
+use super::unix_seconds;
 
 /// The server's counters.
 #[derive(Debug, Default)]
@@ -69,7 +74,7 @@ pub struct HttpReport {
     pub web_config_read_seconds: Option<u64>,
 }
 
-static COUNTERS: HttpCounters = HttpCounters::new();
+static COUNTERS: LazyLock<HttpCounters> = LazyLock::new(HttpCounters::default);
 
 /// The counters of this process' server.
 pub fn http() -> &'static HttpCounters {
@@ -77,17 +82,13 @@ pub fn http() -> &'static HttpCounters {
 }
 
 impl Default for HttpReport {
-    /// Of a server that has served nobody.
+    /// The report of a server that has served nobody.
     fn default() -> Self {
-        HttpCounters::new().report()
+        HttpCounters::default().report()
     }
 }
 
 impl HttpCounter {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
     pub fn increment(&self) {
         self.add(1);
     }
@@ -110,34 +111,10 @@ impl HttpCounter {
 }
 
 impl HttpCounters {
-    const fn new() -> Self {
-        Self {
-            connections: HttpCounter::new(),
-            closed_unadmitted: HttpCounter::new(),
-            closed_idle: HttpCounter::new(),
-            closed_slow: HttpCounter::new(),
-            closed_new: HttpCounter::new(),
-            passwords_right: HttpCounter::new(),
-            passwords_wrong: HttpCounter::new(),
-            passwords_refused: HttpCounter::new(),
-            refused_in_flight: HttpCounter::new(),
-            refused_queue: HttpCounter::new(),
-            refused_deadline: HttpCounter::new(),
-            refused_rate: HttpCounter::new(),
-            abandoned: HttpCounter::new(),
-            unsent_bytes: HttpCounter::new(),
-            web_config_reloads: HttpCounter::new(),
-            web_config_failures: HttpCounter::new(),
-            web_config_read: HttpCounter::new(),
-            web_config_is_invalid: AtomicBool::new(false),
-        }
-    }
-
     /// Notes that a web configuration was read and is in force from now on.
     pub fn web_config_was_read(&self) {
         self.web_config_is_invalid.store(false, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.web_config_read.set(now);
+        self.web_config_read.set(unix_seconds(SystemTime::now()) as u64);
     }
 
     /// Notes that the web configuration in its file cannot be used; the one before stays in force.

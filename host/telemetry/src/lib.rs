@@ -9,6 +9,7 @@ mod lines;
 mod own;
 mod process;
 mod stages;
+mod time;
 
 use std::io::{self, IsTerminal as _};
 
@@ -22,6 +23,7 @@ pub use own::{
 };
 pub use process::Process;
 pub use stages::{Stage, StageClock, StageTimes};
+pub use time::{thread_cpu_time, unix_seconds};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
+
+use super::thread_cpu_time;
 
 /// A stage of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +65,12 @@ pub struct StageClock {
 impl StageClock {
     /// Starts a lap.
     pub fn start(&mut self) {
-        self.since = now();
+        self.since = thread_cpu_time();
     }
 
     /// Ends a lap: the CPU time since the last lap or start is added to this stage, and returned.
     pub fn lap(&mut self, stage: Stage) -> Duration {
-        let now = now();
+        let now = thread_cpu_time();
         let lap = now.saturating_sub(self.since);
         self.spent.add(stage, lap);
         self.since = now;
@@ -80,9 +81,4 @@ impl StageClock {
     pub fn spent(&self) -> StageTimes {
         self.spent
     }
-}
-
-fn now() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

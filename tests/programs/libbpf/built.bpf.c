@@ -1,4 +1,4 @@
-/* What compilers differ in: constants, zeroed and initialised variables, a subprogram, a field by CO-RE, a loop. */
+/* Code in which compilers differ: constants, zeroed and initialised variables, a subprogram, a field by CO-RE, a loop. */
 #include "counts.h"
 
 COUNTS(built)

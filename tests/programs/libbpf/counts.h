@@ -1,4 +1,4 @@
-/* What the small programs of this folder share: a table of counts for each object, and how they recognize the process of the test. */
+/* Shared by the small programs of this folder: a table of counts for each object, and how they recognize the process of the test. */
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;

@@ -72,11 +72,10 @@ mod probe {
     /// Pairs of a positive and a negative number, 8 bytes each.
     static TABLE: [(u32, i32); 4] = [(10, -1), (200, -20), (3_000, -300), (40_000, -4_000)];
 
-    /// The probe `ebhostdo:step`, with a number, a signed number of 4 bytes, and both numbers of a pair in the table.
-    #[inline(never)]
-    pub(super) fn step(number: u64, less: i32) {
-        // SAFETY: one `nop`, and a note beside the code that says where it is.
-        unsafe {
+    /// A `nop` that is a probe of `ebhostdo`, and the note beside the code that says so: its name, its arguments as libbpf reads them, and the
+    /// symbol of its semaphore, or 0. The rest are operands of the assembler.
+    macro_rules! probe {
+        ($name:literal, $arguments:literal, $semaphore:literal, $($operands:tt)*) => {
             asm!(
                 "990: nop",
                 ".pushsection .note.stapsdt,\"\",\"note\"",
@@ -86,10 +85,10 @@ mod probe {
                 "992: .balign 4",
                 "993: .8byte 990b",
                 ".8byte _.stapsdt.base",
-                ".8byte {semaphore}",
+                concat!(".8byte ", $semaphore),
                 ".asciz \"ebhostdo\"",
-                ".asciz \"step\"",
-                ".asciz \"8@{number} -4@{less:e} 8@$-7 4@({table},{at},8) -4@4({table},{at},8)\"",
+                concat!(".asciz \"", $name, "\""),
+                concat!(".asciz \"", $arguments, "\""),
                 "994: .balign 4",
                 ".popsection",
                 ".ifndef _.stapsdt.base",
@@ -100,12 +99,26 @@ mod probe {
                 ".size _.stapsdt.base, 1",
                 ".popsection",
                 ".endif",
+                $($operands)*
+                options(att_syntax, readonly, nostack),
+            )
+        };
+    }
+
+    /// The probe `ebhostdo:step`, with a number, a signed number of 4 bytes, and both numbers of a pair in the table.
+    #[inline(never)]
+    pub(super) fn step(number: u64, less: i32) {
+        // SAFETY: one `nop`, and a note beside the code that says where it is.
+        unsafe {
+            probe!(
+                "step",
+                "8@{number} -4@{less:e} 8@$-7 4@({table},{at},8) -4@4({table},{at},8)",
+                "{semaphore}",
                 semaphore = sym SEMAPHORE,
                 number = in(reg) number,
                 less = in(reg) less,
                 table = in(reg) TABLE.as_ptr(),
                 at = in(reg) number % 4,
-                options(att_syntax, readonly, nostack),
             );
         }
     }
@@ -116,32 +129,12 @@ mod probe {
     pub(super) fn plain(number: u64, less: i32) {
         // SAFETY: one `nop`, and a note beside the code that says where it is.
         unsafe {
-            asm!(
-                "990: nop",
-                ".pushsection .note.stapsdt,\"\",\"note\"",
-                ".balign 4",
-                ".4byte 992f-991f, 994f-993f, 3",
-                "991: .asciz \"stapsdt\"",
-                "992: .balign 4",
-                "993: .8byte 990b",
-                ".8byte _.stapsdt.base",
-                ".8byte 0",
-                ".asciz \"ebhostdo\"",
-                ".asciz \"plain\"",
-                ".asciz \"8@{number} -4@{less:e} 8@$-7\"",
-                "994: .balign 4",
-                ".popsection",
-                ".ifndef _.stapsdt.base",
-                ".pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat",
-                ".weak _.stapsdt.base",
-                ".hidden _.stapsdt.base",
-                "_.stapsdt.base: .space 1",
-                ".size _.stapsdt.base, 1",
-                ".popsection",
-                ".endif",
+            probe!(
+                "plain",
+                "8@{number} -4@{less:e} 8@$-7",
+                "0",
                 number = in(reg) number,
                 less = in(reg) less,
-                options(att_syntax, readonly, nostack),
             );
         }
     }

@@ -6,12 +6,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{super::builtin, RunError, table_limits};
+use super::{super::builtin, table_limits};
 use ebhost_kernel as kernel;
-use ebhost_kernel::{ObjectFile, Wanted};
+use ebhost_kernel::{ObjectError, ObjectFile, Wanted};
 use ebhost_package::Package;
-use ebhost_plugin_host::{CallError, CompiledComponent, Engine, ManifestContext, Plugin, PluginError, PluginLimits};
-use ebhost_series::schema::{Schema, SourceShape};
+use ebhost_plugin_host::{
+    CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Plugin, PluginError, PluginLimits,
+};
+use ebhost_series::{
+    SchemaTooLarge,
+    schema::{Schema, SourceShape},
+};
+
+/// Why a package cannot be described.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Component(#[from] ComponentError),
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error(transparent)]
+    TooLarge(#[from] SchemaTooLarge),
+}
 
 /// A package whose component is compiled and has described itself. None of it is in the kernel yet.
 pub(crate) struct Described {
@@ -23,19 +41,29 @@ pub(crate) struct Described {
 
 impl Described {
     /// Compiles and describes a package, so that every mistake that can be found without privileges is found first.
-    pub(crate) fn new(package: Package, engine: &Engine) -> Result<Self, RunError> {
-        let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
-        let started = Instant::now();
-        let compiled = Arc::new(engine.compile(&package.component)?);
-        let compile_time = started.elapsed();
-        let plugin = describe(&package, object.as_ref(), compiled)?;
-        table_limits(package.limits).check(plugin.schema())?;
+    pub(crate) fn new(package: Package, engine: &Engine) -> Result<Self, DescribeError> {
+        let (object, plugin, compile_time) = examine(&package, engine)?;
         Ok(Self { package, object, plugin, compile_time })
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
         self.plugin.schema()
     }
+}
+
+/// Parses the object, compiles and describes the component, and checks that its series fit the package's limits. The time is that of
+/// compiling.
+pub(crate) fn examine(
+    package: &Package,
+    engine: &Engine,
+) -> Result<(Option<ObjectFile>, Plugin, Duration), DescribeError> {
+    let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
+    let started = Instant::now();
+    let compiled = Arc::new(engine.compile(&package.component)?);
+    let compile_time = started.elapsed();
+    let plugin = describe(package, object.as_ref(), compiled)?;
+    table_limits(package.limits).check(plugin.schema())?;
+    Ok((object, plugin, compile_time))
 }
 
 /// Describes a compiled component, and checks its manifest against its package's sources and grants.

@@ -1,4 +1,4 @@
-//! What a package did not count, by reason: the events that the host lost, and what the package's own families of losses count.
+//! Losses of a package by reason: the events that the host lost, and those that the package's own families of losses count.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Losses {
 #[derive(Debug, Default)]
 struct Loss {
     total: u64,
-    /// What was found in all sources together at the last look.
+    /// The sum over all sources at the last look.
     found: u64,
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{super::report::seconds, Read, Running};
+use super::{Read, Running};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{Loaded, MapShape, Source};
 use ebhost_package::Compat;
 use ebhost_plugin_host::{DecodeError, Failure, HealthState};
 use ebhost_telemetry::{
-    EventsReport, FailureReport, MapReport, MapRoom, PackageReport, PerfReport, ProgramReport, Volatile,
+    EventsReport, FailureReport, MapReport, MapRoom, PackageReport, PerfReport, ProgramReport, Volatile, unix_seconds,
 };
 
 impl Running {
@@ -43,7 +43,7 @@ impl Running {
             decode_durations: tally.durations.to_vec(),
             compile_seconds: self.compile_time.as_secs_f64(),
             restarts: tally.instances.saturating_sub(1),
-            last_success_seconds: tally.last_success.map(seconds),
+            last_success_seconds: tally.last_success.map(unix_seconds),
             last_failure: self.plugin.last_failure().map(failure_report),
             failures: DecodeError::REASONS
                 .map(|reason| (reason, tally.failures.get(reason).copied().unwrap_or(0)))
@@ -99,7 +99,11 @@ fn room(map: MapShape) -> MapRoom {
 }
 
 fn failure_report(failure: &Failure) -> FailureReport {
-    FailureReport { reason: failure.error.reason(), message: failure.error.to_string(), seconds: seconds(failure.at) }
+    FailureReport {
+        reason: failure.error.reason(),
+        message: failure.error.to_string(),
+        seconds: unix_seconds(failure.at),
+    }
 }
 
 fn perf_report(event: kernel::EventState<'_>) -> PerfReport {

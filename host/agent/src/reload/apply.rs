@@ -40,6 +40,8 @@ pub(crate) struct RefusedPackage {
     /// Its name, if its `plugin.yaml` could be read.
     pub(crate) name: Option<String>,
     pub(crate) reason: String,
+    /// When it was refused for this reason first.
+    pub(crate) since: SystemTime,
 }
 
 impl Transaction {
@@ -67,12 +69,6 @@ impl Agent {
         before.retain(|file, _| !self.running.iter().any(|running| running.file == *file));
         self.running.extend(before.into_values());
         self.running.sort_by(|one, other| one.file.cmp(&other.file));
-        let now = SystemTime::now();
-        let refused_at = |(file, package): (&PathBuf, &RefusedPackage)| {
-            let before = self.refused_at.get(file).filter(|_| self.refused.get(file) == Some(package));
-            (file.clone(), before.copied().unwrap_or(now))
-        };
-        self.refused_at = refused.iter().map(refused_at).collect();
         self.refused = refused;
         for running in &mut self.running {
             running.is_current = !self.refused.contains_key(&running.file);

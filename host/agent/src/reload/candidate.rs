@@ -10,7 +10,7 @@ use std::{
 use tracing::warn;
 
 use super::{
-    super::package::{Described, Exchange, RunError, Running},
+    super::package::{DescribeError, Described, Exchange, RunError, Running},
     Reloader,
     names::PackageNames,
     state::{Refusal, Retry, RunningVersion, Version},
@@ -125,7 +125,7 @@ impl Reloader {
     pub(super) fn refusal(&self, file: &Path, name: Option<String>, error: &RunError) -> Refusal {
         let before = self.packages.get(file).and_then(|state| state.refusal.as_ref());
         let retry = if may_pass(error) { Retry::later(before) } else { Retry::WhenFilesChange };
-        Refusal { name, reason: error.to_string(), retry }
+        Refusal::new(name, error.to_string(), retry)
     }
 }
 
@@ -140,7 +140,7 @@ impl Candidate {
 fn may_pass(error: &RunError) -> bool {
     match error {
         RunError::Package(PackageError::Unreadable { source, .. }) => source.kind() != io::ErrorKind::NotFound,
-        RunError::Load(_) | RunError::Component(_) => true,
+        RunError::Load(_) | RunError::Describe(DescribeError::Component(_)) => true,
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! The state that the reloader keeps of each package. It is the only place where this is kept: the agent is told about it with every
 //! transaction.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{names::PackageNames, scan::Stamp};
 use ebhost_kernel::UnreadMaps;
@@ -46,7 +46,16 @@ pub(super) struct Refusal {
     /// The package's name, if its `plugin.yaml` could be read.
     pub(super) name: Option<String>,
     pub(super) reason: String,
+    /// When it was refused for this reason first.
+    pub(super) since: SystemTime,
     pub(super) retry: Retry,
+}
+
+impl Refusal {
+    /// A refusal of now.
+    pub(super) fn new(name: Option<String>, reason: String, retry: Retry) -> Self {
+        Self { name, reason, since: SystemTime::now(), retry }
+    }
 }
 
 #[derive(Debug, Clone)]

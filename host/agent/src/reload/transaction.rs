@@ -90,7 +90,7 @@ impl Reloader {
         for (file, presence) in desired {
             if let Presence::Unknown(error) = presence {
                 let reason = format!("{}: cannot be looked at: {error}; expected a file or none", file.display());
-                attempt.refusals.insert(file.clone(), Refusal { name: None, reason, retry: Retry::WhenFilesChange });
+                attempt.refusals.insert(file.clone(), Refusal::new(None, reason, Retry::WhenFilesChange));
                 self.packages.entry(file.clone()).or_default().examined = None;
             }
         }
@@ -138,7 +138,7 @@ impl Reloader {
                 let Some(candidate) = attempt.candidates.remove(&file) else { continue };
                 let name = Some(candidate.names.package.clone());
                 let retry = Retry::WhenFree(candidate.names);
-                attempt.refusals.insert(file, Refusal { name, reason: error.to_string(), retry });
+                attempt.refusals.insert(file, Refusal::new(name, error.to_string(), retry));
             }
         }
         next
@@ -222,8 +222,9 @@ impl Reloader {
     /// Keeps a refusal. It is news, which is logged and counted, unless the package was tried again by itself to no other end.
     fn refuse(&mut self, file: &Path, refusal: Refusal, cause: Cause) -> bool {
         let state = self.packages.entry(file.to_owned()).or_default();
-        let is_known = state.refusal.as_ref().is_some_and(|before| before.reason == refusal.reason);
-        let is_news = cause == Cause::Request || !is_known;
+        let known = state.refusal.as_ref().filter(|before| before.reason == refusal.reason);
+        let is_news = cause == Cause::Request || known.is_none();
+        let since = known.filter(|before| before.name == refusal.name).map_or(refusal.since, |before| before.since);
         if is_news {
             let (file, reason) = (file.display(), &refusal.reason);
             match &state.running {
@@ -231,14 +232,15 @@ impl Reloader {
                 None => error!(%file, "package left out: {reason}"),
             }
         }
-        state.refusal = Some(refusal);
+        state.refusal = Some(Refusal { since, ..refusal });
         is_news
     }
 
     /// Every refused package, as the agent reports it.
     pub(super) fn refused(&self) -> BTreeMap<PathBuf, RefusedPackage> {
         let refused = |(file, refusal): (&PathBuf, &Refusal)| {
-            (file.clone(), RefusedPackage { name: refusal.name.clone(), reason: refusal.reason.clone() })
+            let (name, reason) = (refusal.name.clone(), refusal.reason.clone());
+            (file.clone(), RefusedPackage { name, reason, since: refusal.since })
         };
         self.packages.iter().filter_map(|(file, state)| Some((file, state.refusal.as_ref()?))).map(refused).collect()
     }

@@ -29,7 +29,7 @@ use std::{
 
 pub use command::Command;
 
-use ebhost_agent::{OfflineError, SingleError};
+use ebhost_agent::{DescribeError, SingleError};
 use ebhost_package::{Package, PackageError};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
 use ebhost_series::ShapeMismatch;
@@ -48,7 +48,7 @@ enum AuthorError {
     #[error(transparent)]
     Engine(#[from] ComponentError),
     #[error(transparent)]
-    Offline(#[from] OfflineError),
+    Describe(#[from] DescribeError),
     #[error(transparent)]
     Single(#[from] SingleError),
     #[error(transparent)]

@@ -90,7 +90,7 @@ fn start_log(cli: &Cli, raised: io::Result<()>) {
     }
 }
 
-/// What was read for the HTTP server before Landlock.
+/// Addresses and web configuration of the HTTP server, which are read before Landlock.
 struct Web {
     addresses: Vec<Vec<ResolvedAddress>>,
     config: WebConfigFile,

@@ -2,12 +2,11 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
 };
 
-use super::{bpf, new_file};
+use super::{bpf, new_file, object_info};
 
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_BTF_GET_FD_BY_ID: libc::c_long = 19;
 const BPF_BTF_GET_NEXT_ID: libc::c_long = 23;
 
@@ -17,13 +16,6 @@ struct IdAttr {
     id: u32,
     next_id: u32,
     open_flags: u32,
-}
-
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    info_len: u32,
-    info: u64,
 }
 
 /// `struct bpf_btf_info`.
@@ -60,13 +52,8 @@ pub(crate) fn module_btf(module: &str) -> io::Result<OwnedFd> {
 fn is_module(btf: &OwnedFd, module: &str) -> io::Result<bool> {
     let mut name = [0u8; 64];
     let mut info = BtfInfo { name: name.as_mut_ptr() as u64, name_len: name.len() as u32, ..BtfInfo::default() };
-    let mut attr = InfoAttr {
-        fd: btf.as_raw_fd() as u32,
-        info_len: size_of::<BtfInfo>() as u32,
-        info: std::ptr::from_mut(&mut info) as u64,
-    };
-    // SAFETY: `info` and the name that it points to have the stated lengths and outlive the call.
-    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    // SAFETY: the name that `info` points to has the stated length and outlives the call.
+    unsafe { object_info(btf.as_fd(), &mut info) }?;
     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
     Ok(info.kernel_btf != 0 && &name[..end] == module.as_bytes())
 }

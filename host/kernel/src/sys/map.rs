@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use super::{bpf, new_file, possible_cpus};
+use super::{bpf, new_file, object_info, possible_cpus};
 use crate::map_shape::MapShape;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -15,7 +15,6 @@ const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_MAP_FREEZE: libc::c_long = 22;
 
 /// A map in the kernel.
@@ -38,13 +37,6 @@ struct ElemAttr {
     key: u64,
     value: u64,
     flags: u64,
-}
-
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    info_len: u32,
-    info: u64,
 }
 
 #[repr(C)]
@@ -73,11 +65,8 @@ impl KernelMap {
     /// The descriptor is no map, or the number of possible CPUs of a per-CPU map cannot be read.
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let mut info = RawInfo::default();
-        let info_len = size_of::<RawInfo>() as u32;
-        let address = std::ptr::from_mut(&mut info) as u64;
-        let mut attr = InfoAttr { fd: fd.as_raw_fd() as u32, info_len, info: address };
-        // SAFETY: `info` is zeroed, has the stated length and outlives the call.
-        unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+        // SAFETY: `info` is zeroed and holds no address.
+        unsafe { object_info(fd.as_fd(), &mut info) }?;
         let RawInfo { kind, id: _, key_size, value_size, max_entries, flags } = info;
         let shape = MapShape { kind, key_size, value_size, max_entries, flags };
         let cpus = if shape.is_per_cpu() { possible_cpus()? } else { 1 };

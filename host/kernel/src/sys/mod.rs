@@ -19,7 +19,7 @@ mod program;
 
 use std::{
     io,
-    os::fd::{FromRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
 pub(crate) use batch::{Batch, BatchCursor};
@@ -59,6 +59,24 @@ fn object_name(name: &str) -> [u8; 16] {
     let mut short = [0; 16];
     short.iter_mut().take(15).zip(name.bytes()).for_each(|(to, from)| *to = legal(from));
     short
+}
+
+/// Reads what the kernel reports of a map, program or BTF: `info` is the `struct bpf_*_info` of its kind, or the first bytes of it
+/// (`BPF_OBJ_GET_INFO_BY_FD`).
+///
+/// SAFETY: `T` must be valid with any bytes, and every address in `info` valid for what the kernel writes there.
+unsafe fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+    const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+    #[repr(C)]
+    struct InfoAttr {
+        fd: u32,
+        info_len: u32,
+        info: u64,
+    }
+    let info_len = size_of::<T>() as u32;
+    let mut attr = InfoAttr { fd: object.as_raw_fd() as u32, info_len, info: std::ptr::from_mut(info) as u64 };
+    // SAFETY: `info` has the stated length and outlives the call; the rest by this function's contract.
+    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }
 }
 
 /// Makes one bpf(2) call.

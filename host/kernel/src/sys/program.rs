@@ -6,18 +6,10 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use super::{bpf, new_file, object_name};
+use super::{new_file, object_info, object_name};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_BTF_LOAD: libc::c_long = 18;
-
-#[repr(C)]
-struct InfoAttr {
-    fd: u32,
-    info_len: u32,
-    info: u64,
-}
 
 #[repr(C)]
 struct BtfLoadAttr {
@@ -161,10 +153,8 @@ pub(crate) fn run_statistics(program: BorrowedFd<'_>) -> io::Result<RunStatistic
     const RUN_TIME_NS: usize = 192;
     const INFO_BYTES: usize = 232;
     let mut info = [0u8; INFO_BYTES];
-    let mut attr =
-        InfoAttr { fd: program.as_raw_fd() as u32, info_len: INFO_BYTES as u32, info: info.as_mut_ptr() as u64 };
-    // SAFETY: `info` has the stated length, is zeroed as the kernel demands, and outlives the call.
-    unsafe { bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    // SAFETY: `info` is zeroed, as the kernel demands, and holds no address.
+    unsafe { object_info(program, &mut info) }?;
     let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| info[at + i]));
     Ok(RunStatistics {
         id: u32::from_le_bytes(std::array::from_fn(|i| info[ID + i])),

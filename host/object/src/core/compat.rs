@@ -84,7 +84,7 @@ pub(super) fn match_types(local: &Btf, local_id: u32, target: &Btf, target_id: u
     Matching { local, target }.types(local_id, target_id, Behind::Nothing, DEEPEST)
 }
 
-/// What stands before the type: behind a pointer a struct need only be of the same name.
+/// The kind of type that leads to this one: behind a pointer a struct need only be of the same name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behind {
     Nothing,

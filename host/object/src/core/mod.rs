@@ -104,7 +104,7 @@ pub struct Missing {
     pub what: String,
 }
 
-/// What became of an object's records.
+/// The result of relocating an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Relocated {
     pub missing: Vec<Missing>,

@@ -13,7 +13,7 @@ const CLASS_ALU64: u8 = 7;
 const SOURCE_REGISTER: u8 = 0x08;
 const SIZE_MASK: u8 = 0x18;
 
-/// What became of an instruction.
+/// The result of relocating an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Applied {
     Written,

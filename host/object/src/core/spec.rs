@@ -23,7 +23,7 @@ pub(super) struct Spec {
 pub(super) struct Step {
     /// The struct or union whose member it is, or the element's own type.
     pub(super) ty: u32,
-    /// Of the member, the element or the enumerator.
+    /// Index of the member, the element or the enumerator.
     pub(super) index: u32,
     pub(super) by_name: bool,
 }

@@ -3,7 +3,7 @@
 use super::{RecordKind, spec::Spec};
 use crate::btf::{Btf, INT_SIGNED, Kind};
 
-/// What an instruction had, and what it is to have.
+/// The value that an instruction has, and the one that it is to have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outcome {
     pub(super) before: u64,

@@ -131,11 +131,6 @@ impl Plugin {
         })
     }
 
-    /// The package's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The checked manifest.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema

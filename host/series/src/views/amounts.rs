@@ -2,7 +2,7 @@
 
 use crate::plan::{ValueRule, ViewPlan};
 
-/// What events brought and no series has been given yet, by entry.
+/// Numbers of events that no series has been given yet, by entry.
 #[derive(Debug, Default)]
 pub(super) struct Amounts {
     /// By feed, then by entry: one number for each lane. For gauges: the last event's value.

@@ -43,7 +43,7 @@ pub(crate) struct TableView {
 }
 
 impl TableView {
-    /// What numbers below their baselines mean, for all feeds.
+    /// Sets the meaning of numbers below their baselines, for all feeds.
     pub(crate) fn set_decrease(&mut self, decrease: Decrease) {
         self.plan.feeds.iter_mut().for_each(|feed| feed.decrease = decrease);
     }

@@ -1,6 +1,6 @@
 //! Where to listen: TCP addresses, Unix sockets, and sockets that systemd or another parent has opened.
 //!
-//! What is written on the command line ([`Address`]) is parsed first, then host names and service names are looked up
+//! The text of the command line is parsed first ([`Address`]), then host names and service names are looked up
 //! ([`Address::resolve`]), then the sockets are bound ([`bind`]). Looking up comes early, because it reads files that Landlock denies later.
 
 mod inherited;
@@ -14,7 +14,7 @@ pub use listener::{Listener, SocketFile, bind};
 use super::ServerError;
 use inherited::FIRST_PASSED;
 
-/// What `--web.listen-address` takes.
+/// An address as `--web.listen-address` takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// `localhost:9435`, `[fe80::1%eth0]:http`; without a host all addresses of this machine.

@@ -11,7 +11,7 @@ use rustls::{
 
 use super::{Checked, RawTls, TlsError};
 
-/// What is negotiated with a client.
+/// Versions, suites and groups that are negotiated with a client.
 pub(super) struct Algorithms {
     pub(super) provider: CryptoProvider,
     pub(super) versions: Vec<&'static SupportedProtocolVersion>,

@@ -2,16 +2,12 @@
 //!
 //! This only adds a condition to another verifier, which checks the chain, the validity and the client's key.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
+    CertificateError, Error,
     pki_types::{CertificateDer, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
+    server::danger::ClientCertVerified,
 };
 use x509_cert::{
     Certificate,
@@ -19,61 +15,28 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// Admits clients that `verifier` admits and that have one of the allowed names.
+use super::wrapped::Decision;
+
+/// Refuses clients that have none of the allowed names.
 #[derive(Debug)]
 pub(super) struct AllowedNames {
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
     /// DNS names, e-mail addresses, IP addresses and URIs. As in the exporter toolkit, one of them has to match exactly.
     pub(super) allowed: Vec<String>,
 }
 
-impl ClientCertVerifier for AllowedNames {
-    fn verify_client_cert(
+impl Decision for AllowedNames {
+    fn decide(
         &self,
+        verified: Result<ClientCertVerified, Error>,
         certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        now: UnixTime,
+        _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.verifier.verify_client_cert(certificate, chain, now)?;
+        let verified = verified?;
         let names = names(certificate).ok_or(CertificateError::BadEncoding)?;
         match names.iter().any(|name| self.allowed.contains(name)) {
             true => Ok(verified),
             false => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
-    }
-
-    fn offer_client_auth(&self) -> bool {
-        self.verifier.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.verifier.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.verifier.root_hint_subjects()
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }
 

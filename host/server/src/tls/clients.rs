@@ -15,6 +15,7 @@ use rustls::{
 
 use super::{
     Checked, ExcludedPaths, RawTls, TlsError, client_names::AllowedNames, pinned::PinnedCertificates, source, text,
+    wrapped::Wrapped,
 };
 
 /// How clients' certificates are treated, from the laxest to the strictest.
@@ -27,7 +28,7 @@ enum ClientAuth {
     RequireAndVerifyClientCert,
 }
 
-/// What is asked of clients' certificates.
+/// The demands on clients' certificates.
 pub(crate) struct ClientPolicy {
     auth: ClientAuth,
     has_names: bool,
@@ -49,7 +50,7 @@ impl ClientPolicy {
         verifier.verify_client_cert(own, chain, UnixTime::now()).is_ok()
     }
 
-    /// What `self` asks of clients and `other` does not.
+    /// A demand on clients that `self` makes and `other` does not.
     pub(crate) fn demands_more_than(&self, other: &Self) -> Option<&'static str> {
         if self.auth > other.auth {
             return Some("`client_auth_type` as strict as the one");
@@ -75,7 +76,7 @@ impl Clients {
         };
         let verifier = match names {
             None => verifier,
-            Some(allowed) => Arc::new(AllowedNames { verifier, allowed }) as Arc<dyn ClientCertVerifier>,
+            Some(allowed) => Arc::new(Wrapped { verifier, decision: AllowedNames { allowed } }),
         };
         if excluded == ExcludedPaths::None || !verifier.client_auth_mandatory() {
             return Ok(Self { policy: ClientPolicy { auth, has_names, deferred: None }, verifier: Some(verifier) });
@@ -203,7 +204,7 @@ impl Authorities {
             Mandatory::No => builder.allow_unauthenticated(),
         };
         let verifier = builder.build().map_err(|error| TlsError::ClientCa(error.to_string()))?;
-        Ok(Arc::new(PinnedCertificates { verifier, pinned: self.certificates }))
+        Ok(Arc::new(Wrapped { verifier, decision: PinnedCertificates { pinned: self.certificates } }))
     }
 }
 

@@ -4,6 +4,7 @@ mod algorithms;
 mod client_names;
 mod clients;
 mod pinned;
+mod wrapped;
 
 use std::{
     collections::BTreeSet,

@@ -3,23 +3,23 @@
 //! Go takes such a client; webpki refuses a certificate that is an authority and an end entity at once. This only adds the clients whose
 //! certificate is in the file byte by byte, if it is valid now and meant for clients.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
+    Error,
     pki_types::{CertificateDer, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
+    server::danger::ClientCertVerified,
 };
 use x509_cert::{Certificate, der::Decode as _, ext::pkix::ExtendedKeyUsage};
+
+use super::wrapped::Decision;
 
 /// Purposes of a key with which a client may authenticate: `clientAuth` and `anyExtendedKeyUsage`.
 const CLIENT_PURPOSES: [&str; 2] = ["1.3.6.1.5.5.7.3.2", "2.5.29.37.0"];
 
-/// Admits clients that `verifier` admits, and those whose certificate is one of the pinned ones.
+/// Admits refused clients whose certificate is one of the pinned ones.
 #[derive(Debug)]
 pub(super) struct PinnedCertificates {
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
     pub(super) pinned: Vec<CertificateDer<'static>>,
 }
 
@@ -43,51 +43,16 @@ fn is_for_clients(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
     is_valid && is_client
 }
 
-impl ClientCertVerifier for PinnedCertificates {
-    fn verify_client_cert(
+impl Decision for PinnedCertificates {
+    fn decide(
         &self,
+        verified: Result<ClientCertVerified, Error>,
         certificate: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.verifier.verify_client_cert(certificate, chain, now);
         verified.or_else(|error| match self.is_pinned(certificate, now) {
             true => Ok(ClientCertVerified::assertion()),
             false => Err(error),
         })
-    }
-
-    fn offer_client_auth(&self) -> bool {
-        self.verifier.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.verifier.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.verifier.root_hint_subjects()
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
     }
 }

@@ -158,7 +158,7 @@ impl WebConfig {
         Ok(Self { tls, users, headers, rate_limit, excluded_paths, warnings })
     }
 
-    /// What `self` asks of clients and `other` does not; `None` if `other` is as strict.
+    /// A demand on clients that `self` makes and `other` does not; `None` if `other` is as strict.
     fn demands_more_than(&self, other: &Self) -> Option<&'static str> {
         if !self.users.is_empty() && other.users.is_empty() {
             return Some("`basic_auth_users`");

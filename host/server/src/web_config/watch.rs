@@ -34,7 +34,7 @@ struct Seen {
     changed: Option<Vec<Option<Stamp>>>,
 }
 
-/// What tells two contents of a file apart: a file that was replaced has another inode number, and one that was written another time.
+/// Metadata that tells two contents of a file apart: a file that was replaced has another inode number, and one that was written another time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     size: u64,

@@ -133,7 +133,7 @@ pub struct PackageReport {
     pub last_failure: Option<FailureReport>,
     /// Calls that failed, by every reason that there is.
     pub failures: Vec<(&'static str, u64)>,
-    /// What was not counted, by reason.
+    /// Losses by reason.
     pub lost: Vec<(String, u64)>,
     /// CPU time of scrapes for this package.
     pub cpu: Volatile<StageTimes>,
@@ -186,7 +186,7 @@ pub struct MapReport {
     pub read_errors: u64,
 }
 
-/// What happens when a key is inserted into a map of `max_entries` entries.
+/// The outcome of inserting a key into a map of `max_entries` entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MapRoom {

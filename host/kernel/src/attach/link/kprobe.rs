@@ -78,7 +78,7 @@ fn is_unknown(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
 }
 
-/// What links to several functions need, and whether this kernel is built with it.
+/// The requirements of links to several functions, and whether this kernel is built with them.
 fn needs(when: FireAt) -> String {
     let (version, code) = if when == FireAt::Both { ("6.10", version(6, 10)) } else { ("5.18", version(5, 18)) };
     if version_code() < code {
