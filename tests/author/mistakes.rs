@@ -187,3 +187,22 @@ fn another_contract_or_world_is_reported() {
         assert_eq!(code, Some(1));
     }
 }
+
+/// A variant that nobody chose yet was broken for its first operator.
+#[test]
+fn each_variant_of_a_package_is_checked_before_somebody_chooses_it() {
+    let folder = Folder::with_biolatency();
+    let (good, code) = findings(folder.path(), &["biolatency"]);
+    assert_eq!((good.len(), code), (0, Some(0)), "{good:?}");
+    folder.amend("biolatency", "programs: [block_rq_insert, ", "programs: [block_rq_inserted, ");
+    folder.amend("biolatency", "disks: $disks", "discs: $disks");
+    let (found, code) = findings(folder.path(), &["biolatency"]);
+    assert_eq!(code, Some(1));
+    let says = |part: &str| found.iter().any(|finding| finding["message"].as_str().is_some_and(|it| it.contains(part)));
+    assert!(says("unknown field `discs`"), "{found:?}");
+    folder.amend("biolatency", "discs: $disks", "disks: $disks");
+    let (found, _) = findings(folder.path(), &["biolatency"]);
+    let message = found[0]["message"].as_str().expect("a message");
+    assert!(found.len() == 1 && message.starts_with("with --set plugins.biolatency.queued=true: "), "{found:?}");
+    assert!(message.contains("has no program `block_rq_inserted`"), "{message}");
+}

@@ -23,8 +23,7 @@ fn requests_of_128_hardware_queues_with_1024_tags_are_counted() {
     put_biolatency(&guest);
     guest.write("number_of_disks", disks.to_string().as_bytes());
     if asked.is_none() {
-        guest.amend("plugins/disk/biolatency/plugin.yaml", "targ_banks: 128", "targ_banks: 128, targ_parts: 256");
-        guest.amend("plugins/disk/biolatency/plugin.yaml", "native_banks: 1", "native_banks: 1, parts: 256");
+        guest.amend("plugins/disk/biolatency/plugin.yaml", "default: 2048", "default: 256");
     }
     let console = guest.boot();
     let served = console.served("metrics");

@@ -79,7 +79,7 @@ fn a_global_that_is_not_in_the_object() {
 #[test]
 fn a_global_of_another_type() {
     needs!(Root);
-    let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: false", "targ_queued: 0"));
+    let message = refusal(|folder, _| folder.amend("a-faulty", "targ_queued: $queued", "targ_queued: 0"));
     says(&message, &["global `targ_queued` is a bool (true or false), found `0` for it in plugin.yaml"]);
 }
 

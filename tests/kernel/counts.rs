@@ -29,8 +29,7 @@ fn counts_by_flags_add_up_to_the_kernels() {
     needs!(Root, Tool("fio"), Tool("mkfs.ext4"));
     let _alone = alone();
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_per_flag: false", "targ_per_flag: true");
-    folder.amend("biolatency", "per_flag: false ", "per_flag: true ");
+    folder.set("plugins: { biolatency: { per_flag: true } }");
     let served = assert_matches_kernel(folder.path(), &Disk::in_memory());
     let flags: Vec<_> = served.samples().filter_map(|sample| sample.labels.get("flags")).collect();
     assert!(flags.iter().any(|flags| flags.contains("Sync")), "{flags:?}");

@@ -16,8 +16,7 @@ use ebhost_tests::{Exposition, Folder, Stat};
 /// biolatency, measuring from insertion into the scheduler instead of from issue to the driver.
 fn from_insertion() -> Folder {
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "programs: [", "programs: [block_rq_insert, block_rq_merge, ");
-    folder.amend("biolatency", "targ_queued: false", "targ_queued: true");
+    folder.set("plugins: { biolatency: { queued: true } }");
     folder
 }
 

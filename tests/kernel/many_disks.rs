@@ -38,13 +38,9 @@ fn disks_that_come_and_go_never_fill_the_maps() {
     needs!(Root);
     let _alone = alone();
     let folder = Folder::with_biolatency();
-    folder.amend(
-        "biolatency",
-        "targ_banks: 128",
-        "targ_banks: 8, targ_parts: 16, targ_keep_ns: 1000000000, targ_part_keep_ns: 1000000000",
-    );
     // 20 disks with 4 operations each take 80 entries of `spill` a round, beside 8 banks on each CPU.
-    folder.amend("biolatency", "banks: 128 per cpu", "banks: 8 per cpu, spill: 400, parts: 16");
+    folder.set("plugins: { biolatency: { banks: 8, spill: 400, parts: 16, keep: 1s } }");
+    folder.amend("biolatency", "targ_keep_ns: $keep", "targ_keep_ns: $keep\n    targ_part_keep_ns: 1000000000");
     let host = Ebhost::start(folder.path());
     let mut exact = 0;
     for _ in 0..20 {

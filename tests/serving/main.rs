@@ -6,4 +6,5 @@ mod operators;
 mod options;
 mod privileges;
 mod prometheus;
+mod settings;
 mod start;

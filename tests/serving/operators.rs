@@ -89,7 +89,7 @@ fn a_refused_package_has_a_state_and_the_time_of_its_refusal() {
     needs!(Root);
     let started = now();
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_banks: 128", "targ_bank: 128");
+    folder.amend("biolatency", "targ_banks:", "targ_bank:");
     let host = Ebhost::start(folder.path());
     let served = host.scrape();
     let state =
@@ -103,7 +103,7 @@ fn a_refused_package_has_a_state_and_the_time_of_its_refusal() {
     assert_eq!(served.value("ebhost_ready", &[]), Some(0.0), "nothing is served");
     assert_eq!(refused_at(&host.scrape()), Some(at), "it is when it was refused, not now");
 
-    folder.amend("biolatency", "targ_bank: 128", "targ_banks: 128");
+    folder.amend("biolatency", "targ_bank:", "targ_banks:");
     wait_until("the mended package", Duration::from_secs(60), || {
         let served = host.scrape();
         let is_mended = state(&served, "refused") == Some(0.0) && served.value("ebhost_ready", &[]) == Some(1.0);

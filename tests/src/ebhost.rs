@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::{
     exposition::{Exposition, Format},
-    folder::{built, target},
+    folder::{SETTINGS, built, target},
     http::{self, Response},
     log::Log,
     process::{Running, wait_until},
@@ -83,6 +83,10 @@ impl Start {
     pub fn by(starter: &[&str], plugins: &Path) -> Self {
         let mut start = Self::of(starter);
         start.command.arg("--plugins").arg(plugins);
+        let settings = plugins.join(SETTINGS);
+        if settings.is_file() {
+            start.command.arg("--config.file").arg(settings);
+        }
         start
     }
 

@@ -8,6 +8,9 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+/// The settings file of a [`Folder`], which is no package.
+pub(crate) const SETTINGS: &str = "ebhost.yaml";
+
 /// The root of the repository.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
@@ -82,6 +85,11 @@ impl Folder {
         let package = self.0.join(from.file_name().expect("a package has a name"));
         copy_package(from, &package);
         package
+    }
+
+    /// Writes the settings file, with which every host is started that has its packages here.
+    pub fn set(&self, text: &str) {
+        fs::write(self.0.join(SETTINGS), text).unwrap_or_else(|error| panic!("{SETTINGS}: {error}"));
     }
 
     /// Replaces the first occurrence of a passage in a package's `plugin.yaml`; the passage must exist.

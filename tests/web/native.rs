@@ -16,10 +16,7 @@ const FAMILY: &str = "ebhost_bio_latency_seconds";
 /// biolatency, configured for native buckets.
 fn native() -> Folder {
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_native: false", "targ_native: true");
-    folder.amend("biolatency", "native: false", "native: true");
-    let (from, to) = ("{ banks: 128 per cpu, native_banks: 1 }", "{ banks: 1, native_banks: 128 per cpu }");
-    folder.amend("biolatency", from, to);
+    folder.set("plugins: { biolatency: { native: true } }");
     folder
 }
 

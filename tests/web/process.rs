@@ -53,7 +53,7 @@ fn check_loads_attaches_and_exits_with_the_result() {
     assert!(good.status.success(), "{}", good.log.text());
     assert!(good.log.text().contains("the configuration is good"), "{}", good.log.text());
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_banks: 128", "targ_bank: 128");
+    folder.amend("biolatency", "targ_banks:", "targ_bank:");
     let bad = Start::with(folder.path()).args(&["--config.check"]).ended();
     assert_eq!(bad.status.code(), Some(1), "{}", bad.log.text());
     assert!(bad.log.text().contains("targ_bank"), "{}", bad.log.text());

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
-use ebhost_package::{DropIns, FailureCost, PackageFolders};
+use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SettingsSource};
 use ebhost_server::{Address, TelemetryPath};
 
 use ebhost_confine::Keep;
@@ -27,16 +27,26 @@ pub struct Cli {
     pub command: Option<author::Command>,
 
     /// Folder of plugin packages: each subfolder with a plugin.yaml is one.
-    #[arg(long, value_name = "DIR", required_unless_present = "config_dir")]
+    #[arg(long, value_name = "DIR", required_unless_present = "config_dir", visible_alias = "plugin.dir")]
     plugins: Option<PathBuf>,
 
     /// Folder of configurations written for ebpf_exporter: NAME.yaml next to NAME.bpf.o.
     #[arg(long = "config.dir", value_name = "DIR", requires = "config_names")]
     config_dir: Option<PathBuf>,
 
-    /// Refused with an explanation: ebpf_exporter took it before its version 2.
-    #[arg(long = "config.file", value_name = "FILE", hide = true, value_parser = config_file)]
-    _config_file: Option<String>,
+    /// Settings file: options of packages, which packages are on, limits, and flags by their names. Default:
+    /// /etc/ebhost/ebhost.yaml, if there is one. Flags take precedence. Reloaded when it changes.
+    #[arg(long = "config.file", value_name = "FILE")]
+    settings_file: Option<PathBuf>,
+
+    /// A setting beside those of the file: `plugins.biolatency.native=true`, `plugins.llcstat=off`, `limits.series=20000`. May be
+    /// repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    assignments: Vec<String>,
+
+    /// The settings, and where they are read again.
+    #[arg(skip)]
+    pub settings: Option<(SettingsSource, Settings)>,
 
     /// Names of the configurations to load, separated by commas; `net/tcp` is in a subfolder.
     #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]
@@ -245,13 +255,6 @@ fn config_name(text: &str) -> Result<String, String> {
     if is_name { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
 }
 
-fn config_file(text: &str) -> Result<String, String> {
-    Err(format!(
-        "found a flag of ebpf_exporter before its version 2, whose files have the C source of their programs in them; expected \
-         `--config.dir DIR --config.names NAME` with NAME.yaml and a compiled NAME.bpf.o in DIR (found `{text}`)"
-    ))
-}
-
 fn namespace(text: &str) -> Result<String, String> {
     let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -326,8 +329,6 @@ mod tests {
             !parse("--config.names a --config.strict --no-config.strict").unwrap().is_strict(),
             "the last one counts"
         );
-        let message = Cli::try_parse_from(["ebhost", "--config.file=x.yaml"]).unwrap_err().to_string();
-        assert!(message.contains("ebpf_exporter before its version 2"), "{message}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod author;
 pub mod bootstrap;
 pub mod build_info;
 pub mod cli;
+pub mod command_line;
 pub mod memory;
 pub mod signals;
 pub mod sinks;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// A `plugin.yaml` is read whole before it is parsed; nobody writes a megabyte of one.
 pub const PACKAGE_FILE_BYTES: u64 = 1 << 20;
+/// A settings file: an operator writes it by hand, and each mistake in it is looked up in its text.
+pub const SETTINGS_BYTES: u64 = 1 << 18;
 
 /// A JavaScript or Python component weighs 12–18 MB; four times that is a mistake.
 pub const COMPONENT_BYTES: u64 = 64 << 20;

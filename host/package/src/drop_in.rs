@@ -77,6 +77,7 @@ impl DropIns {
                 decode: limits::GUEST_TIME_PER_SCRAPE,
                 series: limits::MOST_SERIES,
             },
+            choices: Default::default(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DropIns, FolderError, Package, PackageError};
+use super::{DropIns, FolderError, Package, PackageError, Settings};
 use ebhost_limits as limits;
 
 /// At least one of the two.
@@ -25,6 +25,16 @@ pub struct Listing {
     /// Those of which it is not known whether they are there, and the error that hides them. No other error than
     /// "no such file" (`ENOENT`, `ENOTDIR`) says that a package is gone: a network file system may answer again in a second.
     pub unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+/// A package that was read.
+#[derive(Debug)]
+pub enum Read {
+    Package(Box<Package>),
+    /// Its default or a setting says that it is not loaded.
+    SwitchedOff {
+        name: String,
+    },
 }
 
 impl PackageFolders {
@@ -57,15 +67,15 @@ impl PackageFolders {
         self.plugins.as_deref().map(list_plugins).transpose().map(Option::unwrap_or_default)
     }
 
-    /// Reads the package that is known by that file.
+    /// Reads the package that is known by that file, if it is switched on.
     ///
     /// # Errors
-    /// A file of the package that cannot be read, or is not what it should be.
-    pub fn read(&self, file: &Path) -> Result<Package, PackageError> {
+    /// A file of the package that cannot be read, or is not what it should be; a setting that the package does not have.
+    pub fn read(&self, file: &Path, settings: &Settings) -> Result<Read, PackageError> {
         let is_named = |drop_ins: &&DropIns| drop_ins.files().iter().any(|named| named == file);
         match self.drop_ins.as_ref().filter(is_named) {
-            Some(drop_ins) => drop_ins.read(file),
-            None => Package::read(file),
+            Some(drop_ins) => Ok(Read::Package(Box::new(drop_ins.read(file)?))),
+            None => Package::read_if_on(file, settings),
         }
     }
 }

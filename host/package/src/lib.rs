@@ -16,13 +16,16 @@ mod error;
 mod file;
 mod folders;
 mod located;
+mod options;
+mod package_limits;
 pub mod perf;
 mod quantity;
+mod settings;
 mod trust;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use ebhost_limits as limits;
@@ -36,7 +39,11 @@ pub use depth::check_depth;
 pub use diagnostic::Diagnostic;
 pub use drop_in::DropIns;
 pub use error::{FolderError, PackageError};
-pub use folders::{Listing, PackageFolders};
+pub use file::Switch;
+pub use folders::{Listing, PackageFolders, Read};
+pub use options::{OptionKind, PackageOption, PackageOptions};
+pub use package_limits::Limits;
+pub use settings::{FlagSetting, Presence, Setting, Settings, SettingsSource};
 pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.
@@ -61,6 +68,22 @@ pub struct Package {
     /// Lookup tables that its manifest may name.
     pub grants: Vec<LookupTable>,
     pub limits: Limits,
+    /// The value of each option that the package has.
+    pub choices: BTreeMap<String, serde_json::Value>,
+}
+
+/// The options of a package, and whether it is loaded without a setting.
+#[derive(Debug)]
+pub struct Offer {
+    pub name: String,
+    /// One sentence about the package; empty: its author gave none.
+    pub summary: String,
+    pub default: Switch,
+    /// Whether it is loaded with the settings.
+    pub switch: Switch,
+    pub options: PackageOptions,
+    /// The value of each option with the settings, or why they are refused.
+    pub choices: Result<BTreeMap<String, serde_json::Value>, PackageError>,
 }
 
 /// The rules that a package's names and numbers follow.
@@ -82,29 +105,45 @@ impl Compat {
     }
 }
 
-/// The limits of a package: the host's defaults, or those of its `limits:` section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Linear memory of one component instance.
-    pub memory_bytes: u64,
-    /// Time of one `decode` call.
-    pub decode: Duration,
-    pub series: usize,
-}
-
 /// Checks the text of a `plugin.yaml`, without the files that it names.
 ///
 /// # Errors
 /// The first mistake, with its line.
 pub fn check_text(file: &Path, text: &str) -> Result<(), PackageError> {
-    file::parse(file, text).map(drop)
+    file::parse(file, text)?.resolve(&Settings::default()).map(drop)
+}
+
+/// Reads the options of a package, without the files that its `plugin.yaml` names.
+///
+/// # Errors
+/// A mistake in the file, with its line; a file that cannot be read or is too large.
+pub fn read_offer(file: &Path, settings: &Settings) -> Result<Offer, PackageError> {
+    let (text, _) = read_text(file)?;
+    let draft = file::parse(file, &text)?;
+    Ok(Offer {
+        name: draft.name().to_owned(),
+        summary: draft.summary().to_owned(),
+        default: draft.default_switch(),
+        switch: draft.switch(settings),
+        options: draft.options().clone(),
+        choices: draft.resolve(settings).map(|declared| declared.choices),
+    })
+}
+
+fn read_text(file: &Path) -> Result<(String, Digest), PackageError> {
+    let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "expected a plugin.yaml")?;
+    let digest = Digest::of(&text);
+    let text = String::from_utf8(text)
+        .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
+    Ok((text, digest))
 }
 
 impl Package {
-    /// The digest of all its files together: equal if and only if nothing of it changed.
+    /// The digest of all its files and settings together: equal if and only if nothing of it changed.
     pub fn content(&self) -> Digest {
         let object = self.bpf.as_ref().map(|bpf| bpf.object.digest);
-        Digest::of(format!("{} {} {object:?}", self.digest, self.component.digest).as_bytes())
+        let choices = (&self.choices, self.limits);
+        Digest::of(format!("{} {} {object:?} {choices:?}", self.digest, self.component.digest).as_bytes())
     }
 
     /// The digest of everything that the kernel is given: programs, maps, their settings, perf events. Versions that differ in
@@ -118,16 +157,33 @@ impl Package {
         Digest::of(format!("{:?} {:?}", self.bpf.as_ref().map(set), self.perf).as_bytes())
     }
 
-    /// Reads a `plugin.yaml` and the files that it names.
+    /// Reads a `plugin.yaml` and the files that it names, whether the settings switch the package off or not.
     ///
     /// # Errors
-    /// A mistake in the file, with its line; a file that cannot be read or is too large.
-    pub fn read(file: &Path) -> Result<Self, PackageError> {
-        let text = read_bounded(file, limits::PACKAGE_FILE_BYTES, "expected a plugin.yaml")?;
-        let digest = Digest::of(&text);
-        let text = String::from_utf8(text)
-            .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
-        let declared = file::parse(file, &text)?;
+    /// A mistake in the file or in the package's settings, with its line; a file that cannot be read or is too large.
+    pub fn read(file: &Path, settings: &Settings) -> Result<Self, PackageError> {
+        let (text, digest) = read_text(file)?;
+        let draft = file::parse(file, &text)?;
+        Self::read_files(file, draft.resolve(settings)?, text, digest)
+    }
+
+    /// Reads a package unless it is switched off: then nothing of it but its `plugin.yaml` is read.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    fn read_if_on(file: &Path, settings: &Settings) -> Result<Read, PackageError> {
+        let (text, digest) = read_text(file)?;
+        let draft = file::parse(file, &text)?;
+        match draft.switch(settings) {
+            Switch::Off => Ok(Read::SwitchedOff { name: draft.name().to_owned() }),
+            Switch::On => {
+                let declared = draft.resolve(settings)?;
+                Ok(Read::Package(Box::new(Self::read_files(file, declared, text, digest)?)))
+            }
+        }
+    }
+
+    fn read_files(file: &Path, declared: file::Declared, text: String, digest: Digest) -> Result<Self, PackageError> {
         let folder = file.parent().unwrap_or(Path::new("."));
         let component = read_component(folder, &declared.component)?;
         let bpf = declared.bpf.map(|bpf| bpf::read_bpf(folder, bpf)).transpose()?;
@@ -144,6 +200,7 @@ impl Package {
             text,
             grants: declared.grants,
             limits: declared.limits,
+            choices: declared.choices,
         })
     }
 }

@@ -96,7 +96,10 @@ fn counts_without_a_place_are_labelled_with_the_reason() {
 #[test]
 fn the_numbers_of_targ_by_are_those_of_plugin_yaml() {
     assert!(BPF.contains("enum by {\n\tBY_NONE,\n\tBY_CGROUP,\n\tBY_COMM,\n\tBY_PID,\n};"));
-    assert!(include_str!("../plugin.yaml").contains("1 (cgroup), 2 (comm) or 3 (pid)"));
+    for by in ["cgroup: { globals: { targ_by: 1 }", "comm: { globals: { targ_by: 2 }", "pid: { globals: { targ_by: 3 }"]
+    {
+        assert!(include_str!("../plugin.yaml").contains(by), "{by}");
+    }
 }
 
 #[test]

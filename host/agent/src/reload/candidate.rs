@@ -16,7 +16,7 @@ use super::{
     state::{Refusal, Retry, RunningVersion, Version},
 };
 use ebhost_kernel::UnreadMaps;
-use ebhost_package::{Package, PackageError};
+use ebhost_package::{Package, PackageError, Read};
 
 /// A version that may run if it can have its names.
 pub(super) struct Candidate {
@@ -50,14 +50,17 @@ pub(super) enum Examined {
     Unchanged,
     Candidate(Candidate),
     Refused(Refusal),
+    /// A package of this name, which is not to run.
+    SwitchedOff(String),
 }
 
 impl Reloader {
     /// Reads, compiles and describes a package: everything that needs no privilege, so that mistakes are found first.
     pub(super) fn examine(&self, file: &Path) -> Examined {
         let started = Instant::now();
-        let package = match self.folders.read(file) {
-            Ok(package) => package,
+        let package = match self.folders.read(file, self.settings.current()) {
+            Ok(Read::Package(package)) => *package,
+            Ok(Read::SwitchedOff { name }) => return Examined::SwitchedOff(name),
             Err(error) => return Examined::Refused(self.refusal(file, None, &error.into())),
         };
         let (version, name) = (Version::of(&package), Some(package.name.clone()));

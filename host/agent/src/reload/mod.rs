@@ -16,6 +16,7 @@ mod names;
 mod notify;
 mod plan;
 mod scan;
+mod settings;
 mod state;
 mod transaction;
 
@@ -36,11 +37,13 @@ pub(super) use names::NameError;
 pub use names::{MetricNameRegistry, PackageNames};
 use notify::{FolderNotifier, WaitFor, WakeReason};
 use scan::{Presence, Stamp, folders_to_watch, scan, scan_listing};
+use settings::{SettingsChange, WatchedSettings};
 use state::PackageState;
 
 /// Looks at the package folders, and makes transactions of what changed.
 pub(super) struct Reloader {
     folders: PackageFolders,
+    settings: WatchedSettings,
     /// The prefix of plugins' families.
     namespace: String,
     engine: Engine,
@@ -71,6 +74,7 @@ impl Reloader {
     pub(super) fn new(options: &Options, engine: Engine, types: Arc<KernelContext>, trust: Option<Trust>) -> Self {
         Self {
             folders: options.folders.clone(),
+            settings: WatchedSettings::new(options.settings.0.clone(), options.settings.1.clone()),
             namespace: options.namespace.clone(),
             engine,
             types,
@@ -99,6 +103,7 @@ impl Reloader {
             Ok(())
         });
         debug_assert!(appended.is_ok(), "nobody has to be there to take it");
+        self.warn_of_unknown_settings();
         Ok(whole)
     }
 
@@ -165,10 +170,28 @@ impl Reloader {
         }
     }
 
-    /// Looks at the folders once, and reloads what a second look confirms.
+    /// Looks at the folders and the settings once, and reloads what a second look confirms.
     fn look(&mut self, commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>) -> Result<(), Closed> {
         self.notifier.drain();
-        self.notifier.watch(&folders_to_watch(&self.folders));
+        let folders = folders_to_watch(&self.folders).into_iter().chain(self.settings.folder());
+        self.notifier.watch(&folders.collect::<Vec<_>>());
+        let settings = self.settings.look();
+        match &settings {
+            SettingsChange::Unchanged => {}
+            SettingsChange::Changed => self.packages.values_mut().for_each(|state| state.examined = None),
+            SettingsChange::Refused(error) => {
+                error!("the settings stay what they were: {error}");
+                commit(Transaction { refused: self.refused(), failures: 1, ..Transaction::default() })?;
+            }
+        }
+        self.look_at_packages(commit)?;
+        if matches!(settings, SettingsChange::Changed) {
+            self.warn_of_unknown_settings();
+        }
+        Ok(())
+    }
+
+    fn look_at_packages(&mut self, commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>) -> Result<(), Closed> {
         match scan(&self.folders) {
             Ok(scan) => {
                 self.are_listed = true;
@@ -190,7 +213,8 @@ impl Reloader {
         let is_examined = |file: &PathBuf, stamp: &Stamp| {
             self.packages.get(file).is_some_and(|state| state.examined.as_ref() == Some(stamp))
         };
-        self.debounce.is_settled()
+        self.settings.is_settled()
+            && self.debounce.is_settled()
             && self.debounce.desired().iter().all(|(file, presence)| match presence {
                 Presence::Present(stamp) => is_examined(file, stamp),
                 Presence::Unknown(_) => true,
@@ -203,8 +227,15 @@ impl Reloader {
             Ok(trust) => self.trust = trust,
             Err(error) => warn!("the pins stay what they were: {error}"),
         }
+        self.settings.read_again();
         for state in self.packages.values_mut() {
             state.examined = None;
         }
+    }
+
+    fn warn_of_unknown_settings(&self) {
+        // A package whose plugin.yaml cannot be read may be the one that is meant.
+        let names: Option<Vec<_>> = self.packages.values().map(PackageState::name).collect();
+        names.iter().for_each(|names| self.settings.warn_of_unknown(names));
     }
 }

@@ -71,6 +71,13 @@ pub(super) fn stamp(file: &Path) -> Stamp {
     Stamp(files)
 }
 
+/// The present state of a single file, which may not be there.
+pub(super) fn file_stamp(file: &Path) -> Stamp {
+    let mut files = Vec::new();
+    add_file(file.to_owned(), &mut files);
+    Stamp(files)
+}
+
 fn add_file(path: PathBuf, files: &mut Vec<FileStamp>) {
     if let Ok(metadata) = fs::metadata(&path) {
         files.push(FileStamp::new(path, &metadata));

@@ -16,6 +16,17 @@ pub(super) struct PackageState {
     pub(super) running: Option<RunningVersion>,
     /// Why the version that the files are now does not run.
     pub(super) refusal: Option<Refusal>,
+    /// The name of the package, if it is switched off.
+    pub(super) switched_off: Option<String>,
+}
+
+impl PackageState {
+    /// The package's name, if its `plugin.yaml` could be read.
+    pub(super) fn name(&self) -> Option<&str> {
+        let running = self.running.as_ref().map(|running| running.names.package.as_str());
+        let refused = || self.refusal.as_ref().and_then(|refusal| refusal.name.as_deref());
+        self.switched_off.as_deref().or(running).or_else(refused)
+    }
 }
 
 /// The version of a package that runs.

@@ -32,6 +32,8 @@ struct Attempt {
     refusals: BTreeMap<PathBuf, Refusal>,
     /// Packages whose files are those of the running version.
     unchanged: Vec<PathBuf>,
+    /// Packages that are switched off, with their names.
+    switched_off: BTreeMap<PathBuf, String>,
     /// Packages that are read because their files changed or somebody asked for it, not because it was time to try again.
     asked_for: BTreeSet<PathBuf>,
 }
@@ -122,7 +124,7 @@ impl Reloader {
         let running: Claims<'_> = self
             .packages
             .iter()
-            .filter(|(file, _)| !gone.contains(file))
+            .filter(|(file, _)| !gone.contains(file) && !attempt.switched_off.contains_key(*file))
             .filter_map(|(file, state)| Some((file.as_path(), &state.running.as_ref()?.names)))
             .collect();
         let candidates =
@@ -178,7 +180,17 @@ impl Reloader {
         }
         for (file, running) in started {
             let state = self.packages.entry(file).or_default();
-            (state.running, state.refusal) = (Some(running), None);
+            (state.running, state.refusal, state.switched_off) = (Some(running), None, None);
+        }
+        for (file, name) in attempt.switched_off {
+            let state = self.packages.entry(file.clone()).or_default();
+            if state.switched_off.is_none() {
+                info!(package = name, "package is switched off by its default or by the settings");
+            }
+            (state.refusal, state.switched_off) = (None, Some(name));
+            if state.running.take().is_some() {
+                steps.push(Step::Remove(file));
+            }
         }
         for file in gone {
             // A version that another one follows does not run under this file any more.
@@ -222,6 +234,7 @@ impl Reloader {
     /// Keeps a refusal. It is news, which is logged and counted, unless the package was tried again by itself to no other end.
     fn refuse(&mut self, file: &Path, refusal: Refusal, cause: Cause) -> bool {
         let state = self.packages.entry(file.to_owned()).or_default();
+        state.switched_off = None;
         let known = state.refusal.as_ref().filter(|before| before.reason == refusal.reason);
         let is_news = cause == Cause::Request || known.is_none();
         let since = known.filter(|before| before.name == refusal.name).map_or(refusal.since, |before| before.since);
@@ -252,6 +265,7 @@ impl Attempt {
             Examined::Unchanged => self.unchanged.push(file),
             Examined::Candidate(candidate) => drop(self.candidates.insert(file, candidate)),
             Examined::Refused(refusal) => drop(self.refusals.insert(file, refusal)),
+            Examined::SwitchedOff(name) => drop(self.switched_off.insert(file, name)),
         }
     }
 }

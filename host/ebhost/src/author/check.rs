@@ -12,11 +12,11 @@ use super::{
     findings::{Finding, Severity},
     fixes, manifest_of, purity,
     recording::Recording,
-    replay,
+    replay, variants,
 };
 use ebhost_agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
-use ebhost_package::Package;
+use ebhost_package::{Package, Settings};
 use ebhost_plugin_host::{CompiledComponent, Engine};
 
 pub(super) fn check(args: &CheckArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
@@ -62,7 +62,7 @@ fn check_package(folder: &Path, engine: &Engine, taken: &mut MetricNameRegistry)
             let place = folder.display().to_string();
             return vec![Finding::error("package", &place, fault, "name the package's own folder")];
         }
-        Ok(file) => match Package::read(&file) {
+        Ok(file) => match Package::read(&file, &Settings::default()) {
             Ok(package) => package,
             Err(fault) => return vec![fixes::package_finding(&file, &fault)],
         },
@@ -148,6 +148,10 @@ fn check_manifest(
             format!("what finds no room in the ring buffer `{source}` is not counted, and the kernel does not tell");
         let fix = format!("count it in a global, `u64 {source}_lost`, where reserving or writing fails");
         findings.push(Finding::warning("object", &place, message, &fix));
+    }
+    // What is wrong without a choice is wrong with each.
+    if findings.iter().all(is_warning) {
+        findings.extend(variants::check(package, compiled));
     }
     findings.extend(purity::check(package, first, second));
 }

@@ -15,6 +15,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Run one package in the terminal and show its families as tables and histograms.
     Run(RunArgs),
+    /// Show the packages of a folder with their options, defaults and chosen values.
+    Options(OptionsArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
     New(NewArgs),
 }
@@ -92,6 +94,26 @@ pub struct RunArgs {
     /// How long to run: `10s`, `500ms`. Ctrl-C ends it earlier.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) time: Duration,
+}
+
+/// Arguments of `ebhost options`.
+#[derive(Debug, Args)]
+pub struct OptionsArgs {
+    /// Names of packages; none: all.
+    #[arg(value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+
+    /// Folder of plugin packages. Default: `plugin.dir` of the settings file, else /usr/lib/ebhost/plugins.
+    #[arg(long, value_name = "DIR")]
+    pub(super) plugins: Option<PathBuf>,
+
+    /// Settings file. Default: /etc/ebhost/ebhost.yaml, if there is one.
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(super) settings_file: Option<PathBuf>,
+
+    /// Output format.
+    #[arg(long, default_value = "text")]
+    pub(super) format: OutputFormat,
 }
 
 /// Arguments of `ebhost new`.

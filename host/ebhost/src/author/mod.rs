@@ -1,4 +1,4 @@
-//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `new`.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `new`; and `options` for operators.
 //!
 //! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
 //! output, errors to standard error, and the exit status tells success, findings and errors apart.
@@ -12,6 +12,7 @@ mod findings;
 mod fixes;
 mod interrupt;
 mod new;
+mod options;
 mod purity;
 mod record;
 mod recording;
@@ -19,6 +20,7 @@ mod replay;
 mod run;
 mod show;
 mod template;
+mod variants;
 
 use std::{
     io,
@@ -30,7 +32,7 @@ use std::{
 pub use command::Command;
 
 use ebhost_agent::{DescribeError, SingleError};
-use ebhost_package::{Package, PackageError};
+use ebhost_package::{FolderError, Package, PackageError, Settings};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
 use ebhost_series::ShapeMismatch;
 
@@ -43,6 +45,10 @@ enum AuthorError {
     NoPackage { path: PathBuf },
     #[error(transparent)]
     Package(#[from] PackageError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error("found no package `{name}` in {folder}, expected one of {known}")]
+    UnknownPackage { name: String, folder: PathBuf, known: String },
     #[error("the compiler's process cannot be started: {0}")]
     Compiler(#[source] io::Error),
     #[error(transparent)]
@@ -85,6 +91,7 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::Replay(args) => engine().and_then(|engine| replay::replay(args, &engine)),
         Command::Run(args) => engine().and_then(|engine| run::run(args, &engine)),
         Command::New(args) => new::new(args),
+        Command::Options(args) => options::options(args),
     };
     done.unwrap_or_else(|fault| {
         // A person reads this: one line, without the fields of a log.
@@ -101,5 +108,5 @@ fn manifest_of(package: &Path) -> Result<PathBuf, AuthorError> {
 
 /// Reads and checks the `plugin.yaml` of a package.
 fn read(package: &Path) -> Result<Package, AuthorError> {
-    Ok(Package::read(&manifest_of(package)?)?)
+    Ok(Package::read(&manifest_of(package)?, &Settings::default())?)
 }

@@ -8,12 +8,13 @@ use super::Web;
 use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
+    command_line::SETTINGS_FILE,
     sinks::{Options, WebOptions},
 };
 use ebhost_agent as agent;
 use ebhost_agent::{OnFault, Reload, Statistics};
 use ebhost_metrics::Created;
-use ebhost_package::Require;
+use ebhost_package::{Presence, Require, Settings, SettingsSource};
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{Address, ResolvedAddress, ServerError, from_systemd};
 use ebhost_telemetry::{LogForm, LogTimes, start_log as start};
@@ -24,7 +25,7 @@ pub(super) fn listen_addresses(cli: &Cli) -> Result<Vec<Vec<ResolvedAddress>>, S
     addresses.iter().map(Address::resolve).collect()
 }
 
-pub(super) fn parse(cli: Cli, compiler: Compiler, web: Web) -> Options {
+pub(super) fn parse(mut cli: Cli, compiler: Compiler, web: Web) -> Options {
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     let web = WebOptions {
         listen_addresses: web.addresses,
@@ -43,6 +44,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, web: Web) -> Options {
             ReloadWhen::Off => Reload::Off,
         },
         folders: cli.places(),
+        settings: cli.settings.take().unwrap_or_else(no_settings),
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),
             RequirePins::All => (file, Require::All),
@@ -52,6 +54,12 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, web: Web) -> Options {
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
     Options { agent, web }
+}
+
+/// No settings, for a command line that was parsed without them.
+fn no_settings() -> (SettingsSource, Settings) {
+    let source = SettingsSource { file: SETTINGS_FILE.into(), presence: Presence::Optional, assignments: Vec::new() };
+    (source, Settings::default())
 }
 
 pub(super) fn start_log(cli: &Cli) {

@@ -1,0 +1,98 @@
+//! The operator's settings between two reloads: read again when their file changed and stood still for a look, and kept as they are
+//! when the new file has a mistake.
+
+use std::path::PathBuf;
+
+use tracing::{info, warn};
+
+use super::scan::{Stamp, file_stamp};
+use ebhost_package::{PackageError, Settings, SettingsSource};
+
+/// The settings in force, and the state of the file that they were read from.
+pub(super) struct WatchedSettings {
+    source: SettingsSource,
+    current: Settings,
+    /// The file as it was when it was read last; none: it is to be read again.
+    examined: Option<Stamp>,
+    last: Stamp,
+}
+
+/// The outcome of a look at the settings.
+#[derive(Debug)]
+pub(super) enum SettingsChange {
+    Unchanged,
+    Changed,
+    Refused(PackageError),
+}
+
+impl WatchedSettings {
+    /// Settings that were read from their source at the start.
+    pub(super) fn new(source: SettingsSource, current: Settings) -> Self {
+        let stamp = file_stamp(&source.file);
+        Self { source, current, examined: Some(stamp.clone()), last: stamp }
+    }
+
+    pub(super) fn current(&self) -> &Settings {
+        &self.current
+    }
+
+    /// The folder in which the file can be replaced.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        self.source.file.parent().filter(|folder| folder.is_dir()).map(PathBuf::from)
+    }
+
+    /// Reads the file again at the next look.
+    pub(super) fn read_again(&mut self) {
+        self.examined = None;
+    }
+
+    /// Whether the file has been read as it is.
+    pub(super) fn is_settled(&self) -> bool {
+        self.examined.as_ref() == Some(&self.last)
+    }
+
+    /// Looks at the file, and reads it when it is as it was at the look before.
+    pub(super) fn look(&mut self) -> SettingsChange {
+        let stamp = file_stamp(&self.source.file);
+        let stands_still = stamp == self.last;
+        self.last = stamp;
+        if !stands_still || self.is_settled() {
+            return SettingsChange::Unchanged;
+        }
+        self.examined = Some(self.last.clone());
+        match self.source.read() {
+            Ok(settings) => {
+                self.warn_of_flags(&settings);
+                self.current = settings;
+                SettingsChange::Changed
+            }
+            Err(error) => SettingsChange::Refused(error),
+        }
+    }
+
+    /// Flags count at the start only.
+    fn warn_of_flags(&self, new: &Settings) {
+        let value = |settings: &Settings, name: &str| {
+            settings.flags().iter().find(|flag| flag.name == name).map(|flag| flag.setting.value.clone())
+        };
+        let all = self.current.flags().iter().chain(new.flags()).map(|flag| flag.name.as_str());
+        let mut changed: Vec<_> = all.filter(|name| value(&self.current, name) != value(new, name)).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        if !changed.is_empty() {
+            warn!(
+                "settings that count at the start were changed: {}; restart ebhost to apply them",
+                changed.join(", ")
+            );
+        }
+    }
+
+    /// Warns of settings for packages that are not there, as of a misspelt name.
+    pub(super) fn warn_of_unknown(&self, known: &[&str]) {
+        let unknown: Vec<_> = self.current.package_names().filter(|name| !known.contains(name)).collect();
+        if let (Some(file), false) = (self.current.file(), unknown.is_empty()) {
+            let (file, unknown, known) = (file.display(), unknown.join(", "), known.join(", "));
+            info!("{file}: found settings for {unknown}, which no package is called; the packages are {known}");
+        }
+    }
+}

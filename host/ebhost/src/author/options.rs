@@ -1,0 +1,115 @@
+//! `ebhost options`: the packages of a folder with their options, defaults and chosen values.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    AuthorError,
+    command::{OptionsArgs, OutputFormat},
+};
+use crate::command_line::SETTINGS_FILE;
+use ebhost_package::{Offer, OptionKind, PackageFolders, Presence, Settings, SettingsSource, Switch, read_offer};
+
+/// Where packages are looked for if neither the command line nor the settings name a folder.
+const PLUGINS: &str = "/usr/lib/ebhost/plugins";
+
+pub(super) fn options(args: &OptionsArgs) -> Result<ExitCode, AuthorError> {
+    let presence = if args.settings_file.is_some() { Presence::Required } else { Presence::Optional };
+    let file = args.settings_file.clone().unwrap_or_else(|| SETTINGS_FILE.into());
+    let settings = SettingsSource { file, presence, assignments: Vec::new() }.read()?;
+    let folder = args.plugins.clone().or_else(|| folder_of(&settings)).unwrap_or_else(|| PLUGINS.into());
+    let offers = read_offers(&folder, &settings)?;
+    let wanted = |offer: &&Offer| args.packages.is_empty() || args.packages.contains(&offer.name);
+    let chosen: Vec<&Offer> = offers.iter().filter(wanted).collect();
+    if let Some(name) = args.packages.iter().find(|name| !offers.iter().any(|offer| offer.name == **name)) {
+        let known = offers.iter().map(|offer| offer.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(AuthorError::UnknownPackage { name: name.clone(), folder, known });
+    }
+    match args.format {
+        OutputFormat::Text => print!("{}", chosen.iter().map(|offer| text(offer)).collect::<Vec<_>>().join("\n")),
+        OutputFormat::Json => println!("{}", chosen.iter().map(|offer| as_json(offer)).collect::<Value>()),
+    }
+    let is_sound = chosen.iter().all(|offer| offer.choices.is_ok());
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn folder_of(settings: &Settings) -> Option<PathBuf> {
+    let flag = settings.flags().iter().find(|flag| flag.name == "plugin.dir")?;
+    Some(flag.setting.texts().ok()?.first()?.into())
+}
+
+fn read_offers(folder: &Path, settings: &Settings) -> Result<Vec<Offer>, AuthorError> {
+    let listing = PackageFolders { plugins: Some(folder.to_owned()), drop_ins: None }.list_at_start()?;
+    Ok(listing.files.iter().map(|file| read_offer(file, settings)).collect::<Result<_, _>>()?)
+}
+
+fn switch(switch: Switch) -> &'static str {
+    match switch {
+        Switch::On => "on",
+        Switch::Off => "off",
+    }
+}
+
+/// A value as a settings file has it.
+fn shown(kind: &OptionKind, value: &Value) -> String {
+    match (kind, value) {
+        (OptionKind::Time, value) => {
+            let nanoseconds = value.as_u64().unwrap_or_default();
+            match nanoseconds {
+                whole if whole % 1_000_000_000 == 0 => format!("{}s", whole / 1_000_000_000),
+                whole if whole % 1_000_000 == 0 => format!("{}ms", whole / 1_000_000),
+                whole => format!("{}us", whole / 1_000),
+            }
+        }
+        (_, Value::String(text)) => text.clone(),
+        (_, Value::Array(items)) => {
+            format!("[{}]", items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+        }
+        (_, value) => value.to_string(),
+    }
+}
+
+fn text(offer: &Offer) -> String {
+    let mut out = format!("{}: {}", offer.name, switch(offer.switch));
+    if offer.switch != offer.default {
+        let _ = write!(out, " (default {})", switch(offer.default)); // writing into a string does not fail
+    }
+    let _ = writeln!(out, "{}{}", if offer.summary.is_empty() { "" } else { "; " }, offer.summary);
+    for (name, option) in &offer.options {
+        let default = shown(&option.kind, &option.default);
+        let chosen = offer.choices.as_ref().ok().and_then(|choices| choices.get(name));
+        let value = chosen.map_or_else(|| default.clone(), |value| shown(&option.kind, value));
+        let kind = match &option.kind {
+            OptionKind::Enum(values) => values.join("|"),
+            kind => kind.name().to_owned(),
+        };
+        let note = if value == default { String::new() } else { format!(" (default {default})") };
+        let _ = writeln!(out, "  {name}: {value}{note}  [{kind}]\n      {}", option.help.trim());
+        if !option.cost.is_empty() {
+            let _ = writeln!(out, "      Cost: {}", option.cost.trim());
+        }
+    }
+    if let Err(fault) = &offer.choices {
+        let _ = writeln!(out, "  the settings are refused: {fault}");
+    }
+    out
+}
+
+fn as_json(offer: &Offer) -> Value {
+    let options = offer.options.iter().map(|(name, option)| {
+        let chosen = offer.choices.as_ref().ok().and_then(|choices| choices.get(name)).cloned();
+        json!({
+            "name": name, "type": option.kind.name(), "expected": option.kind.expected(), "default": option.default,
+            "value": chosen, "help": option.help, "cost": option.cost,
+        })
+    });
+    json!({
+        "package": offer.name, "summary": offer.summary, "default": switch(offer.default), "state": switch(offer.switch),
+        "options": options.collect::<Value>(), "error": offer.choices.as_ref().err().map(ToString::to_string),
+    })
+}
