@@ -105,6 +105,8 @@ struct {
 
 static const struct native_bank no_bank;
 
+/* Entries that were inserted. While one of these is 0, the host need not read the map of its name. */
+u64 spill_inserted, native_spill_inserted;
 /* Until then `spill` is full, and nothing is inserted into it. */
 static volatile u64 spill_full_until;
 static u64 clearing;
@@ -250,7 +252,7 @@ static __always_inline void clear_spilled(void *map, u64 now)
 }
 
 /* The bank of a series in the map that all CPUs share; NULL: the map is full. */
-static __always_inline void *find_spilled(void *map, const struct series *series, u64 now)
+static __always_inline void *find_spilled(void *map, u64 *inserted, const struct series *series, u64 now)
 {
 	u64 key = series->key;
 	struct head *bank = bpf_map_lookup_elem(map, &key);
@@ -267,8 +269,10 @@ static __always_inline void *find_spilled(void *map, const struct series *series
 			spill_full_until = now + 100000000;
 			return NULL;
 		}
-		if (is_new)
+		if (is_new) {
+			__sync_fetch_and_add(inserted, 1);
 			link_spilled(bank, series);
+		}
 	}
 	/* Two CPUs that do this at once write the same. */
 	if (!bank->owner.checksum)
@@ -281,7 +285,7 @@ static __always_inline void *find_spilled(void *map, const struct series *series
 		type *found = FIND_BANK(map, type, series, now);                                \
                                                                                                 \
 		if (!found) {                                                                   \
-			found = find_spilled(&spilled, series, now);                            \
+			found = find_spilled(&spilled, &spilled##_inserted, series, now);       \
 			if (!found) {                                                           \
 				count_lost(LOST_BANKS_FULL);                                    \
 				return;                                                         \

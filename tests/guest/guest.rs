@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,6 +18,8 @@ pub(crate) struct Guest {
     folder: Folder,
     /// Further arguments of QEMU: devices.
     devices: Vec<String>,
+    /// Arguments of `-smp` on x86.
+    cpus: &'static str,
     /// Further parameters of the kernel.
     parameters: &'static str,
 }
@@ -44,7 +47,8 @@ impl Guest {
     }
 
     fn new(machine: Machine, kernel: Kernel, busybox: &Path, init: &'static str) -> Self {
-        let guest = Self { machine, kernel, init, folder: Folder::new(), devices: Vec::new(), parameters: "" };
+        let guest =
+            Self { machine, kernel, init, folder: Folder::new(), devices: Vec::new(), cpus: "2", parameters: "" };
         guest.put(busybox, "bin/busybox");
         for (script, to) in [("start", "start"), (init, "init")] {
             guest.put(&workspace().join("tests/guest").join(script), to);
@@ -60,6 +64,17 @@ impl Guest {
     pub(crate) fn with_devices(mut self, arguments: &str) -> Self {
         self.devices.extend(arguments.split_whitespace().map(str::to_owned));
         self
+    }
+
+    /// Emulates all CPUs in one thread. In several, QEMU now and then runs the breakpoint by which one CPU patches the code of another, which a
+    /// kernel that patches much (after programs were detached, say) takes for a fault.
+    pub(crate) fn in_one_thread(self) -> Self {
+        self.with_devices("-accel tcg,thread=single")
+    }
+
+    /// Sets the CPUs of an x86 machine, as QEMU's `-smp` takes them.
+    pub(crate) fn with_cpus(self, cpus: &'static str) -> Self {
+        Self { cpus, ..self }
     }
 
     /// Sets parameters of the kernel.
@@ -151,6 +166,13 @@ impl Guest {
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
+    /// Writes an executable file of the initramfs.
+    pub(crate) fn write_script(&self, to: &str, text: &str) {
+        self.write(to, text.as_bytes());
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.root().join(to), mode).expect("our own file");
+    }
+
     /// Builds and copies a module from a folder with its sources.
     pub(crate) fn build_module(&self, sources: &Path, name: &str) {
         let built = self.folder.path().join(name);
@@ -165,9 +187,11 @@ impl Guest {
             format!("cd {} && find . | cpio -o -H newc --quiet > {}", self.root().display(), initramfs.display());
         output(Command::new("sh").args(["-c", &pack]));
         let (qemu, console) = match self.machine {
-            Machine::X86 => ("qemu-system-x86_64 -smp 2", "ttyS0"),
+            Machine::X86 => (format!("qemu-system-x86_64 -smp {}", self.cpus), "ttyS0"),
             // QEMU counts instructions only with this setting, and only on one CPU.
-            Machine::Arm => ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off", "ttyAMA0"),
+            Machine::Arm => {
+                ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off".to_owned(), "ttyAMA0")
+            }
         };
         // The machine shuts itself down; `timeout` ends one that hangs.
         let mut command = Command::new("timeout");

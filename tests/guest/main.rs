@@ -4,10 +4,12 @@
 
 mod arm;
 mod counters;
+mod cpus;
 mod disk;
 mod disk_paths;
 mod disk_queues;
 mod guest;
 mod kernel;
+mod lockdown;
 mod programs;
 mod small;

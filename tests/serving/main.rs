@@ -1,7 +1,9 @@
 //! A user starts ebhost and points Prometheus at it: formats, paths, privileges, shutdown.
 
+mod filters;
 mod formats;
 mod lifetime;
+mod open_files;
 mod operators;
 mod options;
 mod privileges;

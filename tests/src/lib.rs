@@ -39,7 +39,7 @@ pub use log::{Line, Log};
 pub use maps::{Counting, Entries, KernelMap, Memory, group, key};
 pub use needs::{Need, missing, skip};
 pub use objects::compile;
-pub use process::{Running, alone, output, wait_until};
+pub use process::{Running, alone, filtered, output, toucher, wait_until};
 pub use program::Program;
 pub use prometheus::{Prometheus, promtool};
 pub use sample::{Labels, Sample};

@@ -1,6 +1,7 @@
 //! Runs other programs: to completion, or next to the test and killed with it.
 
 use std::{
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -9,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::sys::die_with_us;
+use crate::{folder::built, sys::die_with_us};
 
 /// A lock for tests of one test program that would count or slow down the activity of the others.
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -35,6 +36,17 @@ pub fn output(command: &mut Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The path of the program that causes a known number of events on command.
+pub fn toucher() -> PathBuf {
+    built("toucher")
+}
+
+/// The beginning of a command line that runs a command under a seccomp filter, which answers these system calls (`bpf`, `perf_event_open`,
+/// `landlock`, with commas between them) with an error.
+pub fn filtered(errno: &str, calls: &str) -> [String; 3] {
+    [built("filtered").display().to_string(), errno.to_owned(), calls.to_owned()]
 }
 
 /// A program that runs next to the test. Killed on drop.

@@ -1,14 +1,15 @@
 //! Landlock: the files that the process can still open.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, RestrictionStatus,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::thread::set_no_new_privs;
 use tracing::{info, warn};
@@ -40,7 +41,7 @@ pub struct AllowedFiles {
 /// How far the kernel went along, to be logged once there is a log.
 #[derive(Debug)]
 #[must_use]
-pub struct FileAccess(Result<RulesetStatus, RulesetError>);
+pub struct FileAccess(Result<RestrictionStatus, RulesetError>);
 
 impl AllowedFiles {
     /// Denies every file but these (and those of the kernel) to this thread and all that it starts, and new privileges to the
@@ -68,16 +69,58 @@ impl FileAccess {
     /// Logs whether other files are out of reach.
     pub fn announce(&self) {
         match &self.0 {
-            Ok(RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced) => {
+            Ok(status) if status.ruleset != RulesetStatus::NotEnforced => {
                 info!(
                     "files are restricted by Landlock to the plugin folder, the cache, files that objects have probes in, and the \
                      kernel's own"
                 );
             }
-            Ok(RulesetStatus::NotEnforced) => info!("files are not restricted: this kernel has no Landlock"),
+            Ok(status) => match unrestricted(status.landlock) {
+                Unrestricted::Filtered => warn!(
+                    "files are not restricted: a seccomp filter forbids Landlock to this process; expected a filter that allows \
+                     landlock_create_ruleset, landlock_add_rule and landlock_restrict_self"
+                ),
+                Unrestricted::SwitchedOff => {
+                    info!(
+                        "files are not restricted: this kernel has Landlock, but it is switched off; boot with `lsm=landlock,…`"
+                    );
+                }
+                Unrestricted::Absent => info!("files are not restricted: this kernel has no Landlock"),
+            },
             Err(error) => warn!("files are not restricted: {error}"),
         }
     }
+}
+
+/// Why Landlock restricts nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unrestricted {
+    /// The kernel does not have it.
+    Absent,
+    /// It is not among the active security modules.
+    SwitchedOff,
+    /// The kernel has it, and a seccomp filter answers in its place.
+    Filtered,
+}
+
+/// Why Landlock restricts nothing. A seccomp filter answers as a kernel without it does, so the kernel's list of functions is looked at.
+fn unrestricted(found: LandlockStatus) -> Unrestricted {
+    match found {
+        LandlockStatus::NotEnabled => Unrestricted::SwitchedOff,
+        _ if has_seccomp_filter() && has_landlock() => Unrestricted::Filtered,
+        _ => Unrestricted::Absent,
+    }
+}
+
+fn has_seccomp_filter() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+}
+
+/// Whether the running kernel was built with Landlock. The names of its functions can be read without a privilege.
+fn has_landlock() -> bool {
+    let Ok(symbols) = File::open("/proc/kallsyms") else { return false };
+    BufReader::new(symbols).lines().map_while(Result::ok).any(|line| line.contains(" landlock_"))
 }
 
 /// Denies every file to this thread and all that it starts.
@@ -105,7 +148,7 @@ fn restrict(
     writable: Option<&Path>,
     sockets: &[PathBuf],
     pins: &[PathBuf],
-) -> Result<RulesetStatus, RulesetError> {
+) -> Result<RestrictionStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
     let rules = Ruleset::default()
@@ -118,5 +161,5 @@ fn restrict(
         .add_rules(path_beneath_rules(writable, write))?
         .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?
         .add_rules(path_beneath_rules(pins, AccessFs::MakeReg))?;
-    Ok(rules.restrict_self()?.ruleset)
+    rules.restrict_self()
 }

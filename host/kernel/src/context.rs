@@ -12,7 +12,7 @@ use ebhost_object::Btf;
 /// The running kernel as packages are loaded into it. Its BTF is read once, when it is first needed.
 #[derive(Debug)]
 pub struct KernelContext {
-    btf: OnceLock<Option<Arc<Btf>>>,
+    btf: OnceLock<Result<Arc<Btf>, String>>,
     /// For threads that are started here, beside what they need.
     keep: Capabilities,
     start: Start,
@@ -48,13 +48,16 @@ impl KernelContext {
         let _ = ebhost_confine::spawn("types", NONE, Abandon, move || _ = context.kernel_btf());
     }
 
-    /// The types of the kernel, with its modules as they are now, for one object; `None`: the kernel shows none.
-    pub(crate) fn types(&self) -> Option<KernelBtf> {
-        self.kernel_btf().map(|kernel| KernelBtf::running(kernel.clone()))
+    /// The types of the kernel, with its modules as they are now, for one object.
+    ///
+    /// # Errors
+    /// The kernel shows none; the text says why.
+    pub(crate) fn types(&self) -> Result<KernelBtf, String> {
+        self.kernel_btf().clone().map(KernelBtf::running)
     }
 
-    fn kernel_btf(&self) -> Option<&Arc<Btf>> {
-        self.btf.get_or_init(types::read_kernel).as_ref()
+    fn kernel_btf(&self) -> &Result<Arc<Btf>, String> {
+        self.btf.get_or_init(types::read_kernel)
     }
 }
 

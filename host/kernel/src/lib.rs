@@ -14,7 +14,7 @@
 //! | `read` | fills a snapshot from a map |
 //! | `events` | empties ring buffers and perf event arrays |
 //! | `perf` | opens and reads perf events |
-//! | `rights` | what this thread may do, for messages |
+//! | `rights`, `objections` | what this thread may do, and what else forbids it, for messages |
 //! | `cgroup_map` | fills a map with cgroup ids |
 //! | `sys` | system calls; all `unsafe` of this crate |
 
@@ -29,7 +29,9 @@ mod loaded;
 mod map_shape;
 mod maps;
 mod object;
+mod objections;
 mod perf;
+mod program_counter;
 mod read;
 mod rights;
 mod source;
@@ -42,7 +44,7 @@ mod unread_maps;
 pub use self::object::{ObjectError, ObjectFile};
 pub use attach::probe::probed_files;
 pub use context::KernelContext;
-pub use error::LoadError;
+pub use error::{BtfRemedy, LoadError};
 pub use load::load;
 pub use loaded::{LeftOut, Loaded, Program, Wanted};
 pub use map_shape::MapShape;

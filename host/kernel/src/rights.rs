@@ -1,32 +1,44 @@
-//! The rights of this thread to load and attach BPF programs, and what else the kernel may have against one: for messages.
+//! The rights of this thread to load and attach BPF programs: for messages.
 
 use std::fs;
 
-use crate::perf;
+use crate::{objections, perf};
 
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
-/// The user and the capabilities of this thread.
+/// The user and the capabilities of this thread, and whether a filter of system calls restricts it.
 #[derive(Debug)]
 pub(crate) struct Rights {
     user: String,
     effective: u64,
+    /// Whether a seccomp filter decides which system calls reach the kernel.
+    pub(crate) has_seccomp_filter: bool,
 }
 
 impl Rights {
     /// Those of the calling thread.
     pub(crate) fn own() -> Self {
-        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        Self::parse(&fs::read_to_string("/proc/thread-self/status").unwrap_or_default())
+    }
+
+    fn parse(status: &str) -> Self {
+        const SECCOMP_MODE_FILTER: &str = "2";
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim();
         let effective = u64::from_str_radix(field("CapEff:"), 16).unwrap_or_default();
-        Self { user: field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned(), effective }
+        let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
+        Self { user, effective, has_seccomp_filter: field("Seccomp:") == SECCOMP_MODE_FILTER }
     }
 
     fn has(&self, capability: u32) -> bool {
         self.effective >> capability & 1 != 0
+    }
+
+    /// Whether it may use BPF at all, so that the kernel itself refuses no system call.
+    pub(crate) fn include_bpf(&self) -> bool {
+        self.has(CAP_SYS_ADMIN) || self.has(CAP_BPF) && self.has(CAP_PERFMON)
     }
 
     /// Whether they are all that the kernel asks for, of any type of program.
@@ -37,7 +49,10 @@ impl Rights {
     /// The rights that are there and those that are needed.
     pub(crate) fn describe(&self) -> String {
         let found = format!("found user {} with the effective capabilities {:016x}", self.user, self.effective);
-        let more = perf::more_than_perfmon().unwrap_or_default();
+        let mut more = perf::more_than_perfmon().unwrap_or_default();
+        if let Some(calls) = objections::filtered_calls(self) {
+            more += &format!("; a seccomp filter may forbid {calls} as well: {}", objections::ALLOW_CALLS);
+        }
         if self.has(CAP_BPF) && self.has(CAP_PERFMON) {
             return format!(
                 "{found}, which has CAP_BPF and CAP_PERFMON; expected CAP_NET_ADMIN for networks and cgroups, or CAP_SYS_ADMIN for uprobes and \
@@ -51,34 +66,25 @@ impl Rights {
     }
 }
 
-/// Why the kernel may refuse what this thread has all rights to.
-pub(crate) fn other_objections() -> String {
-    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").ok();
-    let mode = lockdown.as_deref().and_then(|modes| modes.split_once('[')?.1.split_once(']')).map(|(mode, _)| mode);
-    let modules = fs::read_to_string("/sys/kernel/security/lsm").ok();
-    let lockdown = match mode {
-        Some(mode) => format!("its lockdown mode is `{mode}`"),
-        None => "its lockdown mode is not known (securityfs is not mounted)".to_owned(),
-    };
-    let modules = modules.map_or_else(|| "not known".to_owned(), |modules| modules.trim().to_owned());
-    format!(
-        "all rights are there, so this kernel may be built without what such a program needs, or forbid it ({lockdown}, its security modules \
-         are {modules})"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_thread_with_every_capability_is_not_told_to_be_root() {
-        let rights = |effective| Rights { user: "0".to_owned(), effective };
+        let rights = |effective| Rights { user: "0".to_owned(), effective, has_seccomp_filter: false };
         assert!(rights(0x1ff_ffff_ffff).are_all() && rights(1 << CAP_SYS_ADMIN).are_all());
         let two = rights(1 << CAP_BPF | 1 << CAP_PERFMON);
-        assert!(!two.are_all());
+        assert!(!two.are_all() && two.include_bpf());
         assert!(two.describe().contains("expected CAP_NET_ADMIN"), "{}", two.describe());
         assert!(rights(0).describe().contains("expected root, or CAP_BPF and CAP_PERFMON"));
-        assert!(other_objections().starts_with("all rights are there"));
+    }
+
+    #[test]
+    fn a_seccomp_filter_is_read_from_the_status() {
+        let rights =
+            |mode| Rights::parse(&format!("Name:\tx\nUid:\t0\t7\t0\t0\nCapEff:\t000000c000000000\nSeccomp:\t{mode}\n"));
+        assert_eq!((rights(2).has_seccomp_filter, rights(0).has_seccomp_filter), (true, false));
+        assert_eq!((rights(2).user.as_str(), rights(2).include_bpf()), ("7", true));
     }
 }

@@ -109,14 +109,20 @@ impl KernelBtf {
     }
 }
 
-/// Reads the types of the running kernel; `None`: it shows none.
-pub(crate) fn read_kernel() -> Option<Arc<Btf>> {
-    let file = File::open(Path::new(FOLDER).join("vmlinux")).ok()?;
-    let bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
+/// Reads the types of the running kernel.
+///
+/// # Errors
+/// It shows none, or none that can be read; the text says why.
+pub(crate) fn read_kernel() -> Result<Arc<Btf>, String> {
+    let bytes = read_file(&Path::new(FOLDER).join("vmlinux")).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Btf::shared(Arc::new(bytes), None)?))
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let bytes = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     // Since Linux 6.16 the file can be mapped, which costs less than reading it 4 KiB at a time.
-    let copied = sys::with_mapped(file.as_fd(), bytes, <[u8]>::to_vec);
-    let bytes = copied.or_else(|_| fs::read(Path::new(FOLDER).join("vmlinux"))).ok()?;
-    Some(Arc::new(Btf::shared(Arc::new(bytes), None).ok()?))
+    sys::with_mapped(file.as_fd(), bytes, <[u8]>::to_vec).or_else(|_| fs::read(path))
 }
 
 /// The module of a target such as `nf_conntrack:nf_conntrack_in`, if it names one, and the name.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    KernelContext, LoadError, MapReader, ObjectFile, Source, Wanted,
-    events::{DropCounter, EventReader},
-    maps::{Maps, to_aya},
+    KernelContext, LoadError, MapReader, ObjectFile, Source, Wanted, events::EventReader, maps::Maps,
+    object::GlobalCounter, program_counter::ProgramCounter, read::MapHints,
 };
 use ebhost_package as package;
+use ebhost_package::MaxEntries;
 
 /// The maps of a loaded object that have no reader yet.
 ///
@@ -75,20 +75,31 @@ pub(crate) fn reader(
     context: &KernelContext,
 ) -> Result<Source, LoadError> {
     object.map(wanted.name, "the plugin's manifest")?;
-    open_reader(object, maps, wanted, context)
+    let per_cpu = match bpf.max_entries.get(wanted.name) {
+        Some(MaxEntries::PerCpu(entries)) => Some(*entries),
+        Some(MaxEntries::Fixed(_)) | None => None,
+    };
+    let hints = MapHints { per_cpu, insertions: counter(maps, object.insertion_counter(wanted.name)) };
+    open_reader(object, maps, wanted, hints, context)
         .map_err(|error| LoadError::unreadable(&bpf.object.path, wanted.name, error))
 }
 
-fn open_reader(object: &ObjectFile, maps: &Maps, wanted: &Wanted<'_>, context: &KernelContext) -> io::Result<Source> {
+fn open_reader(
+    object: &ObjectFile,
+    maps: &Maps,
+    wanted: &Wanted<'_>,
+    hints: MapHints,
+    context: &KernelContext,
+) -> io::Result<Source> {
     let name = wanted.name;
     let map = maps.for_reader(name)?;
     let shape = map.shape();
     if shape.is_hash() || shape.is_array() || shape.is_lpm_trie() {
-        return Ok(Source::Map(Box::new(MapReader::new(name, map)?)));
+        return Ok(Source::Map(Box::new(MapReader::new(name, map, hints)?)));
     }
     if shape.is_events() {
-        let drops = drops(object, maps, name);
-        return EventReader::new(name, to_aya(&map)?, &wanted.value_sizes, drops, context).map(Source::Events);
+        let drops = counter(maps, object.lost_counter(name));
+        return EventReader::new(name, &map, &wanted.value_sizes, drops, context).map(Source::Events);
     }
     Err(io::Error::other(
         "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \
@@ -96,8 +107,7 @@ fn open_reader(object: &ObjectFile, maps: &Maps, wanted: &Wanted<'_>, context: &
     ))
 }
 
-/// The program's own count of events that found no room in a ring buffer, if it has one.
-fn drops(object: &ObjectFile, maps: &Maps, buffer: &str) -> Option<DropCounter> {
-    let counter = object.lost_counter(buffer)?;
-    Some(DropCounter::new(counter, maps.get(&counter.map)?.clone()))
+/// The counter that a program keeps in a global, if there is one.
+fn counter(maps: &Maps, global: Option<&GlobalCounter>) -> Option<ProgramCounter> {
+    Some(ProgramCounter::new(global?, maps.get(&global?.map)?.clone()))
 }

@@ -191,6 +191,10 @@ pub const VERIFIER_LOG_LINES: usize = 25;
 /// Entries asked of the kernel in one batched read: at 16-byte keys its buffers stay within a core's second-level cache.
 pub const READ_BATCH_ENTRIES: usize = 4_096;
 
+/// Bytes of values asked of the kernel in one batched read, which an entry of a per-CPU map on a machine of hundreds of CPUs reaches with
+/// fewer entries. A bucket that holds more gets more. The process' resident bytes show it.
+pub const READ_BATCH_BYTES: usize = 512 << 10;
+
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 
@@ -211,6 +215,10 @@ pub const WAITING_SCRAPES: usize = 256;
 
 /// How long scrapes in flight may take to finish after SIGTERM.
 pub const SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// Open files that the process needs to start, serve and say what is wrong: it has 17 itself, and a package two dozen more. A lower limit ends
+/// the start. Shown by `process_open_fds` beside `process_max_fds`.
+pub const LEAST_OPEN_FILES: u64 = 32;
 
 /// Connections that are open at once: a scraper has one, and a hundred of them at once are many. Each costs a few kilobytes and
 /// the header that it is sending. Beyond it a connection that was never admitted makes way for a new one, then one that is idle, then
@@ -289,8 +297,8 @@ pub const PERF_GROUP_EVENTS: usize = 16;
 /// milliseconds.
 pub const PERF_STALLED: Duration = Duration::from_secs(1);
 
-/// Bytes of events (ring buffers, perf event arrays) that wait for a scrape. Beyond it they are lost, shown by
-/// `ebhost_events_lost_total`.
+/// Bytes of events (ring buffers, perf event arrays) that wait for a scrape, with what is remembered of each. Beyond it they are lost, shown
+/// by `ebhost_events_lost_total`.
 pub const WAITING_EVENT_BYTES: usize = 8 << 20;
 
 /// How often event buffers are emptied between scrapes, and looked at whether a CPU came online whose events need a buffer.

@@ -23,8 +23,17 @@ pub struct Bpf {
     /// Kernel symbols: each global `kaddr_SYMBOL` is set to the symbol's address.
     pub kaddrs: Vec<String>,
     pub cgroup_id_map: Option<CgroupIdMap>,
-    /// A BTF file with the kernel's types; none: those in `/sys/kernel/btf`.
-    pub btf_path: Option<PathBuf>,
+    pub btf_file: BtfFile,
+}
+
+/// A file with the kernel's types, in place of `/sys/kernel/btf`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BtfFile {
+    /// Packages cannot name one.
+    NotTaken,
+    /// A drop-in configuration without `--btf.path`.
+    NotGiven,
+    Given(PathBuf),
 }
 
 /// The consequence of a program that cannot be loaded or attached, or whose section is not known.
@@ -72,7 +81,7 @@ impl Bpf {
             failure_costs: FailureCost::Object,
             kaddrs: Vec::new(),
             cgroup_id_map: None,
-            btf_path: None,
+            btf_file: BtfFile::NotTaken,
         }
     }
 }
@@ -120,6 +129,6 @@ pub(super) fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, Packag
         failure_costs: declared.failure_costs,
         kaddrs: declared.kaddrs,
         cgroup_id_map: declared.cgroup_id_map,
-        btf_path: None,
+        btf_file: BtfFile::NotTaken,
     })
 }

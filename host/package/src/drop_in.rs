@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{
-    Bpf, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin, check_depth,
+    Bpf, BtfFile, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin,
+    check_depth,
     located::{self, Tree},
     read_artefact, read_bounded,
 };
@@ -57,7 +58,7 @@ impl DropIns {
             failure_costs: self.failure_costs,
             kaddrs: kaddrs(&config),
             cgroup_id_map: cgroup_id_map(&config),
-            btf_path: self.btf_path.clone(),
+            btf_file: self.btf_path.clone().map_or(BtfFile::NotGiven, BtfFile::Given),
             ..Bpf::of(object)
         };
         Ok(Package {

@@ -33,7 +33,7 @@ use ebhost_lookup::tables::LookupTable;
 
 pub use artefact::{Artefact, Digest};
 use artefact::{read_artefact, read_bounded};
-pub use bpf::{Bpf, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries};
+pub use bpf::{Bpf, BtfFile, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries};
 pub use builtin::Mistakes;
 pub use depth::check_depth;
 pub use diagnostic::Diagnostic;
@@ -151,7 +151,7 @@ impl Package {
     pub fn kernel_part(&self) -> Digest {
         let set = |bpf: &Bpf| {
             let object = format!("{:?} {:?} {:?}", bpf.object.digest, bpf.globals, bpf.max_entries);
-            let programs = format!("{:?} {:?} {:?}", bpf.programs, bpf.failure_costs, bpf.btf_path);
+            let programs = format!("{:?} {:?} {:?}", bpf.programs, bpf.failure_costs, bpf.btf_file);
             format!("{object} {programs} {:?} {:?}", bpf.kaddrs, bpf.cgroup_id_map)
         };
         Digest::of(format!("{:?} {:?}", self.bpf.as_ref().map(set), self.perf).as_bytes())

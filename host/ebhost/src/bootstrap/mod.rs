@@ -1,11 +1,12 @@
 //! The start, in the order in which privileges are dropped. A step is where it is because of those after it:
 //!
-//! 1. **Hang-ups are received** ([`Hangups`]), because a SIGHUP without a handler ends the process. A reload that is asked for during the
+//! 1. **The limit on open files is raised** to what the process may have: a file for each event on each CPU, and each connection. One that is
+//!    too low for the process itself ends the start, because libraries panic without a file.
+//! 2. **Hang-ups are received** ([`Hangups`]), because a SIGHUP without a handler ends the process. A reload that is asked for during the
 //!    start is done after it.
-//! 2. **The compiler's process is forked**, before there is a thread: a forked process has only the thread that forked it. It gives up
+//! 3. **The compiler's process is forked**, before there is a thread: a forked process has only the thread that forked it. It gives up
 //!    every privilege.
-//! 3. **The service manager's socket is connected**, because Landlock keeps abstract sockets out of reach.
-//! 4. **The limit on open files is raised** to what the process may have: a file for each event on each CPU, and each connection.
+//! 4. **The service manager's socket is connected**, because Landlock keeps abstract sockets out of reach.
 //! 5. **Host names are looked up** that the process is to listen on, and the web configuration is read: both take files that Landlock
 //!    denies, or that it is to allow.
 //! 6. **Landlock denies every other file** ([`files`]). Threads inherit it, so none may have been started.
@@ -39,11 +40,15 @@ use ebhost_agent::AgentError;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{ResolvedAddress, ServerError, WebConfigFile};
 use ebhost_telemetry::flush_log;
+use open_files::TooFewFiles;
 
 /// Runs a plugin author's command. These end when they are done; they drop nothing.
 pub fn run_command(cli: &Cli) -> ExitCode {
-    let compiler = Compiler::start();
     let raised = open_files::raise_limit();
+    if let Err(fault) = open_files::check_limit() {
+        return end_start(cli, &fault);
+    }
+    let compiler = Compiler::start();
     start_log(cli, raised);
     let ended = match &cli.command {
         Some(command) => author::run(command, cli.cache_folder().as_deref(), compiler),
@@ -55,10 +60,13 @@ pub fn run_command(cli: &Cli) -> ExitCode {
 
 /// Loads the packages and serves them until the process is told to stop.
 pub fn run_host(cli: Cli) -> ExitCode {
+    let raised = open_files::raise_limit();
+    if let Err(fault) = open_files::check_limit() {
+        return end_start(&cli, &fault);
+    }
     let hangups = Hangups::receive();
     let compiler = Compiler::start();
     systemd::connect();
-    let raised = open_files::raise_limit();
     let addresses = options::listen_addresses(&cli);
     let web_config = WebConfigFile::open(cli.web_config.clone());
     let web_files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
@@ -80,6 +88,14 @@ pub fn run_host(cli: Cli) -> ExitCode {
     };
     flush_log();
     code
+}
+
+/// Logs why the process cannot start.
+fn end_start(cli: &Cli, fault: &TooFewFiles) -> ExitCode {
+    start_log(cli, Ok(()));
+    error!("{fault}");
+    flush_log();
+    ExitCode::FAILURE
 }
 
 fn start_log(cli: &Cli, raised: io::Result<()>) {

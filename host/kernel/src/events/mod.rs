@@ -5,7 +5,6 @@
 //! limit dropped are counted, never estimated. When a ring buffer is full, the kernel tells only the program that wanted to write; a program
 //! that counts such events in the global `BUFFER_lost` has them reported from there.
 
-mod drop_counter;
 mod per_cpu;
 mod queue;
 
@@ -20,14 +19,16 @@ use std::{
 
 use aya::maps::{Map, MapData, RingBuf};
 
-use super::KernelContext;
+use super::{KernelContext, maps::to_aya, program_counter::ProgramCounter, sys::KernelMap};
 use ebhost_confine::{NONE, Restart, Thread};
 use ebhost_limits as limits;
 use ebhost_snapshot::{Keys, Snapshot};
 
-pub(super) use drop_counter::DropCounter;
 use per_cpu::{CpuBuffers, CpuFollower};
 use queue::EventQueue;
+
+/// Bytes that a ring buffer adds to each event (`BPF_RINGBUF_HDR_SZ`).
+const RING_HEADER_BYTES: usize = 8;
 
 /// One buffer of events, and the snapshots of its last read.
 pub struct EventReader {
@@ -38,7 +39,7 @@ pub struct EventReader {
     taken: EventQueue,
     /// For each minimum length that a view asks for: the events that are at least as long.
     snapshots: Vec<(usize, Snapshot)>,
-    drops: Option<DropCounter>,
+    drops: Option<ProgramCounter>,
     events: u64,
     lost: u64,
 }
@@ -51,16 +52,26 @@ struct Shared {
 
 /// The kernel's buffer, mapped into memory.
 enum Buffer {
-    Ring(RingBuf<MapData>),
+    /// `bytes`: its size.
+    Ring {
+        ring: RingBuf<MapData>,
+        bytes: usize,
+    },
     PerCpu(CpuBuffers),
 }
 
 impl Buffer {
     fn drain_into(&mut self, queue: &mut EventQueue) {
         match self {
-            Self::Ring(ring) => {
-                while let Some(event) = ring.next() {
+            Self::Ring { ring, bytes } => {
+                // Whatever was written before this began is among the first `bytes`; what is written meanwhile may wait. Otherwise a
+                // program that writes as fast as this reads would keep a scrape waiting.
+                let mut left = *bytes;
+                while left > 0
+                    && let Some(event) = ring.next()
+                {
                     queue.push(0, [&event, &[]]);
+                    left = left.saturating_sub(event.len() + RING_HEADER_BYTES);
                 }
             }
             Self::PerCpu(buffers) => buffers.drain_into(queue),
@@ -68,10 +79,13 @@ impl Buffer {
     }
 }
 
-/// Opens the buffer behind a map, with what keeps its CPUs up to date.
-fn open(name: &str, map: Map, context: &KernelContext) -> io::Result<(Buffer, Option<CpuFollower>)> {
+/// Opens the buffer behind a map, with what keeps its CPUs up to date. `bytes`: the size of a ring buffer.
+fn open(name: &str, map: Map, bytes: usize, context: &KernelContext) -> io::Result<(Buffer, Option<CpuFollower>)> {
     match map {
-        map @ Map::RingBuf(_) => Ok((Buffer::Ring(RingBuf::try_from(map).map_err(io::Error::other)?), None)),
+        map @ Map::RingBuf(_) => {
+            let ring = RingBuf::try_from(map).map_err(io::Error::other)?;
+            Ok((Buffer::Ring { ring, bytes }, None))
+        }
         map @ Map::PerfEventArray(_) => {
             let (follower, buffers) = CpuFollower::open(name, map, context.opener())?;
             Ok((Buffer::PerCpu(buffers), Some(follower)))
@@ -95,7 +109,7 @@ impl Shared {
                 follower.follow(|act| {
                     self.with(|buffer, queue| match buffer {
                         Buffer::PerCpu(buffers) => act(buffers, queue),
-                        Buffer::Ring(_) => {}
+                        Buffer::Ring { .. } => {}
                     });
                 });
             }
@@ -108,12 +122,12 @@ impl EventReader {
     /// Opens a buffer and begins to drain it. `lengths`: the minimum lengths of its views' events.
     pub(super) fn new(
         name: &str,
-        map: Map,
+        map: &KernelMap,
         lengths: &[usize],
-        drops: Option<DropCounter>,
+        drops: Option<ProgramCounter>,
         context: &KernelContext,
     ) -> io::Result<Self> {
-        let (buffer, mut follower) = open(name, map, context)?;
+        let (buffer, mut follower) = open(name, to_aya(map)?, map.shape().max_entries as usize, context)?;
         let buffer = Mutex::new((buffer, EventQueue::default()));
         let shared = Arc::new(Shared { buffer, is_over: AtomicBool::new(false) });
         let drained = shared.clone();
@@ -167,7 +181,7 @@ impl EventReader {
 
     /// The events read, and those dropped by the kernel or because the queue was full, since the start.
     pub fn tally(&self) -> (u64, u64) {
-        (self.events, self.lost + self.drops.as_ref().map_or(0, DropCounter::count))
+        (self.events, self.lost + self.drops.as_ref().and_then(ProgramCounter::count).unwrap_or(0))
     }
 }
 

@@ -3,6 +3,10 @@
 use ebhost_limits as limits;
 use ebhost_snapshot::{Keys, Snapshot};
 
+/// Bytes that are remembered of an event beside its own. Without it a flood of short events would take several times the limit, and one of empty
+/// events any amount of memory.
+const BOOKKEEPING: usize = size_of::<(u32, usize)>();
+
 /// Events in the order in which they were read, up to [`limits::WAITING_EVENT_BYTES`].
 #[derive(Debug, Default)]
 pub(super) struct EventQueue {
@@ -17,12 +21,17 @@ impl EventQueue {
     /// Appends an event, which may lie in two parts; a full queue counts it as lost.
     pub(super) fn push(&mut self, cpu: u32, parts: [&[u8]; 2]) {
         let length = parts[0].len() + parts[1].len();
-        if self.bytes.len() + length > limits::WAITING_EVENT_BYTES {
+        if self.used() + length + BOOKKEEPING > limits::WAITING_EVENT_BYTES {
             self.lost += 1;
             return;
         }
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.events.push((cpu, length));
+    }
+
+    /// Memory of the events that wait.
+    fn used(&self) -> usize {
+        self.bytes.len() + self.events.len() * BOOKKEEPING
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,10 +81,23 @@ mod tests {
     #[test]
     fn beyond_the_limit_events_are_counted_as_lost() {
         let mut queue = EventQueue::default();
-        let half = vec![0; limits::WAITING_EVENT_BYTES / 2];
+        let half = vec![0; limits::WAITING_EVENT_BYTES / 2 - BOOKKEEPING];
         for _ in 0..3 {
             queue.push(0, [&half, &[]]);
         }
         assert_eq!((queue.len(), queue.lost), (2, 1));
+    }
+
+    #[test]
+    fn floods_of_short_and_empty_events_take_no_more_memory_than_long_ones() {
+        for length in [0, 4] {
+            let mut queue = EventQueue::default();
+            let event = vec![0; length];
+            for _ in 0..2 * limits::WAITING_EVENT_BYTES / (length + BOOKKEEPING) {
+                queue.push(0, [&event, &[]]);
+            }
+            assert!(queue.used() <= limits::WAITING_EVENT_BYTES, "{} bytes of events of {length}", queue.used());
+            assert!(queue.lost > 0 && queue.len() > 0);
+        }
     }
 }

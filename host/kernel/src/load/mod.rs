@@ -23,6 +23,7 @@ use crate::{
         link::{self, RunBy},
     },
     cgroup_map::CgroupMap,
+    error::BtfRemedy,
     externs::{self, DeniedSymbol},
     loaded::{LeftOut, Loaded, Program, Wanted},
     maps::Maps,
@@ -36,7 +37,7 @@ use crate::{
 use ebhost_object::{BtfFeatures, InitialValue, MapFds, Object, core::Missing};
 use ebhost_package as package;
 use ebhost_package::{
-    FailureCost,
+    BtfFile, FailureCost,
     perf::{Perf, PerfSources},
 };
 use globals::Globals;
@@ -118,8 +119,8 @@ struct Loading<'a> {
     maps: Maps,
     /// Descriptors of the maps, in the order of the object's maps.
     map_fds: Vec<i32>,
-    /// The types of the running kernel; `None`: it shows none.
-    types: Option<KernelBtf>,
+    /// The types of the running kernel, or why it shows none.
+    types: Result<KernelBtf, String>,
     modules: ModuleFds,
     /// Accesses that this kernel's types do not have.
     missing: Vec<Missing>,
@@ -154,7 +155,7 @@ impl<'a> Loading<'a> {
         let mut modules = ModuleFds::default();
         // A symbol that is absent is an error of the programs that refer to it, when they are linked.
         let types = context.types();
-        let denied = externs::resolve(&mut parsed, types.as_ref(), &mut modules)
+        let denied = externs::resolve(&mut parsed, types.as_ref().ok(), &mut modules)
             .map_err(|names| LoadError::NotConfigured { path: path.clone(), names })?;
         let missing = adapt(&mut parsed, bpf, types.as_ref())?;
         let btf = load_btf(&parsed);
@@ -313,17 +314,29 @@ impl<'a> Loading<'a> {
 }
 
 /// Adapts the object to the kernel's types, or to those of a file. Returns the accesses that these do not have.
-fn adapt(parsed: &mut Object, bpf: &package::Bpf, running: Option<&KernelBtf>) -> Result<Vec<Missing>, LoadError> {
+fn adapt(
+    parsed: &mut Object,
+    bpf: &package::Bpf,
+    running: Result<&KernelBtf, &String>,
+) -> Result<Vec<Missing>, LoadError> {
     if !parsed.needs_kernel_types() {
         return Ok(Vec::new());
     }
     let path = &bpf.object.path;
-    let external = bpf.btf_path.as_ref().map(|file| {
-        KernelBtf::from_file(file).map_err(|why| LoadError::NotBtf { file: file.clone(), path: path.clone(), why })
-    });
-    let external = external.transpose()?;
-    let types = external.as_ref().or(running);
-    let types = types.ok_or_else(|| LoadError::NoKernelBtf { path: path.clone() })?;
+    let no_btf = |why: &String, remedy| LoadError::NoKernelBtf { path: path.clone(), why: why.clone(), remedy };
+    let external;
+    let types = match &bpf.btf_file {
+        BtfFile::Given(file) => {
+            external = KernelBtf::from_file(file).map_err(|why| LoadError::NotBtf {
+                file: file.clone(),
+                path: path.clone(),
+                why,
+            })?;
+            &external
+        }
+        BtfFile::NotGiven => running.map_err(|why| no_btf(why, BtfRemedy::KernelOrFile))?,
+        BtfFile::NotTaken => running.map_err(|why| no_btf(why, BtfRemedy::Kernel))?,
+    };
     Ok(parsed.relocate(types).missing)
 }
 

@@ -24,8 +24,8 @@ pub(crate) enum ProgramError {
     #[error("{0}")]
     NoTarget(String),
     /// Its attach target needs the kernel's BTF, which cannot be read.
-    #[error("the kernel shows no BTF")]
-    NoBtf,
+    #[error("the kernel shows no BTF: {0}")]
+    NoBtf(String),
     #[error("the kernel refuses it: {error}")]
     Refused {
         #[source]
@@ -54,11 +54,13 @@ pub(super) fn load(
     section: &Section,
     linked: &Linked,
     object: ObjectData<'_>,
-    kernel_btf: Option<&KernelBtf>,
+    kernel_btf: Result<&KernelBtf, &String>,
 ) -> Result<OwnedFd, ProgramError> {
     let (kind, attach_type) = section.attach.kind();
     let (attach_btf_id, attach_btf) = match &section.attach {
-        Attach::Typed(hook, target) => type_id(kernel_btf.ok_or(ProgramError::NoBtf)?, *hook, target)?,
+        Attach::Typed(hook, target) => {
+            type_id(kernel_btf.map_err(|why| ProgramError::NoBtf(why.clone()))?, *hook, target)?
+        }
         _ => (0, None),
     };
     let instructions: Vec<_> = linked.insns.iter().map(|insn| insn.to_bytes()).collect();

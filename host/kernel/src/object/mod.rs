@@ -111,6 +111,13 @@ impl ObjectFile {
         self.counters.get(&format!("{buffer}_lost"))
     }
 
+    /// The global `MAP_inserted`, in which programs count the entries that they insert into a map: while it is 0, a read of the map costs one
+    /// system call. A pinned map may have entries of an earlier load.
+    pub(crate) fn insertion_counter(&self, map: &str) -> Option<&GlobalCounter> {
+        let is_pinned = self.parsed.maps.iter().any(|declared| declared.name == map && declared.pinned);
+        self.counters.get(&format!("{map}_inserted")).filter(|_| !is_pinned)
+    }
+
     /// Whether lost events of a source are unknown: it is a ring buffer, and no global counts them.
     pub fn hides_drops(&self, source: &str) -> bool {
         self.maps.get(source).is_some_and(|map| map.is_ring_buffer()) && self.lost_counter(source).is_none()

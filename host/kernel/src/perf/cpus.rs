@@ -30,6 +30,11 @@ pub(super) fn read(file: &Path) -> Option<BTreeSet<u32>> {
     parse(&fs::read_to_string(file).ok()?)
 }
 
+/// The highest CPU of the list in a file; `None` if it cannot be read.
+pub(crate) fn last_cpu(file: &Path) -> Option<u32> {
+    read(file)?.last().copied()
+}
+
 /// Tells one stay of a CPU online from the next: the inode of its `topology` folder, which the kernel makes anew when the CPU comes
 /// online. 0 where there is no such folder.
 pub(crate) type Generation = u64;

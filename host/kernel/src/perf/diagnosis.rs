@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use super::event::core_pmus;
+use super::{super::objections, event::core_pmus};
 use ebhost_package::perf::{Event, EventKind, PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE, PERF_TYPE_RAW};
 
 /// Why perf_event_open(2) refused an event; `index`: its index in the group.
@@ -17,16 +17,23 @@ pub(super) fn not_opened(event: &Event, index: usize, error: &io::Error) -> Stri
                 "this machine's PMU has no such event: see `perf list`".to_owned()
             }
         }
+        _ if objections::is_refusal(error) && objections::are_perf_events_filtered() => format!(
+            "a seccomp filter forbids perf_event_open(2) to this process, whatever its capabilities: {}",
+            objections::ALLOW_CALLS
+        ),
         Some(libc::EACCES | libc::EPERM) => not_permitted(&setting("perf_event_paranoid")),
         Some(libc::EINVAL | libc::ENOSPC) if index > 0 => {
             format!("too many events for one group ({error}){}; split it into several sources", watchdog())
         }
-        Some(libc::EMFILE) => {
-            "too many open files: raise the limit (`ulimit -n`, or LimitNOFILE= in the unit)".to_owned()
-        }
+        Some(libc::EMFILE) => too_many_files(),
         Some(libc::EBUSY) => "another process has exclusive use of the PMU".to_owned(),
         _ => format!("cannot be opened: {error}"),
     }
+}
+
+/// The process has as many files open as it may.
+pub(crate) fn too_many_files() -> String {
+    "too many open files: raise the limit (`ulimit -n`, or LimitNOFILE= in the unit)".to_owned()
 }
 
 /// For a thread that has CAP_PERFMON and may still not attach to tracepoints and probes: what else this kernel asks for. `None`: nothing.

@@ -4,12 +4,12 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    super::{sys::PerfAttr, tracefs},
+    super::{objections, sys::PerfAttr, tracefs},
     cpus,
 };
 use ebhost_package::perf::{Event, EventKind, PERF_TYPE_TRACEPOINT, number};
@@ -38,8 +38,16 @@ fn numbers(kind: u32, config: u64) -> Resolved {
 }
 
 fn tracepoint(category: &str, name: &str) -> Result<Resolved, String> {
-    let id = tracefs::tracepoint(tracefs::mount()?, category, name);
-    let id = id.ok_or_else(|| format!("this kernel has no tracepoint {category}/{name}"))?;
+    let no_tracefs = |error: io::Error| match objections::is_locked_down(&error) {
+        true => "this kernel is locked down, in the mode `confidentiality`, which forbids tracepoints to every user"
+            .to_owned(),
+        false => error.to_string(),
+    };
+    let mount = tracefs::mount().map_err(no_tracefs)?;
+    let id = tracefs::tracepoint(mount, category, name).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => no_tracefs(error),
+        _ => format!("this kernel has no tracepoint {category}/{name}"),
+    })?;
     Ok(numbers(PERF_TYPE_TRACEPOINT, id))
 }
 

@@ -13,7 +13,7 @@ mod opener;
 mod plan;
 mod reader;
 
-pub(super) use cpus::{Generation, OnlineCpus};
-pub(crate) use diagnosis::more_than_perfmon;
+pub(super) use cpus::{Generation, OnlineCpus, last_cpu};
+pub(crate) use diagnosis::{more_than_perfmon, too_many_files};
 pub(super) use opener::{Opener, OpenerGone, Start};
 pub use reader::{EventState, PerfReader};

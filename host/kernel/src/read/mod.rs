@@ -7,17 +7,20 @@
 //! For tries, and for maps read key by key, the kernel restarts a walk after its key was deleted; there [`SeenKeys`] filters the
 //! keys that were read before.
 
+mod mapped;
 mod seen_keys;
 
 use std::{io, sync::Arc, time::Instant};
 
 use crate::{
     MapShape,
-    sys::{Batch, BatchCursor, KernelMap, MappedArray},
+    program_counter::ProgramCounter,
+    sys::{Batch, BatchCursor, KernelMap},
 };
-use ebhost_limits::READ_BATCH_ENTRIES;
+use ebhost_limits::{READ_BATCH_BYTES, READ_BATCH_ENTRIES};
 use ebhost_snapshot::{Keys, Snapshot};
 
+use mapped::MappedEntries;
 use seen_keys::{RowBatch, SeenKeys};
 
 /// The errno of a map type without batched reads; libc has no name for it.
@@ -31,13 +34,24 @@ pub struct MapReader {
     map: Arc<KernelMap>,
     strategy: ReadStrategy,
     snapshot: Snapshot,
+    /// The programs' count of their insertions; `None`: they keep none.
+    insertions: Option<ProgramCounter>,
+}
+
+/// Knowledge of a map beyond its shape.
+#[derive(Debug, Default)]
+pub(crate) struct MapHints {
+    /// The number of entries that belong to each CPU, in an array that has as many for each possible one.
+    pub(crate) per_cpu: Option<u32>,
+    /// Counts the entries that programs have inserted: while it is 0, the map is empty and need not be walked.
+    pub(crate) insertions: Option<ProgramCounter>,
 }
 
 /// How a map is read.
 #[derive(Debug)]
 enum ReadStrategy {
     /// Copied from memory.
-    Mapped(MappedArray),
+    Mapped(MappedEntries),
     Batches(Batches),
     OneByOne,
 }
@@ -56,21 +70,22 @@ impl MapReader {
     ///
     /// # Errors
     /// The array cannot be mapped.
-    pub(crate) fn new(name: &str, map: Arc<KernelMap>) -> io::Result<Self> {
+    pub(crate) fn new(name: &str, map: Arc<KernelMap>, hints: MapHints) -> io::Result<Self> {
         let shape = map.shape();
         let value_size = shape.value_size as usize;
         let is_mapped = shape.is_mmapable_array();
         // The kernel pads values only where several lie side by side: in per-CPU maps, and in arrays in memory.
         let value_stride = if shape.is_per_cpu() || is_mapped { value_size.next_multiple_of(8) } else { value_size };
         let strategy = if is_mapped {
-            ReadStrategy::Mapped(map.map_array()?)
+            ReadStrategy::Mapped(MappedEntries::new(map.clone(), hints.per_cpu)?)
         } else {
-            let room = READ_BATCH_ENTRIES.min(shape.max_entries as usize).max(1);
+            let fitting = READ_BATCH_BYTES / map.entry_size().max(1);
+            let room = READ_BATCH_ENTRIES.min(fitting).min(shape.max_entries as usize).max(1);
             ReadStrategy::Batches(Batches { cursor: BatchCursor::new(&map), room, unused_keys: Vec::new() })
         };
         let keys = if shape.is_array() { Keys::Index } else { Keys::Bytes { size: map.key_size(), bytes: Vec::new() } };
         let snapshot = Snapshot { keys, value_stride, cpus: map.cpus(), ..Snapshot::default() };
-        Ok(Self { name: name.to_owned(), map, strategy, snapshot })
+        Ok(Self { name: name.to_owned(), map, strategy, snapshot, insertions: hints.insertions })
     }
 
     /// Type and sizes of the map, as the kernel has it.
@@ -85,9 +100,17 @@ impl MapReader {
     pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
         self.snapshot.complete = false;
         self.snapshot.len = 0;
-        if let ReadStrategy::Mapped(array) = &self.strategy {
-            array.copy_to(room_for(&mut self.snapshot.values, array.len()));
-            self.snapshot.finish(self.map.shape().max_entries as usize, true);
+        if let Some(insertions) = &mut self.insertions {
+            insertions.read();
+            if insertions.count() == Some(0) {
+                self.snapshot.finish(0, true);
+                return Ok(&self.snapshot);
+            }
+        }
+        if let ReadStrategy::Mapped(array) = &mut self.strategy {
+            let len = array.look()?;
+            array.copy_to(room_for(&mut self.snapshot.values, array.bytes()));
+            self.snapshot.finish(len, true);
             return Ok(&self.snapshot);
         }
         if let ReadStrategy::Batches(batches) = &mut self.strategy {

@@ -53,17 +53,18 @@ pub(crate) struct MappedArray {
 unsafe impl Send for MappedArray {}
 
 impl KernelMap {
-    /// Maps the whole array. Its values are padded to 8 bytes there, unlike in what [`lookup`](Self::lookup) copies.
+    /// Maps the first `entries` of the array, or all that it has. Its values are padded to 8 bytes there, unlike in what
+    /// [`lookup`](Self::lookup) copies.
     ///
     /// # Errors
     /// It is no array with `BPF_F_MMAPABLE`, or the kernel refuses the mapping.
-    pub(crate) fn map_array(&self) -> io::Result<MappedArray> {
+    pub(crate) fn map_array(&self, entries: usize) -> io::Result<MappedArray> {
         let shape = self.shape();
         if !shape.is_mmapable_array() {
             let why = format!("found {shape}, expected an array with BPF_F_MMAPABLE");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        let bytes = (shape.value_size as usize).next_multiple_of(8) * shape.max_entries as usize;
+        let bytes = (shape.value_size as usize).next_multiple_of(8) * entries.min(shape.max_entries as usize);
         Ok(MappedArray { mapping: Mapping::new(self.as_fd(), bytes, MapFlags::SHARED)?, words: bytes / 8 })
     }
 }

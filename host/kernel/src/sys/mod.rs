@@ -29,8 +29,8 @@ pub(crate) use link::{LinkExtra, iterator_create, link_create, raw_tracepoint_op
 pub(crate) use map::KernelMap;
 pub(crate) use mapping::{MappedArray, with_mapped};
 pub(crate) use perf::{
-    PERF_DISABLED, PERF_FREQUENCY, PerfAttr, ProbeScope, perf_event_enable, perf_event_open, perf_event_run,
-    probe_open, tracepoint_open,
+    PERF_DISABLED, PERF_FREQUENCY, PerfAttr, ProbeScope, is_perf_event_open_reached, perf_event_enable,
+    perf_event_open, perf_event_run, probe_open, tracepoint_open,
 };
 pub use program::RunStatistics;
 pub(crate) use program::{ProgramAttr, Records, btf_load, program_load, run_statistics};
@@ -86,6 +86,14 @@ unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
     // SAFETY: by this function's contract.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether bpf(2) reaches the kernel, which knows no such command (EINVAL). What answers otherwise is a seccomp filter, or the kernel to a
+/// thread without CAP_BPF.
+pub(crate) fn is_bpf_reached() -> bool {
+    // SAFETY: of the attributes no byte is read, because their length is 0.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, libc::c_long::from(i32::MAX), std::ptr::null::<u8>(), 0) };
+    result >= 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
 }
 
 /// Raises `RLIMIT_MEMLOCK`: kernels before 5.11 account maps and programs to it, and its usual value is soon used up.

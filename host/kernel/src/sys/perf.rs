@@ -62,6 +62,15 @@ fn perf_event_open_for(
     }
 }
 
+/// Whether perf_event_open(2) reaches the kernel, which knows no such flag (EINVAL) and looks at nothing else then. What answers otherwise is
+/// a seccomp filter.
+pub(crate) fn is_perf_event_open_reached() -> bool {
+    const NO_FLAG: libc::c_ulong = 1 << 30;
+    // SAFETY: the kernel refuses the flag before it reads the attributes.
+    let result = unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::null::<PerfAttr>(), 0, -1, -1, NO_FLAG) };
+    result >= 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}
+
 /// Starts a perf event, and with it the group that it leads.
 pub(crate) fn perf_event_enable(event: BorrowedFd<'_>) -> io::Result<()> {
     const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::section::FireAt,
-    AttachError, Links, c_string,
+    AttachError, Links, c_string, no_tracefs,
     pattern::{check_count, matches},
     perf_link::{self, ProbePmu},
 };
@@ -43,8 +43,10 @@ pub(super) fn kprobe(program: BorrowedFd<'_>, symbol: &str, offset: u64, when: F
 
 /// `ksyscall/NAME`: the architecture's wrapper of a system call, or on kernels without wrappers the function itself.
 pub(super) fn ksyscall(program: BorrowedFd<'_>, name: &str, when: FireAt) -> Result<Links, AttachError> {
-    let wrapped = kprobe(program, &format!("__{}_sys_{name}", syscall_prefix()), 0, when);
-    wrapped.or_else(|_| kprobe(program, &format!("__se_sys_{name}"), 0, when))
+    match kprobe(program, &format!("__{}_sys_{name}", syscall_prefix()), 0, when) {
+        Err(AttachError::Absent(_)) => kprobe(program, &format!("__se_sys_{name}"), 0, when),
+        attached => attached,
+    }
 }
 
 /// `kprobe.multi/PATTERN`, `kretprobe.multi/PATTERN` and `kprobe.session/PATTERN`: one link for all functions.
@@ -54,7 +56,8 @@ pub(super) fn multi(
     when: FireAt,
     attach_type: u32,
 ) -> Result<Links, AttachError> {
-    let list = tracefs::mount().map_err(AttachError::Absent)?.join("available_filter_functions");
+    let tracefs = tracefs::mount().map_err(|error| no_tracefs("functions by their names", error))?;
+    let list = tracefs.join("available_filter_functions");
     let text = fs::read_to_string(&list)
         .map_err(|error| AttachError::refused(format!("the list of functions {}", list.display()), error))?;
     let functions = text.lines().filter_map(|line| line.split_ascii_whitespace().next());

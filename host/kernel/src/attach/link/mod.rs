@@ -184,6 +184,14 @@ fn check_lsm() -> Result<(), AttachError> {
     }
 }
 
+/// `target`, which tracefs lists, cannot be attached to without it.
+fn no_tracefs(target: &str, error: io::Error) -> AttachError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => AttachError::refused(target, error),
+        _ => AttachError::Absent(error.to_string()),
+    }
+}
+
 fn c_string(text: &str) -> Result<CString, AttachError> {
     CString::new(text).map_err(|_| AttachError::Absent(format!("found a zero byte in `{}`", text.escape_debug())))
 }

@@ -1,8 +1,8 @@
 //! Tracepoints, by their format in tracefs or raw. See <https://docs.kernel.org/trace/tracepoints.html>.
 
-use std::os::fd::BorrowedFd;
+use std::{io, os::fd::BorrowedFd};
 
-use super::{AttachError, Links, c_string, perf_link};
+use super::{AttachError, Links, c_string, no_tracefs, perf_link};
 use crate::{
     sys::{raw_tracepoint_open, tracepoint_open},
     tracefs,
@@ -16,13 +16,15 @@ pub(super) fn raw(program: BorrowedFd<'_>, name: &str) -> Result<Links, AttachEr
 
 /// `tracepoint/CATEGORY/NAME`.
 pub(super) fn tracepoint(program: BorrowedFd<'_>, category: &str, name: &str) -> Result<Links, AttachError> {
-    let tracefs = tracefs::mount().map_err(AttachError::Absent)?;
-    let Some(id) = tracefs::tracepoint(tracefs, category, name) else {
-        return Err(AttachError::Absent(format!(
-            "found no {category}/{name} below {}/events; does this kernel have that tracepoint?",
-            tracefs.display()
-        )));
-    };
+    let id = tracefs::mount().map_err(|error| no_tracefs("tracepoints", error)).and_then(|mount| {
+        tracefs::tracepoint(mount, category, name).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => AttachError::refused(format!("tracepoint {category}/{name}"), error),
+            _ => AttachError::Absent(format!(
+                "found no {category}/{name} below {}/events; does this kernel have that tracepoint?",
+                mount.display()
+            )),
+        })
+    })?;
     let target = || format!("tracepoint {category}/{name}");
     let event = tracepoint_open(id).map_err(|error| AttachError::refused(target(), error))?;
     perf_link::attach(program, event, None, target)
