@@ -2,7 +2,7 @@
 
 use std::{path::Path, process, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Start, alone, llcstat, needs, skip, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, KernelMap, Start, alone, llcstat, needs, skip, wait_until};
 
 use crate::toucher::{Kernel, Toucher};
 
@@ -168,6 +168,41 @@ fn a_tracepoint_is_counted_exactly() {
     let grown = series.grow(&host, &mut toucher, "getppid 777");
     assert_eq!(grown.charged, [777, grown.kernel.faults]);
     assert!(grown.cpus[0] >= 777);
+    host.stop();
+}
+
+/// A machine of 1 024 CPUs, as far as the program can tell: the process has a place among those of CPU 300, too.
+#[test]
+fn a_dead_process_has_no_series_left_on_a_machine_of_more_than_256_cpus() {
+    needs!(Root);
+    let _alone = alone();
+    const PLACES: u32 = 64;
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let folder = llcstat::switched("pid", events, names);
+    folder.amend("llcstat", "globals: { targ_by: 3 }", &format!("globals: {{ targ_by: 3, targ_places: {PLACES} }}"));
+    folder.amend("llcstat", "1024 per cpu", &(1024 * PLACES).to_string());
+    let host = Ebhost::start(folder.path());
+    let mut toucher = Toucher::start();
+    let pid = toucher.pid().to_string();
+    let series = |served: &Exposition| served.value("ebhost_page_faults_by_pid_total", &[("pid", &pid)]);
+    toucher.order("pages 300");
+    wait_until("a series of the process", Duration::from_secs(5), || series(&host.scrape()));
+
+    let places = KernelMap::of(host.pid(), "places");
+    let copied = wait_until("a place of the process", Duration::from_secs(5), || {
+        let mut place = [0; 64];
+        let is_its_own = |place: &[u8; 64]| place[8..16] == u64::from(toucher.pid()).to_le_bytes();
+        let found =
+            (0..2 * PLACES).find(|index| places.lookup(&index.to_le_bytes(), &mut place) && is_its_own(&place))?;
+        Some(places.update(&(300 * PLACES + found % PLACES).to_le_bytes(), &place))
+    });
+    assert!(copied);
+    let before = series(&host.scrape());
+    assert!(before.is_some());
+    drop(toucher);
+    wait_until("the end of a dead process' series", Duration::from_secs(5), || {
+        series(&host.scrape()).is_none().then_some(())
+    });
     host.stop();
 }
 
