@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use super::{Digest, Package, PackageError, read_bounded};
@@ -69,33 +69,58 @@ impl Trust {
             (Require::Bpf, None) => None,
             (Require::All, _) => Some("only pinned packages may run (--trust.require all)"),
         };
-        self.check_file(&package.file, package.digest, what)?;
+        let folder = package.file.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+        let check = |path: &Path, digest| self.check_file(path, folder, digest, what);
+        check(&package.file, package.digest)?;
         if !package.is_builtin() {
-            self.check_file(&package.component.path, package.component.digest, what)?;
+            check(&package.component.path, package.component.digest)?;
         }
-        package.bpf.iter().try_for_each(|bpf| self.check_file(&bpf.object.path, bpf.object.digest, what))
+        package.bpf.iter().try_for_each(|bpf| check(&bpf.object.path, bpf.object.digest))
     }
 
-    fn check_file(&self, path: &Path, found: Digest, what: Option<&'static str>) -> Result<(), TrustError> {
-        let name = name_of(path);
-        match (self.pins.get(&name), what) {
+    /// Compares one file of a package in `folder`.
+    fn check_file(
+        &self,
+        path: &Path,
+        folder: &Path,
+        found: Digest,
+        what: Option<&'static str>,
+    ) -> Result<(), TrustError> {
+        let mut names = names_of(path, folder);
+        let pinned = names.find_map(|name| self.pins.get(&name));
+        match (pinned, what) {
             (Some(expected), _) if *expected == found => Ok(()),
             (Some(expected), _) => {
                 Err(TrustError::Differs { path: path.to_owned(), found, expected: *expected, pins: self.file.clone() })
             }
             (None, None) => Ok(()),
             (None, Some(what)) => {
+                let name = names_of(path, folder).next().unwrap_or_default();
                 Err(TrustError::Missing { path: path.to_owned(), found, name, pins: self.file.clone(), what })
             }
         }
     }
 }
 
-/// `FOLDER/FILE`: a path as seen from the plugin folder.
-fn name_of(path: &Path) -> String {
-    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("{folder}/{file}")
+/// The names by which a file of a package in `folder` may be pinned: its path as seen from `folder`, then as seen from each folder above.
+fn names_of(path: &Path, folder: &Path) -> impl Iterator<Item = String> {
+    let (path, folder) = (components(path), components(folder));
+    // A file elsewhere, through `..`, is seen from the folder above its own.
+    let below = if path.starts_with(&folder) { path.len() - folder.len() } else { path.len().min(2) };
+    (below..=path.len()).map(move |count| path[path.len() - count..].join("/"))
+}
+
+/// The components of a path, without those that go nowhere or back.
+fn components(path: &Path) -> Vec<String> {
+    let mut components = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => components.push(name.to_string_lossy().into_owned()),
+            Component::ParentDir => _ = components.pop(),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    components
 }
 
 fn parse(file: &Path, text: &str) -> Result<BTreeMap<String, Digest>, TrustError> {
@@ -108,7 +133,7 @@ fn parse(file: &Path, text: &str) -> Result<BTreeMap<String, Digest>, TrustError
         let Some((digest, path)) = pin(found) else {
             return Err(TrustError::Line { file: file.to_owned(), line, found: found.to_owned() });
         };
-        let path = name_of(Path::new(path));
+        let path = components(Path::new(path)).join("/");
         if pins.insert(path.clone(), digest).is_some_and(|before| before != digest) {
             return Err(TrustError::Twice { file: file.to_owned(), line, path });
         }
@@ -155,5 +180,26 @@ mod tests {
         }
         let other = X.replace('2', "3");
         assert!(refusal(&format!("{X}  a/x\n{other}  a/x\n")).starts_with("pins:2: `a/x` is pinned"));
+    }
+
+    #[test]
+    fn objects_of_one_name_in_subfolders_of_two_packages_have_a_pin_each() {
+        let other = X.replace('2', "3");
+        let text = format!("{X}  a/sub/x.bpf.o\n{other}  ./b/sub/x.bpf.o\n");
+        let pins = parse(Path::new("pins"), &text).unwrap();
+        let trust = Trust { file: PathBuf::from("pins"), require: Require::Bpf, pins };
+        let check =
+            |path: &str, folder: &str| trust.check_file(Path::new(path), Path::new(folder), Digest::of(b"x"), None);
+        assert!(check("/etc/plugins/a/sub/x.bpf.o", "/etc/plugins").is_ok());
+        assert!(matches!(check("/etc/plugins/b/sub/x.bpf.o", "/etc/plugins"), Err(TrustError::Differs { .. })));
+        assert!(check("a/../b/sub/../../a/sub/x.bpf.o", "").is_ok());
+    }
+
+    #[test]
+    fn a_pin_may_have_the_path_from_any_folder_above() {
+        let names: Vec<_> = names_of(Path::new("/etc/plugins/a/x.wasm"), Path::new("/etc/plugins")).collect();
+        assert_eq!(names, ["a/x.wasm", "plugins/a/x.wasm", "etc/plugins/a/x.wasm"]);
+        let names: Vec<_> = names_of(Path::new("plugins/a/../../shared/x.o"), Path::new("plugins")).collect();
+        assert_eq!(names, ["shared/x.o"]);
     }
 }
