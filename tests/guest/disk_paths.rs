@@ -48,6 +48,12 @@ fn reads_of_an_nvme_multipath_disk_are_under_its_name_on_6_12() {
     nvme_multipath("6.12");
 }
 
+#[test]
+fn reads_of_an_nvme_multipath_disk_are_under_its_name_on_the_newest_kernel() {
+    needs!(Guest);
+    nvme_multipath("7.3");
+}
+
 /// Reads, writes and discards through request-based dm-multipath over two paths of a SCSI disk. dm completes a request with its bytes when the
 /// path's request is complete, and once more without bytes.
 fn dm_multipath(line: &str) {
@@ -82,4 +88,10 @@ fn requests_of_dm_multipath_are_counted_once_and_none_is_lost_on_6_1() {
 fn requests_of_dm_multipath_are_counted_once_and_none_is_lost_on_6_12() {
     needs!(Guest, Tool("dmsetup"));
     dm_multipath("6.12");
+}
+
+#[test]
+fn requests_of_dm_multipath_are_counted_once_and_none_is_lost_on_the_newest_kernel() {
+    needs!(Guest, Tool("dmsetup"));
+    dm_multipath("7.3");
 }
