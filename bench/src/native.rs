@@ -14,7 +14,7 @@ use ebhost_limits as limits;
 use ebhost_metrics::{Created, Format, Presentation, encoder};
 use ebhost_package::Package;
 use ebhost_plugin::testing::{Batch, Harness};
-use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Plugin, PluginLimits, Progress, Row};
+use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress, Row};
 use ebhost_series::{
     Answer, IdentityId, Labels, Table, TableLimits, Values,
     schema::{Schema, SourceShape},
@@ -70,7 +70,11 @@ impl Sandboxed {
         let compiled = Arc::new(engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}")));
         let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
         let sources = BTreeMap::from([("hash".to_owned(), shape)]);
-        let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
+        let limits = PluginLimits {
+            memory_bytes: package.limits.memory_bytes,
+            decode: package.limits.decode,
+            pace: Pace::Scrape,
+        };
         let context = ManifestContext { sources: &sources, grants: &[], compat: package.compat };
         Self(Plugin::describe("maps", compiled, CONFIG, limits, &context).unwrap_or_else(|error| panic!("{error}")))
     }

@@ -1,8 +1,15 @@
 //! Recordings: one made on this machine under load and replayed without the machine's files, and golden files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, process::parent_id},
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
-use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, binary, needs};
+use ebhost_tests::{Disk, Exposition, Fio, Folder, Format, binary, needs, workspace};
 
 use crate::{counting::Counting, ebhost, fixture};
 
@@ -118,4 +125,113 @@ fn a_recording_that_cannot_be_replayed_says_why() {
         let replayed = ebhost(&["replay", package.to_str().unwrap(), "r.jsonl"], folder.path());
         assert!(replayed.code == Some(2) && replayed.err.contains(says), "{}", replayed.err);
     }
+}
+
+/// A package with the fixture `mistaken`, which does what its config names.
+fn mistaken(folder: &Folder, object: &Path, yaml: &str) -> std::path::PathBuf {
+    let package = folder.path().join("mistaken");
+    fs::create_dir(&package).expect("our own folder");
+    for (from, to) in [(&*fixture("mistaken/mistaken.wasm"), "mistaken.wasm"), (object, "object.bpf.o")] {
+        fs::copy(from, package.join(to)).expect("our own folder");
+    }
+    let yaml = format!("name: mistaken\ncomponent: mistaken.wasm\n{yaml}\n");
+    fs::write(package.join("plugin.yaml"), yaml).expect("our own file");
+    package
+}
+
+/// A recording of the map `events`, with these entries in each read; an entry is the first byte of its key.
+fn recording(folder: &Folder, reads: &[&[u8]]) -> std::path::PathBuf {
+    let mut text = "{\"recording\":{\"version\":1,\"package\":\"mistaken\",\"by\":\"hand\"}}\n".to_owned();
+    for keys in reads {
+        let rows = keys.len();
+        text += &format!(
+            "{{\"read\":{{\"at_ms\":1}}}}\n{{\"source\":{{\"name\":\"events\",\"keys\":\"bytes\",\"key_size\":20,\"value_stride\":8,\"cpus\":1,\
+             \"rows\":{rows},\"complete\":true}}}}\n"
+        );
+        for key in *keys {
+            text += &format!("{{\"row\":{{\"key\":\"{key:02x}{:038}\",\"values\":[\"05\"]}}}}\n", 0);
+        }
+    }
+    let file = folder.path().join("hand.jsonl");
+    fs::write(&file, text).expect("our own file");
+    file
+}
+
+fn replay(package: &Path, file: &Path) -> crate::Said {
+    ebhost(&["replay", package.to_str().unwrap(), file.to_str().unwrap()], Path::new("/"))
+}
+
+/// On a slow or emulated machine a call exceeded `limits.decode`, and the replay lacked what it was about.
+#[test]
+fn a_slow_machine_replays_the_same_text() {
+    let folder = Folder::new();
+    let yaml = "bpf: { object: object.bpf.o }\nconfig: { mistake: slow }\nlimits: { decode: 1ms }";
+    let package = mistaken(&folder, &fixture("contract-0.1.0/forks.bpf.o"), yaml);
+    let replayed = replay(&package, &recording(&folder, &[&[1, 2], &[1, 2, 3]]));
+    assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    assert!(replayed.out.contains("ebhost_mistaken_total{what=\"a\"} 15\n"), "{}", replayed.out);
+    assert!(replayed.err.contains(" % of limits.decode: raise it in plugin.yaml"), "{}", replayed.err);
+}
+
+/// After a read in which the component failed it backed off, so the next read was labelled only if the machine was slow enough.
+#[test]
+fn a_component_that_failed_is_asked_again_in_the_next_read() {
+    let folder = Folder::new();
+    let yaml = "bpf: { object: object.bpf.o }\nconfig: { mistake: trap }";
+    let package = mistaken(&folder, &fixture("contract-0.1.0/forks.bpf.o"), yaml);
+    let replayed = replay(&package, &recording(&folder, &[&[255], &[255, 1]]));
+    assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    assert!(replayed.out.contains("ebhost_mistaken_total{what=\"a\"} 5\n"), "{}", replayed.out);
+    assert!(replayed.err.contains("times: trap"), "{}", replayed.err);
+}
+
+#[test]
+fn a_replay_takes_another_configuration_than_the_packages() {
+    let folder = Folder::new();
+    let yaml = "bpf: { object: object.bpf.o }\nconfig: { mistake: refuse }";
+    let package = mistaken(&folder, &fixture("contract-0.1.0/forks.bpf.o"), yaml);
+    let file = recording(&folder, &[&[1]]);
+    assert!(replay(&package, &file).err.contains("found no `disk`, expected its name"));
+    fs::write(folder.path().join("other.yaml"), "mistake: none").expect("our own file");
+    let args = ["replay", package.to_str().unwrap(), file.to_str().unwrap(), "--config", "other.yaml"];
+    let replayed = ebhost(&args, folder.path());
+    assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    assert!(replayed.out.contains("ebhost_mistaken_total{what=\"a\"} 5\n"), "{}", replayed.out);
+}
+
+/// Of a buffer only what its first view saw was recorded: a view that asks for longer events made the replay panic, and a view of events
+/// without any bytes could not be replayed.
+#[test]
+fn several_views_of_one_event_buffer_replay_what_they_saw() {
+    needs!(Root);
+    let folder = Folder::new();
+    let yaml = format!(
+        "bpf:\n  object: object.bpf.o\n  programs: [getppid]\n  globals: {{ targ_tgid: {}, targ_getppid: {} }}\nconfig: {{ mistake: buffer }}",
+        std::process::id(),
+        libc::SYS_getppid
+    );
+    let package = mistaken(&folder, &workspace().join("bench/packages/maps/maps.bpf.o"), &yaml);
+    let file = folder.path().join("events.jsonl");
+    let record = Counting::start(&["record".as_ref(), "-o".as_ref(), file.as_os_str(), package.as_os_str()]);
+    for _ in 0..5 {
+        // So few that the buffer of 4 KiB has room until it is drained.
+        for _ in 0..40 {
+            let _ = parent_id();
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    record.end();
+    let replayed = replay(&package, &file);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    let counts = [24, 16, 8, 0].map(|length| {
+        let name = format!("ebhost_of_{length}_bytes_total ");
+        replayed.out.lines().find_map(|line| line.strip_prefix(&name)).map(str::to_owned)
+    });
+    // Each event has 16 bytes.
+    assert_eq!(
+        counts,
+        [None, Some("200".to_owned()), Some("200".to_owned()), Some("200".to_owned())],
+        "{}",
+        replayed.out
+    );
 }

@@ -50,7 +50,7 @@ pub use reload::{MetricNameRegistry, PackageNames};
 use reload::{RefusedPackage, Reloader, Transaction};
 pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
 use run_statistics::RunStatistics;
-pub use single::{Offline, Single, SingleError, check_conflicts};
+pub use single::{Offline, Single, SingleError, SourceContents, check_conflicts};
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]

@@ -18,13 +18,14 @@ use tracing::{info, warn};
 pub use self::describe::DescribeError;
 use self::{describe::sources_of, losses::Losses};
 pub(super) use self::{
-    describe::{Described, describe, examine},
+    describe::{Conditions, Described, describe, examine},
     exchange::Exchange,
 };
 use super::{
     label::{self, GuestBudget},
     refusals::Refusals,
     reload::NameError,
+    single::SourceContents,
 };
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelContext, LoadError, Loaded, Source, UnreadMaps};
@@ -275,11 +276,15 @@ impl Running {
         self.is_ready.then_some(&self.table)
     }
 
-    /// Each source and what it held when it was last read, as its first view sees it.
-    pub(super) fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
-        self.loaded.sources.iter().filter_map(|source| {
-            let view = self.table.schema().views.iter().find(|view| view.source == source.name())?;
-            Some((source.name(), source.snapshot(view.value_size)?))
+    /// Each source and what it held when it was last read.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (&str, SourceContents<'_>)> {
+        self.loaded.sources.iter().map(|source| {
+            let contents = match source {
+                Source::Map(map) => SourceContents::Table(map.snapshot()),
+                Source::Perf(perf) => SourceContents::Table(perf.snapshot()),
+                Source::Events(reader) => SourceContents::Events(reader.events().collect()),
+            };
+            (source.name(), contents)
         })
     }
 

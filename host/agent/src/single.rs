@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{
     label::{self, GuestBudget},
-    package::{self, DescribeError, Described, RunError, Running},
+    package::{self, Conditions, DescribeError, Described, RunError, Running},
     refusals::Refusals,
     reload::{MetricNameRegistry, PackageNames},
 };
@@ -15,7 +15,7 @@ use ebhost_kernel::{KernelContext, ObjectFile};
 use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Question, Roots};
 use ebhost_package::Package;
-use ebhost_plugin_host::{CompiledComponent, Engine, Plugin, PluginError};
+use ebhost_plugin_host::{CompiledComponent, Engine, Pace, Plugin, PluginError};
 use ebhost_series::{ShapeMismatch, Table, schema::Schema};
 use ebhost_snapshot::Snapshot;
 use ebhost_telemetry::StageClock;
@@ -25,6 +25,16 @@ pub struct Single {
     running: Running,
     lookups: Lookups,
     clock: StageClock,
+}
+
+/// What a source held when it was read, as no view has cut it.
+#[derive(Debug)]
+pub enum SourceContents<'a> {
+    /// The rows of a map or of a group of perf events.
+    Table(&'a Snapshot),
+    /// Events since the read before: the CPU of each, where the buffer tells it, and all its bytes. Views of different lengths read
+    /// the same events.
+    Events(Vec<(u32, &'a [u8])>),
 }
 
 /// The reason why a package does not run.
@@ -52,9 +62,9 @@ impl Single {
         self.running.ready_table()
     }
 
-    /// Each map and what it held when it was last read.
-    pub fn snapshots(&self) -> impl Iterator<Item = (&str, &Snapshot)> {
-        self.running.snapshots()
+    /// Each source and what it held when it was last read.
+    pub fn contents(&self) -> impl Iterator<Item = (&str, SourceContents<'_>)> {
+        self.running.contents()
     }
 
     /// Every lookup that its identities need, and the name found, in order.
@@ -78,19 +88,27 @@ pub struct Offline {
 }
 
 impl Offline {
-    /// Parses the object, compiles and describes the component.
-    pub fn new(package: &Package, engine: &Engine) -> Result<Self, DescribeError> {
-        let (_, plugin, _) = package::examine(package, engine)?;
+    /// Parses the object, compiles the component, and describes it for a replay of what a machine of this architecture recorded. The
+    /// results do not depend on the time that anything takes.
+    ///
+    /// # Errors
+    /// Whatever the agent would refuse the package for without asking the kernel.
+    pub fn for_replay(package: &Package, engine: &Engine, architecture: &str) -> Result<Self, DescribeError> {
+        let conditions = Conditions { pace: Pace::Replay, architecture };
+        let (_, plugin, _) = package::examine(package, engine, conditions)?;
         Ok(Self::of(package, plugin))
     }
 
-    /// Describes a compiled component.
+    /// Describes a compiled component, which is held to its limits as in a scrape.
+    ///
+    /// # Errors
+    /// The component cannot be started, or its manifest breaks a rule.
     pub fn describe(
         package: &Package,
         object: Option<&ObjectFile>,
         compiled: Arc<CompiledComponent>,
     ) -> Result<Self, PluginError> {
-        Ok(Self::of(package, package::describe(package, object, compiled)?))
+        Ok(Self::of(package, package::describe(package, object, compiled, Conditions::HERE)?))
     }
 
     fn of(package: &Package, plugin: Plugin) -> Self {
@@ -98,32 +116,24 @@ impl Offline {
         Self { plugin, table, refusals: Refusals::of(&package.name) }
     }
 
-    /// Counts one read of every source; `snapshot` gives each source's.
+    /// Counts one read of every source: each view's snapshot, in the order of the schema's views.
     ///
     /// # Errors
     /// If a snapshot has not the shape of its source.
-    pub fn count<'a>(
-        &mut self,
-        lookups: &mut Lookups,
-        snapshot: impl Fn(&str) -> Option<&'a Snapshot>,
-    ) -> Result<(), ShapeMismatch> {
-        let schema = self.table.schema().clone();
-        // Nobody waits for a replay, and its output must not depend on the machine's speed.
-        let until = Instant::now() + limits::REPLAY;
-        let sources: Vec<_> = schema.views.iter().map(|view| snapshot(&view.source)).collect();
-        let read = || sources.iter().enumerate().filter_map(|(view, snapshot)| Some((view, (*snapshot)?)));
+    pub fn count(&mut self, lookups: &mut Lookups, snapshots: &[&Snapshot]) -> Result<(), ShapeMismatch> {
+        let until = Instant::now() + limits::REPLAY; // not looked at in a replay
         let mut scrape = self.table.scrape(0.0);
-        for (view, snapshot) in read() {
+        for (view, snapshot) in snapshots.iter().enumerate() {
             scrape.observe(view, snapshot)?;
         }
         let mut labelling = scrape.label();
         self.plugin.begin_scrape(Instant::now(), until);
-        for (view, _) in read() {
+        for view in 0..snapshots.len() {
             let budget = GuestBudget { guest_end: self.plugin.tally().guest_time + limits::REPLAY, until };
             label::label(&mut self.plugin, &mut labelling, view, lookups, &mut self.refusals, budget);
         }
         let mut settling = labelling.settle();
-        for (view, snapshot) in read() {
+        for (view, snapshot) in snapshots.iter().enumerate() {
             settling.count(view, snapshot)?;
         }
         settling.finish();

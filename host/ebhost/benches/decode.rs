@@ -15,7 +15,7 @@ use std::{
 
 use ebhost_limits as limits;
 use ebhost_package::{Artefact, Compat};
-use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Plugin, PluginLimits, Progress};
+use ebhost_plugin_host::{DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress};
 use ebhost_series::schema::SourceShape;
 
 const KEY: usize = 16;
@@ -50,7 +50,7 @@ fn main() {
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let compiled = engine.compile(&Artefact::new(path, bytes)).unwrap_or_else(|error| panic!("{error}"));
         let sources = BTreeMap::from([("hash".to_owned(), SourceShape::Table { key_size: KEY, value_size: 8 })]);
-        let limits = PluginLimits { memory_bytes: 64 << 20, decode: Duration::from_millis(500) };
+        let limits = PluginLimits { memory_bytes: 64 << 20, decode: Duration::from_millis(500), pace: Pace::Scrape };
         let context = ManifestContext { sources: &sources, grants: &[], compat: Compat::Native };
         let mut plugin = Plugin::describe(name, Arc::new(compiled), config, limits, &context)
             .unwrap_or_else(|error| panic!("{error}"));

@@ -158,12 +158,26 @@ fn check(raw: &Raw, config: Value) -> Result<(Value, Vec<LookupTable>), Fault> {
         check_inside("bpf.object", &bpf.object)?;
     }
     check_perf(&raw.perf, raw.bpf.as_ref())?;
-    let config = match config {
-        Value::Null => Value::Object(Map::new()),
-        config @ Value::Object(_) => config,
-        other => return Err(("config", format!("found `{other}`, expected a mapping"))),
-    };
+    let config = mapping(config).map_err(|message| ("config", message))?;
     Ok((config, raw.grants.iter().map(|name| grant(name)).collect::<Result<_, _>>()?))
+}
+
+/// The free-form configuration; nothing is the same as an empty mapping.
+fn mapping(config: Value) -> Result<Value, String> {
+    match config {
+        Value::Null => Ok(Value::Object(Map::new())),
+        config @ Value::Object(_) => Ok(config),
+        other => Err(format!("found `{other}`, expected a mapping")),
+    }
+}
+
+/// Parses a file that holds what is below `config:` in a `plugin.yaml`, as JSON.
+pub(super) fn parse_config(file: &Path, text: &str) -> Result<String, PackageError> {
+    check_depth(file, text).map_err(PackageError::Invalid)?;
+    let tree: Option<Tree> =
+        serde_yaml::from_str(text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, text, &error)))?;
+    let config = mapping(tree.map_or(Value::Null, |tree| tree.0));
+    config.map(|config| config.to_string()).map_err(|message| PackageError::Invalid(Diagnostic::whole(file, message)))
 }
 
 fn limit_path(name: &str) -> &'static str {
@@ -428,6 +442,18 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_of_its_own_file_is_read_as_that_of_the_package() {
+        let file = Path::new("other.yaml");
+        assert_eq!(parse_config(file, "disks: [vda, 7]\n").unwrap(), r#"{"disks":["vda",7]}"#);
+        assert_eq!(parse_config(file, r#"{"per_flag": true}"#).unwrap(), r#"{"per_flag":true}"#);
+        assert_eq!(parse_config(file, "").unwrap(), "{}");
+        for (wrong, says) in [("[1]", "other.yaml: found `[1]`, expected a mapping"), ("a: [", "other.yaml:")] {
+            let message = parse_config(file, wrong).unwrap_err().to_string();
+            assert!(message.starts_with(says), "{message}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_pointed_at() {
         let message = refusal(&format!("{GOOD}grant: [block-device]\n"));
         assert!(message.starts_with("p/plugin.yaml:3:1: unknown field `grant`, expected one of"), "{message}");
@@ -457,6 +483,13 @@ mod tests {
             let message = refusal(&format!("name: x\ncomponent: {path}\n"));
             assert!(message.starts_with("p/plugin.yaml:2:1: found `"), "{message}");
         }
+        for path in ["../x.bpf.o", "/lib/x.bpf.o", "a/../../x.bpf.o", "''"] {
+            let message = refusal(&format!("{GOOD}bpf: {{ object: {path} }}\n"));
+            let expected = "expected a file inside the package's own folder";
+            assert!(message.starts_with("p/plugin.yaml:3:") && message.contains(expected), "{message}");
+        }
+        let inside = format!("{GOOD}bpf: {{ object: ./objects/x.bpf.o }}\n");
+        assert!(parse(Path::new("p/plugin.yaml"), &inside).is_ok());
     }
 
     #[test]

@@ -157,6 +157,16 @@ impl Package {
         Digest::of(format!("{:?} {:?}", self.bpf.as_ref().map(set), self.perf).as_bytes())
     }
 
+    /// Replaces its `config` by the contents of a YAML or JSON file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a mapping.
+    pub fn replace_config(&mut self, file: &Path) -> Result<(), PackageError> {
+        let bytes = read_bounded(file, limits::PACKAGE_FILE_BYTES, "expected the contents of `config:`")?;
+        self.config = file::parse_config(file, &String::from_utf8_lossy(&bytes))?;
+        Ok(())
+    }
+
     /// Reads a `plugin.yaml` and the files that it names, whether the settings switch the package off or not.
     ///
     /// # Errors

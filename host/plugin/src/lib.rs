@@ -32,4 +32,4 @@ pub use decode::{AnswerError, Answers, DecodeError, DecodeRequest, Progress, Row
 pub use engine::{CompiledComponent, ComponentError, Engine};
 pub use guest::{CallError, one_line};
 pub use manifest::{ManifestContext, ManifestError, ManifestRule};
-pub use plugin::{DECODE_BOUNDS, Failure, HealthState, Plugin, PluginError, PluginLimits, Tally};
+pub use plugin::{DECODE_BOUNDS, Failure, HealthState, Pace, Plugin, PluginError, PluginLimits, Tally};

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 /// Rows read from a map, a perf source or an event buffer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// What the rows are keyed by.
     pub keys: Keys,
@@ -26,7 +26,7 @@ pub struct Snapshot {
 }
 
 /// The keys of a snapshot's rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum Keys {
     /// An array: row i has the key i, as a `u32`.
     #[default]

@@ -11,7 +11,7 @@ use ebhost_kernel as kernel;
 use ebhost_kernel::{ObjectError, ObjectFile, Wanted};
 use ebhost_package::Package;
 use ebhost_plugin_host::{
-    CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Plugin, PluginError, PluginLimits,
+    CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Pace, Plugin, PluginError, PluginLimits,
 };
 use ebhost_series::{
     SchemaTooLarge,
@@ -31,6 +31,19 @@ pub enum DescribeError {
     TooLarge(#[from] SchemaTooLarge),
 }
 
+/// What a component is described for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    pub(crate) pace: Pace,
+    /// The machine whose maps are decoded: `x86_64`.
+    pub(crate) architecture: &'a str,
+}
+
+impl Conditions<'_> {
+    /// Scrapes of this machine.
+    pub(crate) const HERE: Self = Self { pace: Pace::Scrape, architecture: std::env::consts::ARCH };
+}
+
 /// A package whose component is compiled and has described itself. None of it is in the kernel yet.
 pub(crate) struct Described {
     pub(crate) package: Package,
@@ -42,7 +55,7 @@ pub(crate) struct Described {
 impl Described {
     /// Compiles and describes a package, so that every mistake that can be found without privileges is found first.
     pub(crate) fn new(package: Package, engine: &Engine) -> Result<Self, DescribeError> {
-        let (object, plugin, compile_time) = examine(&package, engine)?;
+        let (object, plugin, compile_time) = examine(&package, engine, Conditions::HERE)?;
         Ok(Self { package, object, plugin, compile_time })
     }
 
@@ -56,12 +69,13 @@ impl Described {
 pub(crate) fn examine(
     package: &Package,
     engine: &Engine,
+    conditions: Conditions<'_>,
 ) -> Result<(Option<ObjectFile>, Plugin, Duration), DescribeError> {
     let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
     let started = Instant::now();
     let compiled = Arc::new(engine.compile(&package.component)?);
     let compile_time = started.elapsed();
-    let plugin = describe(package, object.as_ref(), compiled)?;
+    let plugin = describe(package, object.as_ref(), compiled, conditions)?;
     table_limits(package.limits).check(plugin.schema())?;
     Ok((object, plugin, compile_time))
 }
@@ -71,14 +85,16 @@ pub(crate) fn describe(
     package: &Package,
     object: Option<&ObjectFile>,
     compiled: Arc<CompiledComponent>,
+    conditions: Conditions<'_>,
 ) -> Result<Plugin, PluginError> {
     let sources = shapes(object, package);
     let context = ManifestContext { sources: &sources, grants: &package.grants, compat: package.compat };
-    let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode };
+    let Conditions { pace, architecture } = conditions;
+    let limits = PluginLimits { memory_bytes: package.limits.memory_bytes, decode: package.limits.decode, pace };
     if !package.is_builtin() {
         return Plugin::describe(&package.name, compiled, &package.config, limits, &context);
     }
-    let config = builtin::config(package, &sources);
+    let config = builtin::config(package, &sources, architecture);
     let described = Plugin::describe(&package.name, compiled, &config, limits, &context);
     described.map_err(|error| match error {
         PluginError::Describe { error: CallError::ConfigRefused(why), .. } => {

@@ -161,7 +161,7 @@ fn check_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> 
     let place = path.display().to_string();
     let played = super::read(folder).and_then(|package| {
         let recording = Recording::open(path)?;
-        let played = replay::play(Offline::new(&package, engine)?, &recording, path)?;
+        let played = replay::play(&package, &recording, path, engine)?;
         Ok((package, played))
     });
     let (package, played) = match played {

@@ -72,6 +72,10 @@ pub struct ReplayArgs {
     /// File written by `record`.
     pub(super) recording: PathBuf,
 
+    /// Use the configuration in this YAML or JSON file instead of `config:` in plugin.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
     /// Compare with this file instead of printing; exit with status 1 if they differ.
     #[arg(long, value_name = "FILE")]
     pub(super) expect: Option<PathBuf>,

@@ -16,11 +16,11 @@ use super::{
 use ebhost_agent::Single;
 use ebhost_limits as limits;
 use ebhost_plugin_host::Engine;
-use ebhost_snapshot::{Keys, Snapshot};
 
 pub(super) fn record(args: &RecordArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let package = read(&args.package)?;
-    let mut recording = Recording { package: package.name.clone(), ..Recording::default() };
+    let architecture = Some(std::env::consts::ARCH.to_owned());
+    let mut recording = Recording { package: package.name.clone(), architecture, ..Recording::default() };
     let mut single = Single::load(package, engine)?;
     println!("{} counts for {} s; Ctrl-C ends it before", recording.package, args.time.as_secs_f64());
     let mut wait = InterruptibleWait::new()?;
@@ -33,7 +33,7 @@ pub(super) fn record(args: &RecordArgs, engine: &Engine) -> Result<ExitCode, Aut
         if single.table().is_none() {
             return Err(AuthorError::Late);
         }
-        let sources = single.snapshots().map(|(name, snapshot)| (name.to_owned(), copy(snapshot))).collect();
+        let sources = single.contents().map(|(name, contents)| (name.to_owned(), contents.into())).collect();
         recording.reads.push(Read { at, sources });
         if ended == WaitEnd::Interrupted {
             break;
@@ -47,7 +47,7 @@ pub(super) fn record(args: &RecordArgs, engine: &Engine) -> Result<ExitCode, Aut
 }
 
 fn print_summary(recording: &Recording, path: &Path) {
-    let rows: usize = recording.reads.iter().flat_map(|read| &read.sources).map(|(_, snapshot)| snapshot.len).sum();
+    let rows: usize = recording.reads.iter().flat_map(|read| &read.sources).map(|(_, contents)| contents.rows()).sum();
     let last = recording.reads.last().map_or(Duration::ZERO, |read| read.at);
     println!(
         "{}: {} reads within {:.1} s, {rows} rows, {} names",
@@ -56,14 +56,4 @@ fn print_summary(recording: &Recording, path: &Path) {
         last.as_secs_f64(),
         recording.names.len()
     );
-}
-
-fn copy(snapshot: &Snapshot) -> Snapshot {
-    let keys = match &snapshot.keys {
-        Keys::Index => Keys::Index,
-        Keys::Bytes { size, bytes } => Keys::Bytes { size: *size, bytes: bytes.clone() },
-        Keys::Events { cpus } => Keys::Events { cpus: cpus.clone() },
-    };
-    let (value_stride, cpus, len, complete) = (snapshot.value_stride, snapshot.cpus, snapshot.len, snapshot.complete);
-    Snapshot { keys, values: snapshot.values.clone(), value_stride, cpus, len, complete }
 }

@@ -1,9 +1,10 @@
 //! `ebhost replay`: prints the metrics that a scrape would have returned for a recording.
 //!
-//! The result does not depend on the machine or the time: names are those of the recording. So the same package and file give the same
-//! bytes, and comparing them with a golden file is a test.
+//! The result does not depend on the machine or the time: names and the architecture are those of the recording, nothing has a deadline
+//! and nothing backs off. So the same package and file give the same bytes, and comparing them with a golden file is a test.
 
 use std::{
+    borrow::Cow,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -15,14 +16,19 @@ use super::{
     command::ReplayArgs,
     cost::{self, LimitUsage},
     read,
-    recording::Recording,
+    recording::{Contents, Read, Recording},
 };
 use ebhost_agent::Offline;
+use ebhost_limits as limits;
 use ebhost_lookup::Lookups;
 use ebhost_metrics::{Created, Format, Presentation, encode_fragment};
-use ebhost_package::Limits;
-use ebhost_plugin_host::Engine;
-use ebhost_series::{ShapeMismatch, Table, schema::View};
+use ebhost_package::{Limits, Package};
+use ebhost_plugin_host::{DecodeError, Engine};
+use ebhost_series::{
+    ShapeMismatch, Table,
+    schema::{Schema, View},
+};
+use ebhost_snapshot::Snapshot;
 
 /// Why a replay is not what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -33,17 +39,23 @@ pub(super) enum ReplayError {
     OtherPackage { recording: PathBuf, found: String, expected: String },
     #[error("{recording}: has no source `{source_name}`, which the manifest reads; record it again")]
     NoSource { recording: PathBuf, source_name: String },
+    #[error(
+        "the component did not answer within {} s: found a decoder that hangs, expected one that returns; look for a loop that never ends", limits::REPLAY.as_secs()
+    )]
+    Hangs,
 }
 
 pub(super) fn replay(args: &ReplayArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
-    let package = read(&args.package)?;
+    let mut package = read(&args.package)?;
+    if let Some(config) = &args.config {
+        package.replace_config(config)?;
+    }
     let recording = Recording::open(&args.recording)?;
-    let offline = Offline::new(&package, engine)?;
     if recording.package != package.name {
         let (found, expected) = (recording.package, package.name);
         return Err(ReplayError::OtherPackage { recording: args.recording.clone(), found, expected }.into());
     }
-    let replayed = play(offline, &recording, &args.recording)?;
+    let replayed = play(&package, &recording, &args.recording, engine)?;
     let text = print(&replayed.table, &args.namespace);
     for line in report(&replayed, package.limits, text.len()) {
         eprintln!("{line}");
@@ -61,27 +73,42 @@ pub(super) fn replay(args: &ReplayArgs, engine: &Engine) -> Result<ExitCode, Aut
 }
 
 /// Counts every read of a recording.
-pub(super) fn play(mut offline: Offline, recording: &Recording, path: &Path) -> Result<Offline, AuthorError> {
+pub(super) fn play(
+    package: &Package,
+    recording: &Recording,
+    path: &Path,
+    engine: &Engine,
+) -> Result<Offline, AuthorError> {
+    let architecture = recording.architecture.as_deref().unwrap_or(std::env::consts::ARCH);
+    let mut offline = Offline::for_replay(package, engine, architecture)?;
     let mut lookups = Lookups::recorded(recording.names.iter().cloned());
     let schema = offline.table.schema().clone();
     for read in &recording.reads {
-        let find = |name: &str| read.sources.iter().find(|(source, _)| source == name).map(|(_, snapshot)| snapshot);
-        if let Some(view) = schema.views.iter().find(|view| find(&view.source).is_none()) {
-            let source_name = view.source.clone();
-            return Err(ReplayError::NoSource { recording: path.to_owned(), source_name }.into());
-        }
         let outdated = |misfit| AuthorError::Outdated { recording: path.to_owned(), misfit };
-        // The table accepts values that are longer than it needs; a struct that has shrunk since must be reported all the same.
-        let is_other = |view: &View| {
-            let stride = find(&view.source).map_or(0, |snapshot| snapshot.value_stride);
-            !view.is_events() && stride != view.value_size && stride != view.value_size.next_multiple_of(8)
-        };
-        if let Some(view) = schema.views.iter().position(is_other) {
-            return Err(outdated(ShapeMismatch { view }));
+        let seen = snapshots(&schema, read, path)?;
+        let seen: Vec<&Snapshot> = seen.iter().map(AsRef::as_ref).collect();
+        offline.count(&mut lookups, &seen).map_err(outdated)?;
+        if offline.plugin.tally().failures.contains_key(DecodeError::DEADLINE) {
+            return Err(ReplayError::Hangs.into());
         }
-        offline.count(&mut lookups, find).map_err(outdated)?;
     }
     Ok(offline)
+}
+
+/// What each view sees of one read.
+fn snapshots<'a>(schema: &Schema, read: &'a Read, path: &Path) -> Result<Vec<Cow<'a, Snapshot>>, AuthorError> {
+    let find = |name: &str| -> Result<&'a Contents, ReplayError> {
+        let found = read.sources.iter().find(|(source, _)| source == name);
+        let missing = || ReplayError::NoSource { recording: path.to_owned(), source_name: name.to_owned() };
+        found.map(|(_, contents)| contents).ok_or_else(missing)
+    };
+    // A source that is missing is the simpler message.
+    schema.views.iter().try_for_each(|view| find(&view.source).map(drop))?;
+    let see = |(index, view): (usize, &View)| {
+        let misfit = ShapeMismatch { view: index };
+        find(&view.source)?.snapshot(view).ok_or(AuthorError::Outdated { recording: path.to_owned(), misfit })
+    };
+    schema.views.iter().enumerate().map(see).collect()
 }
 
 fn print(table: &Table, namespace: &str) -> Vec<u8> {

@@ -179,6 +179,11 @@ impl EventReader {
         self.snapshots.iter().find(|(of, _)| *of == length).map(|(_, snapshot)| snapshot)
     }
 
+    /// The CPU and the bytes of each event of the last read, not cut to what a view needs. The CPU is 0 in a ring buffer.
+    pub fn events(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.taken.iter()
+    }
+
     /// The events read, and those dropped by the kernel or because the queue was full, since the start.
     pub fn tally(&self) -> (u64, u64) {
         (self.events, self.lost + self.drops.as_ref().and_then(ProgramCounter::count).unwrap_or(0))

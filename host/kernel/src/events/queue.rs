@@ -45,18 +45,26 @@ impl EventQueue {
         self.lost = 0;
     }
 
+    /// The CPU and the bytes of each event.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let mut rest = &self.bytes[..];
+        self.events.iter().map(move |&(cpu, length)| {
+            let (event, after) = rest.split_at(length);
+            rest = after;
+            (cpu, event)
+        })
+    }
+
     /// Fills a view's snapshot with the events that are at least `length` bytes long, each cut to that length.
     pub(super) fn fill(&self, snapshot: &mut Snapshot, length: usize) {
         let Keys::Events { cpus } = &mut snapshot.keys else { return };
         cpus.clear();
         snapshot.values.clear();
-        let mut at = 0;
-        for &(cpu, found) in &self.events {
-            if found >= length {
+        for (cpu, event) in self.iter() {
+            if let Some(bytes) = event.get(..length) {
                 cpus.push(cpu);
-                snapshot.values.extend_from_slice(&self.bytes[at..at + length]);
+                snapshot.values.extend_from_slice(bytes);
             }
-            at += found;
         }
         snapshot.len = cpus.len();
     }

@@ -80,7 +80,7 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
     use crate::{
-        DecodeRequest, Engine, ManifestContext, Plugin, PluginLimits, Progress, Row,
+        DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress, Row,
         contract::testdata::{Memory, Pointer},
     };
     use ebhost_package::{Artefact, Compat};
@@ -157,7 +157,7 @@ mod tests {
             engine.compile(&Artefact::new("x.wasm".into(), component)).unwrap_or_else(|error| panic!("{error}"));
         let sources = BTreeMap::from([("calls".to_owned(), SourceShape::Table { key_size: 4, value_size: 8 })]);
         let context = ManifestContext { sources: &sources, grants: &[], compat: Compat::Native };
-        let limits = PluginLimits { memory_bytes: 1 << 20, decode: Duration::from_secs(1) };
+        let limits = PluginLimits { memory_bytes: 1 << 20, decode: Duration::from_secs(1), pace: Pace::Scrape };
         let mut plugin = Plugin::describe("calls", Arc::new(compiled), "{}", limits, &context)
             .unwrap_or_else(|error| panic!("{error}"));
         let request = DecodeRequest { view: 0, count: 2, identities: vec![0; 8], ..DecodeRequest::default() };

@@ -46,13 +46,16 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// Every [`DecodeError::reason`].
-    pub const REASONS: [&str; 7] = ["trap", "deadline", "stack", "memory", "copied", "answer", "start"];
+    pub const REASONS: [&str; 7] = ["trap", Self::DEADLINE, "stack", "memory", "copied", "answer", "start"];
+
+    /// The reason of a call that took too long.
+    pub const DEADLINE: &str = "deadline";
 
     /// The value of the label `reason` of `ebhost_plugin_failures_total`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Call(CallError::Trap { .. }) => "trap",
-            Self::Call(CallError::Deadline { .. }) => "deadline",
+            Self::Call(CallError::Deadline { .. }) => Self::DEADLINE,
             Self::Call(CallError::Stack { .. }) => "stack",
             Self::Call(CallError::Memory { .. }) => "memory",
             Self::Call(CallError::Copied { .. }) => "copied",

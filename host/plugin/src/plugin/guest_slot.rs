@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PluginLimits, Scrape, start_policy::StartPolicy, tally::Tally};
+use super::{Pace, PluginLimits, Scrape, start_policy::StartPolicy, tally::Tally};
 use crate::{
     clock,
     contract::{declared::Manifest, rows::Rows},
@@ -13,7 +13,6 @@ use crate::{
     engine::CompiledComponent,
     guest::{CallError, Instance, LogForwarder, StartParameters},
 };
-use ebhost_limits as limits;
 
 /// A component and, while it is healthy, an instance of it.
 pub(super) struct GuestSlot {
@@ -38,7 +37,8 @@ impl GuestSlot {
         limits: PluginLimits,
     ) -> Result<Self, CallError> {
         let began = clock::now();
-        let parameters = StartParameters { config, memory_limit: limits.memory_bytes, time_limit: limits::DESCRIBE };
+        let time_limit = limits.first_start_limit();
+        let parameters = StartParameters { config, memory_limit: limits.memory_bytes, time_limit };
         let (mut instance, manifest) = Instance::start(&compiled, parameters)?;
         let first_start = clock::now().saturating_duration_since(began);
         let mut tally = Tally { instances: 1, ..Tally::default() };
@@ -64,12 +64,12 @@ impl GuestSlot {
 
     /// Whether there is an instance, or time to start one before `until`.
     pub(super) fn is_ready(&self, until: Instant) -> bool {
-        self.instance.is_some() || self.start_policy.fits(clock::now(), until)
+        self.instance.is_some() || self.limits.pace == Pace::Replay || self.start_policy.fits(clock::now(), until)
     }
 
     /// Calls `decode`, in a new instance if there is none.
     pub(super) fn decode(&mut self, request: DecodeRequest, scrape: Scrape) -> Result<Rows, DecodeError> {
-        let (entries, limit) = (request.count, self.limits.decode);
+        let (entries, limit) = (request.count, self.limits.call_limit());
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => self.restart(scrape.restart_until).map_err(DecodeError::Start)?,
@@ -94,7 +94,7 @@ impl GuestSlot {
         let parameters = StartParameters {
             config: &self.config,
             memory_limit: self.limits.memory_bytes,
-            time_limit: self.start_policy.time_limit().min(left),
+            time_limit: self.limits.later_start_limit(self.start_policy, left),
         };
         let (instance, manifest) = Instance::start(&self.compiled, parameters)?;
         if manifest == self.manifest { Ok(instance) } else { Err(CallError::ManifestChanged) }

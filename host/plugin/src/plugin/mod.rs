@@ -7,6 +7,7 @@
 mod guest_slot;
 mod health;
 mod limits_used;
+mod pace;
 mod start_policy;
 mod tally;
 mod warnings;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use health::HealthState;
+pub use pace::Pace;
 pub use tally::{DECODE_BOUNDS, Tally};
 
 use self::{guest_slot::GuestSlot, health::Health};
@@ -71,6 +73,8 @@ pub struct PluginLimits {
     pub memory_bytes: u64,
     /// Time of one `decode` call (`limits.decode`).
     pub decode: Duration,
+    /// Whether limits of time are enforced.
+    pub pace: Pace,
 }
 
 /// Why a component is not a plugin of this host.
@@ -168,7 +172,11 @@ impl Plugin {
     pub fn begin_scrape(&mut self, now: Instant, restart_until: Instant) -> bool {
         self.scrape = Scrape { began: now, restart_until };
         self.history.begin_scrape();
-        self.health.may_be_called(now)
+        self.may_be_called()
+    }
+
+    fn may_be_called(&self) -> bool {
+        self.guest.limits.pace == Pace::Replay || self.health.may_be_called(self.scrape.began)
     }
 
     /// Labels a batch until all of it is done or it is `until`, in parts if need be. `take` gets the index of each part's first entry
@@ -179,7 +187,7 @@ impl Plugin {
         until: Instant,
         take: &mut impl FnMut(usize, Result<&Answers, &DecodeError>),
     ) -> Progress {
-        if !self.health.may_be_called(self.scrape.began) {
+        if !self.may_be_called() {
             return Progress::Deferred;
         }
         let control = if self.control.is_some() { ControlEntry::Known } else { ControlEntry::Unknown };
@@ -190,6 +198,7 @@ impl Plugin {
         let (progress, at_fault) = match verdict {
             Verdict::Complete(at_fault) => (Progress::Done, at_fault),
             Verdict::Partial(at_fault) => (Progress::Deferred, at_fault),
+            Verdict::Broken if self.guest.limits.pace == Pace::Replay => return Progress::Deferred,
             Verdict::Broken => {
                 self.health.failed(self.scrape.began);
                 warnings::back_off(&self.name, &self.health);
@@ -214,7 +223,7 @@ impl Plugin {
         loop {
             match bisection.step() {
                 Step::Stop => return,
-                Step::Decode(_) if clock::now() >= until || !self.guest.is_ready(self.scrape.restart_until) => {
+                Step::Decode(_) if self.is_over(until) || !self.guest.is_ready(self.scrape.restart_until) => {
                     bisection.out_of_time();
                 }
                 Step::Decode(part) => match self.call(request, part) {
@@ -224,6 +233,10 @@ impl Plugin {
                         take(part.first, Ok(&answers));
                     }
                     Err(DecodeError::Start(_)) => bisection.start_failed(),
+                    // It hangs: each further entry would take as long.
+                    Err(DecodeError::Call(CallError::Deadline { .. })) if self.guest.limits.pace == Pace::Replay => {
+                        bisection.out_of_time();
+                    }
                     Err(error @ DecodeError::Call(CallError::Deadline { .. })) => bisection.timed_out(error),
                     Err(error) => bisection.failed(error),
                 },
@@ -236,6 +249,11 @@ impl Plugin {
                 }
             }
         }
+    }
+
+    /// Whether no further call may begin in this batch.
+    fn is_over(&self, until: Instant) -> bool {
+        self.guest.limits.pace == Pace::Scrape && clock::now() >= until
     }
 
     /// Calls the guest about a part of a request, and checks its answer.

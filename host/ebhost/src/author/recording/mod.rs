@@ -4,6 +4,7 @@
 //! that depends on the plugin: another version of the component replays the same file. Array rows that are all zero and zeros at the end
 //! of a value are left out, so that an array of mostly empty slots stays small.
 
+mod contents;
 mod hex;
 mod lines;
 
@@ -14,21 +15,23 @@ use std::{
     time::Duration,
 };
 
+pub(super) use contents::Contents;
 pub(super) use hex::hex;
 
 use self::{
     hex::unhex,
-    lines::{Head, Line, Name, ReadHead, VERSION, begin, empty, fill, rows, source},
+    lines::{Head, Line, MemoryBudget, Name, ReadHead, VERSION, check_version, empty, fill, rows, source},
 };
 use ebhost_limits as limits;
 use ebhost_lookup::Question;
 use ebhost_lookup::tables::LookupTable;
-use ebhost_snapshot::Snapshot;
 
 /// A recording.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
     pub(super) package: String,
+    /// The machine's, such as `x86_64`, where it is known.
+    pub(super) architecture: Option<String>,
     pub(super) names: Vec<(Question, Option<String>)>,
     pub(super) reads: Vec<Read>,
 }
@@ -37,7 +40,7 @@ pub(super) struct Recording {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) at: Duration,
-    pub(super) sources: Vec<(String, Snapshot)>,
+    pub(super) sources: Vec<(String, Contents)>,
 }
 
 /// Why a file cannot be replayed.
@@ -59,15 +62,16 @@ impl Recording {
             serde_json::to_writer(&mut *out, &line)?;
             out.write_all(b"\n")
         };
-        put(Line::Recording(Head { version: VERSION, package: self.package.clone(), by }))?;
+        let (package, architecture) = (self.package.clone(), self.architecture.clone());
+        put(Line::Recording(Head { version: VERSION, package, architecture, by }))?;
         for ((table, bytes), name) in &self.names {
             put(Line::Name(Name { table: table.name().to_owned(), bytes: hex(bytes), name: name.clone() }))?;
         }
         for read in &self.reads {
             put(Line::Read(ReadHead { at_ms: u64::try_from(read.at.as_millis()).unwrap_or(u64::MAX) }))?;
-            for (name, snapshot) in &read.sources {
-                put(Line::Source(source(name, snapshot)))?;
-                rows(snapshot).into_iter().try_for_each(|row| put(Line::Row(row)))?;
+            for (name, contents) in &read.sources {
+                put(Line::Source(source(name, contents)))?;
+                rows(contents).into_iter().try_for_each(|row| put(Line::Row(row)))?;
             }
         }
         Ok(())
@@ -95,13 +99,14 @@ impl Recording {
     /// Reads the lines. The error is a line's number and what is wrong in it.
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut recording = Self::default();
-        let mut budget = limits::RECORDING_BYTES as usize;
+        let mut budget = MemoryBudget::whole();
         let mut is_begun = false;
         for (number, line) in text.lines().enumerate() {
             let at = |why: String| (number + 1, why);
             let line: Line = serde_json::from_str(line).map_err(|error| at(error.to_string()))?;
-            if let Line::Recording(head) = &line {
-                recording.package = begin(head).map_err(at)?;
+            if let Line::Recording(head) = line {
+                check_version(&head).map_err(at)?;
+                (recording.package, recording.architecture) = (head.package, head.architecture);
                 is_begun = true;
             } else if is_begun {
                 recording.take(line, &mut budget).map_err(at)?;
@@ -113,7 +118,7 @@ impl Recording {
     }
 
     /// Adds a line behind the first.
-    fn take(&mut self, line: Line, budget: &mut usize) -> Result<(), String> {
+    fn take(&mut self, line: Line, budget: &mut MemoryBudget) -> Result<(), String> {
         match line {
             Line::Recording(_) => {}
             Line::Name(name) => {
@@ -131,8 +136,8 @@ impl Recording {
             }
             Line::Row(row) => {
                 let source = self.reads.last_mut().and_then(|read| read.sources.last_mut());
-                let (_, snapshot) = source.ok_or("found a row before the first `source`")?;
-                fill(snapshot, &row)?;
+                let (_, contents) = source.ok_or("found a row before the first `source`")?;
+                fill(contents, &row, budget)?;
             }
         }
         Ok(())
@@ -140,77 +145,4 @@ impl Recording {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ebhost_snapshot::Keys;
-
-    fn sample() -> Recording {
-        let array = Snapshot {
-            keys: Keys::Index,
-            values: [[0; 8], [1, 0, 2, 0, 0, 0, 0, 0], [0; 8]].concat(),
-            value_stride: 8,
-            cpus: 1,
-            len: 3,
-            complete: true,
-        };
-        let hash = Snapshot {
-            keys: Keys::Bytes { size: 2, bytes: vec![9, 9, 1, 2] },
-            values: (0..32).collect(),
-            value_stride: 8,
-            cpus: 2,
-            len: 2,
-            complete: false,
-        };
-        let events = Snapshot {
-            keys: Keys::Events { cpus: vec![3, 0] },
-            values: vec![7; 8],
-            value_stride: 4,
-            cpus: 1,
-            len: 2,
-            complete: true,
-        };
-        let names =
-            vec![((LookupTable::named("cgroup").unwrap(), Box::from([1u8, 0, 0, 0])), Some("/a\"b".to_owned()))];
-        let sources = vec![("array".into(), array), ("hash".into(), hash), ("events".into(), events)];
-        Recording { package: "p".into(), names, reads: vec![Read { at: Duration::from_millis(5), sources }] }
-    }
-
-    fn text(recording: &Recording) -> String {
-        let mut out = Vec::new();
-        recording.write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn a_written_recording_is_read_again() {
-        let (before, written) = (sample(), text(&sample()));
-        let after = Recording::parse(&written).unwrap();
-        assert_eq!(text(&after), written);
-        assert_eq!(after.names, before.names);
-        let (array, hash) = (&after.reads[0].sources[0].1, &after.reads[0].sources[1].1);
-        assert_eq!(array.values, before.reads[0].sources[0].1.values, "zeros come back");
-        assert!(matches!(&hash.keys, Keys::Bytes { size: 2, bytes } if *bytes == [1, 2, 9, 9]), "in the keys' order");
-        assert_eq!(hash.row(0), (16..32).collect::<Vec<u8>>());
-        assert!(written.contains(r#"{"row":{"index":1,"values":["010002"]}}"#), "{written}");
-    }
-
-    #[test]
-    fn the_error_names_the_wrong_line() {
-        let good = text(&sample());
-        for (from, to, line, says) in [
-            ("\"version\":1", "\"version\":2", 1, "found version 2"),
-            ("cgroup", "cgroups", 2, "found the table `cgroups`"),
-            ("\"010002\"", "\"01000\"", 5, "expected pairs of hex digits"),
-            ("\"010002\"", "\"010002\",\"\"", 5, "found 2 values, expected 1"),
-            ("\"index\":1", "\"index\":3", 5, "found no index below the 3 rows"),
-            ("\"rows\":3", "\"rows\":99999999999", 4, "found 99999999999 rows"),
-            ("\"at_ms\"", "\"at_s\"", 3, "unknown field `at_s`"),
-            ("\"0102\"", "\"01\"", 7, "found a key of 1 bytes, expected 2"),
-        ] {
-            assert!(good.contains(from), "{from}");
-            let (found, why) = Recording::parse(&good.replacen(from, to, 1)).unwrap_err();
-            assert!(found == line && why.contains(says), "{found}: {why}");
-        }
-        assert_eq!(Recording::parse("").unwrap_err().1, "found an empty file");
-    }
-}
+mod tests;
