@@ -5,6 +5,7 @@
 //! samples but for what a format has no place for.
 
 mod generated;
+mod golden;
 mod parsers;
 mod rules;
 

@@ -92,12 +92,12 @@ fn cpu_time_equals_that_of_perf() {
     let _alone = alone();
     let names = ["cpu_clock_ns", "page_faults"];
     let [ours, theirs] =
-        both("software/cpu-clock, software/page-faults", names, ["cpu-clock", "page-faults"], "spin 50");
+        both("software/cpu-clock, software/page-faults", names, ["cpu-clock", "page-faults"], "spin 200");
     // perf prints milliseconds.
     let (ours, theirs) = (ours[0] / 1e6, theirs[0]);
-    // On a busy machine the process gets only a part of these 50 ms.
-    assert!(theirs >= 2.0, "{theirs} ms");
-    assert!((ours - theirs).abs() <= theirs * 0.02 + 2.0, "{ours} ms charged, {theirs} ms by perf");
+    // On a busy machine the process gets only a part of these 200 ms. Of that part a tenth, charged to nobody, would be noticed.
+    assert!(theirs >= 20.0, "{theirs} ms");
+    assert!((ours - theirs).abs() <= theirs * 0.02 + 0.5, "{ours} ms charged, {theirs} ms by perf");
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Folder, Format, Start, committed, wait_until, workspace};
+use ebhost_tests::{
+    Disk, Ebhost, Exposition, Fio, Folder, Format, Start, assert_reported_as_lost, committed, reported_as_lost,
+    wait_until, workspace,
+};
 
 /// The scrape timeout, which the tests send in the header that Prometheus sends.
 pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,15 +150,15 @@ pub(crate) struct Witness<'a> {
 impl Witness<'_> {
     /// Runs `act` while the disk is read continuously. biolatency must count each of these reads exactly once and must not fail.
     ///
-    /// The kernel hides some requests from every program (see tests/kernel/counts.rs), so a run with such a read is repeated. No run may
-    /// count a read too many or miss more than one in a hundred.
+    /// The kernel hides some requests from every program (see tests/kernel/counts.rs), so a run with such a read is repeated, if biolatency
+    /// reports it as lost. No run may count a read too many or miss more than one in a hundred.
     #[track_caller]
     pub(crate) fn assert_matches_kernel(&self, what: &str, mut act: impl FnMut()) {
         const RUNS: usize = 5;
         let exact = (0..RUNS).any(|_| {
-            let ((first, _), kernel_first) = self.disk.at_rest(|| self.counts());
+            let ((first, _, lost), kernel_first) = self.disk.at_rest(|| self.counts());
             under_load(&self.disk.device(), &mut act);
-            let ((last, failures), kernel_last) = self.disk.at_rest(|| self.counts());
+            let ((last, failures, _), kernel_last) = self.disk.at_rest(|| self.counts());
             assert_eq!(failures, 0.0, "{what}: failures of biolatency");
             let (counted, completed) = (last - first, (kernel_last - kernel_first).reads);
             assert!(completed >= 200, "{what}: {completed} reads are too few for a load");
@@ -163,14 +166,15 @@ impl Witness<'_> {
             assert!((completed - counted) * 100 <= completed, "{what}: {counted} counted, {completed} completed");
             if counted < completed {
                 eprintln!("{what}: {counted} counted, {completed} completed: repeating");
+                assert_reported_as_lost(self.disk, completed - counted, lost, || scrape(self.host));
             }
             counted == completed
         });
         assert!(exact, "{what}: in none of {RUNS} runs were all reads counted");
     }
 
-    /// The reads of the disk that biolatency counted, and its failures.
-    fn counts(&self) -> (u64, f64) {
+    /// The reads of the disk that biolatency counted, its failures, and the requests that it reports as lost.
+    fn counts(&self) -> (u64, f64, f64) {
         let served = scrape(self.host);
         assert_eq!(served.value("ebhost_plugin_up", &[("plugin", "biolatency")]), Some(1.0));
         let labels = [("device", self.disk.name()), ("operation", "read")];
@@ -178,7 +182,8 @@ impl Witness<'_> {
         let is_failure = |sample: &&ebhost_tests::Sample| {
             sample.name == "ebhost_plugin_failures_total" && sample.labels["plugin"] == "biolatency"
         };
-        (reads, served.samples().filter(is_failure).map(|sample| sample.value).sum())
+        let failures = served.samples().filter(is_failure).map(|sample| sample.value).sum();
+        (reads, failures, reported_as_lost(&served))
     }
 }
 

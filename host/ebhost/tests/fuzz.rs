@@ -33,6 +33,28 @@ fn damaged(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What any accepted text has, by the YAML parser's own view of it: a mapping of known keys, with a plain name and a component.
+fn may_be_accepted(text: &str) -> bool {
+    let Ok(serde_yaml::Value::Mapping(keys)) = serde_yaml::from_str(text) else { return false };
+    let known =
+        ["name", "summary", "version", "default", "component", "bpf", "perf", "config", "options", "grants", "limits"];
+    let text_of = |key: &str| keys.get(key).and_then(serde_yaml::Value::as_str).unwrap_or_default().to_owned();
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let (name, component) = (text_of("name"), text_of("component"));
+    keys.keys().all(|key| key.as_str().is_some_and(|key| known.contains(&key)))
+        && !name.is_empty()
+        && name.chars().all(is_plain)
+        && !component.is_empty()
+        && !component.starts_with('/')
+        && component.split('/').all(|part| part != "..")
+}
+
+/// The text is sound before it is damaged: otherwise every damaged one would be refused for the same reason.
+#[test]
+fn the_undamaged_plugin_yaml_is_accepted() {
+    assert!(check_text(Path::new("p/plugin.yaml"), YAML).is_ok() && may_be_accepted(YAML));
+}
+
 fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| Engine::new(None, None).unwrap())
@@ -71,8 +93,9 @@ proptest! {
     #[test]
     fn plugin_yaml(bytes in prop_oneof![damaged(YAML.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..256)]) {
         let text = String::from_utf8_lossy(&bytes);
-        if let Err(error) = check_text(Path::new("p/plugin.yaml"), &text) {
-            prop_assert!(error.to_string().starts_with("p/plugin.yaml"), "{error}");
+        match check_text(Path::new("p/plugin.yaml"), &text) {
+            Ok(()) => prop_assert!(may_be_accepted(&text), "it is accepted: {text:?}"),
+            Err(error) => prop_assert!(error.to_string().starts_with("p/plugin.yaml"), "{error}"),
         }
     }
 
@@ -83,8 +106,18 @@ proptest! {
 
     #[test]
     fn accept_headers(text in text()) {
-        prop_assert!(ALL.contains(&Format::negotiate(Some(&text), &ALL)));
-        Encoding::negotiate(Some(&text));
+        // No format is chosen that the header does not name, and none that is not offered.
+        let lower = text.to_ascii_lowercase();
+        let is_named = |format| match format {
+            Format::Text004 => true,
+            Format::Protobuf => lower.contains("application/vnd.google.protobuf"),
+            _ => lower.contains("application/openmetrics-text"),
+        };
+        let chosen = Format::negotiate(Some(&text), &ALL);
+        prop_assert!(is_named(chosen), "{chosen:?}");
+        prop_assert_eq!(Format::negotiate(Some(&text), &[Format::Text004]), Format::Text004);
+        let is_gzip = Encoding::negotiate(Some(&text)) == Encoding::Gzip;
+        prop_assert!(!is_gzip || lower.contains("gzip") || lower.contains('*'));
     }
 }
 

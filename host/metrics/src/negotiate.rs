@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn quality_decides_and_zero_refuses() {
-        let choose = |accept| Format::negotiate(Some(accept), &ALL);
+        let choose = |accept: &str| Format::negotiate(Some(accept), &ALL);
         assert_eq!(choose("application/openmetrics-text;q=0.3, text/plain;q=0.4"), Format::Text004);
         assert_eq!(
             choose("text/plain;q=0.3, application/openmetrics-text; version=\"0.0.1\" ;Q=0.4"),
@@ -179,6 +179,14 @@ mod tests {
         assert_eq!(choose("application/openmetrics-text;q=0"), Format::Text004);
         assert_eq!(choose("application/openmetrics-text;version=2.0.0"), Format::Text004);
         assert_eq!(choose("text/plain, application/openmetrics-text"), Format::Text004);
+        for one in ["1", "1.", "1.0", "1.000"] {
+            let header = format!("text/plain;q=0.9, application/openmetrics-text;q={one}");
+            assert_eq!(choose(&header), Format::OpenMetrics100, "{header}");
+        }
+        for none in ["1.001", "2", "0.", "0.000", "0.0001", "-0.5", ".5"] {
+            let header = format!("text/plain;q=0.001, application/openmetrics-text;q={none}");
+            assert_eq!(choose(&header), Format::Text004, "{header}");
+        }
     }
 
     #[test]
@@ -204,9 +212,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_breaks_it(header in "\\PC{0,200}|[a-z*/;=,.0-9 \"q]{0,200}") {
-            Format::negotiate(Some(&header), &ALL);
-            Encoding::negotiate(Some(&header));
+        fn only_what_a_header_names_is_chosen(header in "\\PC{0,200}|[a-z*/;=,.0-9 \"q]{0,200}") {
+            let lower = header.to_ascii_lowercase();
+            match Format::negotiate(Some(&header), &ALL) {
+                Format::Text004 => {}
+                Format::Protobuf => prop_assert!(lower.contains("application/vnd.google.protobuf")),
+                _ => prop_assert!(lower.contains("application/openmetrics-text")),
+            }
+            prop_assert_eq!(Format::negotiate(Some(&header), &[Format::Text004]), Format::Text004);
+            if Encoding::negotiate(Some(&header)) == Encoding::Gzip {
+                prop_assert!(lower.contains("gzip") || lower.contains('*'));
+            }
+        }
+
+        /// Of clauses with different weights the heaviest wins, in whatever order they come.
+        #[test]
+        fn the_heaviest_clause_wins(order in Just([0usize, 1, 2, 3]).prop_shuffle(), weights in prop::array::uniform4(0u32..249)) {
+            let formats = [
+                ("text/plain;version=0.0.4", Format::Text004),
+                ("application/openmetrics-text;version=1.0.0", Format::OpenMetrics100),
+                ("application/openmetrics-text;version=0.0.1", Format::OpenMetrics001),
+                ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", Format::Protobuf),
+            ];
+            // Four times apart and one off, so that none is equal to another and none is 0.
+            let weight = |at: usize| 4 * weights[at] + at as u32 + 1;
+            let clauses: Vec<String> = order.iter().map(|at| format!("{};q=0.{:03}", formats[*at].0, weight(*at))).collect();
+            let heaviest = (0..4).max_by_key(|at| weight(*at)).unwrap();
+            prop_assert_eq!(Format::negotiate(Some(&clauses.join(", ")), &ALL), formats[heaviest].1, "{:?}", clauses);
         }
     }
 }

@@ -94,6 +94,23 @@ mod tests {
         assert_eq!(scale.apply_signed(-1_500_000_000), -1.5);
     }
 
+    /// Each way to print a number divides by `per` and multiplies by `times`.
+    #[test]
+    fn every_kind_of_number_is_scaled_alike() {
+        for (times, per) in [(1.0, 8.0), (512.0, 1.0), (3.0, 4.0), (0.5, 3.0), (2.5, 1.0), (1.0, 0.25)] {
+            let scale = Scale::new(times, per);
+            for raw in [1u64, 3, 6, 1000] {
+                let expected = raw as f64 * times / per;
+                assert_eq!(scale.apply(raw), expected, "{scale:?}");
+                assert_eq!(scale.apply_float(raw as f64), expected, "{scale:?}");
+                assert_eq!(scale.apply_signed(-(raw as i64)), -expected, "{scale:?}");
+                assert_eq!(scale.greatest_within(expected), Some(raw), "{scale:?}");
+            }
+        }
+        assert_eq!(Scale::new(1.0, 8.0), Scale::Ratio { times: 1, per: 8 });
+        assert_eq!(Scale::new(2.0, 0.5), Scale::Float { times: 2.0, per: 0.5 });
+    }
+
     #[test]
     fn equal_factors_leave_integers() {
         assert_eq!(Scale::new(1.0, 1.0), Scale::One);

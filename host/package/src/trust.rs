@@ -155,7 +155,10 @@ fn pin(line: &str) -> Option<(Digest, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{Artefact, Bpf, Compat, Limits};
 
     const X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
 
@@ -169,6 +172,74 @@ mod tests {
         assert_eq!(pins.keys().collect::<Vec<_>>(), ["a/x.wasm", "a/y.wasm"]);
         assert_eq!(pins["a/x.wasm"], Digest::of(b"x"));
         assert_eq!(pins["a/x.wasm"].to_string(), X);
+    }
+
+    fn artefact(name: &str, bytes: &[u8]) -> Artefact {
+        Artefact::new(Path::new("plugins/x").join(name), bytes.to_vec())
+    }
+
+    /// A package `x` with its three files, or without a BPF object.
+    fn package(yaml: &[u8], component: &[u8], object: Option<&[u8]>) -> Package {
+        Package {
+            name: "x".into(),
+            version: String::new(),
+            file: "plugins/x/plugin.yaml".into(),
+            digest: Digest::of(yaml),
+            compat: Compat::Native,
+            component: artefact("x.wasm", component),
+            bpf: object.map(|object| Bpf::of(artefact("x.bpf.o", object))),
+            perf: BTreeMap::new(),
+            config: "{}".into(),
+            text: String::new(),
+            grants: Vec::new(),
+            limits: Limits { memory_bytes: 1, decode: Duration::from_millis(1), series: 1 },
+            choices: BTreeMap::new(),
+        }
+    }
+
+    /// Pins of `package(b"yaml", b"component", Some(b"object"))`, the files of which are named `but` left out.
+    fn trust(require: Require, but: &str) -> Trust {
+        let files = [("plugin.yaml", &b"yaml"[..]), ("x.wasm", b"component"), ("x.bpf.o", b"object")];
+        let files = files.into_iter().filter(|(name, _)| *name != but);
+        let pins = files.map(|(name, bytes)| (format!("x/{name}"), Digest::of(bytes))).collect();
+        Trust { file: "pins".into(), require, pins }
+    }
+
+    /// A component could be exchanged under its pin: only the manifest and the object were compared.
+    #[test]
+    fn each_file_of_a_package_has_to_be_the_pinned_one() {
+        for require in [Require::Bpf, Require::All] {
+            let trust = trust(require, "");
+            assert!(trust.check(&package(b"yaml", b"component", Some(b"object"))).is_ok());
+            for (changed, file) in [
+                (package(b"other", b"component", Some(b"object")), "plugins/x/plugin.yaml: "),
+                (package(b"yaml", b"other", Some(b"object")), "plugins/x/x.wasm: "),
+                (package(b"yaml", b"component", Some(b"other")), "plugins/x/x.bpf.o: "),
+                // Without an object no pin is required, but what is pinned is compared all the same.
+                (package(b"yaml", b"other", None), "plugins/x/x.wasm: "),
+            ] {
+                let message = trust.check(&changed).unwrap_err().to_string();
+                let says = message.starts_with(file) && message.contains("changed since it was pinned?");
+                assert!(says, "{require:?}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_package_without_pins_runs_only_where_none_are_required() {
+        let (with_object, without) = (package(b"yaml", b"component", Some(b"object")), package(b"yaml", b"x", None));
+        for missing in ["plugin.yaml", "x.wasm", "x.bpf.o"] {
+            for require in [Require::Bpf, Require::All] {
+                let message = trust(require, missing).check(&with_object).unwrap_err().to_string();
+                assert!(message.starts_with(&format!("plugins/x/{missing}: ")), "{require:?}: {message}");
+            }
+        }
+        let none = |require| Trust { file: "pins".into(), require, pins: BTreeMap::new() };
+        assert!(none(Require::Bpf).check(&without).is_ok(), "it brings no BPF");
+        let message = none(Require::All).check(&without).unwrap_err().to_string();
+        assert!(message.contains("only pinned packages may run"), "{message}");
+        let builtin = Package { component: crate::builtin::component(), ..package(b"yaml", b"", None) };
+        assert!(trust(Require::All, "").check(&builtin).is_ok(), "the host's own component has no pin");
     }
 
     #[test]

@@ -26,15 +26,25 @@ impl Source<'_> {
     }
 
     fn numbers(&mut self) -> Vec<u32> {
-        let count = self.byte() % 64;
+        let count = self.byte() % 4;
+        (0..count).map(|_| self.number()).collect()
+    }
+
+    /// Mostly so many numbers, now and then one more or one less.
+    fn about(&mut self, count: usize) -> Vec<u32> {
+        let count = match self.byte() {
+            255 => count + 1,
+            254 => count.saturating_sub(1),
+            _ => count,
+        };
         (0..count).map(|_| self.number()).collect()
     }
 }
 
-/// Checks the answer that the bytes encode, and reads every row of it.
+/// Checks the answer that the bytes encode, reads every row of it, and compares it with what the numbers say.
 ///
 /// # Panics
-/// A label or bucket of a checked row cannot be read, which is a bug.
+/// An answer or a row is accepted that is out of range, or refused although it is not: a bug.
 pub fn answer(bytes: &[u8]) {
     let mut source = Source(bytes);
     let (count, columns, bounds) =
@@ -53,22 +63,70 @@ pub fn answer(bytes: &[u8]) {
         columns,
         feeds: vec![Feed { family: 0, labels: vec![LabelSource::Cpu], value }],
     };
+    let labels = usize::from(source.byte() % 16);
+    let buckets = if view.has_buckets() { count } else { 0 };
     let rows = Rows {
-        dictionary: (0..source.byte() % 16).map(|label| label.to_string()).collect(),
-        labels: source.numbers(),
-        buckets: source.numbers(),
+        dictionary: (0..labels).map(|label| label.to_string()).collect(),
+        labels: source.about(count * columns),
+        buckets: source.about(buckets),
         refused: source.numbers().into_iter().map(|entry| Refusal { entry, reason: reason(entry) }).collect(),
     };
-    let Ok(answers) = Answers::check(rows, &view, bounds, count) else { return };
+    let expected = Expected::of(&rows, [count, columns, buckets], labels, bounds);
+    let answers = Answers::check(rows, &view, bounds, count);
+    assert_eq!(answers.is_ok(), expected.is_some(), "the answer as a whole");
+    let (Ok(answers), Some(expected)) = (answers, expected) else { return };
     assert_eq!(answers.count(), count, "an answer for each entry");
-    for entry in 0..count {
-        if let Row::Labels { columns, bucket } = answers.row(entry) {
-            assert_eq!(columns.len(), view.columns, "a label for each column");
-            assert!(columns.iter().all(|column| !answers.label(*column).is_empty()), "each of them in the dictionary");
-            assert!(bucket.is_none_or(|bucket| bucket as usize <= bounds + 1), "a bucket of the family, or its sum");
-        }
+    for (entry, expected) in expected.rows.iter().enumerate() {
+        let found = match answers.row(entry) {
+            Row::Labels { columns, bucket } => {
+                assert_eq!((columns.len(), bucket.is_some()), (view.columns, view.has_buckets()));
+                assert!(
+                    columns.iter().all(|column| !answers.label(*column).is_empty()),
+                    "each of them in the dictionary"
+                );
+                Kind::Labels
+            }
+            Row::Skip | Row::Unknown { .. } => Kind::Refused,
+            Row::Unsound { .. } => Kind::Unsound,
+        };
+        assert_eq!(found, *expected, "entry {entry}");
     }
-    assert!(answers.unsound() <= count);
+    assert_eq!(answers.unsound(), expected.rows.iter().filter(|row| **row == Kind::Unsound).count());
+}
+
+/// The kind of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Labels,
+    Refused,
+    Unsound,
+}
+
+/// The rows of an answer, by the rules of the contract one after the other.
+struct Expected {
+    rows: Vec<Kind>,
+}
+
+impl Expected {
+    /// `None`: the whole answer is unusable.
+    fn of(rows: &Rows, [count, columns, buckets]: [usize; 3], labels: usize, bounds: usize) -> Option<Self> {
+        let refused: Vec<_> = rows.refused.iter().map(|refusal| refusal.entry as usize).collect();
+        let is_twice = refused.iter().enumerate().any(|(at, entry)| refused[..at].contains(entry));
+        let is_usable = rows.labels.len() == count * columns
+            && rows.buckets.len() == buckets
+            && refused.iter().all(|entry| *entry < count)
+            && !is_twice;
+        let kind = |entry: usize| {
+            let has_labels = (0..columns).all(|column| (rows.labels[entry * columns + column] as usize) < labels);
+            let has_bucket = buckets == 0 || rows.buckets[entry] as usize <= bounds + 1;
+            match refused.contains(&entry) {
+                true => Kind::Refused,
+                false if has_labels && has_bucket => Kind::Labels,
+                false => Kind::Unsound,
+            }
+        };
+        is_usable.then(|| Self { rows: (0..count).map(kind).collect() })
+    }
 }
 
 fn reason(entry: u32) -> Reason {

@@ -206,6 +206,30 @@ mod tests {
         assert!(bcrypt::verify("x", UNKNOWN_USER).is_ok(), "a hash that costs as much as any");
     }
 
+    /// Without the lengths of its parts, `ada` with `x…` would have the digest of `adax` with `…`.
+    #[test]
+    fn what_is_remembered_of_one_user_lets_no_other_in() {
+        let passwords = Passwords::new();
+        let digests = [
+            passwords.digest("ada", "h", b"xsecret"),
+            passwords.digest("adah", "", b"xsecret"),
+            passwords.digest("ada", "hx", b"secret"),
+            passwords.digest("adahx", "s", b"ecret"),
+            passwords.digest("", "adah", b"xsecret"),
+            Passwords::new().digest("ada", "h", b"xsecret"),
+        ];
+        assert_eq!(digests.iter().collect::<HashSet<_>>().len(), digests.len());
+    }
+
+    #[test]
+    fn passwords_that_are_remembered_take_a_bounded_memory() {
+        let passwords = Passwords::new();
+        for number in 0..=limits::PASSWORDS_KEPT {
+            passwords.remember(passwords.digest("eve", "h", &number.to_le_bytes()), false);
+        }
+        assert_eq!(passwords.remembered().wrong.len(), 1);
+    }
+
     /// Sixteen wrong passwords a second, from 512 connections, kept everybody waiting.
     #[tokio::test]
     async fn a_client_that_guesses_passwords_keeps_no_other_out() {

@@ -73,6 +73,37 @@ impl GlobalType {
 mod tests {
     use super::*;
 
+    /// BTF of these integers, each with its size and encoding (1: signed, 4: a bool); the first has the number 1.
+    fn integers(integers: &[(u32, u32)]) -> Btf {
+        let types: Vec<u32> = integers
+            .iter()
+            // Name, kind `int` (1), size in bytes; then encoding, offset and bits.
+            .flat_map(|(size, encoding)| [1, 1 << 24, *size, (encoding << 24) | (size * 8)])
+            .collect();
+        let (types_length, strings) = (types.len() as u32 * 4, b"\0n\0");
+        let header = [types_length, types_length, strings.len() as u32];
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        let words = [24, 0].iter().chain(&header).chain(&types);
+        bytes.extend(words.flat_map(|word| word.to_le_bytes()));
+        bytes.extend(strings);
+        Btf::parse(&bytes).unwrap()
+    }
+
+    /// Whether a global is signed was never tested: -1 was refused for an `int`, or 200 taken for a `signed char`.
+    #[test]
+    fn a_global_is_signed_if_its_type_is() {
+        let btf = integers(&[(4, 1), (4, 0), (1, 4), (1, 1), (8, 0), (16, 1), (8, 1)]);
+        let of = |id| GlobalType::of(&btf, id);
+        assert_eq!(of(1), Some(GlobalType::Signed { size: 4 }));
+        assert_eq!(of(2), Some(GlobalType::Unsigned { size: 4 }));
+        assert_eq!(of(3), Some(GlobalType::Bool));
+        assert_eq!(of(4), Some(GlobalType::Signed { size: 1 }));
+        assert_eq!(of(5), Some(GlobalType::Unsigned { size: 8 }));
+        assert_eq!(of(6), None, "no number of plugin.yaml is so large");
+        assert_eq!(of(7).and_then(|ty| ty.encode(&GlobalValue::Signed(-1))), Some(vec![255; 8]));
+        assert_eq!(of(8), None, "there is no such type");
+    }
+
     #[test]
     fn globals_take_what_their_type_holds_and_no_more() {
         let unsigned = GlobalType::Unsigned { size: 1 };

@@ -51,9 +51,9 @@ mod tests {
         label_value("a\"b\\c\nd\r", |run| value.extend_from_slice(run));
         assert_eq!(value, br#"a\"b\\c\nd"#.iter().chain(b"\r").copied().collect::<Vec<_>>());
         let (mut text, mut openmetrics) = (Vec::new(), Vec::new());
-        help_of_text("A \"q\"\n.", &mut text);
-        help_of_openmetrics("A \"q\"\n.", &mut openmetrics);
-        assert_eq!((&text[..], &openmetrics[..]), (&br#"A "q"\n."#[..], &br#"A \"q\"\n."#[..]));
+        help_of_text("A \\ \"q\"\n.", &mut text);
+        help_of_openmetrics("A \\ \"q\"\n.", &mut openmetrics);
+        assert_eq!((&text[..], &openmetrics[..]), (&br#"A \\ "q"\n."#[..], &br#"A \\ \"q\"\n."#[..]));
     }
 
     #[test]

@@ -206,6 +206,51 @@ mod tests {
         assert_eq!(answers.row(1), Row::Labels { columns: &[0], bucket: None });
     }
 
+    /// A view whose entries are buckets.
+    fn bucket_view(columns: usize) -> View {
+        use ebhost_series::schema::{Bucket, Encoding, Feed, Number, Value};
+        let count = Number { offset: 0, size: 8, encoding: Encoding::Unsigned };
+        let feed = Feed { family: 0, labels: Vec::new(), value: Value::Bucket(Bucket { count, sum: None }) };
+        View { feeds: vec![feed], ..view(columns) }
+    }
+
+    /// Two bounds make the buckets 0, 1 and 2, and 3 is the sum.
+    #[test]
+    fn one_bucket_number_out_of_range_costs_its_row_alone() {
+        let rows = Rows { buckets: vec![0, 3, 4, u32::MAX, 2], ..rows(&[0, 1, 0, 1, 1], &[]) };
+        let answers = Answers::check(rows, &bucket_view(1), 2, 5).unwrap();
+        for (entry, bucket) in [(0, 0), (1, 3), (4, 2)] {
+            assert!(
+                matches!(answers.row(entry), Row::Labels { bucket: Some(found), .. } if found == bucket),
+                "{entry}"
+            );
+        }
+        for entry in [2, 3] {
+            let row = answers.row(entry);
+            assert!(matches!(row, Row::Unsound { why } if why.contains("bucket number")), "{entry}: {row:?}");
+        }
+        assert_eq!(answers.unsound(), 2);
+    }
+
+    /// The dictionary has two labels, so 2 is one too many.
+    #[test]
+    fn an_index_of_one_beyond_the_dictionary_costs_its_row_alone() {
+        let answers = Answers::check(rows(&[0, 1, 1, 2, 2, 0, 1, 1], &[]), &view(2), 0, 4).unwrap();
+        let is_sound = |entry: usize| matches!(answers.row(entry), Row::Labels { .. });
+        assert_eq!([0, 1, 2, 3].map(is_sound), [true, false, false, true]);
+        assert_eq!((answers.unsound(), answers.count()), (2, 4));
+    }
+
+    #[test]
+    fn a_view_has_buckets_or_it_has_none() {
+        let with = |buckets| Rows { buckets, ..rows(&[0, 1], &[]) };
+        assert!(Answers::check(with(vec![1, 2]), &bucket_view(1), 2, 2).is_ok());
+        for (buckets, view) in [(vec![1], bucket_view(1)), (vec![1, 2, 0], bucket_view(1)), (vec![1, 2], view(1))] {
+            let error = Answers::check(with(buckets), &view, 2, 2).unwrap_err();
+            assert!(error.to_string().contains("for buckets, expected"), "{error}");
+        }
+    }
+
     #[test]
     fn columns_of_a_wrong_length_fail_the_whole_answer() {
         for (labels, refusals) in [

@@ -100,6 +100,7 @@ fn every_broken_rule_is_named() {
         (|m| m.families[0].per = 0.0, "found per = 0"),
         (|m| m.families[0].times = f64::NAN, "found times = NaN"),
         (|m| m.families[0].kind = K::Histogram(vec![2.0, 1.0]), "found the bound 1 after 2, expected ascending bounds"),
+        (|m| m.families[0].kind = K::Histogram(vec![1.0, 1.0]), "found the bound 1 after 1, expected ascending bounds"),
         (|m| m.families[0].kind = K::Histogram(vec![1.0, f64::INFINITY]), "expected finite bounds"),
         (|m| m.families[0].kind = K::Histogram(vec![]), "found no bounds"),
         (
@@ -175,4 +176,81 @@ fn every_broken_rule_is_named() {
         let error = refusal(break_it);
         assert!(error.contains(expected), "found `{error}`, expected it to say `{expected}`");
     }
+}
+
+/// A manifest with so many families, each fed by one view.
+fn with_families(count: usize) -> Manifest {
+    let mut manifest = sound();
+    let (family, view) = (manifest.families.remove(1), manifest.views.remove(1));
+    manifest.families.clear();
+    manifest.views.clear();
+    for index in 0..count {
+        manifest.families.push(declared::Family { name: format!("f{index}_total"), ..family.clone() });
+    }
+    let feed = |index| declared::Series { family: index as u32, ..view.series[0].clone() };
+    for first in (0..count).step_by(2) {
+        let series = (first..count.min(first + 2)).map(feed).collect();
+        manifest.views.push(declared::View { series, ..view.clone() });
+    }
+    manifest
+}
+
+/// As many as the limit of each list are taken, and one more is refused.
+#[test]
+fn the_lengths_of_all_lists_have_a_limit() {
+    type Make = fn(usize) -> Manifest;
+    let views: Make = |count| {
+        let mut manifest = with_families(1);
+        manifest.views = vec![manifest.views[0].clone(); count];
+        manifest
+    };
+    let series: Make = |count| {
+        let mut manifest = with_families(1);
+        manifest.views[0].series = vec![manifest.views[0].series[0].clone(); count];
+        manifest
+    };
+    let labels: Make = |count| {
+        let mut manifest = with_families(1);
+        manifest.families[0].labels = (0..count).map(|label| format!("l{label}")).collect();
+        manifest.views[0].series[0].labels = vec![Label::Cpu; count];
+        manifest
+    };
+    let columns: Make = |count| {
+        let mut manifest = with_families(1);
+        manifest.views[0].columns = count as u32;
+        manifest
+    };
+    let fields: Make = |count| {
+        let mut manifest = with_families(1);
+        manifest.views[0].identity = vec![declared::Field { part: declared::Part::Key, offset: 0, length: 1 }; count];
+        manifest
+    };
+    let bounds: Make = |count| {
+        let mut manifest = sound();
+        manifest.families[0].kind = K::Histogram((0..count).map(|bound| bound as f64).collect());
+        manifest.views[0].value_size = 256;
+        manifest
+    };
+    let text: Make = |bytes| {
+        let mut manifest = with_families(1);
+        manifest.families[0].help = "x".repeat(bytes);
+        manifest
+    };
+    let lists: [(Make, usize, &str); 7] = [
+        (with_families, limits::MANIFEST_FAMILIES, "families: found 257"),
+        (views, limits::MANIFEST_VIEWS, "views: found 257"),
+        (series, limits::MANIFEST_FAMILIES, "found 257 series"),
+        (labels, limits::MANIFEST_LABELS, "found 33 labels"),
+        (columns, limits::MANIFEST_LABELS, "found 33 columns"),
+        (fields, limits::MANIFEST_LABELS, "found 33 identity fields"),
+        (text, limits::MANIFEST_TEXT_BYTES, "expected at most 1024"),
+    ];
+    for (make, most, says) in lists {
+        let accepted = check_with(&[], make(most));
+        assert!(accepted.is_ok(), "{most}: {accepted:?}");
+        let refused = check_with(&[], make(most + 1)).expect_err("one too many");
+        assert!(refused.contains(says) && refused.contains("expected at most"), "{refused}");
+    }
+    let refused = check_with(&[LookupTable::named("block-device").unwrap()], bounds(limits::MANIFEST_BOUNDS + 1));
+    assert!(refused.unwrap_err().contains("found 513 bounds, expected at most 512"));
 }

@@ -128,6 +128,55 @@ fn entries_that_are_buckets_and_a_sum() {
     assert_eq!(table.stats().refused, 1);
 }
 
+/// A bucket's count and the sum were read from the same bytes by every test, so exchanging them went unnoticed.
+#[test]
+fn a_bucket_counts_by_one_number_and_sums_another() {
+    let value = Value::Bucket(Bucket { count: number(0, 4), sum: Some(number(4, 4)) });
+    let identity = Field { part: Part::Key, offset: 0, length: 2 };
+    let histogram = family("x", Kind::Histogram(vec![1.0, 2.0]));
+    let mut table = table(vec![histogram], vec![view(4, identity, vec![feed(0, value)])], TableLimits::default());
+    let both = |count: u32, sum: u32| [count.to_le_bytes(), sum.to_le_bytes()].concat();
+    // Number 3 is behind the bucket above the last bound: the sum.
+    let read = |table: &mut Table, first: &[u8], second: &[u8], sum: &[u8]| {
+        scrape(table, &rows(&[([b'a', 0, 0, 0], first), ([b'a', 1, 0, 0], second), ([b'a', 3, 0, 0], sum)]), letter);
+    };
+    read(&mut table, &both(2, 300), &both(5, 7000), &both(11, 13));
+    assert_eq!(shown(&table), named(&[("a", &[2, 5, 0, 13])]));
+    read(&mut table, &both(3, 400), &both(9, 7001), &both(12, 20));
+    assert_eq!(shown(&table), named(&[("a", &[3, 9, 0, 20])]));
+}
+
+/// Only one identity field was ever used, so the others could have been ignored.
+#[test]
+fn every_field_of_an_identity_counts_in_the_manifests_order() {
+    let fields = [(Part::Value, 4, 1), (Part::Key, 2, 1), (Part::Key, 0, 2)];
+    let identity = fields.map(|(part, offset, length)| Field { part, offset, length }).to_vec();
+    let view = View { identity, ..view(4, FIRST_BYTE, vec![feed(0, Value::Number(number(0, 4)))]) };
+    let mut table = table(vec![family("x_total", Kind::Counter)], vec![view], TableLimits::default());
+    let value = |count: u8, name: u8| [count, 0, 0, 0, name, 0, 0, 0];
+    let (one, two, four, eight) = (value(1, b'v'), value(2, b'v'), value(4, b'v'), value(8, b'w'));
+    let keys = [*b"ab1-", *b"ab2-", *b"ac1-", *b"ab1+"];
+    let snapshot = rows(&[(keys[0], &one), (keys[1], &two), (keys[2], &four), (keys[3], &eight)]);
+    let read = |table: &mut Table, snapshot: &Snapshot| {
+        let mut scrape = table.scrape(0.0);
+        scrape.observe(0, snapshot).unwrap();
+        let mut labelling = scrape.label();
+        for id in labelling.unlabelled(0).to_vec() {
+            let label = String::from_utf8(labelling.identity_bytes(0, id).to_vec()).unwrap();
+            labelling.answer(0, id, Answer::Series { labels: Labels::Named(&[&label]), bucket: None });
+        }
+        let mut settling = labelling.settle();
+        settling.count(0, snapshot).unwrap();
+        settling.finish();
+    };
+    read(&mut table, &snapshot);
+    assert_eq!(shown(&table), named(&[("v1ab", &[1]), ("v2ab", &[2]), ("v1ac", &[4]), ("w1ab", &[8])]));
+    // The field in the value changes: the entry is another series, whose count began at 0.
+    let (nine, three) = (value(9, b'v'), value(3, b'x'));
+    read(&mut table, &rows(&[(keys[0], &nine), (keys[1], &two), (keys[2], &four), (keys[3], &three)]));
+    assert_eq!(shown(&table), named(&[("v1ab", &[9]), ("v2ab", &[2]), ("v1ac", &[4]), ("x1ab", &[3])]));
+}
+
 #[test]
 fn native_slots_make_the_classic_buckets() {
     // Schema 0, buckets 0 … 3 end at 1, 2, 4, 8; slot 0 is what is at or below 0.5, slot 5 above 8.
@@ -194,6 +243,59 @@ fn a_gauge_folds_signed_values_over_cpus() {
     snapshot.cpus = 2;
     scrape(&mut table, &snapshot, letter);
     assert_eq!(shown(&table), named(&[("a", &[-2i64 as u64]), ("a", &[5])]));
+}
+
+/// The label `cpu` was never tested on a gauge.
+#[test]
+fn a_gauge_with_a_cpu_label_folds_the_entries_of_each_cpu() {
+    let per_cpu =
+        |name: &str, fold| Family { labels: vec!["name".into(), "cpu".into()], ..family(name, Kind::Gauge(fold)) };
+    let families = vec![per_cpu("sum", Fold::Sum), per_cpu("most", Fold::Max), per_cpu("least", Fold::Min)];
+    let feeds = (0..3).map(|family| Feed {
+        family,
+        labels: vec![LabelSource::Column(0), LabelSource::Cpu],
+        value: Value::Number(Number { offset: 0, size: 8, encoding: Encoding::Signed }),
+    });
+    let mut table = table(families, vec![view(4, FIRST_BYTE, feeds.collect())], TableLimits::default());
+    let values = |numbers: [[i64; 2]; 2]| -> Snapshot {
+        let bytes = numbers.map(|row| row.map(i64::to_le_bytes).concat());
+        let snapshot = rows(&[([b'a', 0, 0, 0], &bytes[0]), ([b'a', 1, 0, 0], &bytes[1])]);
+        Snapshot { value_stride: 8, cpus: 2, ..snapshot }
+    };
+    let found = |table: &Table| -> Vec<i64> { shown(table).iter().map(|(_, cells)| cells[0] as i64).collect() };
+    scrape(&mut table, &values([[5, -7], [3, 20]]), letter);
+    let blocks: Vec<_> = shown(&table).into_iter().map(|(block, _)| block).take(2).collect();
+    assert_eq!(blocks, ["name=\"a\",cpu=\"0\"", "name=\"a\",cpu=\"1\""]);
+    assert_eq!(found(&table), [8, 13, 5, 20, 3, -7]);
+    // A gauge is the present value, whether it rose or fell.
+    scrape(&mut table, &values([[1, 1], [-3, 2]]), letter);
+    assert_eq!(found(&table), [-2, 3, 1, 2, -3, 1]);
+}
+
+/// A gauge of events is the last value of each identity, and it stays while no event comes.
+#[test]
+fn a_gauge_of_events_is_the_last_value_of_each() {
+    let identity = Field { part: Part::Value, offset: 0, length: 2 };
+    let signed = || Value::Number(Number { offset: 4, size: 4, encoding: Encoding::Signed });
+    let families = vec![family("sum", Kind::Gauge(Fold::Sum)), family("least", Kind::Gauge(Fold::Min))];
+    let mut table =
+        table(families, vec![view(0, identity, vec![feed(0, signed()), feed(1, signed())])], TableLimits::default());
+    let levels = |events_and_levels: &[([u8; 2], i32)]| {
+        let mut snapshot = events(&vec![0; events_and_levels.len()]);
+        for (row, (name, level)) in events_and_levels.iter().enumerate() {
+            snapshot.values[row * 8..][..2].copy_from_slice(name);
+            snapshot.values[row * 8 + 4..][..4].copy_from_slice(&level.to_le_bytes());
+        }
+        snapshot
+    };
+    let found = |table: &Table| -> Vec<i64> { shown(table).iter().map(|(_, cells)| cells[0] as i64).collect() };
+    // Two identities of one label: the first has 9 and then 4.
+    scrape(&mut table, &levels(&[(*b"a1", 9), (*b"a2", -5), (*b"a1", 4)]), letter);
+    assert_eq!(found(&table), [-1, -5]);
+    scrape(&mut table, &levels(&[]), letter);
+    assert_eq!(found(&table), [-1, -5]);
+    scrape(&mut table, &levels(&[(*b"a2", 6)]), letter);
+    assert_eq!(found(&table), [10, 4]);
 }
 
 /// Events, each named by one byte.

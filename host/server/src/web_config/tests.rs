@@ -29,6 +29,8 @@ fn users_and_headers_are_read() {
 fn what_is_wrong_is_named() {
     for (text, expected) in [
         ("basic_auth_users: { ada: secret }", "basic_auth_users.ada: found no bcrypt hash, expected one such as"),
+        ("basic_auth_users: { 'a:b': '$2b$10$x' }", "basic_auth_users.a:b: found this name, expected one without `:`"),
+        ("basic_auth_users: { '': '$2b$10$x' }", "found this name, expected one without `:`"),
         ("basic_auth_user: {}", "unknown field `basic_auth_user`"),
         ("http_server_config: { headers: { Server: x } }", "found `Server`, expected one of content-security-policy"),
         ("http_server_config: { headers: { X-Frame-Options: allow } }", "found \"allow\", expected deny or sameorigin"),

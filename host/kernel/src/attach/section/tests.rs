@@ -33,6 +33,71 @@ fn sections_are_read_as_libbpf_reads_them() {
     assert_eq!(parse("cgroup/connect4"), Some(Attach::Cgroup { kind: 18, attach_type: 10 }));
 }
 
+/// The numbers are those of the kernel's `enum bpf_prog_type` and `enum bpf_attach_type`.
+#[test]
+fn every_section_of_a_cgroup_program_has_the_kernels_numbers() {
+    const SKB: u32 = 8;
+    const SOCK: u32 = 9;
+    const SOCK_OPS: u32 = 13;
+    const DEVICE: u32 = 15;
+    const SOCK_ADDR: u32 = 18;
+    const SYSCTL: u32 = 23;
+    const SOCKOPT: u32 = 25;
+    for (section, kind, attach_type) in [
+        ("cgroup_skb/ingress", SKB, 0),
+        ("cgroup_skb/egress", SKB, 1),
+        ("cgroup/sock_create", SOCK, 2),
+        ("cgroup/sock", SOCK, 2),
+        ("cgroup/sock_release", SOCK, 34),
+        ("cgroup/post_bind4", SOCK, 12),
+        ("cgroup/post_bind6", SOCK, 13),
+        ("cgroup/bind4", SOCK_ADDR, 8),
+        ("cgroup/bind6", SOCK_ADDR, 9),
+        ("cgroup/connect4", SOCK_ADDR, 10),
+        ("cgroup/connect6", SOCK_ADDR, 11),
+        ("cgroup/sendmsg4", SOCK_ADDR, 14),
+        ("cgroup/sendmsg6", SOCK_ADDR, 15),
+        ("cgroup/recvmsg4", SOCK_ADDR, 19),
+        ("cgroup/recvmsg6", SOCK_ADDR, 20),
+        ("cgroup/getpeername4", SOCK_ADDR, 29),
+        ("cgroup/getpeername6", SOCK_ADDR, 30),
+        ("cgroup/getsockname4", SOCK_ADDR, 31),
+        ("cgroup/getsockname6", SOCK_ADDR, 32),
+        ("cgroup/getsockopt", SOCKOPT, 21),
+        ("cgroup/setsockopt", SOCKOPT, 22),
+        ("cgroup/sysctl", SYSCTL, 18),
+        ("cgroup/dev", DEVICE, 6),
+        ("sockops", SOCK_OPS, 3),
+    ] {
+        assert_eq!(parse(section), Some(Attach::Cgroup { kind, attach_type }), "{section}");
+    }
+    assert!(!matches!(parse("cgroup/connect5"), Some(Attach::Cgroup { .. })));
+}
+
+#[test]
+fn the_names_of_a_kind_of_program_differ_in_what_they_say() {
+    let typed = |hook| Some(Attach::Typed(hook, "f".into()));
+    for (section, expected) in [
+        ("fentry/f", typed(Hook::Entry)),
+        ("fexit/f", typed(Hook::Exit)),
+        ("fmod_ret/f", typed(Hook::ModifyReturn)),
+        ("lsm/f", typed(Hook::Lsm)),
+        ("raw_tp/f", Some(Attach::RawTracepoint(ArgumentAccess::ReadOnly, "f".into()))),
+        ("raw_tracepoint.w/f", Some(Attach::RawTracepoint(ArgumentAccess::Writable, "f".into()))),
+        ("tracepoint/a/f", Some(Attach::Tracepoint { category: "a".into(), name: "f".into() })),
+        ("kretprobe.multi/f*", Some(Attach::KprobeMulti { pattern: "f*".into(), when: FireAt::Return })),
+        ("kprobe.session/f*", Some(Attach::KprobeMulti { pattern: "f*".into(), when: FireAt::Both })),
+        ("ksyscall/f", Some(Attach::Ksyscall { name: "f".into(), when: FireAt::Entry })),
+        ("kretsyscall/f", Some(Attach::Ksyscall { name: "f".into(), when: FireAt::Return })),
+        ("xdp", Some(Attach::Xdp { interface: None })),
+        ("classifier", Some(Attach::Tc { direction: Direction::Ingress, interface: None })),
+        ("tc/egress", Some(Attach::Tc { direction: Direction::Egress, interface: None })),
+        ("tcx/ingress/f", Some(Attach::Tc { direction: Direction::Ingress, interface: Some("f".into()) })),
+    ] {
+        assert_eq!(parse(section), expected, "{section}");
+    }
+}
+
 #[test]
 fn probes_in_files_have_a_file_and_a_location() {
     let uprobe = |file: &str, symbol: Option<&str>, offset, when| {

@@ -1,0 +1,20 @@
+//! Requests that the kernel hid from biolatency's programs, told apart from requests that were lost.
+
+use crate::{disk::Disk, exposition::Exposition, fio::Fio};
+
+/// Requests of all disks of which biolatency saw one end and not the other.
+pub fn reported_as_lost(served: &Exposition) -> f64 {
+    let samples = served.samples().filter(|sample| sample.name == "ebhost_bio_latency_lost_total");
+    samples.filter(|sample| matches!(&*sample.labels["reason"], "no_start" | "no_end")).map(|sample| sample.value).sum()
+}
+
+/// Asserts that the requests of a disk that are missing are among those that biolatency reports as lost; `before` is what it had
+/// reported when they began.
+#[track_caller]
+pub fn assert_reported_as_lost(disk: &Disk, missing: u64, before: f64, scrape: impl FnOnce() -> Exposition) {
+    // A start is known to have lost its end when its tag is used again: more requests at once than there are tags use each of them.
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--ioengine=libaio", "--iodepth=512", "--number_ios=4096"]);
+    let reported = reported_as_lost(&scrape()) - before;
+    // The kernel counts the preflush of an fsync twice: as a flush, and its empty bio as a write.
+    assert!(missing as f64 <= 2.0 * reported, "{missing} requests are missing, and {reported} reported as lost");
+}
