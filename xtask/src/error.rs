@@ -26,6 +26,10 @@ pub(crate) enum Error {
     Import { component: PathBuf, found: String },
     /// The sources of artefacts have changed since they were built.
     Stale { count: usize },
+    /// Mutants are made of what is committed.
+    Uncommitted { changes: String },
+    /// Too few mutants were noticed by a test.
+    MutantsMissed { missed: usize, all: usize, least_percent: usize },
     /// Rebuilt artefacts differ from the committed ones.
     Different { count: usize, tools: String },
     /// There is no fuzz target with this name.
@@ -61,6 +65,13 @@ impl fmt::Display for Error {
                 f,
                 "{count} of the committed artefacts differ from what their sources give ({tools}): try `cargo xtask build`, or the tool \
                  versions that CONTRIBUTING.md names"
+            ),
+            Self::Uncommitted { changes } => {
+                write!(f, "found changes, expected a working tree without any: commit them first\n{changes}")
+            }
+            Self::MutantsMissed { missed, all, least_percent } => write!(
+                f,
+                "no test notices {missed} of {all} mutants, expected {least_percent} % to be noticed: try a test for each that is listed above"
             ),
             Self::Stale { count } => write!(f, "{count} of the committed artefacts are stale: try `cargo xtask build`"),
         }

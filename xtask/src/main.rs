@@ -1,4 +1,4 @@
-//! The repository's commands: `cargo xtask build`, `run`, `test`, `fuzz` and `bench`.
+//! The repository's commands: `cargo xtask build`, `run`, `test`, `fuzz`, `mutants` and `bench`.
 //!
 //! It builds the artefacts that are committed next to each `plugin.yaml`, and runs what cargo builds. It is not part of the product:
 //! nothing here is linked into the host or a plugin.
@@ -15,6 +15,7 @@ mod debian;
 mod digest;
 mod error;
 mod fuzz;
+mod mutants;
 mod package;
 mod process;
 mod pypi;
@@ -36,6 +37,8 @@ cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
 cargo xtask test [FILTER]    run all tests, or those whose name contains FILTER
 cargo xtask fuzz [TARGET [CASES]]
                              run every target of host/fuzz for a fixed number of cases, or one until it is stopped or for so many cases
+cargo xtask mutants [--seed N] [--count N] [--crates A,B]
+                             change the host's code in a sample of places, one at a time, and list the changes that no test notices
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
@@ -67,6 +70,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["fuzz"] => fuzz::fuzz(root, None, None),
         ["fuzz", target] => fuzz::fuzz(root, Some(target), None),
         ["fuzz", target, cases] if cases.parse::<u32>().is_ok() => fuzz::fuzz(root, Some(target), cases.parse().ok()),
+        ["mutants", args @ ..] => mutants::mutants(root, &mutants::Options::parse(args)?),
         ["bench", rows @ ..] => bench::bench(root, rows),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
