@@ -11,6 +11,7 @@ mod feeds;
 mod life;
 mod loading;
 mod privileges;
+mod quota;
 mod reload;
 mod rig;
 mod trust;

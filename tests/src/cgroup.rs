@@ -47,16 +47,20 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The last process may still be exiting.
-        let is_gone = (0..100).any(|_| {
-            fs::remove_dir(&self.folder).is_ok() || {
-                thread::sleep(Duration::from_millis(20));
-                false
-            }
-        });
-        if !is_gone {
-            eprintln!("{} stays", self.folder.display());
+        remove(&self.folder);
+    }
+}
+
+/// Removes a cgroup, whose last process may still be exiting.
+fn remove(group: &Path) {
+    let is_gone = (0..100).any(|_| {
+        fs::remove_dir(group).is_ok() || {
+            thread::sleep(Duration::from_millis(20));
+            false
         }
+    });
+    if !is_gone {
+        eprintln!("{} stays", group.display());
     }
 }
 
@@ -93,6 +97,57 @@ impl Drop for Throttled {
     }
 }
 
+/// A cgroup whose processes together get a part of one CPU. Removed on drop, after the processes in it have ended.
+#[derive(Debug)]
+pub struct CpuQuota {
+    group: PathBuf,
+}
+
+impl CpuQuota {
+    /// Creates a cgroup with so many percent of a CPU, in parts of each tenth of a second, as containers have it.
+    pub fn percent(percent: u32) -> Self {
+        let (root, is_v2) = cpu_root().expect("a test with a CPU quota says `needs!(CpuQuota)`");
+        let quota = Self { group: root.join(format!("ebhost-tests-quota-{}", process::id())) };
+        fs::create_dir(&quota.group).unwrap_or_else(|error| panic!("{}: {error}", quota.group.display()));
+        let micros = percent * 1_000;
+        if is_v2 {
+            quota.write("cpu.max", &format!("{micros} 100000"));
+        } else {
+            quota.write("cpu.cfs_period_us", "100000");
+            quota.write("cpu.cfs_quota_us", &micros.to_string());
+        }
+        quota
+    }
+
+    /// Moves a process with all its threads into the cgroup.
+    pub fn take(&self, pid: u32) {
+        self.write("cgroup.procs", &pid.to_string());
+    }
+
+    /// Moves a process out of it again.
+    pub fn release(&self, pid: u32) {
+        let parent = self.group.parent().expect("it is below the root").join("cgroup.procs");
+        fs::write(&parent, pid.to_string()).unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
+    }
+
+    /// How often its processes were stopped because their part was spent.
+    pub fn throttled(&self) -> u64 {
+        let stat = fs::read_to_string(self.group.join("cpu.stat")).expect("the kernel's file");
+        let count = stat.lines().find_map(|line| line.strip_prefix("nr_throttled "));
+        count.and_then(|count| count.parse().ok()).expect("it counts that")
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.group.join(file), text).unwrap_or_else(|error| panic!("{file} takes no `{text}`: {error}"));
+    }
+}
+
+impl Drop for CpuQuota {
+    fn drop(&mut self) {
+        remove(&self.group);
+    }
+}
+
 fn starter(group: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(group);
@@ -107,6 +162,17 @@ pub(crate) fn version_2() -> Option<PathBuf> {
         let (folder, kind) = (fields.next()?, fields.next()?);
         (kind == "cgroup2").then(|| folder.into())
     })
+}
+
+/// The cgroup folder with the CPU controller, and whether it is of version 2.
+pub(crate) fn cpu_root() -> Option<(PathBuf, bool)> {
+    let v1 = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"].map(Path::new);
+    if let Some(v1) = v1.into_iter().find(|folder| folder.join("cpu.cfs_quota_us").exists()) {
+        return Some((v1.to_owned(), false));
+    }
+    let v2 = Path::new("/sys/fs/cgroup");
+    let controllers = fs::read_to_string(v2.join("cgroup.subtree_control")).ok()?;
+    controllers.split_whitespace().any(|controller| controller == "cpu").then(|| (v2.to_owned(), true))
 }
 
 /// The cgroup folder with a throttling controller, and whether it is of version 2.

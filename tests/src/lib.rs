@@ -27,7 +27,7 @@ mod sample;
 pub mod small;
 mod sys;
 
-pub use cgroup::{Cgroup, Throttled};
+pub use cgroup::{Cgroup, CpuQuota, Throttled};
 pub use disk::{Disk, Mounted, Plugged, Stat};
 pub use disks::Disks;
 pub use ebhost::{Ebhost, Ended, Start, binary};

@@ -21,6 +21,8 @@ pub enum Need {
     Fuse,
     /// A mount of cgroup version 2.
     Cgroup2,
+    /// A cgroup controller that gives processes a part of a CPU.
+    CpuQuota,
     /// A cgroup controller that throttles block I/O.
     BlkThrottle,
     /// An x86-64 virtual machine under QEMU, with its kernel and initramfs.
@@ -43,6 +45,7 @@ impl Need {
             Self::File(path) => (Path::new(path).exists(), path),
             Self::Fuse => (Path::new("/dev/fuse").exists(), "/dev/fuse"),
             Self::Cgroup2 => (crate::cgroup::version_2().is_some(), "a cgroup2 mount"),
+            Self::CpuQuota => (crate::cgroup::cpu_root().is_some(), "a cgroup hierarchy with CPU quotas"),
             Self::BlkThrottle => (crate::cgroup::root().is_some(), "a cgroup hierarchy with block I/O throttling"),
             Self::Guest => return GUEST.into_iter().find(|tool| !is_on_path(tool)),
             Self::ArmGuest => return ARM_GUEST.into_iter().find(|tool| !is_on_path(tool)),
