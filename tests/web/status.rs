@@ -38,6 +38,41 @@ fn the_status_page_shows_programs_maps_and_why_a_package_is_left_out() {
     host.wait();
 }
 
+/// Before the first scrape the page showed 0 series of a plugin that is `admitted`, as if that were its state; later nothing said how old
+/// its numbers were, how fast they grow, with which settings, and what the log had said.
+#[test]
+fn the_status_page_is_never_stale_and_knows_settings_and_log() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.add("broken");
+    let host = Start::with(folder.path()).args(&["--namespace", "own"]).listening();
+    let page = |path| host.get(path, &[("Accept", "text/html")]).text().to_owned();
+    let first = page("/status");
+    assert!(first.contains("Nobody has scraped yet"), "{first}");
+    assert!(first.contains("admitted: not asked about anything yet"), "{first}");
+    host.scrape();
+    let json = wait_until("rates", Duration::from_secs(20), || {
+        let json: serde_json::Value = serde_json::from_str(host.get("/status.json", &[]).text()).expect("JSON");
+        (!json["rates"].is_null()).then_some(json)
+    });
+    assert!(json["rates"]["over_seconds"].as_f64() >= Some(1.0), "{}", json["rates"]);
+    assert!(json["collected_at_seconds"].as_f64() > Some(1.6e9), "{json}");
+    let setting = |flag: &str| json["settings"].as_array()?.iter().find(|setting| setting["flag"] == flag);
+    let namespace = setting("--namespace").expect("a setting");
+    assert_eq!((&namespace["value"], &namespace["is_default"]), (&"own".into(), &false.into()));
+    assert_eq!(setting("--reload").expect("a setting")["is_default"], true);
+    let log: Vec<_> = json["log"].as_array().expect("a list").iter().filter_map(|line| line.as_str()).collect();
+    assert!(log.iter().any(|line| line.contains("rename the family")), "{log:?}");
+    let later = page("/status");
+    for part in
+        ["The maps were read at 20", "Rates are over the last ", "<h3>Settings</h3>", "in the last 5 minutes", " UTC, "]
+    {
+        assert!(later.contains(part), "{part}: {later}");
+    }
+    assert!(!later.contains("Nobody has scraped yet"), "{later}");
+    host.stop();
+}
+
 #[test]
 fn health_is_served_before_readiness() {
     needs!(Root);

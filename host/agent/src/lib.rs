@@ -26,7 +26,7 @@ use std::{
     io,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -42,7 +42,7 @@ use ebhost_limits as limits;
 use ebhost_lookup::{Lookups, Roots};
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
-use ebhost_telemetry::{BuildInfo, OwnMetrics, Stage, StageClock};
+use ebhost_telemetry::{BuildInfo, History, OwnMetrics, Stage, StageClock};
 pub use options::{OnFault, Options, Reload, Statistics};
 pub use package::DescribeError;
 use package::Running;
@@ -96,6 +96,10 @@ struct Agent {
     scrape_time: Duration,
     clock: StageClock,
     exposition_bytes: u64,
+    /// When the maps were last read.
+    collected_at: Option<SystemTime>,
+    /// Reports of the last minutes.
+    history: History,
 }
 
 /// An agent whose packages are being loaded.
@@ -196,6 +200,8 @@ impl Agent {
             scrape_time: Duration::ZERO,
             clock: StageClock::default(),
             exposition_bytes: 0,
+            collected_at: None,
+            history: History::default(),
         };
         agent.apply(packages);
         // Packages that were loaded at the start were not reloaded.
@@ -214,6 +220,7 @@ impl Agent {
         mut changes: mpsc::Receiver<Transaction>,
         mut stopped: oneshot::Receiver<()>,
     ) {
+        self.history.note(Instant::now(), &self.report());
         let mut batch = Vec::new();
         loop {
             select! {
@@ -243,7 +250,7 @@ impl Agent {
                     self.own.update(self.report());
                     drop(reply.send(self.families().families().map(FamilyDescription::from).collect()));
                 }
-                AgentRequest::Status(reply) => drop(reply.send(self.report())),
+                AgentRequest::Status(reply) => drop(reply.send(self.status())),
             }
         }
         self.collect_for(visitors);
@@ -288,6 +295,7 @@ impl Agent {
             left -= 1;
         }
         self.forget_names();
+        self.collected_at = Some(SystemTime::now());
         self.collect_time = started.elapsed();
     }
 

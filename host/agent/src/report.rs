@@ -1,6 +1,6 @@
 //! The report on the agent and on each package, for the host's own metrics and the status page.
 
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 use super::{Agent, package::folder_name};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
@@ -35,6 +35,7 @@ impl Agent {
             scrapes: Volatile(self.scrapes),
             collections: Volatile(self.collections),
             stages: Volatile(self.clock.spent()),
+            collected_at_seconds: Volatile(self.collected_at.map(unix_seconds)),
             collect_seconds: Volatile(self.collect_time.as_secs_f64()),
             scrape_seconds: Volatile(self.scrape_time.as_secs_f64()),
             exposition_bytes: Volatile(self.exposition_bytes),
@@ -49,7 +50,16 @@ impl Agent {
             states: HealthState::ALL.map(HealthState::name).into_iter().chain([REFUSED]).collect(),
             http: http().report(),
             process: Volatile(Process::now()),
+            rates: Volatile::default(),
         }
+    }
+
+    /// The report with what it grew by since some minutes ago.
+    pub(super) fn status(&mut self) -> Report {
+        let (now, mut report) = (Instant::now(), self.report());
+        report.rates = Volatile(self.history.rates(now, &report));
+        self.history.note(now, &report);
+        report
     }
 
     /// The refusal of the version that a package's files have now.

@@ -2,6 +2,8 @@
 //!
 //! The visitor decides what to do with the families and in which format; nothing of that is known here.
 
+use std::time::Instant;
+
 use ebhost_handle::{Collection, FamilyVisitor, NamedFamily, Origin};
 use ebhost_package::Compat;
 use ebhost_telemetry::Stage;
@@ -12,7 +14,9 @@ impl Agent {
     /// Shows the families of the last collection to a visitor.
     pub(super) fn visit(&mut self, mut visitor: Box<dyn FamilyVisitor>) {
         self.clock.start();
-        self.own.update(self.report());
+        let report = self.report();
+        self.history.note(Instant::now(), &report);
+        self.own.update(report);
         visitor.visit(&self.families());
         // Handing the result over wakes whoever waits for it, which is not this stage's work.
         self.clock.lap(Stage::Print);

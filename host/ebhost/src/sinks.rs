@@ -18,7 +18,7 @@ use ebhost_agent::{AgentError, ReloadRequests};
 use ebhost_handle::Handle;
 use ebhost_metrics::{Created, Format};
 use ebhost_server as server;
-use ebhost_server::{ResolvedAddress, ServerError, TelemetryPath, WebConfigFile};
+use ebhost_server::{ResolvedAddress, ServerError, Setting, TelemetryPath, WebConfigFile};
 
 /// The options of the agent and of every sink.
 pub struct Options {
@@ -34,6 +34,8 @@ pub struct WebOptions {
     pub config: Arc<WebConfigFile>,
     /// Whether start times are exposed.
     pub created: Created,
+    /// The settings in force, for the status page.
+    pub settings: Vec<Setting>,
 }
 
 /// Requests to stop and to reload, which the host receives while it runs, and the message that it has started, which it sends.
@@ -78,10 +80,11 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
 
     let agent = agent.loaded().await?;
     ebhost_confine::keep_only(keep.0).map_err(AgentError::Capabilities)?;
+    // Whoever reads in the log that it listens finds it ready.
+    is_ready.send_replace(true);
     for address in addresses {
         info!(address, path = path.as_str(), "listening");
     }
-    is_ready.send_replace(true);
     systemd::notify("READY=1");
     let _ = started.send(());
 
@@ -105,6 +108,7 @@ fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receive
         web_config: web.config,
         ready,
         failed_thread: ebhost_confine::first_failed_thread,
+        settings: web.settings,
     }
 }
 

@@ -316,6 +316,19 @@ pub const RECORDING_BYTES: u64 = 256 << 20;
 /// Entries that `ebhost check` makes up for each view to see whether its decode is pure: enough to split and shuffle.
 pub const MADE_UP_ENTRIES: usize = 192;
 
+/// For how long a burst counts as recent. Shown by `ebhost_plugin_limit_used_recent_ratio`, over five scrapes of a minute or twenty of 15 s.
+pub const RECENT: Duration = Duration::from_secs(300);
+
+/// The status page's rates are over this time, in which a report is kept every `STATUS_SAMPLE`; over less than `STATUS_LEAST` a rate says
+/// nothing. Nothing runs between scrapes, so with few scrapes they are over a longer time, which the page shows.
+pub const STATUS_WINDOW: Duration = RECENT;
+pub const STATUS_SAMPLE: Duration = Duration::from_secs(60);
+pub const STATUS_LEAST: Duration = Duration::from_secs(1);
+
+/// Log lines that the status page shows, and bytes of each: enough to see why something was refused. The log has all of them.
+pub const STATUS_LOG_LINES: usize = 50;
+pub const STATUS_LOG_LINE_BYTES: usize = 1 << 10;
+
 /// Part of a limit from which `ebhost check` and `replay` call it near.
 pub const NEAR: f64 = 0.8;
 

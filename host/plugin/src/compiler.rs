@@ -155,6 +155,8 @@ fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(result);
+            // Without it, compiling would go on although nobody waits for it any more.
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
             compile(component, out);
             process::exit(0);
         }
@@ -169,11 +171,16 @@ fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
+const KILLED: &str =
+    "it was killed by SIGKILL, as the kernel does when the machine or the container is out of memory; try more memory";
+
 /// The answer of a process that ended with `status`.
 fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(0), _) if !answer.is_empty() => answer,
-        (_, Some(libc::SIGXCPU | libc::SIGKILL)) => tagged(TIME, b""),
+        (_, Some(libc::SIGXCPU)) => tagged(TIME, b""),
+        // The limits do not kill: somebody else does.
+        (_, Some(libc::SIGKILL)) => tagged(FAILED, KILLED.as_bytes()),
         (_, Some(libc::SIGABRT)) => tagged(MEMORY, b""),
         (code, signal) => tagged(FAILED, format!("exit status {code:?}, signal {signal:?}").as_bytes()),
     }
@@ -182,7 +189,7 @@ fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
 fn compile(component: &[u8], mut out: io::PipeWriter) {
     let limited = limit(Resource::Data, memory_for(component.len()))
         .and_then(|()| limit(Resource::Core, 0))
-        .and_then(|()| limit(Resource::Cpu, time_for(component.len()).as_secs()));
+        .and_then(|()| limit_cpu(time_for(component.len()).as_secs()));
     let answer = match limited {
         Err(error) => tagged(FAILED, error.to_string().as_bytes()),
         Ok(()) => match engine::precompile(component) {
@@ -217,6 +224,12 @@ fn limit(resource: Resource, most: u64) -> io::Result<()> {
     Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
+/// Limits CPU time. At the soft limit the kernel sends SIGXCPU, at the hard one SIGKILL, which must not be taken for that of others.
+fn limit_cpu(seconds: u64) -> io::Result<()> {
+    let hard = getrlimit(Resource::Cpu).maximum.map_or(seconds + 1, |maximum| maximum.min(seconds + 1));
+    Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(seconds.min(hard)), maximum: Some(hard) })?)
+}
+
 fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
     [&[tag], bytes].concat()
 }
@@ -233,4 +246,27 @@ fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The answer of a process that sent itself a signal.
+    #[allow(clippy::zombie_processes, reason = "rustix waits for it")]
+    fn answer_after(signal: &str) -> Vec<u8> {
+        let child = Command::new("sh").args(["-c", &format!("kill -{signal} $$")]).spawn().unwrap();
+        let status = rustix::process::waitpid(Pid::from_raw(child.id().cast_signed()), WaitOptions::empty()).unwrap();
+        answer_of(status.unwrap().1, Vec::new())
+    }
+
+    /// The kernel's OOM killer was reported as too much CPU time.
+    #[test]
+    fn a_compiler_that_others_killed_did_not_take_too_long() {
+        assert_eq!(answer_after("KILL"), tagged(FAILED, KILLED.as_bytes()));
+        assert_eq!(answer_after("XCPU"), [TIME]);
+        assert_eq!(answer_after("ABRT"), [MEMORY]);
+    }
 }

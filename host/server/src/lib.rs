@@ -26,6 +26,7 @@ use ebhost_metrics::{Created, Format};
 use tokio::sync::watch;
 
 pub use address::{Address, Listener, Port, ResolvedAddress, SocketFile, bind, from_systemd};
+pub use page::Setting;
 pub use serve::serve;
 pub use telemetry_path::{TelemetryPath, TelemetryPathError};
 pub use tls::TlsError;
@@ -46,6 +47,8 @@ pub struct Options {
     pub ready: watch::Receiver<bool>,
     /// Names a thread of the process that has failed, which makes the host unhealthy.
     pub failed_thread: fn() -> Option<String>,
+    /// The settings in force, for the status page.
+    pub settings: Vec<Setting>,
 }
 
 /// Why there is no server.

@@ -24,7 +24,8 @@ use super::{
 use ebhost_handle::{Handle, HandleError};
 use ebhost_limits as limits;
 use ebhost_metrics::{Encoding, Format};
-use ebhost_telemetry::{HttpCounter, Report, http};
+use ebhost_telemetry::{HttpCounter, Report, http, recent_log_lines};
+use serde::Serialize;
 
 #[derive(Clone)]
 struct Context {
@@ -186,17 +187,27 @@ async fn status(State(context): State<Context>, RawQuery(query): RawQuery, heade
         return status_json(State(context)).await;
     }
     match report(&context).await {
-        Some(report) => Html(page::status(&report)).into_response(),
+        Some(report) => Html(page::status(&report, &context.options.settings, &recent_log_lines())).into_response(),
         None => unavailable(),
     }
+}
+
+/// `/status.json`.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    report: Report,
+    settings: &'a [page::Setting],
+    log: Vec<String>,
 }
 
 async fn status_json(State(context): State<Context>) -> Response {
     match report(&context).await {
         Some(report) => {
             let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-            // A report has no map with keys that are not text, so it always has a JSON form.
-            (json, serde_json::to_vec(&report).unwrap_or_default()).into_response()
+            let status = Status { report, settings: &context.options.settings, log: recent_log_lines() };
+            // It has no map with keys that are not text, so it always has a JSON form.
+            (json, serde_json::to_vec(&status).unwrap_or_default()).into_response()
         }
         None => unavailable(),
     }
@@ -231,6 +242,7 @@ mod tests {
             web_config: Arc::new(WebConfigFile::open(None).unwrap()),
             ready,
             failed_thread: || None,
+            settings: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ mod http;
 mod lines;
 mod own;
 mod process;
+mod recent;
 mod stages;
 mod time;
 
@@ -18,10 +19,11 @@ use tracing::level_filters::LevelFilter;
 pub use http::{HttpCounter, HttpCounters, HttpReport, http};
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
-    BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, OwnMetrics, PERF_STATES, PackageReport, PerfReport,
-    ProgramReport, Report, Volatile, is_own,
+    BuildInfo, EventsReport, FailureReport, History, MapReport, MapRoom, OwnMetrics, PERF_STATES, PackageRates,
+    PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, Volatile, is_own,
 };
 pub use process::Process;
+pub use recent::recent_log_lines;
 pub use stages::{Stage, StageClock, StageTimes};
 pub use time::{thread_cpu_time, unix_seconds};
 

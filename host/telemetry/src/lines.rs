@@ -21,6 +21,7 @@ use std::{
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::recent;
 use ebhost_confine::{NONE, Restart};
 use ebhost_limits as limits;
 
@@ -111,6 +112,7 @@ fn journal_line(level: Level, message: &[u8]) -> Vec<u8> {
 
 impl Write for Lines {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        recent::remember(message);
         let line = match self.destination {
             Destination::Plain => message.to_vec(),
             Destination::Journal => journal_line(self.level, message),

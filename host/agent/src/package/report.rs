@@ -17,8 +17,11 @@ impl Running {
         let state = self.plugin.state();
         let failed = tally.unsound + tally.set_aside;
         let mut limits_used = self.plugin.limits_used();
-        limits_used.push(("series", stats.series as f64 / stats.series_limit as f64));
-        limits_used.push(("series_memory", stats.memory_bytes as f64 / stats.memory_limit_bytes as f64));
+        let mut limits_used_recently = self.plugin.limits_used_recently();
+        for used in [&mut limits_used, &mut limits_used_recently] {
+            used.push(("series", stats.series as f64 / stats.series_limit as f64));
+            used.push(("series_memory", stats.memory_bytes as f64 / stats.memory_limit_bytes as f64));
+        }
         PackageReport {
             name: self.name.clone(),
             file: self.file.display().to_string(),
@@ -62,6 +65,8 @@ impl Running {
             memory_bytes: tally.memory_bytes as u64,
             memory_limit_bytes: self.limits.memory_bytes,
             limits_used,
+            limits_used_recently,
+            decode_limit_seconds: self.limits.decode.as_secs_f64(),
             programs: programs(&self.loaded),
             maps: self.maps(),
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),

@@ -22,6 +22,7 @@ mod files;
 mod links;
 mod open_files;
 mod options;
+mod settings;
 
 use std::{io, process::ExitCode};
 

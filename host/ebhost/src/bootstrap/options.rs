@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 
-use super::Web;
+use super::{Web, settings};
 use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
@@ -32,6 +32,7 @@ pub(super) fn parse(mut cli: Cli, compiler: Compiler, web: Web) -> Options {
         telemetry_path: cli.telemetry_path.clone(),
         config: Arc::new(web.config),
         created: if cli.created { Created::Printed } else { Created::LeftOut },
+        settings: settings::in_force(),
     };
     let agent = agent::Options {
         build: build_info::BUILD,

@@ -60,6 +60,13 @@ impl LogForwarder {
         dropped
     }
 
+    /// The lines of the present second.
+    pub(crate) fn of_second(&self, now: Instant) -> u32 {
+        let is_present =
+            self.second_began.is_some_and(|began| now.saturating_duration_since(began) < Duration::from_secs(1));
+        if is_present { self.lines } else { 0 }
+    }
+
     /// The most lines of any second so far.
     pub(crate) fn most(&self) -> u32 {
         self.most

@@ -5,11 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Pace, PluginLimits, Scrape, start_policy::StartPolicy, tally::Tally};
+use super::{
+    Pace, PluginLimits, Scrape,
+    recent::{Peaks, RecentPeaks},
+    start_policy::StartPolicy,
+    tally::Tally,
+};
 use crate::{
     clock,
     contract::{declared::Manifest, rows::Rows},
-    decode::{DecodeError, DecodeRequest},
+    decode::{DecodeError, DecodeRequest, copied_bytes},
     engine::CompiledComponent,
     guest::{CallError, Instance, LogForwarder, StartParameters},
 };
@@ -26,6 +31,7 @@ pub(super) struct GuestSlot {
     pub(super) start_policy: StartPolicy,
     pub(super) log: LogForwarder,
     pub(super) tally: Tally,
+    pub(super) recent: RecentPeaks,
 }
 
 impl GuestSlot {
@@ -55,7 +61,13 @@ impl GuestSlot {
             start_policy: StartPolicy::new(first_start),
             log,
             tally,
+            recent: RecentPeaks::default(),
         })
+    }
+
+    /// Bytes of linear memory of the present instance.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
@@ -79,6 +91,9 @@ impl GuestSlot {
         self.instance = Some(instance);
         let rows = rows?;
         self.tally.note_answer(&rows);
+        let answer =
+            Peaks { answer_bytes: copied_bytes(&rows), label_bytes: rows.dictionary.longest(), ..Peaks::default() };
+        self.recent.note(scrape.began, answer);
         Ok(rows)
     }
 
@@ -104,5 +119,14 @@ impl GuestSlot {
         self.tally.count_call(entries, time);
         self.tally.note_usage(instance.memory_bytes(), instance.stack_bytes());
         self.tally.dropped_lines += self.log.forward(&self.package, instance.take_log(), now);
+        let call = Peaks {
+            call: time,
+            entries,
+            memory_bytes: instance.memory_bytes(),
+            stack_bytes: instance.stack_bytes(),
+            log_lines: self.log.of_second(now),
+            ..Peaks::default()
+        };
+        self.recent.note(now, call);
     }
 }

@@ -1,29 +1,63 @@
 //! How much of each limit a plugin has used.
 
-use super::GuestSlot;
+use std::time::Instant;
+
+use super::{GuestSlot, recent::Peaks};
 use ebhost_limits as limits;
 
+/// Names of limits, each with the share of it that was used, from 0 to 1.
+type Shares = Vec<(&'static str, f64)>;
+
 impl GuestSlot {
-    /// For each limit the largest share of it that was used since the component was loaded, from 0 to 1. Limits of compiling are listed
-    /// only if the component was compiled, and not found in the cache.
-    pub(super) fn limits_used(&self) -> Vec<(&'static str, f64)> {
+    /// For each limit the largest share of it that was used since the component was loaded. Limits of compiling are listed only if the
+    /// component was compiled, and not found in the cache.
+    pub(super) fn limits_used(&self) -> Shares {
         let (tally, compiled) = (&self.tally, &self.compiled);
-        let share = |used: usize, limit: usize| used as f64 / limit as f64;
         let mut used = vec![
             ("component", share(compiled.bytes(), limits::COMPONENT_BYTES as usize)),
             ("describe", self.start_policy.first_start().as_secs_f64() / limits::DESCRIBE.as_secs_f64()),
-            ("memory", share(tally.memory_bytes, self.limits.memory_bytes as usize)),
-            ("stack", share(tally.stack_bytes, limits::GUEST_STACK_BYTES)),
-            ("decode", tally.longest_call.as_secs_f64() / self.limits.decode.as_secs_f64()),
-            ("entries", share(tally.most_entries, limits::BATCH_ENTRIES)),
-            ("answer", share(tally.answer_bytes, limits::ANSWER_BYTES)),
-            ("label", share(tally.label_bytes, limits::LABEL_BYTES)),
-            ("log", f64::from(self.log.most()) / f64::from(limits::LOG_LINES_PER_SECOND)),
         ];
+        used.extend(self.shares(Peaks {
+            call: tally.longest_call,
+            entries: tally.most_entries,
+            answer_bytes: tally.answer_bytes,
+            label_bytes: tally.label_bytes,
+            memory_bytes: tally.memory_bytes,
+            stack_bytes: tally.stack_bytes,
+            log_lines: self.log.most(),
+        }));
         if let Some(cost) = compiled.cost() {
             used.push(("compile_time", cost.cpu.as_secs_f64() / cost.cpu_limit.as_secs_f64()));
             used.push(("compile_memory", share(cost.memory_bytes, cost.memory_limit_bytes as usize)));
         }
-        used.into_iter().map(|(limit, share)| (limit, share.min(1.0))).collect()
+        at_most_one(used)
     }
+
+    /// The same for the limits of calls, of the last [`limits::RECENT`].
+    pub(super) fn limits_used_recently(&self, now: Instant) -> Shares {
+        let mut peaks = self.recent.at(now);
+        // It has its memory although it is not called.
+        peaks.memory_bytes = peaks.memory_bytes.max(self.memory_bytes());
+        at_most_one(self.shares(peaks).to_vec())
+    }
+
+    fn shares(&self, peaks: Peaks) -> [(&'static str, f64); 7] {
+        [
+            ("memory", share(peaks.memory_bytes, self.limits.memory_bytes as usize)),
+            ("stack", share(peaks.stack_bytes, limits::GUEST_STACK_BYTES)),
+            ("decode", peaks.call.as_secs_f64() / self.limits.decode.as_secs_f64()),
+            ("entries", share(peaks.entries, limits::BATCH_ENTRIES)),
+            ("answer", share(peaks.answer_bytes, limits::ANSWER_BYTES)),
+            ("label", share(peaks.label_bytes, limits::LABEL_BYTES)),
+            ("log", f64::from(peaks.log_lines) / f64::from(limits::LOG_LINES_PER_SECOND)),
+        ]
+    }
+}
+
+fn share(used: usize, limit: usize) -> f64 {
+    used as f64 / limit as f64
+}
+
+fn at_most_one(shares: Shares) -> Shares {
+    shares.into_iter().map(|(limit, share)| (limit, share.min(1.0))).collect()
 }

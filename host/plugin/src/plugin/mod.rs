@@ -8,6 +8,7 @@ mod guest_slot;
 mod health;
 mod limits_used;
 mod pace;
+mod recent;
 mod start_policy;
 mod tally;
 mod warnings;
@@ -159,6 +160,11 @@ impl Plugin {
     /// `ebhost_plugin_limit_used_ratio` shows it.
     pub fn limits_used(&self) -> Vec<(&'static str, f64)> {
         self.guest.limits_used()
+    }
+
+    /// The same of the last [`limits::RECENT`](ebhost_limits::RECENT), for the limits of calls.
+    pub fn limits_used_recently(&self) -> Vec<(&'static str, f64)> {
+        self.guest.limits_used_recently(clock::now())
     }
 
     /// Goes on with the counters and the last failure of the plugin that this one replaces.

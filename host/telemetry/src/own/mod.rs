@@ -18,6 +18,7 @@ mod kernel;
 mod model;
 mod part;
 mod plugins;
+mod rates;
 mod refresh;
 mod report;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::{collections::HashSet, io, sync::LazyLock};
 
 use ebhost_metrics::{Encoder, FamilySeries, Format};
 use part::{Part, Runs, SharedSubject};
+pub use rates::{History, PackageRates, ProgramRates, Rates};
 pub use report::{
     BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, PERF_STATES, PackageReport, PerfReport, ProgramReport,
     Report, Volatile,

@@ -103,5 +103,11 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageRepor
         package.limits_used.iter().map(move |(limit, part)| (labels(*limit), *part))
     });
     let help = "The largest part of each limit that the component has used, from 0 to 1.";
-    families.numbers(gauge("plugin_limit_used", help).in_unit(UnitName::Ratio), used)
+    families.numbers(gauge("plugin_limit_used", help).in_unit(UnitName::Ratio), used)?;
+    let recent = packages.iter().flat_map(|package| {
+        let labels = |limit| plugin_label(package).and("limit", limit);
+        package.limits_used_recently.iter().map(move |(limit, part)| (labels(*limit), *part))
+    });
+    let help = "The largest part of each limit that the component has used in the last five minutes, from 0 to 1.";
+    families.numbers(gauge("plugin_limit_used_recent", help).in_unit(UnitName::Ratio), recent)
 }

@@ -6,6 +6,7 @@ use std::{collections::HashSet, ops::Deref};
 
 use serde::Serialize;
 
+use super::rates::Rates;
 use crate::{HttpReport, Process, StageTimes};
 
 /// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
@@ -48,6 +49,8 @@ pub struct Report {
     pub stages: Volatile<StageTimes>,
     /// Wall time of reading, labelling and counting in the last scrape.
     pub collect_seconds: Volatile<f64>,
+    /// When the maps were last read, in seconds since 1970; none before the first scrape.
+    pub collected_at_seconds: Volatile<Option<f64>>,
     /// Wall time of the last scrape, encoding included.
     pub scrape_seconds: Volatile<f64>,
     /// Bytes of the last scrape's answer, before compression.
@@ -68,6 +71,8 @@ pub struct Report {
     pub states: Vec<&'static str>,
     pub http: HttpReport,
     pub process: Volatile<Process>,
+    /// For the status page alone: none in a report for the host's own metrics.
+    pub rates: Volatile<Option<Rates>>,
 }
 
 impl Report {
@@ -145,6 +150,10 @@ pub struct PackageReport {
     pub memory_limit_bytes: u64,
     /// The largest part of each limit that was used, from 0 to 1.
     pub limits_used: Vec<(&'static str, f64)>,
+    /// The same of the last minutes.
+    pub limits_used_recently: Vec<(&'static str, f64)>,
+    /// Time that a call may take.
+    pub decode_limit_seconds: f64,
     pub programs: Vec<ProgramReport>,
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,

@@ -85,6 +85,7 @@ pub(super) fn full_report() -> Report {
         lost: vec![("buffer_full".into(), 2)],
         dropped: vec![("unknown", 2), ("unsound", 1)],
         limits_used: vec![("memory", 0.5)],
+        limits_used_recently: vec![("memory", 0.25)],
         programs: vec![program("issue", "", 77), program("done", "attach", 0)],
         maps: vec![map.clone()],
         perf: vec![PerfReport { source: "llc".into(), event: "a \"b\"".into(), cpu: 3, state: "live", reason: None }],
