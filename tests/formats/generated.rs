@@ -1,11 +1,12 @@
 //! A package of families that no package of this repository has: negative bounds, a histogram without sum, signed gauges, label values
 //! that have to be escaped. Its component is assembled here, manifest and all, from WebAssembly text.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fs, path::Path};
 
-use ebhost_tests::{KernelMap, compile, workspace};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use ebhost_tests::{
+    KernelMap, compile,
+    component::{DATA_BASE, GuestData, component_of, pair, variant, words},
+};
 
 /// Four counts and a sum, a counter, and a signed number.
 const OBJECT: &str = "
@@ -47,18 +48,15 @@ pub(crate) fn write_drop_in(folder: &Path, name: &str) {
 
 /// The component: `describe` gives a manifest that lies in memory, `decode` says of the one identity that it has no columns.
 fn component() -> Vec<u8> {
-    let mut memory = Memory::default();
+    let mut memory = GuestData::default();
     let manifest = manifest(&mut memory);
     let result = memory.place(4, &[&[0, 0, 0, 0][..], &manifest].concat()); // ok(manifest)
     let rows = memory.place(4, &[0; 32]); // four empty lists
-    let mut data = String::new();
-    for byte in &memory.0 {
-        let _ = write!(data, "\\{byte:02x}"); // a String takes what is written to it
-    }
-    let module = format!(
+    let data = memory.segment();
+    component_of(&format!(
         "(module (memory (export \"memory\") 32)
            (global $next (mut i32) (i32.const 131072))
-           (data (i32.const {BASE}) \"{data}\")
+           {data}
            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
              (global.set $next (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
              (global.get $next)
@@ -66,60 +64,7 @@ fn component() -> Vec<u8> {
            (func (export \"ebhost:plugin/decoder@0.1.0#describe\") (param i32 i32) (result i32) (i32.const {result}))
            (func (export \"ebhost:plugin/decoder@0.1.0#decode\")
              (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const {rows})))"
-    );
-    let mut module = wat::parse_str(&module).unwrap_or_else(|error| panic!("{error}\n{module}"));
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(workspace().join("wit")).expect("the contract is valid WIT");
-    let world = resolve.select_world(&[package], Some("plugin")).expect("its world is `plugin`");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("a module");
-    let encoder = ComponentEncoder::default().module(&module).expect("a module with metadata");
-    encoder.validate(true).encode().expect("a component")
-}
-
-/// Where data begins; below is nothing, so that no list is at address 0.
-const BASE: usize = 1024;
-
-/// The linear memory of the component, as the canonical ABI lays records and lists out.
-#[derive(Default)]
-struct Memory(Vec<u8>);
-
-impl Memory {
-    /// Places bytes at an alignment and gives their address.
-    fn place(&mut self, align: usize, bytes: &[u8]) -> u32 {
-        self.0.resize(self.0.len().next_multiple_of(align), 0);
-        let address = BASE + self.0.len();
-        self.0.extend_from_slice(bytes);
-        address as u32
-    }
-
-    /// A list whose elements are laid out already: its address and length.
-    fn list(&mut self, align: usize, elements: &[Vec<u8>]) -> [u8; 8] {
-        let address = self.place(align, &elements.concat());
-        pair(address, elements.len() as u32)
-    }
-
-    fn string(&mut self, text: &str) -> [u8; 8] {
-        pair(self.place(1, text.as_bytes()), text.len() as u32)
-    }
-}
-
-fn pair(first: u32, second: u32) -> [u8; 8] {
-    let mut both = [0; 8];
-    both[..4].copy_from_slice(&first.to_le_bytes());
-    both[4..].copy_from_slice(&second.to_le_bytes());
-    both
-}
-
-fn words(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-/// Case and payload of a variant of so many bytes.
-fn variant(case: u32, payload: &[u8], bytes: usize) -> Vec<u8> {
-    let mut all = words(&[case]);
-    all.extend_from_slice(payload);
-    all.resize(bytes, 0);
-    all
+    ))
 }
 
 /// Offset of a number of 8 bytes in the map's value.
@@ -140,8 +85,8 @@ const HISTOGRAM: u32 = 2;
 const NUMBER: u32 = 1;
 const SLOTS: u32 = 3;
 
-fn manifest(memory: &mut Memory) -> Vec<u8> {
-    let histogram = |memory: &mut Memory, bounds: &[f64]| {
+fn manifest(memory: &mut GuestData) -> Vec<u8> {
+    let histogram = |memory: &mut GuestData, bounds: &[f64]| {
         let bounds: Vec<_> = bounds.iter().map(|bound| bound.to_le_bytes().to_vec()).collect();
         variant(HISTOGRAM, &memory.list(8, &bounds), 12)
     };
@@ -170,7 +115,7 @@ fn manifest(memory: &mut Memory) -> Vec<u8> {
     }
     let series = memory.list(4, &series);
     let source = memory.string("numbers");
-    let empty = pair(BASE as u32, 0);
+    let empty = pair(DATA_BASE as u32, 0);
     let view = [&source[..], &words(&[4, 56]), &empty, &empty, &words(&[0]), &series].concat();
     let (families, views) = (memory.list(8, &families), memory.list(4, &[view]));
     [families, views].concat()

@@ -4,6 +4,7 @@
 //! and each time scrapes are answered in time, biolatency's counts equal the kernel's, the metrics name the reason, memory stays bounded,
 //! and a repaired file brings the plugin back without a restart.
 
+mod budgets;
 mod chaos;
 mod decode;
 mod describe;

@@ -5,6 +5,7 @@
 //! (processes, disks, folders) is removed when its value is dropped, also on a panic.
 
 mod cgroup;
+pub mod component;
 mod disk;
 mod disks;
 mod ebhost;

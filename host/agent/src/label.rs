@@ -95,13 +95,17 @@ pub(super) fn label(
         let request = request_for(scrape, view, &ids, &sites, lookups);
         let guest_time = budget.guest_end.saturating_sub(plugin.tally().guest_time);
         let until = budget.until.min(Instant::now() + guest_time);
-        let progress =
-            plugin.decode(&request, until, &mut |first, answers| take(scrape, view, &ids[first..], answers, refusals));
+        let progress = plugin.decode(&request, until, &mut |first, answers| {
+            take(scrape, view, &ids[first..], answers, refusals, budget);
+        });
         if progress == Progress::Deferred {
             return;
         }
     }
 }
+
+/// Answers that are recorded before the time is looked at again. An answer of long labels for hundreds of feeds takes milliseconds.
+const TAKEN_AT_ONCE: usize = 8;
 
 fn request_for(
     scrape: &Labelling<'_>,
@@ -133,6 +137,7 @@ fn take(
     ids: &[IdentityId],
     answers: Result<&Answers, &DecodeError>,
     refusals: &mut Refusals,
+    budget: GuestBudget,
 ) {
     let Ok(answers) = answers else {
         refusals.note_set_aside(view, scrape.identity_bytes(view, ids[0]), Instant::now());
@@ -140,6 +145,9 @@ fn take(
         return;
     };
     for (entry, id) in ids.iter().take(answers.count()).enumerate() {
+        if entry % TAKEN_AT_ONCE == TAKEN_AT_ONCE - 1 && Instant::now() >= budget.until {
+            return; // the others are asked about in the next scrape
+        }
         let answer = match answers.row(entry) {
             Row::Labels { columns, bucket } => {
                 Answer::Series { labels: Labels::Listed(answers.values(), columns), bucket }

@@ -100,7 +100,14 @@ struct Agent {
     collected_at: Option<SystemTime>,
     /// Reports of the last minutes.
     history: History,
+    return_free_memory: fn(),
+    /// Collections after which free memory is still to be returned.
+    returns_due: u32,
 }
+
+/// Collections after an exchange of packages after which free memory is returned: the first ones still use buffers as large as those of
+/// before.
+const MEMORY_RETURNS: u32 = 4;
 
 /// An agent whose packages are being loaded.
 pub struct LoadingAgent {
@@ -202,6 +209,8 @@ impl Agent {
             exposition_bytes: 0,
             collected_at: None,
             history: History::default(),
+            return_free_memory: options.return_free_memory,
+            returns_due: 0,
         };
         agent.apply(packages);
         // Packages that were loaded at the start were not reloaded.
@@ -228,6 +237,7 @@ impl Agent {
                 _ = &mut stopped => return,
                 Some(transaction) = changes.recv() => {
                     self.apply(transaction);
+                    self.returns_due = MEMORY_RETURNS;
                     requests.set_running_packages(self.running.len());
                 }
                 is_open = requests.receive(&mut batch) => {
@@ -235,8 +245,17 @@ impl Agent {
                         return;
                     }
                     self.answer(&mut batch);
+                    self.return_memory();
                 }
             }
+        }
+    }
+
+    /// Returns the memory of packages that were exchanged, for which no client waits.
+    fn return_memory(&mut self) {
+        if self.returns_due > 0 {
+            self.returns_due -= 1;
+            (self.return_free_memory)();
         }
     }
 
@@ -280,7 +299,10 @@ impl Agent {
         let started = Instant::now();
         let changed = self.lookups.refresh();
         self.clock.lap(Stage::Lookup);
-        for package in &mut self.running {
+        // The fastest first: a package that takes all of the time makes only slower ones late.
+        let mut fastest_first: Vec<_> = self.running.iter_mut().collect();
+        fastest_first.sort_by_key(|package| package.observe_time());
+        for package in fastest_first {
             package.observe(&changed, until, &mut self.clock);
         }
         // Every map is read. The guests share a part of the time that is left, so that none makes a collection late.

@@ -28,6 +28,8 @@ pub struct Options {
     pub pins: Option<(PathBuf, Require)>,
     /// Capabilities to keep beside those that are needed.
     pub keep: Keep,
+    /// Returns free memory to the kernel. Called after packages were exchanged.
+    pub return_free_memory: fn(),
 }
 
 /// When changes in the package folders are taken over.

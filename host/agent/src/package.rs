@@ -58,6 +58,12 @@ pub(super) struct Running {
     is_ready: bool,
     /// Whether the last scrape left rows out for lack of memory.
     leaves_rows_out: bool,
+    /// Label sets that earlier versions folded because of the bytes of an answer; `None` once the log has said that this one does, too.
+    folded_before: Option<u64>,
+    /// How long the last reading and counting took; the longest time there is before the first.
+    observe_time: Duration,
+    /// Views that the present scrape has counted.
+    views_observed: usize,
     late_scrapes: u64,
     /// CPU time of scrapes for this package.
     cpu: StageTimes,
@@ -125,6 +131,9 @@ impl Running {
             sources,
             is_ready: false,
             leaves_rows_out: false,
+            folded_before: Some(0),
+            observe_time: Duration::MAX,
+            views_observed: 0,
             late_scrapes: 0,
             cpu: StageTimes::default(),
             losses: Losses::default(),
@@ -154,6 +163,7 @@ impl Running {
         self.file = package.file;
         (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
+        self.folded_before = Some(self.table.stats().folded_for_exposition);
     }
 
     /// Its maps that have no reader so far, for [`Exchange::prepare`].
@@ -221,8 +231,14 @@ impl Running {
         }
     }
 
+    /// How long [`observe`](Self::observe) took last. A package without a first reading counts as the slowest.
+    pub(super) fn observe_time(&self) -> Duration {
+        self.observe_time
+    }
+
     /// Reads the maps and counts the entries that have labels, as many as can be read `until` then. No guest runs.
     pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
+        let started = Instant::now();
         // Entries that are new now counted from 0 since the last read.
         let since = std::mem::replace(&mut self.read_at, now());
         self.is_ready = self.read(until);
@@ -236,10 +252,19 @@ impl Running {
         }
         let schema = self.table.schema().clone();
         let mut scrape = self.table.scrape(since);
+        self.views_observed = 0;
         for view in view_snapshots(&schema, &self.loaded, &self.sources) {
+            // A manifest may have hundreds of views of one large map. What is not counted now is counted next time.
+            if self.views_observed > 0 && Instant::now() >= until {
+                self.late_scrapes += u64::from(self.is_ready);
+                self.is_ready = false;
+                break;
+            }
             warn_of_mismatch(&self.name, view, scrape.observe(view.index, view.snapshot));
+            self.views_observed += 1;
         }
         self.observed = Some(scrape.pause());
+        self.observe_time = started.elapsed();
         self.warn_of_rows_left_out();
         self.cpu.add(Stage::Count, clock.lap(Stage::Count));
     }
@@ -263,10 +288,11 @@ impl Running {
         }
         self.cpu.add(Stage::Label, clock.lap(Stage::Label));
         let mut settling = labelling.settle();
-        for view in view_snapshots(&schema, &self.loaded, &self.sources) {
+        for view in view_snapshots(&schema, &self.loaded, &self.sources).take(self.views_observed) {
             warn_of_mismatch(&self.name, view, settling.count(view.index, view.snapshot));
         }
         settling.finish();
+        self.warn_of_folding();
         self.count_losses();
         self.cpu.add(Stage::Count, clock.lap(Stage::Count));
     }
@@ -319,6 +345,19 @@ impl Running {
         self.say_perf_news();
         self.late_scrapes += u64::from(!is_ready);
         is_ready
+    }
+
+    fn warn_of_folding(&mut self) {
+        let stats = self.table.stats();
+        if self.folded_before.is_some_and(|before| stats.folded_for_exposition > before) {
+            let (found, expected) = (stats.exposition_bytes, stats.exposition_limit_bytes);
+            warn!(
+                package = self.name,
+                "label sets are folded into `other`: the series take up to {found} bytes of an answer, expected at most {expected}; try fewer \
+                 or shorter labels, fewer bounds, or a higher `limits.series`, which allows more"
+            );
+            self.folded_before = None;
+        }
     }
 
     fn warn_of_rows_left_out(&mut self) {
@@ -385,5 +424,8 @@ pub(super) fn table_limits(package: Limits) -> TableLimits {
         event_entries: limits::EVENT_IDENTITIES,
         event_time_to_live: limits::EVENT_TIME_TO_LIVE,
         memory_bytes: limits::SERIES_MEMORY_BYTES + package.series * limits::SERIES_MEMORY_BYTES_PER_SERIES,
+        exposition_bytes: limits::EXPOSITION_BYTES + package.series * limits::EXPOSITION_BYTES_PER_SERIES,
+        // A machine that does not say how many CPUs it has loads no package.
+        cpus: kernel::possible_cpus().unwrap_or(1),
     }
 }

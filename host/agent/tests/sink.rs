@@ -51,6 +51,7 @@ fn options(plugins: &std::path::Path) -> Options {
         reload: Reload::Off,
         pins: None,
         keep: "all".parse().unwrap(),
+        return_free_memory: || (),
     }
 }
 

@@ -17,3 +17,12 @@ pub fn return_large_buffers() {
         unsafe { libc::mallopt(setting, bytes) };
     }
 }
+
+/// Returns free memory that lies between buffers in use, which the allocator would keep: a package that took a lot of it may be gone.
+pub fn return_free_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches free memory alone.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

@@ -33,7 +33,7 @@ impl NamedFamily<'_> {
 /// Every family after one reading of the kernel, borrowed from the agent for the duration of a visit.
 #[derive(Debug)]
 pub struct Collection<'a> {
-    /// The families of all packages whose maps were read in time.
+    /// The families of all packages whose maps were read in time, small packages first.
     pub packages: Vec<NamedFamily<'a>>,
     /// The host's own metrics, which keep their families encoded as long as they do not change.
     pub own: &'a OwnMetrics,

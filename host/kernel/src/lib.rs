@@ -53,5 +53,5 @@ pub use perf::{EventState, PerfReader};
 pub use read::MapReader;
 pub use source::Source;
 pub use statistics::{StatisticsOn, switch_on_statistics};
-pub use sys::RunStatistics;
+pub use sys::{RunStatistics, possible_cpus};
 pub use unread_maps::UnreadMaps;

@@ -20,21 +20,40 @@ pub const COMPONENT_BYTES: u64 = 64 << 20;
 /// BPF objects weigh tens of kilobytes, with debug information a few megabytes.
 pub const OBJECT_BYTES: u64 = 32 << 20;
 
-/// CPU time of compiling a component: a part of it for any, and so much more for each megabyte. A component of 73 KB takes
-/// 0.1 s, one of 18 MB 18 s; an emulated machine needs fifty times as long. Shown by `ebhost_plugin_compile_seconds`.
+/// CPU time of compiling a component: a part of it for any, and so much more for each megabyte of functions; other parts of the file buy
+/// none. A component of 73 KB takes 0.1 s, one of 18 MB 18 s; an emulated machine needs fifty times as long. Shown by
+/// `ebhost_plugin_compile_seconds`.
 pub const COMPILE: Duration = Duration::from_secs(10);
 pub const COMPILE_PER_MEGABYTE: Duration = Duration::from_secs(4);
 
-/// Data of the process that compiles one component: a part of it for any, and so much more for each megabyte. A component of 73 KB takes
-/// 60 MB, one of 12 MB 350 MB. Beyond it that process ends, and the component is refused. Shown by
+/// Data of the process that compiles one component: a part of it for any, so much more for each megabyte of functions, and the most. A
+/// component of 73 KB takes 60 MB, one of 12 MB 350 MB. Beyond it that process ends, and the component is refused. Shown by
 /// `ebhost_plugin_limit_used_ratio{limit="compile_memory"}`.
 pub const COMPILE_BYTES: u64 = 512 << 20;
 pub const COMPILE_BYTES_PER_MEGABYTE: u64 = 40 << 20;
+pub const MOST_COMPILE_BYTES: u64 = 896 << 20;
+
+/// Bytes of a compiled component beside its data, which are in the host's memory as long as it is loaded: a part of it for any, so much
+/// more for each byte of functions, and the most with data. Compilers make four bytes of one. Shown by
+/// `ebhost_plugin_limit_used_ratio{limit="compiled"}`.
+pub const COMPILED_BYTES: usize = 8 << 20;
+pub const COMPILED_BYTES_PER_CODE_BYTE: usize = 8;
+pub const MOST_COMPILED_BYTES: usize = 96 << 20;
+
+/// Instances of components and core modules that make up one instance of a component, nested ones included: toolchains that embed an
+/// interpreter use a few dozen. Each takes 0.1 KB and more. Shown by `ebhost_plugin_limit_used_ratio{limit="instances"}`.
+pub const INSTANCES: usize = 256;
+
+/// Bytes of types, imports, exports, elements and the like in a component, those of nested ones once for each instance: the host keeps
+/// records of them that are several times as large. An interpreter's have half a megabyte. Shown by
+/// `ebhost_plugin_limit_used_ratio{limit="metadata"}`.
+pub const METADATA_BYTES: usize = 4 << 20;
 
 /// Compiled components that the cache keeps: versions of a few dozen packages.
 pub const CACHED_COMPONENTS: usize = 64;
 
-/// Linear memory of one component instance (`limits.memory`). Shown by `ebhost_plugin_memory_bytes`.
+/// Memory of one component instance (`limits.memory`): linear memories, table elements, and globals and other state of its core instances.
+/// Shown by `ebhost_plugin_memory_bytes`.
 pub const DEFAULT_MEMORY_BYTES: u64 = 16 << 20;
 
 /// The most that `limits.memory` may ask for: an interpreter and its heap fit several times.
@@ -50,6 +69,12 @@ pub const DESCRIBE: Duration = Duration::from_secs(2);
 /// Time of a later start, in a scrape: this many times what the first one took, and never less than `RESTART`.
 pub const RESTART_SHARE: u32 = 4;
 pub const RESTART: Duration = Duration::from_millis(50);
+
+/// Part of the time that a plugin may spend on later starts, and the time that it may save up for them. An instance is dropped after each
+/// failed call, so without it a component that starts slowly and fails often makes every scrape slow. Shown by
+/// `ebhost_plugin_restarts_total`.
+pub const RESTART_TIME_SHARE: f64 = 0.1;
+pub const RESTART_TIME_SAVED: Duration = Duration::from_millis(500);
 
 /// Guest time of one package in one scrape. What is not labelled by then waits for the next scrape and loses nothing.
 pub const GUEST_TIME_PER_SCRAPE: Duration = Duration::from_millis(500);
@@ -80,6 +105,10 @@ pub const SET_ASIDE_REMEMBERED: usize = 4_096;
 /// of a CPU would keep a scrape waiting.
 pub const GUEST_WALL_TIMES: u32 = 40;
 
+/// Scrapes in a row in which an entry ran out of time and was answered at its second try: then it is not the machine that is slow. A trap
+/// that a new instance does not repeat counts as so many at once.
+pub const UNSTEADY_SCRAPES: u32 = 3;
+
 /// Entries that fail alone before anything is answered: then it is the component that fails, not the entries.
 pub const SUSPECTS: usize = 16;
 
@@ -96,6 +125,13 @@ pub const MOST_SERIES: usize = 2_000_000;
 /// `ebhost_plugin_limit_used_ratio{limit="series_memory"}`.
 pub const SERIES_MEMORY_BYTES: usize = 128 << 20;
 pub const SERIES_MEMORY_BYTES_PER_SERIES: usize = 1 << 10;
+
+/// Bytes that one package may add to an answer, in the longest format and without start times: so much, and so much more for each series
+/// that it may have. A histogram of 30 buckets takes 4 KB at the most, a counter 0.1 KB; labels of 32 KB in a histogram of 512 would take 16 MB a
+/// series. New label sets beyond it are folded into `other`, and a manifest that takes more by its fixed series is refused. Shown by
+/// `ebhost_plugin_limit_used_ratio{limit="exposition"}`.
+pub const EXPOSITION_BYTES: usize = 16 << 20;
+pub const EXPOSITION_BYTES_PER_SERIES: usize = 4 << 10;
 
 /// Identities that one view of events remembers (times CPUs, if each CPU has a series). Any user may cause events, so beyond it the
 /// least recently seen identity makes way, which ends its series. Shown by `ebhost_plugin_entries_dropped_total{reason="evicted"}`.
@@ -121,6 +157,9 @@ pub const HEAP_SPARE_BYTES: i32 = 16 << 20;
 /// Bytes that one call may copy out of the guest: a full batch of long labels fits sixteen times.
 pub const ANSWER_BYTES: usize = 64 << 20;
 
+/// Bytes that `describe` may copy out: the largest manifest that the other limits allow has a few megabytes.
+pub const MANIFEST_BYTES: usize = 16 << 20;
+
 /// A label value is cut here, as the contract says.
 pub const LABEL_BYTES: usize = 1 << 10;
 
@@ -143,6 +182,10 @@ pub const MANIFEST_FAMILIES: usize = 256;
 pub const MANIFEST_VIEWS: usize = 256;
 pub const MANIFEST_LABELS: usize = 32;
 pub const MANIFEST_BOUNDS: usize = 512;
+
+/// Different lengths of events that the views of one buffer ask for. For each of them the host copies the events that wait, which may have
+/// [`WAITING_EVENT_BYTES`].
+pub const MANIFEST_EVENT_LENGTHS: usize = 8;
 
 /// Bytes of a help text, of a name or of a fixed label in a manifest.
 pub const MANIFEST_TEXT_BYTES: usize = 1 << 10;
@@ -208,6 +251,13 @@ pub const SHORTEST_SCRAPE: Duration = Duration::from_secs(1);
 
 /// Part of the scraper's patience that reading and labelling may take; the rest is for printing and the network.
 pub const SCRAPE_SHARE: f64 = 0.8;
+
+/// Time that printing an answer may take after the kernel's reading had to end, as a part of the time that the reading had. Packages are
+/// printed smallest first, and those that are left then are missing from the answer. Shown by `ebhost_http_families_left_out_total`.
+pub const PRINT_SHARE: f64 = 0.125;
+
+/// Printing may take so long in any case: reading can have taken all of the time.
+pub const LEAST_PRINT: Duration = Duration::from_millis(100);
 
 /// Requests that may wait for the agent; more are answered 503. Each costs a few hundred bytes. Shown by
 /// `ebhost_http_scrapes_refused_total{reason="queue"}`.

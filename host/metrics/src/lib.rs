@@ -18,6 +18,7 @@ mod layout;
 pub mod negotiate;
 mod owned;
 pub mod scale;
+mod size;
 
 pub use blocks::LabelBlocks;
 pub use cell::CellKind;
@@ -26,3 +27,4 @@ pub use family::{Family, FamilySeries, Fold, Kind, Series};
 pub use layout::{Layout, native_slot};
 pub use negotiate::{Encoding, Format};
 pub use owned::OwnedFamily;
+pub use size::SeriesSize;

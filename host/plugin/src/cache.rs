@@ -54,8 +54,8 @@ impl Cache {
         }
     }
 
-    /// The compiled form of a component, if it is cached and undamaged.
-    pub(crate) fn find(&self, engine: &Engine, component: &[u8]) -> Option<Component> {
+    /// The compiled form of a component and its length, if it is cached and undamaged.
+    pub(crate) fn find(&self, engine: &Engine, component: &[u8]) -> Option<(Component, usize)> {
         let bytes = fs::read(self.file(engine, component)).ok()?;
         let (digest, compiled) = bytes.split_at_checked(DIGEST_BYTES)?;
         if *digest != Digest::of(compiled).0 {
@@ -63,14 +63,13 @@ impl Cache {
         }
         // Only this user can write to the folder (checked in `open`), and the digest shows that the file is what was written: output of
         // the compiler, for an engine of the same settings and version (part of the file's name).
-        load(engine, compiled).ok()
+        Some((load(engine, compiled).ok()?, compiled.len()))
     }
 
     /// Stores a compiled component. A failure is logged and has no other effect.
     pub(crate) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
-        let mut bytes = Digest::of(compiled).0.to_vec();
-        bytes.extend_from_slice(compiled);
-        let kept = self.write(&self.file(engine, component), &bytes);
+        let digest = Digest::of(compiled).0;
+        let kept = self.write(&self.file(engine, component), [&digest, compiled]);
         if let Err(error) = kept.and_then(|()| self.shrink()) {
             debug!(folder = %self.folder.display(), "a compiled component was not cached: {error}");
         }
@@ -84,11 +83,11 @@ impl Cache {
     }
 
     /// Writes atomically: readers see a whole file or none, also after a crash.
-    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, file: &Path, parts: [&[u8]; 2]) -> io::Result<()> {
         let unfinished = file.with_extension(format!("{}.tmp", std::process::id()));
         let mut options = fs::OpenOptions::new();
         let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        open.write_all(bytes)?;
+        parts.iter().try_for_each(|part| open.write_all(part))?;
         fs::rename(&unfinished, file)
     }
 

@@ -7,6 +7,8 @@
 
 #![allow(unsafe_code, reason = "fork has no safe interface")]
 
+mod compile_limits;
+
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
@@ -17,8 +19,8 @@ use std::{
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit};
 
-use crate::engine;
-use ebhost_limits as limits;
+use self::compile_limits::CompileLimits;
+use crate::engine::{self, Footprint};
 
 /// A handle of the compiler's process, which ends when the handle is dropped.
 #[derive(Debug)]
@@ -47,8 +49,19 @@ pub(crate) enum CompileFault {
     Time(Duration),
     #[error("compiling it took more than {} MiB of memory, which is too much for its size; a smaller or simpler component takes less", .0 >> 20)]
     Memory(u64),
+    #[error(
+        "its compiled form has {found} bytes, expected at most {expected} for functions and data of its size; a simpler component has less"
+    )]
+    Size { found: u64, expected: u64 },
     #[error("the compiler's process failed: {0}; restart ebhost if this goes on")]
     Process(String),
+}
+
+impl CompileFault {
+    /// Whether the machine is at fault and not the component, so that another try may succeed.
+    pub(crate) fn is_of_machine(&self) -> bool {
+        matches!(self, Self::Process(_))
+    }
 }
 
 // The first byte of an answer.
@@ -57,6 +70,7 @@ const INVALID: u8 = 1;
 const TIME: u8 = 2;
 const MEMORY: u8 = 3;
 const FAILED: u8 = 4;
+const SIZE: u8 = 5;
 
 /// Offset of the compiled form, behind the first byte, the CPU time in microseconds and the memory in bytes.
 const COST_END: usize = 1 + 8 + 8;
@@ -82,43 +96,41 @@ impl Compiler {
     }
 
     /// Compiles a component into the form of `Component::serialize`.
-    pub(crate) fn compile(&self, component: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
+    pub(crate) fn compile(
+        &self,
+        component: &[u8],
+        footprint: &Footprint,
+    ) -> Result<(Vec<u8>, CompileCost), CompileFault> {
+        let limits = CompileLimits::of(footprint);
         let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = write_frame(&mut *socket, component).and_then(|()| read_frame(&mut *socket));
+        let answer = write_frame(&mut *socket, [&limits.to_bytes(), component]).and_then(|()| read_frame(&mut *socket));
         let mut answer = answer.map_err(|error| CompileFault::Process(error.to_string()))?;
         let text = |answer: &[u8]| String::from_utf8_lossy(&answer[1..]).into_owned();
         match answer.first() {
             Some(&COMPILED) if answer.len() >= COST_END => {
-                let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| answer[at + byte]));
                 let cost = CompileCost {
-                    cpu: Duration::from_micros(number(1)),
-                    cpu_limit: time_for(component.len()),
-                    memory_bytes: number(1 + 8) as usize,
-                    memory_limit_bytes: memory_for(component.len()),
+                    cpu: Duration::from_micros(number(&answer, 1)),
+                    cpu_limit: Duration::from_secs(limits.cpu_seconds),
+                    memory_bytes: number(&answer, 1 + 8) as usize,
+                    memory_limit_bytes: limits.memory_bytes,
                 };
-                Ok((answer.split_off(COST_END), cost))
+                answer.drain(..COST_END); // in its place: it may have tens of megabytes
+                Ok((answer, cost))
             }
             Some(&INVALID) => Err(CompileFault::Invalid(text(&answer))),
-            Some(&TIME) => Err(CompileFault::Time(time_for(component.len()))),
-            Some(&MEMORY) => Err(CompileFault::Memory(memory_for(component.len()))),
+            Some(&TIME) => Err(CompileFault::Time(Duration::from_secs(limits.cpu_seconds))),
+            Some(&MEMORY) => Err(CompileFault::Memory(limits.memory_bytes)),
+            Some(&SIZE) if answer.len() > 8 => {
+                Err(CompileFault::Size { found: number(&answer, 1), expected: limits.compiled_bytes })
+            }
             _ => Err(CompileFault::Process(text(answer.get(..).filter(|answer| !answer.is_empty()).unwrap_or(b"?")))),
         }
     }
 }
 
-/// Limit of the CPU time for compiling a component of this size.
-fn time_for(bytes: usize) -> Duration {
-    limits::COMPILE + limits::COMPILE_PER_MEGABYTE * megabytes(bytes)
-}
-
-/// Limit of the memory for compiling a component of this size, in bytes.
-fn memory_for(bytes: usize) -> u64 {
-    limits::COMPILE_BYTES + limits::COMPILE_BYTES_PER_MEGABYTE * u64::from(megabytes(bytes))
-}
-
-/// Rounded up.
-fn megabytes(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX)
+/// The number whose 8 bytes begin at `at`.
+fn number(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]))
 }
 
 /// Serves components in the compiler's process, until the parent closes its end of the socket.
@@ -134,30 +146,30 @@ fn serve(mut socket: UnixStream) {
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
     let confined = ebhost_confine::give_up_all();
-    while let Ok(component) = read_frame(&mut socket) {
+    while let Ok(frame) = read_frame(&mut socket) {
         // A compiler that still has privileges compiles nothing.
-        let compiled = match &confined {
-            Ok(()) => in_child(&component),
-            Err(error) => Err(io::Error::other(format!("it cannot give up its privileges: {error}"))),
+        let compiled = match (&confined, CompileLimits::split(&frame)) {
+            (Ok(()), Some((limits, component))) => in_child(component, limits),
+            (Ok(()), None) => Err(io::ErrorKind::UnexpectedEof.into()),
+            (Err(error), _) => Err(io::Error::other(format!("it cannot give up its privileges: {error}"))),
         };
         let answer = compiled.unwrap_or_else(|error| tagged(FAILED, error.to_string().as_bytes()));
-        if write_frame(&mut socket, &answer).is_err() {
+        if write_frame(&mut socket, [&answer]).is_err() {
             return;
         }
     }
 }
 
 /// Compiles in a process that may fail or be killed.
-fn in_child(component: &[u8]) -> io::Result<Vec<u8>> {
+fn in_child(component: &[u8], limits: CompileLimits) -> io::Result<Vec<u8>> {
     let (mut result, out) = io::pipe()?;
+    let parent = process::id();
     // SAFETY: this process has one thread.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             drop(result);
-            // Without it, compiling would go on although nobody waits for it any more.
-            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            compile(component, out);
+            compile(component, limits, parent, out);
             process::exit(0);
         }
         child => {
@@ -186,13 +198,21 @@ fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
     }
 }
 
-fn compile(component: &[u8], mut out: io::PipeWriter) {
-    let limited = limit(Resource::Data, memory_for(component.len()))
+fn compile(component: &[u8], limits: CompileLimits, parent: u32, mut out: io::PipeWriter) {
+    let limited = rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(io::Error::from)
+        .and_then(|()| limit(Resource::Data, limits.memory_bytes))
         .and_then(|()| limit(Resource::Core, 0))
-        .and_then(|()| limit_cpu(time_for(component.len()).as_secs()));
+        .and_then(|()| limit_cpu(limits.cpu_seconds));
+    if std::os::unix::process::parent_id() != parent {
+        return; // it ended before its death could be signalled
+    }
     let answer = match limited {
         Err(error) => tagged(FAILED, error.to_string().as_bytes()),
         Ok(()) => match engine::precompile(component) {
+            Ok(compiled) if compiled.len() as u64 > limits.compiled_bytes => {
+                tagged(SIZE, &(compiled.len() as u64).to_le_bytes())
+            }
             Ok(compiled) => {
                 let (cpu, memory_bytes) = cost();
                 let micros = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
@@ -234,9 +254,11 @@ fn tagged(tag: u8, bytes: &[u8]) -> Vec<u8> {
     [&[tag], bytes].concat()
 }
 
-fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(&(bytes.len() as u64).to_le_bytes())?;
-    to.write_all(bytes)
+/// Writes the parts of one frame behind their length.
+fn write_frame<const N: usize>(to: &mut impl Write, parts: [&[u8]; N]) -> io::Result<()> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    to.write_all(&(length as u64).to_le_bytes())?;
+    parts.iter().try_for_each(|part| to.write_all(part))
 }
 
 fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! The visitor that encodes a collection in one format, for all scrapes of its group.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use ebhost_handle::{Collection, Demand, FamilyVisitor, NamedFamily, Origin};
 use ebhost_metrics::{ChunkSink, Created, Format, Integers, Presentation, encoder};
@@ -10,6 +10,8 @@ use super::{
     chunks::{BufferPool, ResponseWriter},
     scrapes::ScrapeGroup,
 };
+use ebhost_limits as limits;
+use ebhost_telemetry::http;
 
 /// Encodes a collection into an answer.
 pub(super) struct EncodeVisitor {
@@ -19,16 +21,23 @@ pub(super) struct EncodeVisitor {
     pool: BufferPool,
     /// The answer, once the reading has begun.
     writer: Option<ResponseWriter>,
+    /// No family of a package is begun after that. Before the reading has begun it is in the past.
+    print_until: Instant,
 }
 
 impl EncodeVisitor {
     pub(super) fn new(format: Format, created: Created, group: Arc<ScrapeGroup>, pool: BufferPool) -> Self {
-        Self { format, created, group, pool, writer: None }
+        Self { format, created, group, pool, writer: None, print_until: Instant::now() }
     }
 
     fn encode(&self, collection: &Collection<'_>, out: &mut dyn ChunkSink) -> io::Result<()> {
         let mut encoder = encoder(self.format, self.created, out);
-        for family in &collection.packages {
+        let until = self.print_until.max(Instant::now() + limits::LEAST_PRINT);
+        for (index, family) in collection.packages.iter().enumerate() {
+            if Instant::now() >= until {
+                http().families_left_out.add((collection.packages.len() - index) as u64);
+                break;
+            }
             encoder.family(presentation(family), family.series)?;
         }
         collection.own.encode(self.format, &mut *encoder)?;
@@ -43,6 +52,8 @@ impl FamilyVisitor for EncodeVisitor {
         let deadline = scrapes.iter().map(|scrape| scrape.deadline).max()?;
         let first_deadline = scrapes.iter().map(|scrape| scrape.deadline).min()?;
         let count = scrapes.len() as u64;
+        let reading = deadline.saturating_duration_since(Instant::now());
+        self.print_until = deadline + reading.mul_f64(limits::PRINT_SHARE);
         self.writer = Some(self.pool.writer(scrapes.into_iter().map(|scrape| scrape.reader).collect()));
         Some(Demand { deadline, first_deadline, scrapes: count })
     }

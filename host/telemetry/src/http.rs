@@ -41,6 +41,8 @@ pub struct HttpCounters {
     pub refused_rate: HttpCounter,
     /// Scrapes of clients that went away before their turn.
     pub abandoned: HttpCounter,
+    /// Families that answers were given without because printing the others took all of the time.
+    pub families_left_out: HttpCounter,
     /// Bytes of answers that clients have not taken yet.
     pub unsent_bytes: HttpCounter,
     pub web_config_reloads: HttpCounter,
@@ -66,6 +68,7 @@ pub struct HttpReport {
     /// By reason.
     pub refused: [(&'static str, u64); 4],
     pub abandoned: u64,
+    pub families_left_out: u64,
     pub unsent_bytes: u64,
     pub web_config_valid: bool,
     pub web_config_reloads: u64,
@@ -145,6 +148,7 @@ impl HttpCounters {
                 ("rate_limit", self.refused_rate.get()),
             ],
             abandoned: self.abandoned.get(),
+            families_left_out: self.families_left_out.get(),
             unsent_bytes: self.unsent_bytes.get(),
             web_config_valid: !self.web_config_is_invalid.load(Ordering::Relaxed),
             web_config_reloads: self.web_config_reloads.get(),

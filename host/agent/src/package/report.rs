@@ -20,6 +20,7 @@ impl Running {
         let mut limits_used_recently = self.plugin.limits_used_recently();
         for used in [&mut limits_used, &mut limits_used_recently] {
             used.push(("series", stats.series as f64 / stats.series_limit as f64));
+            used.push(("exposition", stats.exposition_bytes as f64 / stats.exposition_limit_bytes as f64));
             used.push(("series_memory", stats.memory_bytes as f64 / stats.memory_limit_bytes as f64));
         }
         PackageReport {
@@ -37,6 +38,7 @@ impl Running {
             series: stats.series as u64,
             series_limit: stats.series_limit as u64,
             folded: stats.folded,
+            folded_for_exposition: stats.folded_for_exposition,
             entries: stats.entries as u64,
             unlabelled: stats.unlabelled as u64,
             trimmed: stats.trimmed,

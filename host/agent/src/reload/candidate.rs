@@ -143,7 +143,8 @@ impl Candidate {
 fn may_pass(error: &RunError) -> bool {
     match error {
         RunError::Package(PackageError::Unreadable { source, .. }) => source.kind() != io::ErrorKind::NotFound,
-        RunError::Load(_) | RunError::Describe(DescribeError::Component(_)) => true,
+        RunError::Load(_) => true,
+        RunError::Describe(DescribeError::Component(error)) => error.may_pass(),
         _ => false,
     }
 }

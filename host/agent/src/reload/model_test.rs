@@ -133,6 +133,7 @@ impl World {
             reload: Reload::Watch,
             pins: None,
             keep: Keep(ebhost_confine::NONE),
+            return_free_memory: || (),
         }
     }
 

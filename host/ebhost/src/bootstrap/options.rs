@@ -9,6 +9,7 @@ use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
     command_line::SETTINGS_FILE,
+    memory,
     sinks::{Options, WebOptions},
 };
 use ebhost_agent as agent;
@@ -52,6 +53,7 @@ pub(super) fn parse(mut cli: Cli, compiler: Compiler, web: Web) -> Options {
         }),
         keep: cli.keep,
         namespace: cli.namespace,
+        return_free_memory: memory::return_free_memory,
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
     Options { agent, web }

@@ -46,7 +46,7 @@ pub(crate) fn page_size() -> u32 {
 ///
 /// # Errors
 /// `/sys/devices/system/cpu/possible` cannot be read. There is no default: a buffer for too few CPUs would be written past its end.
-pub(crate) fn possible_cpus() -> io::Result<usize> {
+pub fn possible_cpus() -> io::Result<usize> {
     aya::util::nr_cpus().map_err(|(file, error)| {
         let why = format!("the number of possible CPUs cannot be read from {file} ({error}): mount sysfs at /sys");
         io::Error::new(error.kind(), why)

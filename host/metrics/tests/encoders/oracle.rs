@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-use ebhost_metrics::{Created, Family, Fold, Format, Integers, Kind, Presentation, encoder};
+use ebhost_metrics::{Created, Family, Fold, Format, Integers, Kind, Presentation, SeriesSize, encoder};
 use ebhost_series::schema::*;
 use ebhost_series::{Answer, Labels, Table, TableLimits};
 use ebhost_snapshot::{Keys, Snapshot};
@@ -302,4 +302,27 @@ fn creation_is_told_to_who_asks_for_it() {
     }
     let text = print(&sample(0).table_since(0, 1_763_819_000.25), Format::Text004);
     assert!(!text.contains("_created"), "text 0.0.4 has no such thing: {text}");
+}
+
+/// The most bytes that the families of a table take in any format.
+pub(super) fn size_bound(table: &Table) -> usize {
+    table.families().map(|series| SeriesSize::of_heading(series.family())).sum::<usize>() + table.exposition_bytes()
+}
+
+proptest! {
+    /// What a package may add to an answer is checked before anything is encoded.
+    #[test]
+    fn no_format_is_longer_than_the_bound_of_its_series(samples in samples(), scale in 0..3u8) {
+        for sample in samples {
+            let mut schema = sample.schema(0);
+            // The longest numbers are fractions.
+            (schema.families[0].times, schema.families[0].per) = [(1.0, 1.0), (1e-200, 7.0), (1e200, 3.0)][scale as usize];
+            let table = sample.table_of(schema, 0.0);
+            for format in [Format::Text004, Format::OpenMetrics100, Format::Protobuf] {
+                let bytes = encoded(format, Created::LeftOut, Presentation::exact("ebhost"), &[&table]).len();
+                let bound = size_bound(&table) + "# EOF\n".len();
+                prop_assert!(bytes <= bound, "{format:?}: {bytes}, {bound}");
+            }
+        }
+    }
 }

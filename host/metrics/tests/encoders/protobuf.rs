@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use prost::Message;
 
-use crate::oracle::{encoded, ours, samples};
+use crate::oracle::{encoded, ours, samples, size_bound};
 use ebhost_metrics::{Created, Family, Format, Kind, Presentation, encode::protobuf::Buckets, labels};
 use ebhost_series::schema::*;
 use ebhost_series::{Answer, Labels, Table, TableLimits};
@@ -259,6 +259,13 @@ fn native() -> Table {
     settling.count(0, &snapshot).unwrap();
     settling.finish();
     table
+}
+
+#[test]
+fn native_buckets_take_no_more_bytes_than_the_bound_says() {
+    let table = native();
+    let bytes = encoded(Format::Protobuf, Created::LeftOut, Presentation::exact("ebhost"), &[&table]).len();
+    assert!(bytes <= size_bound(&table), "{bytes}, {}", size_bound(&table));
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub(crate) struct Part {
     pub(crate) count: usize,
 }
 
+/// What an entry that ran out of time and was answered at its second try says against the component: the machine may have been slow.
+const OUT_OF_TIME: u32 = 1;
+
 /// Whether an entry is known that was answered before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ControlEntry {
@@ -61,8 +64,10 @@ pub(crate) struct BisectionHistory {
     has_failed: bool,
     /// Entries of the smallest part that failed in this scrape.
     smallest_failed: usize,
-    /// The first entry of the next batch ran out of time when it was asked about alone, and there was no time for its second try.
+    /// The first entry of the next batch failed when it was asked about alone, and there was no time for its second try.
     second_try_due: bool,
+    /// What calls of this scrape say against the component although it answers, in units of [`limits::UNSTEADY_SCRAPES`].
+    unsteadiness: u32,
 }
 
 impl BisectionHistory {
@@ -73,7 +78,14 @@ impl BisectionHistory {
             has_failed: false,
             smallest_failed: usize::MAX,
             second_try_due: false,
+            unsteadiness: 0,
         }
+    }
+
+    /// What calls of this scrape say against a component that answers: an entry failed alone, and was answered in a new instance. `None`:
+    /// nothing was answered, so that nothing is known.
+    pub(crate) fn unsteadiness(&self) -> Option<u32> {
+        self.is_answering.then_some(self.unsteadiness)
     }
 
     /// Forgets the last scrape's evidence. The size of first parts is kept.
@@ -93,8 +105,8 @@ pub(crate) struct Bisection<E> {
     on_hold: Option<(Part, E)>,
     /// Entries that failed alone.
     suspects: Vec<(usize, E)>,
-    /// The entry that ran out of time alone, and is asked about once more.
-    second_try: Option<usize>,
+    /// The entry that failed alone and is asked about once more, and what its answer would say against the component.
+    second_try: Option<(usize, u32)>,
     progress: Progress,
 }
 
@@ -104,7 +116,7 @@ impl<E> Bisection<E> {
         let most = history.part_entries;
         let parts = (0..count).step_by(most).map(|first| Part { first, count: most.min(count - first) });
         let pending = parts.rev().collect();
-        let second_try = history.second_try_due.then_some(0);
+        let second_try = history.second_try_due.then_some((0, OUT_OF_TIME));
         let history = BisectionHistory { second_try_due: false, ..history };
         Self { history, control, pending, on_hold: None, suspects: Vec::new(), second_try, progress: Progress::Done }
     }
@@ -120,7 +132,12 @@ impl<E> Bisection<E> {
 
     /// The part of the present step was answered.
     pub(crate) fn answered(&mut self) {
-        self.pending.pop();
+        let part = self.pending.pop();
+        if let (Some(part), Some((entry, evidence))) = (part, self.second_try)
+            && part.first == entry
+        {
+            self.history.unsteadiness = self.history.unsteadiness.max(evidence);
+        }
         self.history.is_answering = true;
         self.history.part_entries = (self.history.part_entries * 2).min(limits::BATCH_ENTRIES);
         self.control = ControlEntry::Known;
@@ -140,9 +157,19 @@ impl<E> Bisection<E> {
     /// The call about the part of the present step ran out of time. That may be the machine's fault, so an entry alone is asked about once
     /// more before it is blamed.
     pub(crate) fn timed_out(&mut self, error: E) {
+        self.failed_once(error, OUT_OF_TIME);
+    }
+
+    /// The call about the part of the present step failed, and was not the first one in its instance, which may have been in a bad state.
+    /// So an entry alone is asked about once more, in a new instance, before it is blamed.
+    pub(crate) fn failed_in_used_instance(&mut self, error: E) {
+        self.failed_once(error, limits::UNSTEADY_SCRAPES);
+    }
+
+    fn failed_once(&mut self, error: E, evidence: u32) {
         match self.pending.last() {
-            Some(&Part { first, count: 1 }) if self.second_try != Some(first) => {
-                self.second_try = Some(first);
+            Some(&Part { first, count: 1 }) if self.second_try.is_none_or(|(entry, _)| entry != first) => {
+                self.second_try = Some((first, evidence));
                 self.note_failure(1);
             }
             _ => self.failed(error),
@@ -170,13 +197,19 @@ impl<E> Bisection<E> {
         self.progress = Progress::Deferred;
     }
 
+    /// There is no time to ask about the control entry, so that nothing is known about the component.
+    pub(crate) fn no_time_for_control(&mut self) {
+        self.history.has_failed = false;
+        self.progress = Progress::Deferred;
+    }
+
     /// There is no time for the present step. The next batch begins with smaller parts, so that an entry that costs a whole time limit
     /// each time is found within a few scrapes.
     pub(crate) fn out_of_time(&mut self) {
         if let Some(next) = self.pending.last().filter(|_| self.history.has_failed) {
             let most = self.history.smallest_failed.min(next.count);
             self.history.part_entries = self.history.part_entries.min(most).max(1);
-            self.history.second_try_due = self.second_try == Some(next.first);
+            self.history.second_try_due = self.second_try.is_some_and(|(entry, _)| entry == next.first);
         }
         self.progress = Progress::Deferred;
     }

@@ -44,6 +44,22 @@ pub enum ComponentError {
         /// The compiler's error.
         source: Cause,
     },
+    /// The machine kept it from being compiled, so that another try may succeed.
+    #[error("{path}: {source}")]
+    Compiler {
+        /// The component's file.
+        path: PathBuf,
+        /// The compiler's error.
+        source: Cause,
+    },
+    /// Its instances or its records would take too much of the host's memory.
+    #[error("{path}: {source}")]
+    TooLarge {
+        /// The component's file.
+        path: PathBuf,
+        /// The limit.
+        source: Cause,
+    },
     /// The file is WASM, but not a valid component.
     #[error("{path}: is not a valid component: {why}; truncated, or made for an engine with other features?")]
     Invalid {
@@ -80,6 +96,13 @@ pub enum ComponentError {
         /// The engine's error.
         source: Cause,
     },
+}
+
+impl ComponentError {
+    /// Whether the machine is at fault, so that the same file may well load later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Ticker(_) | Self::Compiler { .. })
+    }
 }
 
 /// An error and its causes, the outermost first.

@@ -4,6 +4,7 @@
 //! `log`. It runs none of it.
 
 mod error;
+mod footprint;
 mod header;
 mod ticker;
 
@@ -19,6 +20,8 @@ use wasmtime::{
 };
 
 pub use error::ComponentError;
+use footprint::FootprintError;
+pub(crate) use footprint::{Footprint, Instantiated};
 use ticker::Ticker;
 
 use crate::{
@@ -46,6 +49,16 @@ pub struct CompiledComponent {
     engine: Engine,
     path: PathBuf,
     bytes: usize,
+    footprint: Footprint,
+    compiled_bytes: usize,
+    cost: Option<CompileCost>,
+}
+
+/// A compiled form that is loaded.
+struct LoadedForm {
+    component: Component,
+    bytes: usize,
+    /// `None`: it was in the cache, or this process compiled it.
     cost: Option<CompileCost>,
 }
 
@@ -66,6 +79,21 @@ impl CompiledComponent {
     /// Size of the file.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What one instance of it takes of the host.
+    pub(crate) fn instantiated(&self) -> Instantiated {
+        self.footprint.instantiated
+    }
+
+    /// Bytes of records that the host keeps of it.
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        self.footprint.metadata_bytes()
+    }
+
+    /// Size of its compiled form, as a part of what it may have.
+    pub(crate) fn compiled_share(&self) -> f64 {
+        self.compiled_bytes as f64 / self.footprint.compiled_limit() as f64
     }
 
     /// Cost of compiling it; `None`: it was in the cache, or this process compiled it.
@@ -96,12 +124,17 @@ impl Engine {
     pub fn compile(&self, artefact: &Artefact) -> Result<CompiledComponent, ComponentError> {
         let path = &artefact.path;
         header::check(path, &artefact.bytes)?;
-        let (component, cost) = self.component(&artefact.bytes).map_err(|fault| match fault {
-            CompileFault::Invalid(why) => {
-                ComponentError::Invalid { path: path.clone(), why: one_line(&why, limits::LOG_BYTES) }
-            }
+        let invalid = |why: &str| ComponentError::Invalid { path: path.clone(), why: one_line(why, limits::LOG_BYTES) };
+        let footprint = Footprint::read(&artefact.bytes).map_err(|error| match error {
+            FootprintError::Unreadable(why) => invalid(&why),
+            error => ComponentError::TooLarge { path: path.clone(), source: error.into() },
+        })?;
+        let loaded = self.component(&artefact.bytes, &footprint).map_err(|fault| match fault {
+            CompileFault::Invalid(why) => invalid(&why),
+            fault if fault.is_of_machine() => ComponentError::Compiler { path: path.clone(), source: fault.into() },
             fault => ComponentError::Compile { path: path.clone(), source: fault.into() },
         })?;
+        let LoadedForm { component, bytes: compiled_bytes, cost } = loaded;
         let contract = self.contract_of(path, &component)?;
         let mismatch = |error: wasmtime::Error| ComponentError::Mismatch {
             path: path.clone(),
@@ -111,7 +144,7 @@ impl Engine {
         let component = self.linker.instantiate_pre(&component).map_err(mismatch)?;
         let component = contract.bind(component).map_err(mismatch)?;
         let (engine, bytes) = (self.clone(), artefact.bytes.len());
-        Ok(CompiledComponent { component, engine, path: path.clone(), bytes, cost })
+        Ok(CompiledComponent { component, engine, path: path.clone(), bytes, footprint, compiled_bytes, cost })
     }
 
     /// Makes the store of a new instance.
@@ -138,13 +171,13 @@ impl Engine {
         call(store)
     }
 
-    /// The compiled form of a component, from the cache if it has it, and the cost of compiling it now.
-    fn component(&self, bytes: &[u8]) -> Result<(Component, Option<CompileCost>), CompileFault> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
-            return Ok((component, None));
+    /// The compiled form of a component, from the cache if it has it.
+    fn component(&self, bytes: &[u8], footprint: &Footprint) -> Result<LoadedForm, CompileFault> {
+        if let Some((component, bytes)) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, bytes)) {
+            return Ok(LoadedForm { component, bytes, cost: None });
         }
         let (compiled, cost) = match &self.compiler {
-            Some(compiler) => compiler.compile(bytes).map(|(compiled, cost)| (compiled, Some(cost)))?,
+            Some(compiler) => compiler.compile(bytes, footprint).map(|(compiled, cost)| (compiled, Some(cost)))?,
             None => {
                 let compiled = self.engine.precompile_component(bytes);
                 (compiled.map_err(|error| CompileFault::Invalid(format!("{error:#}")))?, None)
@@ -154,7 +187,8 @@ impl Engine {
             cache.keep(&self.engine, bytes, &compiled);
         }
         let component = cache::load(&self.engine, &compiled);
-        Ok((component.map_err(|error| CompileFault::Process(format!("{error:#}")))?, cost))
+        let component = component.map_err(|error| CompileFault::Process(format!("{error:#}")))?;
+        Ok(LoadedForm { component, bytes: compiled.len(), cost })
     }
 
     /// The contract version that serves a component, which imports nothing that it may not.

@@ -1,5 +1,7 @@
 //! Failures of calls into a guest.
 
+use std::time::Duration;
+
 use wasmtime::{Store, Trap};
 
 use super::Guest;
@@ -8,7 +10,7 @@ use ebhost_limits as limits;
 /// Why a call into a guest failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The answer is larger than [`limits::ANSWER_BYTES`].
+    /// The answer is larger than [`limits::ANSWER_BYTES`], or the manifest than [`limits::MANIFEST_BYTES`].
     #[error("copied out more than {limit} bytes in one call")]
     Copied {
         /// Bytes.
@@ -54,20 +56,36 @@ pub enum CallError {
     ManifestChanged,
 }
 
+/// The limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallLimits {
+    time: Duration,
+    /// Bytes that may be copied out.
+    copied: usize,
+}
+
+impl CallLimits {
+    pub(super) fn of_describe(time: Duration) -> Self {
+        Self { time, copied: limits::MANIFEST_BYTES }
+    }
+
+    pub(super) fn of_decode(time: Duration) -> Self {
+        Self { time, copied: limits::ANSWER_BYTES }
+    }
+}
+
 impl CallError {
     /// Finds out why the engine ended a call.
-    pub(super) fn new(store: &mut Store<Guest>, error: &wasmtime::Error, limit: std::time::Duration) -> Self {
+    pub(super) fn new(store: &mut Store<Guest>, error: &wasmtime::Error, call: CallLimits) -> Self {
         let guest = store.data_mut();
         let last = guest.log.last_line().map(str::to_owned);
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Self::Deadline { limit_ms: limit.as_millis(), last },
+            Some(Trap::Interrupt) => Self::Deadline { limit_ms: call.time.as_millis(), last },
             Some(Trap::StackOverflow) => {
                 guest.watch.stack_overflowed();
                 Self::Stack { limit: limits::GUEST_STACK_BYTES, last }
             }
-            _ if root_cause(error).contains("fuel allocated for hostcalls") => {
-                Self::Copied { limit: limits::ANSWER_BYTES }
-            }
+            _ if root_cause(error).contains("fuel allocated for hostcalls") => Self::Copied { limit: call.copied },
             _ => match guest.refused_growth {
                 Some(wanted) => Self::Memory { wanted, limit: guest.memory_limit },
                 None => Self::Trap { why: root_cause(error), last },

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use wasmtime::Store;
 
-use super::{CallError, Guest, GuestLog, one_line};
+use super::{CallError, Guest, GuestLog, error::CallLimits, one_line};
 use crate::{
     contract::{Decoder, Described, declared::Manifest, rows::Rows},
     decode::DecodeRequest,
@@ -24,7 +24,7 @@ pub(crate) struct Instance {
 pub(crate) struct StartParameters<'a> {
     /// JSON object.
     pub(crate) config: &'a str,
-    /// Bytes of all its linear memories.
+    /// Bytes of all its linear memories, table elements and core instances' contexts.
     pub(crate) memory_limit: u64,
     /// Limit of instantiation and `describe` together.
     pub(crate) time_limit: Duration,
@@ -40,7 +40,13 @@ impl Instance {
         parameters: StartParameters<'_>,
     ) -> Result<(Self, Manifest), CallError> {
         let StartParameters { config, memory_limit, time_limit } = parameters;
-        let mut store = compiled.engine().store(Guest::new(memory_limit));
+        let context_bytes = compiled.instantiated().context_bytes;
+        let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
+        if context_bytes > limit {
+            return Err(CallError::Memory { wanted: context_bytes, limit });
+        }
+        let mut store = compiled.engine().store(Guest::new(memory_limit, context_bytes));
+        store.set_hostcall_fuel(limits::MANIFEST_BYTES);
         store.data_mut().watch.sample_every_call();
         let described =
             compiled.engine().timed(&mut store, time_limit, |store| compiled.component().describe(store, config));
@@ -53,7 +59,7 @@ impl Instance {
             Ok(Described::ConfigRefused(reason)) => {
                 Err(CallError::ConfigRefused(one_line(&reason, limits::REFUSAL_BYTES)))
             }
-            Err(error) => Err(CallError::new(&mut store, &error, time_limit)),
+            Err(error) => Err(CallError::new(&mut store, &error, CallLimits::of_describe(time_limit))),
         }
     }
 
@@ -67,10 +73,10 @@ impl Instance {
             decoder.decode(store, request)
         });
         let time = self.store.data().watch.elapsed();
-        (rows.map_err(|error| CallError::new(&mut self.store, &error, limit)), time)
+        (rows.map_err(|error| CallError::new(&mut self.store, &error, CallLimits::of_decode(limit))), time)
     }
 
-    /// Bytes of all its linear memories.
+    /// Bytes of all its linear memories, table elements and core instances' contexts.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.store.data().memory
     }

@@ -19,10 +19,13 @@ use crate::contract::rows::LogLevel;
 use call_watch::CallWatch;
 use ebhost_limits as limits;
 
+/// Bytes of a table's element: a pointer.
+const ELEMENT_BYTES: usize = 8;
+
 /// The data of a guest's store: its limits and what it logged.
 pub(crate) struct Guest {
     memory_limit: usize,
-    /// Bytes of all its linear memories together; they never shrink.
+    /// Bytes of all its linear memories, table elements and core instances' contexts together; they never shrink.
     memory: usize,
     table_elements: usize,
     /// Bytes that it asked for when its memory was refused to grow.
@@ -32,10 +35,11 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    fn new(memory_limit: u64) -> Self {
+    /// `context_bytes`: of its core instances, which exist before any of its code runs.
+    fn new(memory_limit: u64, context_bytes: usize) -> Self {
         Self {
             memory_limit: usize::try_from(memory_limit).unwrap_or(usize::MAX),
-            memory: 0,
+            memory: context_bytes,
             table_elements: 0,
             refused_growth: None,
             log: GuestLog::default(),
@@ -54,20 +58,28 @@ impl Guest {
     }
 }
 
+impl Guest {
+    /// Counts more memory against the limit; whether there is room for it.
+    fn take_memory(&mut self, bytes: usize) -> bool {
+        let total = self.memory.saturating_add(bytes);
+        let has_room = total <= self.memory_limit;
+        if has_room {
+            self.memory = total;
+        } else {
+            self.refused_growth = Some(total);
+        }
+        has_room
+    }
+}
+
 impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
-        if total > self.memory_limit {
-            self.refused_growth = Some(total);
-            return Ok(false);
-        }
-        self.memory = total;
-        Ok(true)
+        Ok(self.take_memory(desired.saturating_sub(current)))
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if total > limits::GUEST_TABLE_ELEMENTS {
+        if total > limits::GUEST_TABLE_ELEMENTS || !self.take_memory(desired.saturating_sub(current) * ELEMENT_BYTES) {
             return Ok(false);
         }
         self.table_elements = total;

@@ -20,7 +20,7 @@ use crate::contract::declared::Manifest;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_package::Compat;
-use ebhost_series::schema::{Schema, SourceShape};
+use ebhost_series::schema::{Schema, SourceShape, View};
 
 /// The package that a manifest is checked against.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub(crate) fn check(manifest: Manifest, context: &ManifestContext<'_>) -> Checke
         .enumerate()
         .map(|(index, one)| view(index, one, &families, context))
         .collect::<Checked<Vec<_>>>()?;
+    check_event_lengths(&views)?;
     let fed: BTreeSet<_> = views.iter().flat_map(|view| &view.feeds).map(|feed| feed.family).collect();
     match (0..families.len()).find(|family| !fed.contains(family)) {
         Some(family) => refuse(
@@ -62,6 +63,18 @@ pub(crate) fn check(manifest: Manifest, context: &ManifestContext<'_>) -> Checke
         ),
         None => Ok(Schema { families, views }),
     }
+}
+
+/// Checks how many different lengths of one source's events there are: for each of them the host keeps a copy of the events.
+fn check_event_lengths(views: &[View]) -> Checked<()> {
+    let mut lengths: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for view in views.iter().filter(|view| view.is_events()) {
+        lengths.entry(&view.source).or_default().insert(view.value_size);
+    }
+    lengths.iter().try_for_each(|(source, lengths)| {
+        let place = format!("views of `{source}`");
+        at_most(&place, " different lengths of its events", lengths.len(), limits::MANIFEST_EVENT_LENGTHS)
+    })
 }
 
 #[cfg(test)]

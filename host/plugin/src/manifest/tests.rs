@@ -254,3 +254,25 @@ fn the_lengths_of_all_lists_have_a_limit() {
     let refused = check_with(&[LookupTable::named("block-device").unwrap()], bounds(limits::MANIFEST_BOUNDS + 1));
     assert!(refused.unwrap_err().contains("found 513 bounds, expected at most 512"));
 }
+
+/// 256 views of one ring buffer with lengths of their own were 256 copies of its events.
+#[test]
+fn a_buffer_has_views_of_a_few_lengths() {
+    let with = |lengths: std::ops::Range<u32>| {
+        let mut manifest = sound();
+        let view = |value_size| declared::View {
+            source: "events".to_owned(),
+            key_size: 0,
+            value_size,
+            identity: vec![],
+            lookups: vec![],
+            columns: 0,
+            series: vec![declared::Series { family: 1, labels: vec![Label::Cpu], value: V::Number(number(0, 8)) }],
+        };
+        manifest.views.extend(lengths.map(view));
+        check_with(&[LookupTable::named("block-device").unwrap()], manifest)
+    };
+    assert!(with(8..16).is_ok());
+    let error = with(8..17).unwrap_err();
+    assert!(error.contains("`events`") && error.contains("found 9 different lengths"), "{error}");
+}

@@ -28,6 +28,8 @@ pub(super) struct GuestSlot {
     /// The manifest of the first instance, which every later one must return too.
     manifest: Manifest,
     instance: Option<Instance>,
+    /// Calls of `decode` in this instance, or in the last one.
+    calls_in_instance: u32,
     pub(super) start_policy: StartPolicy,
     pub(super) log: LogForwarder,
     pub(super) tally: Tally,
@@ -58,7 +60,8 @@ impl GuestSlot {
             limits,
             manifest,
             instance: Some(instance),
-            start_policy: StartPolicy::new(first_start),
+            calls_in_instance: 0,
+            start_policy: StartPolicy::new(first_start, clock::now()),
             log,
             tally,
             recent: RecentPeaks::default(),
@@ -86,6 +89,7 @@ impl GuestSlot {
             Some(instance) => instance,
             None => self.restart(scrape.restart_until).map_err(DecodeError::Start)?,
         };
+        self.calls_in_instance += 1;
         let (rows, time) = instance.decode(request, limit);
         self.note_call(&mut instance, entries, time, scrape.began);
         self.instance = Some(instance);
@@ -97,6 +101,11 @@ impl GuestSlot {
         Ok(rows)
     }
 
+    /// Whether the last call was the first one in its instance, so that no call before it can be its cause.
+    pub(super) fn was_first_call(&self) -> bool {
+        self.calls_in_instance <= 1
+    }
+
     /// Drops the instance after a failure: it may be in any state.
     pub(super) fn discard(&mut self) {
         self.instance = None;
@@ -105,13 +114,18 @@ impl GuestSlot {
     /// Starts another instance, which has to be ready by `until`: a scrape waits for it.
     fn restart(&mut self, until: Instant) -> Result<Instance, CallError> {
         self.tally.instances += 1;
-        let left = until.saturating_duration_since(clock::now());
+        self.calls_in_instance = 0;
+        let began = clock::now();
+        let left = until.saturating_duration_since(began);
         let parameters = StartParameters {
             config: &self.config,
             memory_limit: self.limits.memory_bytes,
             time_limit: self.limits.later_start_limit(self.start_policy, left),
         };
-        let (instance, manifest) = Instance::start(&self.compiled, parameters)?;
+        let started = Instance::start(&self.compiled, parameters);
+        let now = clock::now();
+        self.start_policy.note_start(now.saturating_duration_since(began), now);
+        let (instance, manifest) = started?;
         if manifest == self.manifest { Ok(instance) } else { Err(CallError::ManifestChanged) }
     }
 

@@ -15,6 +15,9 @@ impl GuestSlot {
         let (tally, compiled) = (&self.tally, &self.compiled);
         let mut used = vec![
             ("component", share(compiled.bytes(), limits::COMPONENT_BYTES as usize)),
+            ("instances", share(compiled.instantiated().instances, limits::INSTANCES)),
+            ("metadata", share(compiled.metadata_bytes(), limits::METADATA_BYTES)),
+            ("compiled", compiled.compiled_share()),
             ("describe", self.start_policy.first_start().as_secs_f64() / limits::DESCRIBE.as_secs_f64()),
         ];
         used.extend(self.shares(Peaks {

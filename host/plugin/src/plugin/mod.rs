@@ -33,6 +33,7 @@ use crate::{
     guest::CallError,
     manifest::{self, ManifestContext, ManifestError},
 };
+use ebhost_limits as limits;
 use ebhost_metrics::Kind;
 use ebhost_package::PackageError;
 use ebhost_series::schema::Schema;
@@ -45,6 +46,8 @@ pub struct Plugin {
     health: Health,
     scrape: Scrape,
     history: BisectionHistory,
+    /// What the last scrapes in a row say against the component although it answers: see [`limits::UNSTEADY_SCRAPES`].
+    unsteadiness: u32,
     /// One entry that was answered, which tells a broken component from an entry at fault.
     control: Option<DecodeRequest>,
     last_failure: Option<Failure>,
@@ -131,6 +134,7 @@ impl Plugin {
             health: Health::admitted(name),
             scrape: Scrape { began: now, restart_until: now },
             history: BisectionHistory::new(),
+            unsteadiness: 0,
             control: None,
             last_failure: None,
         })
@@ -176,6 +180,7 @@ impl Plugin {
     /// Begins a scrape at `now`. Returns whether the plugin may be called in it. A new instance is started only if it can be
     /// expected to be ready by `restart_until`, since that may take longer than a plugin's share of a scrape.
     pub fn begin_scrape(&mut self, now: Instant, restart_until: Instant) -> bool {
+        self.judge_steadiness();
         self.scrape = Scrape { began: now, restart_until };
         self.history.begin_scrape();
         self.may_be_called()
@@ -218,6 +223,21 @@ impl Plugin {
         progress
     }
 
+    /// Judges the scrape that ends. A component that fails in one instance what it answers in another is at fault itself, however often it
+    /// answers.
+    fn judge_steadiness(&mut self) {
+        match self.history.unsteadiness() {
+            Some(0) => self.unsteadiness = 0,
+            Some(evidence) => self.unsteadiness += evidence,
+            None => {}
+        }
+        if self.unsteadiness >= limits::UNSTEADY_SCRAPES {
+            self.unsteadiness = 0;
+            self.health.failed(self.scrape.began);
+            warnings::back_off(&self.name, &self.health);
+        }
+    }
+
     /// Takes the steps of a bisection.
     fn follow(
         &mut self,
@@ -244,10 +264,13 @@ impl Plugin {
                         bisection.out_of_time();
                     }
                     Err(error @ DecodeError::Call(CallError::Deadline { .. })) => bisection.timed_out(error),
+                    Err(error) if !self.guest.was_first_call() => bisection.failed_in_used_instance(error),
                     Err(error) => bisection.failed(error),
                 },
                 Step::AskControl => {
-                    if self.ask_control() {
+                    if !self.guest.is_ready(self.scrape.restart_until) {
+                        bisection.no_time_for_control();
+                    } else if self.ask_control() {
                         bisection.control_answered();
                     } else {
                         bisection.control_failed();

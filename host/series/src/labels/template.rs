@@ -80,6 +80,19 @@ impl LabelTemplate {
     }
 }
 
+/// The most bytes of a feed's block whose columns are all [`OTHER`].
+pub(crate) fn block_bytes(family: &Family, feed: &Feed, label_bytes: usize) -> usize {
+    const MARKS: usize = "=\"\",".len();
+    const CPU_DIGITS: usize = 5;
+    let value = |source: &LabelSource| match source {
+        // Escaping doubles a value at most.
+        LabelSource::Fixed(value) => 2 * cut(value, label_bytes).len(),
+        LabelSource::Column(_) => OTHER.len(),
+        LabelSource::Cpu => CPU_DIGITS,
+    };
+    family.labels.iter().zip(&feed.labels).map(|(name, source)| name.len() + MARKS + value(source)).sum()
+}
+
 /// Appends a label value, escaped.
 pub(crate) fn push_escaped(value: &str, out: &mut RunBuffer) {
     escape::label_value(value, |run| out.push(run));

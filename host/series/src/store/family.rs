@@ -1,6 +1,6 @@
 //! The series of one family: label blocks, cells, and how many identities feed each.
 
-use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout};
+use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesSize};
 use foldhash::fast::RandomState;
 
 use crate::rows::entries::SWEEP;
@@ -14,6 +14,9 @@ use crate::util::{hash, shed};
 #[derive(Debug)]
 pub(crate) struct FamilyTable {
     pub(crate) layout: Layout,
+    size: SeriesSize,
+    /// The most bytes that all series take in an answer.
+    exposition_bytes: usize,
     /// Cells a series.
     pub(crate) width: usize,
     /// By slot: `width` raw numbers.
@@ -52,10 +55,12 @@ pub(crate) struct HashedBlock<'a> {
 }
 
 impl FamilyTable {
-    pub(crate) fn new(layout: Layout) -> Self {
+    pub(crate) fn new(layout: Layout, size: SeriesSize) -> Self {
         let width = layout.width();
         Self {
             layout,
+            size,
+            exposition_bytes: 0,
             width,
             cells: Vec::new(),
             start_seconds: Vec::new(),
@@ -84,6 +89,22 @@ impl FamilyTable {
         }
     }
 
+    /// An empty table of the same family.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.layout.clone(), self.size)
+    }
+
+    /// The most bytes that all series take in an answer.
+    pub(crate) fn exposition_bytes(&self) -> usize {
+        self.exposition_bytes
+    }
+
+    /// The most bytes that a series with this label block takes in an answer.
+    #[inline]
+    pub(crate) fn bytes_of(&self, block: &[u8]) -> usize {
+        self.size.with_labels(block.len())
+    }
+
     /// See [`HashIndex::prefetch`].
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {
@@ -106,6 +127,7 @@ impl FamilyTable {
         let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
         self.by_block.fill(insert_slot, hash, slot);
         self.blocks.set(slot, block);
+        self.exposition_bytes += self.bytes_of(block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
             self.start_seconds.push(f64::INFINITY);
@@ -208,6 +230,7 @@ impl FamilyTable {
         for slot in idle.drain(..).rev() {
             let first = slot as usize * self.width;
             zero(&mut self.cells[first..first + self.width]);
+            self.exposition_bytes -= self.bytes_of(self.blocks.get(slot));
             self.blocks.clear(slot);
             self.free.push(slot);
         }

@@ -2,8 +2,6 @@
 
 pub(crate) mod family;
 
-use ebhost_metrics::Layout;
-
 use self::family::{FamilyTable, HashedBlock};
 use crate::TableLimits;
 use crate::labels::template::{OTHER, cut, push_escaped};
@@ -16,6 +14,8 @@ use crate::util::runs::RunBuffer;
 pub(crate) struct LabelTallies {
     /// Label sets folded into `other`.
     pub(crate) folded: u64,
+    /// Those of them that were folded because they would have made an answer too long.
+    pub(crate) folded_for_exposition: u64,
     /// Label values cut at the limit.
     pub(crate) trimmed: u64,
     /// Label values with U+FFFD in place of bytes that are not UTF-8.
@@ -32,6 +32,11 @@ pub(crate) struct SeriesStore {
     pub(crate) since: f64,
     /// Series that an identity feeds.
     fed: usize,
+    /// The most bytes that the series of all families take in an answer.
+    exposition_bytes: usize,
+    /// The most bytes of headings, of series whose labels no answer decides, and of those named `other`. They are always created, so room
+    /// is kept for them.
+    reserved_bytes: usize,
     pub(crate) tallies: LabelTallies,
     /// Scratch space: the label block being rendered, and that of the series which a label set is folded into.
     block: RunBuffer,
@@ -39,9 +44,31 @@ pub(crate) struct SeriesStore {
 }
 
 impl SeriesStore {
-    pub(crate) fn new(layouts: Vec<Layout>, limits: TableLimits) -> Self {
-        let tables = layouts.into_iter().map(FamilyTable::new).collect();
-        Self { tables, limits, ..Self::default() }
+    /// `reserved_bytes`: of an answer, for what is always created.
+    pub(crate) fn new(tables: Vec<FamilyTable>, limits: TableLimits, reserved_bytes: usize) -> Self {
+        Self { tables, limits, reserved_bytes, ..Self::default() }
+    }
+
+    /// Sets other limits; `reserved_bytes` as in [`new`](Self::new). Series beyond them stay as long as something feeds them.
+    pub(crate) fn set_limits(&mut self, limits: TableLimits, reserved_bytes: usize) {
+        self.limits = limits;
+        self.reserved_bytes = reserved_bytes;
+    }
+
+    /// The most bytes that the package adds to an answer.
+    pub(crate) fn exposition_bytes(&self) -> usize {
+        self.exposition_bytes
+    }
+
+    /// Whether one more series whose labels an answer decides still fits into an answer.
+    #[inline]
+    fn fits_exposition(&self, bytes: usize) -> bool {
+        self.exposition_bytes.saturating_add(self.reserved_bytes).saturating_add(bytes) <= self.limits.exposition_bytes
+    }
+
+    /// Adds up anew what the series take in an answer, after some have ended.
+    pub(crate) fn measure_exposition(&mut self) {
+        self.exposition_bytes = self.tables.iter().map(FamilyTable::exposition_bytes).sum();
     }
 
     /// Series that an identity feeds, of all families.
@@ -70,22 +97,28 @@ impl SeriesStore {
         }
     }
 
-    /// Like [`hold`](Self::hold), for a rendered block and its hash. Beyond the limit, a new label set is folded into the series with
-    /// `other` in every column.
+    /// Like [`hold`](Self::hold), for a rendered block and its hash. Beyond the limits of series and of an answer's bytes, a new label set
+    /// is folded into the series with `other` in every column.
     pub(crate) fn hold_block(&mut self, feed: &FeedPlan, cpu: usize, block: &[u8], hash: u32, since: f64) -> u32 {
-        let has_room = self.fed < self.limits.series || !feed.template.has_columns();
+        let table = &self.tables[feed.family];
+        let has_room = !feed.template.has_columns()
+            || (self.fed < self.limits.series
+                && (self.fits_exposition(table.bytes_of(block)) || table.find(block, hash).is_some()));
         let table = &mut self.tables[feed.family];
+        let bytes_before = table.exposition_bytes();
         let slot = if has_room {
             table.find_or_create(block, hash)
         } else if let Some(slot) = table.find(block, hash).filter(|slot| table.is_fed(*slot)) {
             slot
         } else {
             self.tallies.folded += 1;
+            self.tallies.folded_for_exposition += u64::from(self.fed < self.limits.series);
             self.other.clear();
             feed.template.render(&mut self.other, |_, out| out.push(OTHER.as_bytes()), cpu);
             let other = self.other.get(0, self.other.len());
             table.fold(HashedBlock { text: block, hash }, HashedBlock { text: other, hash: table.hash(other) })
         };
+        self.exposition_bytes += table.exposition_bytes() - bytes_before;
         self.fed += usize::from(table.hold(slot, since));
         slot
     }
@@ -116,10 +149,12 @@ impl SeriesStore {
     pub(crate) fn inherit(&mut self, mut previous: Self, origin: impl Fn(usize) -> Option<usize>) {
         for (family, table) in self.tables.iter_mut().enumerate() {
             if let Some(before) = origin(family) {
-                *table = std::mem::replace(&mut previous.tables[before], FamilyTable::new(table.layout.clone()));
+                let emptied = table.emptied();
+                *table = std::mem::replace(&mut previous.tables[before], emptied);
                 table.mark_inherited();
             }
         }
+        self.measure_exposition();
     }
 
     /// Ends inherited series that no identity feeds.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ebhost_metrics::{Family, Kind};
 
+use super::limits::reserved_bytes;
 use super::{Table, TableLimits};
 use crate::schema::Schema;
 use crate::views::View;
@@ -34,9 +35,10 @@ impl Table {
         if !schema.counts_like(&self.schema) {
             return Err(schema);
         }
+        let layouts: Vec<_> = self.store.tables.iter().map(|table| table.layout.clone()).collect();
+        self.store.set_limits(limits, reserved_bytes(&schema, &layouts, &limits));
         self.schema = schema;
         self.limits = limits;
-        self.store.limits = limits;
         for view in &mut self.views {
             view.labels_mut().identities.request_again(|_| true);
         }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use ebhost_metrics::Layout;
+use ebhost_metrics::{Layout, SeriesSize};
 
+use crate::labels::template::block_bytes;
 use crate::plan::ViewPlan;
 use crate::plan::layout::layout_of;
 use crate::schema::{LabelSource, Schema};
@@ -22,6 +23,11 @@ pub struct TableLimits {
     pub event_time_to_live: Duration,
     /// Bytes of entries, identities and baselines of all views together. Rows beyond it are left out.
     pub memory_bytes: usize,
+    /// Bytes of all series in an answer, in its longest format and without start times. New label sets beyond it are folded, as beyond
+    /// `series`.
+    pub exposition_bytes: usize,
+    /// CPUs that a row may have values for: those that the machine can ever have.
+    pub cpus: usize,
 }
 
 impl Default for TableLimits {
@@ -32,6 +38,8 @@ impl Default for TableLimits {
             event_entries: 65_536,
             event_time_to_live: Duration::from_secs(24 * 60 * 60),
             memory_bytes: 1 << 30,
+            exposition_bytes: 1 << 30,
+            cpus: 1,
         }
     }
 }
@@ -44,13 +52,14 @@ pub(crate) struct EventLimits {
     pub(crate) time_to_live: f64,
 }
 
-/// A schema that would take more memory than its table may, before it has any entry.
+/// A schema that takes more than its table may before the table has any entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "found families and views whose texts, feeds and fixed series take {found} bytes, expected at most {expected}; try fewer of \
-     them, shorter texts, or a higher `limits.series`, which allows more"
+    "found families and views whose {cost} take {found} bytes, expected at most {expected}; try fewer of them, shorter texts, fewer \
+     bounds, or a higher `limits.series`, which allows more"
 )]
 pub struct SchemaTooLarge {
+    cost: &'static str,
     pub found: usize,
     pub expected: usize,
 }
@@ -65,14 +74,25 @@ const LANE_BYTES: usize = 24;
 /// of `rows` and `labels`.
 const ENTRY_BYTES: usize = 96;
 
+/// Bytes of a row beside its entry: where it was in the last reading and is in this one.
+pub(crate) const ROW_BYTES: usize = 8;
+
 impl TableLimits {
     /// Checks a schema before a table is made of it.
     ///
     /// # Errors
-    /// If its texts, feeds and the series without a label from an answer take more than `memory_bytes`.
+    /// Its texts, feeds and the series without a label from an answer take more than `memory_bytes`, or its headings and the series that
+    /// it always has may take more than `exposition_bytes` of an answer.
     pub fn check(&self, schema: &Schema) -> Result<(), SchemaTooLarge> {
-        let found = schema_bytes(schema);
-        if found > self.memory_bytes { Err(SchemaTooLarge { found, expected: self.memory_bytes }) } else { Ok(()) }
+        let layouts: Vec<Layout> = (0..schema.families.len()).map(|family| layout_of(schema, family)).collect();
+        let costs = [
+            ("texts, feeds and fixed series", schema_bytes(schema, &layouts), self.memory_bytes),
+            ("headings and fixed series in an answer", reserved_bytes(schema, &layouts, self), self.exposition_bytes),
+        ];
+        match costs.into_iter().find(|(_, found, expected)| found > expected) {
+            Some((cost, found, expected)) => Err(SchemaTooLarge { cost, found, expected }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn events(&self) -> EventLimits {
@@ -80,11 +100,21 @@ impl TableLimits {
     }
 }
 
-fn schema_bytes(schema: &Schema) -> usize {
-    let widths: Vec<usize> = (0..schema.families.len())
-        .map(|family| layout_of(schema, family))
-        .map(|layout: Layout| layout.width())
-        .collect();
+/// Bytes that headings, series whose labels no answer decides, and those named `other` may take of an answer: a package cannot do
+/// without them.
+pub(crate) fn reserved_bytes(schema: &Schema, layouts: &[Layout], limits: &TableLimits) -> usize {
+    let headings = schema.families.iter().map(SeriesSize::of_heading);
+    let feeds = schema.views.iter().flat_map(|view| &view.feeds).map(|feed| {
+        let family = &schema.families[feed.family];
+        let series = if feed.labels.contains(&LabelSource::Cpu) { limits.cpus } else { 1 };
+        let size = SeriesSize::new(family, &layouts[feed.family]);
+        size.with_labels(block_bytes(family, feed, limits.label_bytes)).saturating_mul(series)
+    });
+    headings.chain(feeds).fold(0, usize::saturating_add)
+}
+
+fn schema_bytes(schema: &Schema, layouts: &[Layout]) -> usize {
+    let widths: Vec<usize> = layouts.iter().map(Layout::width).collect();
     let families = schema.families.iter().map(|family| {
         let labels: usize = family.labels.iter().map(String::len).sum();
         family.name.len() + family.help.len() + family.unit.len() + labels

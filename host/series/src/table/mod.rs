@@ -7,7 +7,7 @@ mod stats;
 
 use std::sync::Arc;
 
-use ebhost_metrics::{FamilySeries, Layout};
+use ebhost_metrics::{Family, FamilySeries, Layout, SeriesSize};
 use ebhost_snapshot::Snapshot;
 
 pub use self::limits::{SchemaTooLarge, TableLimits};
@@ -19,6 +19,7 @@ use crate::plan::layout::layout_of;
 use crate::plan::{Decrease, ViewPlan};
 use crate::schema::Schema;
 use crate::store::SeriesStore;
+use crate::store::family::FamilyTable;
 use crate::views::View;
 use crate::views::events::EventView;
 use crate::views::table::TableView;
@@ -45,7 +46,7 @@ use crate::views::table::TableView;
 ///
 /// The start time of a series is that of the oldest baseline which feeds it: the last time that all its counters were 0.
 ///
-/// **What is bounded.** Series by `limits.series`; entries, identities and baselines by `limits.memory_bytes` and the maps' own sizes;
+/// **What is bounded.** Series by `limits.series`, and what they take of an answer by `limits.exposition_bytes`; entries, identities and baselines by `limits.memory_bytes` and the maps' own sizes;
 /// those of events by `limits.event_entries` as well.
 #[derive(Debug)]
 pub struct Table {
@@ -57,6 +58,8 @@ pub struct Table {
     observed_rows: Vec<Option<usize>>,
     /// Bytes that the entries of all views take.
     memory_bytes: usize,
+    /// Rows of views that were not looked at in this scrape, because there is no memory for any of them.
+    rows_skipped: usize,
     /// The number of the last scrape that began.
     scrape: u64,
     /// Scrapes for which inherited series stay although nothing feeds them.
@@ -89,11 +92,18 @@ impl Table {
             }
         };
         let views: Vec<_> = schema.views.iter().map(view).collect();
+        let reserved_bytes = limits::reserved_bytes(&schema, &layouts, &limits);
+        let table = |(family, layout): (&Family, Layout)| {
+            let size = SeriesSize::new(family, &layout);
+            FamilyTable::new(layout, size)
+        };
+        let tables = schema.families.iter().zip(layouts).map(table).collect();
         Self {
             observed_rows: vec![None; views.len()],
             views,
-            store: SeriesStore::new(layouts, limits),
+            store: SeriesStore::new(tables, limits, reserved_bytes),
             memory_bytes: 0,
+            rows_skipped: 0,
             scrape: 0,
             inherited_scrapes: 0,
             previous_tallies: Tallies::default(),
@@ -133,6 +143,11 @@ impl Table {
         self.schema.families.iter().zip(&self.store.tables).map(|(family, table)| table.series(family))
     }
 
+    /// The most bytes that the series take in an answer, in its longest format and without start times.
+    pub fn exposition_bytes(&self) -> usize {
+        self.store.exposition_bytes()
+    }
+
     pub fn stats(&self) -> Stats {
         let sum = |size: fn(&View) -> usize| self.views.iter().map(size).sum();
         let mut stats = Stats {
@@ -141,9 +156,11 @@ impl Table {
             entries: sum(View::entries),
             identities: sum(|view| view.labels().identities.len()),
             unlabelled: sum(|view| view.labels().identities.requested()),
-            rows_left_out: sum(View::rows_left_out),
+            rows_left_out: sum(View::rows_left_out) + self.rows_skipped,
             memory_bytes: self.memory_bytes,
             memory_limit_bytes: self.limits.memory_bytes,
+            exposition_bytes: self.store.exposition_bytes(),
+            exposition_limit_bytes: self.limits.exposition_bytes,
             ..Stats::default()
         };
         self.tallies().write_to(&mut stats);
@@ -162,6 +179,7 @@ impl Table {
         self.scrape += 1;
         self.store.since = since;
         self.observed_rows.fill(None);
+        self.rows_skipped = 0;
     }
 
     fn observe(&mut self, view: usize, snapshot: &Snapshot) -> Result<(), ShapeMismatch> {
@@ -169,12 +187,19 @@ impl Table {
             return Err(ShapeMismatch { view });
         }
         self.observed_rows[view] = Some(snapshot.len);
+        // Rows without an entry take memory, too: an index of each. Hundreds of views of one large map have many of them.
+        let left_out: usize = self.views.iter().map(View::rows_left_out).sum();
         let view = &mut self.views[view];
-        let others = self.memory_bytes - view_bytes(view);
+        let rows_of_others = (left_out - view.rows_left_out()) * limits::ROW_BYTES;
+        let others = self.memory_bytes.saturating_sub(view_bytes(view)).saturating_add(rows_of_others);
+        if self.limits.memory_bytes.saturating_sub(others) < snapshot.len * limits::ROW_BYTES {
+            self.rows_skipped += snapshot.len;
+            return Ok(());
+        }
         let entry = limits::entry_bytes(view.plan(), view.labels().series.cpus.max(snapshot.cpus));
-        let room = self.limits.memory_bytes.saturating_sub(others) / entry;
+        let room = self.limits.memory_bytes.saturating_sub(others + view.answer_bytes()) / entry;
         view.observe(snapshot, &mut self.store, room);
-        self.memory_bytes = others + view_bytes(view);
+        self.memory_bytes = others - rows_of_others + view_bytes(view);
         Ok(())
     }
 
@@ -194,6 +219,7 @@ impl Table {
         for family in &mut self.store.tables {
             family.end_idle();
         }
+        self.store.measure_exposition();
         gauges::reset(self.views.iter().flat_map(|view| &view.plan().feeds), &mut self.store);
         for view in &mut self.views {
             view.fold_gauges(&mut self.store);
@@ -204,5 +230,5 @@ impl Table {
 }
 
 fn view_bytes(view: &View) -> usize {
-    view.entry_slots() * limits::entry_bytes(view.plan(), view.labels().series.cpus)
+    view.entry_slots() * limits::entry_bytes(view.plan(), view.labels().series.cpus) + view.answer_bytes()
 }

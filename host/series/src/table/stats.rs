@@ -22,8 +22,14 @@ pub struct Stats {
     pub memory_bytes: usize,
     /// [`TableLimits::memory_bytes`](crate::TableLimits::memory_bytes).
     pub memory_limit_bytes: usize,
+    /// The most bytes that the series take in an answer, in its longest format and without start times.
+    pub exposition_bytes: usize,
+    /// [`TableLimits::exposition_bytes`](crate::TableLimits::exposition_bytes).
+    pub exposition_limit_bytes: usize,
     /// Label sets folded into `other`, since the start.
     pub folded: u64,
+    /// Those of them that were folded because they would have made an answer longer than `exposition_limit_bytes`.
+    pub folded_for_exposition: u64,
     /// Answers [`Unknown`](crate::Answer::Unknown) or of a wrong shape, since the start.
     pub refused: u64,
     /// Label values cut at the limit, since the start.
@@ -43,6 +49,7 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tallies {
     folded: u64,
+    folded_for_exposition: u64,
     refused: u64,
     trimmed: u64,
     replaced: u64,
@@ -55,6 +62,7 @@ impl Tallies {
     /// Adds what a table counted itself.
     pub(super) fn with(mut self, labels: LabelTallies, views: &[View]) -> Self {
         self.folded += labels.folded;
+        self.folded_for_exposition += labels.folded_for_exposition;
         self.trimmed += labels.trimmed;
         self.replaced += labels.replaced;
         for view in views {
@@ -70,6 +78,7 @@ impl Tallies {
 
     pub(super) fn write_to(self, stats: &mut Stats) {
         stats.folded = self.folded;
+        stats.folded_for_exposition = self.folded_for_exposition;
         stats.refused = self.refused;
         stats.trimmed = self.trimmed;
         stats.replaced = self.replaced;

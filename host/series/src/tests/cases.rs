@@ -433,6 +433,28 @@ fn a_hash_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
     assert!(counted(&table) > before);
 }
 
+/// 256 views of a map of 100 000 entries took 0.5 GB for rows that had no entry.
+#[test]
+fn views_that_there_is_no_memory_for_take_none() {
+    let feeds = vec![feed(0, Value::Number(number(0, 8)))];
+    let views = vec![view(4, Field { part: Part::Key, offset: 0, length: 4 }, feeds); 8];
+    let limits = TableLimits { memory_bytes: 20_000, ..TableLimits::default() };
+    let mut table = table(vec![family("x_total", Kind::Counter)], views, limits);
+    let one = 1u64.to_le_bytes();
+    let keys: Vec<[u8; 4]> = (0..100u8).map(|key| [key, 0, 0, 0]).collect();
+    let snapshot = rows(&keys.iter().map(|key| (*key, &one[..])).collect::<Vec<_>>());
+    for _ in 0..3 {
+        let mut scrape = table.scrape(0.0);
+        (0..8).for_each(|view| scrape.observe(view, &snapshot).unwrap());
+        let mut settling = scrape.label().settle();
+        (0..8).for_each(|view| settling.count(view, &snapshot).unwrap());
+        settling.finish();
+        let stats = table.stats();
+        assert_eq!(stats.entries + stats.rows_left_out, 800, "{stats:?}");
+        assert!(stats.entries > 100 && stats.memory_bytes <= 20_000, "{stats:?}");
+    }
+}
+
 #[test]
 fn an_array_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
     let feeds = vec![feed(0, Value::Number(number(0, 4)))];
@@ -453,6 +475,58 @@ fn an_array_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
         assert!(stats.entries > 10 && stats.entries + stats.rows_left_out == 100, "{stats:?}");
         assert_eq!(shown(&table), named(&[("a", &[stats.entries as u64])]));
     }
+}
+
+/// 10 000 series with labels of 32 KB were an answer of 20 GB: it was never finished, and no other package was served.
+#[test]
+fn label_sets_that_would_make_an_answer_too_long_are_folded() {
+    let histogram = Kind::Histogram((0..63).map(f64::from).collect());
+    let slots = Value::Slots(Slots { offset: 0, size: 8, sum: None });
+    let mut view = view(4, FIRST_BYTE, vec![feed(0, slots)]);
+    view.value_size = 64 * 8;
+    let limits = TableLimits { exposition_bytes: 1 << 20, label_bytes: 1024, ..TableLimits::default() };
+    let mut table = table(vec![family("x_seconds", histogram)], vec![view], limits);
+    let one: Vec<u8> = 1u64.to_le_bytes().repeat(64);
+    let keys: Vec<[u8; 4]> = (0..100u8).map(|key| [key, 0, 0, 0]).collect();
+    let some = |keys: &[[u8; 4]]| rows(&keys.iter().map(|key| (*key, &one[..])).collect::<Vec<_>>());
+    let label = |identity: u8| Some(format!("{identity:01000}"));
+    let counted = |table: &Table| shown(table).iter().map(|(_, cells)| cells[0]).sum::<u64>();
+    scrape(&mut table, &some(&keys), label);
+    let stats = table.stats();
+    assert!(stats.series > 10 && stats.series < 20, "{stats:?}");
+    assert!(stats.exposition_bytes <= 1 << 20, "{stats:?}");
+    assert_eq!((stats.folded, stats.folded_for_exposition), (101 - stats.series as u64, stats.folded), "{stats:?}");
+    assert_eq!(counted(&table), 100, "nothing is lost");
+    // Asked again, each series keeps its name, although there is room for none.
+    let before = shown(&table);
+    table.request_again(0, |_| true);
+    scrape(&mut table, &some(&keys), label);
+    assert_eq!(shown(&table), before);
+    // Room that series leave is used.
+    scrape(&mut table, &some(&keys[..1]), label);
+    let left = table.stats();
+    assert!(left.series == 1 && left.exposition_bytes < stats.exposition_bytes / 8, "{left:?}");
+    scrape(&mut table, &some(&keys[..10]), label);
+    assert_eq!((table.stats().series, table.stats().folded), (10, 2 * stats.folded), "ten have room");
+}
+
+#[test]
+fn a_manifest_whose_fixed_series_would_make_an_answer_too_long_is_refused() {
+    let histogram = Kind::Histogram((0..512).map(f64::from).collect());
+    let fixed = |family| Feed {
+        family,
+        labels: vec![LabelSource::Fixed("x".repeat(1 << 10))],
+        value: Value::Slots(Slots { offset: 0, size: 8, sum: None }),
+    };
+    let families = (0..256).map(|index| family(&format!("x{index}_seconds"), histogram.clone())).collect();
+    let schema = Schema { families, views: vec![view(4, FIRST_BYTE, (0..256).map(fixed).collect())] };
+    let limits = TableLimits { exposition_bytes: 36 << 20, ..TableLimits::default() };
+    let error = limits.check(&schema).unwrap_err();
+    assert!(error.found > 2 * error.expected, "{error}");
+    assert!(error.to_string().contains("in an answer") && error.to_string().contains("limits.series"), "{error}");
+    let limits = TableLimits { exposition_bytes: 1 << 30, ..limits };
+    assert_eq!(limits.check(&schema), Ok(()));
+    assert!(TableLimits { cpus: 1024, ..limits }.check(&schema).is_ok(), "no series by CPU");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::counting::gauges::GaugeFold;
 use crate::labels::ViewLabels;
 use crate::labels::identities::{AnswerState, NONE};
 use crate::labels::pending::FeedRef;
+use crate::labels::template::cut;
 use crate::labels::values::Labels;
 use crate::plan::ViewPlan;
 use crate::rows::entries::EntryTable;
@@ -72,6 +73,11 @@ impl EventView {
         self.tallies
     }
 
+    /// Bytes of the answers that are kept for CPUs without an event so far.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.answers.iter().flatten().map(|label| label.len() + size_of::<Box<str>>()).sum()
+    }
+
     /// Adds events to their entries' amounts, and gives the amounts of those with labels to their series.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, store: &mut SeriesStore, room: usize) {
         let Keys::Events { cpus } = &snapshot.keys else { return };
@@ -108,12 +114,13 @@ impl EventView {
         for (index, plan) in self.plan.feeds.iter().enumerate() {
             if plan.by_cpu {
                 // A CPU's series begins with its first event.
-                self.answers[id as usize] = labels.iter().map(Into::into).collect();
+                let limit = store.limits.label_bytes;
+                self.answers[id as usize] = labels.iter().map(|label| cut(label, limit).into()).collect();
             } else {
                 self.labels.request_series(FeedRef { index, plan }, id, labels, store);
+                self.labels.resolve_full_batch(&self.plan, store);
             }
         }
-        self.labels.resolve_full_batch(&self.plan, store);
     }
 
     /// Gives the amounts of entries that were labelled since this was last done to their series.

@@ -61,6 +61,14 @@ impl View {
         }
     }
 
+    /// Bytes of answers that are kept beside entries and identities.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        match self {
+            Self::Table(_) => 0,
+            Self::Events(view) => view.answer_bytes(),
+        }
+    }
+
     /// Rows of the last reading that there was no memory for.
     pub(crate) fn rows_left_out(&self) -> usize {
         match self {

@@ -122,8 +122,9 @@ impl TableView {
         };
         for (index, plan) in self.plan.feeds.iter().enumerate() {
             self.labels.request_series(FeedRef { index, plan }, id, labels, store);
+            // After each feed: hundreds of feeds of long labels would queue gigabytes.
+            self.labels.resolve_full_batch(&self.plan, store);
         }
-        self.labels.resolve_full_batch(&self.plan, store);
     }
 
     pub(crate) fn fold_gauges(&self, store: &mut SeriesStore) {

@@ -149,14 +149,40 @@ async fn clients_that_went_away_do_not_pile_up_in_the_queue() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
     let until = Instant::now() + Duration::from_secs(1);
-    let before = ebhost_telemetry::http().abandoned.get();
+    let before = http().abandoned.get();
     for _ in 0..10_000 {
         drop(scrapes.request(Format::Text004, until, client()).unwrap());
     }
     let waiting = scrapes.request(Format::Text004, until, client()).unwrap();
-    let dropped = ebhost_telemetry::http().abandoned.get() - before;
-    assert!(dropped >= 10_000 - 2 * ebhost_limits::SCRAPES_IN_FLIGHT as u64, "{dropped}");
+    let dropped = http().abandoned.get() - before;
+    assert!(dropped >= 10_000 - 2 * limits::SCRAPES_IN_FLIGHT as u64, "{dropped}");
     let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
     assert_eq!(demand.map(|demand| demand.scrapes), Some(1));
     assert!(text(waiting).is_some());
+}
+
+/// A package whose answer had gigabytes kept biolatency's from being complete, and the next scrape waiting.
+#[tokio::test]
+async fn families_that_there_is_no_time_for_are_left_out_and_counted() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let chunks = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let mut visitor = queued(&mut requests).await.remove(0);
+    visitor.begin();
+    let mut huge = family();
+    for disk in 0..200_000 {
+        huge.push([("disk", disk.to_string().as_str())], &[1], None);
+    }
+    let (family, own) = (family(), OwnMetrics::new());
+    let named = |series| NamedFamily { origin: Origin::Package, namespace: "ebhost", series };
+    let huge = std::iter::repeat_n(named(huge.series()), 1_000);
+    let packages = [named(family.series())].into_iter().chain(huge).collect();
+    let before = http().families_left_out.get();
+    let started = Instant::now();
+    visitor.visit(&Collection { packages, own: &own });
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    visitor.finish();
+    assert!(http().families_left_out.get() - before > 500);
+    let text = text(chunks).unwrap();
+    assert!(text.contains("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "the smallest is whole");
 }

@@ -63,6 +63,8 @@ pub(super) fn http(families: &mut Families<'_, '_>, http: &HttpReport) -> fmt::R
     families.numbers(counter("http_scrapes_refused", "Requests answered 503 or 429 by a limit."), refused)?;
     let help = "Scrapes whose client went away before its turn.";
     families.number(counter("http_scrapes_abandoned", help), http.abandoned)?;
+    let help = "Families missing from answers because printing smaller packages took all of the time.";
+    families.number(counter("http_families_left_out", help), http.families_left_out)?;
     let help = "Parts of answers in memory that clients have not taken yet.";
     families.number(gauge("http_unsent", help).bytes(), http.unsent_bytes)?;
     let help = "1 if the web configuration in its file is the one in force; 0 if it cannot be used.";

@@ -66,6 +66,8 @@ pub(super) fn plugins(families: &mut Families<'_, '_>, packages: &[&PackageRepor
     let help = "Series beyond which new label sets are folded into `other`.";
     families.numbers(gauge("plugin_series_limit", help), each(|p| p.series_limit))?;
     families.numbers(counter("plugin_series_folded", "Label sets folded into `other`."), each(|p| p.folded))?;
+    let help = "Label sets folded into `other` because the plugin's part of an answer is full.";
+    families.numbers(counter("plugin_exposition_folded", help), each(|p| p.folded_for_exposition))?;
     families.numbers(gauge("plugin_entries", "Map entries that are counted."), each(|p| p.entries))?;
     families
         .numbers(gauge("plugin_unlabelled", "Identities that wait for the plugin's answer."), each(|p| p.unlabelled))?;

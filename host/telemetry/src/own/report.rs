@@ -124,6 +124,8 @@ pub struct PackageReport {
     pub series: u64,
     pub series_limit: u64,
     pub folded: u64,
+    /// Those of them that would have made answers too long.
+    pub folded_for_exposition: u64,
     pub entries: u64,
     pub unlabelled: u64,
     pub trimmed: u64,

@@ -176,3 +176,41 @@ fn an_instance_that_cannot_be_started_makes_the_component_broken() {
     assert_eq!(bisection.step(), Step::Stop);
     assert_eq!(bisection.finish().0, Verdict::Broken);
 }
+
+/// A component whose every second call trapped stayed `running`, and cost two instances for each new entry.
+#[test]
+fn an_entry_that_a_new_instance_answers_speaks_against_the_component() {
+    let mut bisection = Bisection::new(1, ControlEntry::Known, BisectionHistory::new());
+    bisection.failed_in_used_instance(());
+    assert_eq!(bisection.step(), Step::Decode(Part { first: 0, count: 1 }), "asked once more before the control");
+    bisection.answered();
+    let (verdict, history) = bisection.finish();
+    assert_eq!(verdict, Verdict::Complete(vec![]));
+    assert_eq!(history.unsteadiness(), Some(limits::UNSTEADY_SCRAPES), "that is enough at once");
+
+    let mut bisection = Bisection::new(1, ControlEntry::Known, BisectionHistory::new());
+    bisection.timed_out(());
+    bisection.answered();
+    assert_eq!(bisection.finish().1.unsteadiness(), Some(1), "once, the machine may have been slow");
+
+    let mut bisection = Bisection::new(1, ControlEntry::Known, BisectionHistory::new());
+    bisection.failed_in_used_instance(());
+    bisection.failed(());
+    assert_eq!(bisection.step(), Step::AskControl, "an entry that fails twice may be at fault");
+    bisection.control_answered();
+    let (verdict, history) = bisection.finish();
+    assert_eq!(verdict, Verdict::Complete(vec![(0, ())]));
+    assert_eq!(history.unsteadiness(), Some(0));
+}
+
+#[test]
+fn a_component_is_not_called_broken_when_there_is_no_time_for_the_control() {
+    let mut bisection = Bisection::new(8, ControlEntry::Known, BisectionHistory::new());
+    bisection.failed(());
+    assert_eq!(bisection.step(), Step::AskControl);
+    bisection.no_time_for_control();
+    assert_eq!(bisection.step(), Step::Stop);
+    let (verdict, history) = bisection.finish();
+    assert_eq!(verdict, Verdict::Partial(vec![]));
+    assert_eq!(history.unsteadiness(), None);
+}

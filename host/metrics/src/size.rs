@@ -1,0 +1,73 @@
+//! An upper bound for the bytes of a series in any format, known before it is encoded.
+//!
+//! The text formats repeat the labels for each bucket of a histogram, so a legal family can take gigabytes of an answer. Whoever admits
+//! series counts them by this bound.
+
+use crate::{
+    encode::number,
+    family::{Family, Kind},
+    layout::Layout,
+};
+
+/// Bytes of a bucket's line beside its name, labels and bound: a count, marks, and a usual namespace.
+const BUCKET_LINE_BYTES: usize = 46;
+
+/// Bytes of another line beside its name and labels: the longest number, marks, and a usual namespace.
+const LINE_BYTES: usize = 80;
+
+/// Bytes that protobuf adds to a label name and its value beyond what text adds.
+const LABEL_BYTES: usize = 8;
+
+/// Bytes of a classic bucket in protobuf, and of a native one: its count, and its part of a span.
+const BUCKET_BYTES: usize = 26;
+const NATIVE_BUCKET_BYTES: usize = 20;
+
+/// Bytes of the rest of a series in protobuf.
+const METRIC_BYTES: usize = 96;
+
+/// The size of one family's series, as a function of their label blocks. Start times are not included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SeriesSize {
+    /// Lines of one series.
+    lines: usize,
+    /// Bytes of one series beside its label blocks.
+    fixed: usize,
+}
+
+impl SeriesSize {
+    /// The size of the series of `family`, whose cells have this layout.
+    pub fn new(family: &Family, layout: &Layout) -> Self {
+        let name = family.name.len();
+        let bounds: &[f64] = if let Kind::Histogram(bounds) = &family.kind { bounds } else { &[] };
+        let (lines, text) = match &family.kind {
+            Kind::Counter | Kind::Gauge(_) => (1, name + LINE_BYTES),
+            // One for each bound, one for +Inf, the sum and the count.
+            Kind::Histogram(_) => {
+                let buckets = (bounds.len() + 1) * (name + BUCKET_LINE_BYTES) + digits(bounds);
+                (bounds.len() + 3, buckets + 2 * (name + LINE_BYTES))
+            }
+        };
+        let native = if let Layout::Native { .. } = layout { layout.buckets() * NATIVE_BUCKET_BYTES } else { 0 };
+        let protobuf = METRIC_BYTES + family.labels.len() * LABEL_BYTES + (bounds.len() + 1) * BUCKET_BYTES + native;
+        Self { lines, fixed: text.max(protobuf) }
+    }
+
+    /// The most bytes of a series with a label block of this length.
+    #[inline]
+    pub fn with_labels(self, block_bytes: usize) -> usize {
+        self.fixed.saturating_add(self.lines.saturating_mul(block_bytes))
+    }
+
+    /// The most bytes of a family's metadata.
+    pub fn of_heading(family: &Family) -> usize {
+        // Escaping doubles a help text at most.
+        2 * LINE_BYTES + 3 * family.name.len() + 2 * family.help.len() + family.unit.len()
+    }
+}
+
+/// Bytes of the bounds in their longer form, and of +Inf.
+fn digits(bounds: &[f64]) -> usize {
+    let mut text = b"+Inf".to_vec();
+    bounds.iter().for_each(|bound| number::openmetrics_float(*bound, &mut text));
+    text.len()
+}
