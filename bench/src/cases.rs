@@ -99,7 +99,7 @@ fn one(host: &mut Host, map: &KernelMap, read: &mut Entries) -> Round {
     Round { floor: (before + after) / 2, spent, bytes }
 }
 
-fn scraped(host: &mut Host) -> (Spent, usize) {
+pub(crate) fn scraped(host: &mut Host) -> (Spent, usize) {
     let before = host.spent();
     let bytes = host.scrape();
     // Wait until the thread that wrote the last byte has finished with the response.
@@ -109,7 +109,7 @@ fn scraped(host: &mut Host) -> (Spent, usize) {
     (Spent { all: after.all - before.all, stages, guest: after.guest - before.guest }, bytes)
 }
 
-fn show(
+pub(crate) fn show(
     map: &str,
     entries: usize,
     state: &'static str,

@@ -63,6 +63,24 @@ impl Host {
             folder.amend("maps", "component: maps.wasm", "component: builtin");
             folder.amend("maps", "read: [hash]", CONFIGURED);
         }
+        Self::started(folder)
+    }
+
+    /// Starts a host with the package `counts`: this number of banks in `calls`, and a hash of that size.
+    pub(crate) fn counting(entries: usize) -> Self {
+        let folder = Folder::new();
+        folder.copy(&workspace().join("bench/packages/counts"));
+        for (from, to) in [
+            (" calls: 256", format!(" calls: {entries}")),
+            (" hash: 1", format!(" hash: {}", entries + 1024)),
+            ("series: 1000", format!("series: {}", entries + entries / 5)),
+        ] {
+            folder.amend("counts", from, &to);
+        }
+        Self::started(folder)
+    }
+
+    fn started(folder: Folder) -> Self {
         let cache = folder.path().join("cache");
         let cache = cache.to_str().expect("a temporary folder has a plain name").to_owned();
         let start = Start::with(folder.path()).args(&["--strict", "--cache.dir", &cache]);

@@ -5,6 +5,7 @@
 //! time, so that other work on the machine disturbs them less; ratios are more reliable than times.
 
 mod cases;
+mod counting;
 mod host;
 mod load;
 mod native;
@@ -33,12 +34,20 @@ fn main() {
     if wanted("mapped_array/100000") {
         cases::mapped_array(100_000);
     }
+    for entries in [100_000, 1_000_000] {
+        if wanted(&format!("banks/{entries}")) {
+            counting::banks(entries);
+        }
+    }
     text("\n| | measured |\n|---|---|");
     if wanted("start") {
         rest::start_up();
     }
     if wanted("biolatency") {
         rest::biolatency();
+    }
+    if wanted("counting") {
+        counting::cost();
     }
     if wanted("llcstat") {
         rest::switches();

@@ -43,14 +43,14 @@ pub(crate) fn start_up() {
 }
 
 /// The cost of a BPF program during an activity.
-struct Program {
-    name: String,
-    seconds: f64,
-    runs: f64,
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
+    pub(crate) runs: f64,
 }
 
 /// The cost of the BPF programs while `act` runs, from the kernel's run statistics. Empty if they cannot be enabled.
-fn spent_in_programs(host: &Ebhost, act: impl FnOnce()) -> Vec<Program> {
+pub(crate) fn spent_in_programs(host: &Ebhost, act: impl FnOnce()) -> Vec<Program> {
     let programs = || {
         let served = host.scrape();
         let all = |name: &str| {

@@ -3,9 +3,13 @@
 //!
 //! Types that this machine's kernel refuses (kprobe, fentry, LSM and the like) are asserted to be left out here, and count in the suite
 //! `guest`. Objects are compiled when the test runs.
+//!
+//! `counts` holds the tables of counts.h against independent counts, and `runqlat` its package against the scheduler's own.
 
 mod cgroups;
+mod counts;
 mod drop_in;
 mod here;
 mod pins;
+mod runqlat;
 mod small;

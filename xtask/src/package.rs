@@ -103,11 +103,25 @@ fn object_sources(root: &Path, program: PathBuf) -> Result<BTreeSet<PathBuf>> {
     while let Some(source) = open.pop() {
         let path = root.join(&source);
         let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
-        if sources.insert(source) {
-            open.extend(includes(&text).map(|header| Path::new("bpf").join(header)));
+        if !sources.contains(&source) {
+            let includes: Vec<_> = includes(&text).map(|header| included(&source, header)).collect();
+            sources.insert(source);
+            open.extend(includes);
         }
     }
     Ok(sources)
+}
+
+/// The path of a header that a file includes: relative to the file's folder, without `..`.
+fn included(by: &Path, header: &str) -> PathBuf {
+    let mut path = by.parent().unwrap_or(Path::new("")).to_owned();
+    for part in Path::new(header) {
+        match part.to_str() {
+            Some("..") => drop(path.pop()),
+            _ => path.push(part),
+        }
+    }
+    path
 }
 
 fn includes(text: &str) -> impl Iterator<Item = &str> {
@@ -139,5 +153,12 @@ mod tests {
     fn headers_are_followed_and_system_headers_are_not() {
         let text = "#include \"a.h\"\n  #include \"b.h\" /* why */\n#include <c.h>\n// #include \"d.h\"\n";
         assert_eq!(includes(text).collect::<Vec<_>>(), ["a.h", "b.h"]);
+    }
+
+    #[test]
+    fn a_header_is_found_from_the_file_that_includes_it() {
+        let found = |by: &str, header: &str| included(Path::new(by), header);
+        assert_eq!(found("bpf/a.bpf.c", "ebhost/b.h"), Path::new("bpf/ebhost/b.h"));
+        assert_eq!(found("bpf/ebhost/b.h", "../c.h"), Path::new("bpf/c.h"));
     }
 }

@@ -1,7 +1,7 @@
 //! Metric families: names, kinds, units. The host checks at load that names, labels and bounds are well formed.
 
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, exp2};
 
 /// One metric family, as it will be exposed.
 ///
@@ -53,6 +53,17 @@ impl Family {
     /// A histogram with these upper bounds, in the family's unit.
     pub fn histogram(name: &str, bounds: Bounds) -> Self {
         Self::of(name, wit::Kind::Histogram(bounds.into_vec()))
+    }
+
+    /// A histogram of nanoseconds, exposed in seconds: the bounds of `LATENCIES` in counts.h, 1 µs to 134 s. The name must end in `_seconds`.
+    pub fn latency(name: &str) -> Self {
+        Self::histogram(name, exp2(0..=27).per(1e6)).unit("seconds").per(1e9)
+    }
+
+    /// A histogram of nanoseconds for `NATIVE_LATENCIES` in counts.h, with classic bounds at powers of two of a second, 0.95 µs to 128 s,
+    /// which are bounds of native buckets too.
+    pub fn native_latency(name: &str) -> Self {
+        Self::histogram(name, exp2(-20..=7)).unit("seconds").per(1e9)
     }
 
     /// The `# HELP` text: one sentence that says what is counted and where a measured interval begins and ends.

@@ -78,6 +78,13 @@ fn append<T: Layout>(part: wit::Part, base: u32, fields: &mut Vec<wit::Field>) {
     fields.extend(runs.into_iter().map(|(offset, length)| wit::Field { part, offset, length }));
 }
 
+/// The fields of a part of the key.
+pub(crate) fn fields_of<K, T: Layout>(part: &KeyField<K, T>) -> Vec<wit::Field> {
+    let mut fields = Vec::new();
+    FieldSelector::<K, ()>::fields(part, &mut fields);
+    join(fields)
+}
+
 /// Merges adjacent fields, so that the host copies fewer pieces for each entry.
 pub(crate) fn join(fields: Vec<wit::Field>) -> Vec<wit::Field> {
     let mut joined: Vec<wit::Field> = Vec::new();

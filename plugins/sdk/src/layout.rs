@@ -18,10 +18,16 @@ pub trait Packed: Copy + 'static {
     fn unpack(packed: &[u8]) -> Self;
 }
 
-/// A type with a layout in C: integers, arrays, and structs made by [`layout!`](crate::layout!).
+/// A type with a layout in C: integers, arrays, and structs and unions made by [`layout!`](crate::layout!).
 pub trait Layout: Packed {
     /// Size in bytes in C, with padding.
     const SIZE: usize = size_of::<Self>();
+
+    /// Reads a value from its bytes in C, with padding.
+    ///
+    /// # Panics
+    /// If there are fewer than [`SIZE`](Self::SIZE) bytes.
+    fn read(bytes: &[u8]) -> Self;
 
     /// Appends the byte ranges that hold its values, without padding, as (offset, length). `base` is the offset of this value in the
     /// outermost struct and is added to each offset.
@@ -52,7 +58,7 @@ impl<S> Member<S, S> {
 impl<S, T> Member<S, T> {
     /// From an offset and a function that proves the member's type. For [`member!`](crate::member!) only.
     #[doc(hidden)]
-    pub const fn new(offset: usize, _: fn(&S) -> &T) -> Self {
+    pub const fn new(offset: usize, _: fn(S) -> T) -> Self {
         Self { offset: offset as u32, shape: PhantomData }
     }
 }
@@ -82,6 +88,11 @@ macro_rules! integers {
         }
 
         impl Layout for $int {
+            #[inline(always)]
+            fn read(bytes: &[u8]) -> Self {
+                Self::unpack(bytes)
+            }
+
             fn runs(base: u32, runs: &mut Vec<(u32, u32)>) {
                 runs.push((base, Self::SIZE as u32));
             }
@@ -102,6 +113,12 @@ impl<T: Packed, const N: usize> Packed for [T; N] {
 }
 
 impl<T: Layout, const N: usize> Layout for [T; N] {
+    #[inline(always)]
+    fn read(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..Self::SIZE];
+        core::array::from_fn(|i| T::read(&bytes[i * T::SIZE..]))
+    }
+
     fn runs(base: u32, runs: &mut Vec<(u32, u32)>) {
         for i in 0..N {
             T::runs(base + (i * T::SIZE) as u32, runs);
@@ -118,6 +135,8 @@ impl Packed for () {
 }
 
 impl Layout for () {
+    fn read(_: &[u8]) -> Self {}
+
     fn runs(_: u32, _: &mut Vec<(u32, u32)>) {}
 }
 
@@ -148,6 +167,27 @@ impl<A: Packed, B: Packed> Packed for (A, B) {
 /// ```compile_fail
 /// ebhost_plugin::layout! { struct Key: 5 bytes { op: u8, page: u32 } }
 /// ```
+///
+/// `packed struct` is one with `__attribute__((packed))`, without padding. `union` has its members at one place: each is a method
+/// that reads it, and all bytes are part of an identity, so a program has to set those that it does not use to zero.
+///
+/// ```
+/// use ebhost_plugin::{Be16, layout};
+///
+/// layout! {
+///     /// `union address` in tcp.bpf.c.
+///     union Address: 16 bytes { v4: [u8; 4], v6: [u8; 16] }
+/// }
+///
+/// layout! {
+///     /// `struct peer` in tcp.bpf.c.
+///     packed struct Peer: 19 bytes { family: u8, port: Be16, address: Address }
+/// }
+///
+/// fn is_loopback(peer: &Peer) -> bool {
+///     peer.family == 2 && peer.address.v4()[0] == 127
+/// }
+/// ```
 #[macro_export]
 macro_rules! layout {
     (
@@ -163,6 +203,81 @@ macro_rules! layout {
             $($(#[$field_meta])* $field_vis $field: $ty),+
         }
 
+        $crate::layout_of_struct!($name $(: $size)? { $($field: $ty),+ });
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis packed struct $name:ident $(: $size:literal bytes)? {
+            $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $ty:ty),+ $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[repr(C, packed)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        $vis struct $name {
+            $($(#[$field_meta])* $field_vis $field: $ty),+
+        }
+
+        $crate::layout_of_struct!($name $(: $size)? { $($field: $ty),+ });
+    };
+    (
+        $(#[$meta:meta])*
+        $vis:vis union $name:ident $(: $size:literal bytes)? {
+            $($(#[$field_meta:meta])* $field_vis:vis $field:ident : $ty:ty),+ $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        $vis struct $name {
+            /// No bytes; makes the alignment that of the most aligned member.
+            alignment: [($($ty,)+); 0],
+            bytes: [u8; $crate::exported::union_size(
+                &[$(::core::mem::size_of::<$ty>()),+],
+                &[$(::core::mem::align_of::<$ty>()),+],
+            )],
+        }
+
+        $(const _: () = assert!(
+            ::core::mem::size_of::<$name>() == $size,
+            concat!("`", stringify!($name), "` does not have the stated size: compare its members with those of the C union"),
+        );)?
+
+        impl $name {
+            $($(#[$field_meta])* #[allow(dead_code, reason = "a union has members that one does not read")]
+            #[inline]
+            $field_vis fn $field(self) -> $ty {
+                <$ty as $crate::Layout>::read(&self.bytes)
+            })+
+        }
+
+        impl $crate::Packed for $name {
+            const PACKED: usize = ::core::mem::size_of::<Self>();
+
+            #[inline(always)]
+            fn unpack(packed: &[u8]) -> Self {
+                Self { alignment: [], bytes: $crate::Packed::unpack(packed) }
+            }
+        }
+
+        impl $crate::Layout for $name {
+            #[inline(always)]
+            fn read(bytes: &[u8]) -> Self {
+                <Self as $crate::Packed>::unpack(bytes)
+            }
+
+            fn runs(base: u32, runs: &mut ::std::vec::Vec<(u32, u32)>) {
+                runs.push((base, ::core::mem::size_of::<Self>() as u32));
+            }
+        }
+    };
+}
+
+/// The part of [`layout!`](crate::layout!) that is the same for structs with and without padding.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! layout_of_struct {
+    ($name:ident $(: $size:literal)? { $($field:ident : $ty:ty),+ }) => {
         $(const _: () = assert!(
             ::core::mem::size_of::<$name>() == $size,
             concat!("`", stringify!($name), "` does not have the stated size: compare its members with those of the C struct"),
@@ -180,6 +295,13 @@ macro_rules! layout {
         }
 
         impl $crate::Layout for $name {
+            #[inline(always)]
+            fn read(bytes: &[u8]) -> Self {
+                Self {
+                    $($field: <$ty as $crate::Layout>::read(&bytes[::core::mem::offset_of!($name, $field)..])),+
+                }
+            }
+
             fn runs(base: u32, runs: &mut ::std::vec::Vec<(u32, u32)>) {
                 $(<$ty as $crate::Layout>::runs(base + ::core::mem::offset_of!($name, $field) as u32, runs);)+
             }
@@ -187,11 +309,88 @@ macro_rules! layout {
     };
 }
 
+/// The size of a union whose members have these sizes and alignments.
+pub const fn union_size(sizes: &[usize], alignments: &[usize]) -> usize {
+    const fn largest(numbers: &[usize]) -> usize {
+        match numbers {
+            [] => 0,
+            [first, rest @ ..] => {
+                let rest = largest(rest);
+                if *first > rest { *first } else { rest }
+            }
+        }
+    }
+    largest(sizes).next_multiple_of(largest(alignments))
+}
+
+/// The C bit field that begins at bit `first` of the integer that holds it and has `width` bits: `bits(word, 3, 5)` of
+/// `u32 kind : 3, state : 5;` is `state`.
+///
+/// # Panics
+/// If the field does not lie in 64 bits, or is empty.
+pub fn bits(holder: impl Into<u64>, first: u32, width: u32) -> u64 {
+    assert!(width > 0 && first + width <= 64, "a bit field lies in 64 bits");
+    holder.into() >> first & (u64::MAX >> (64 - width))
+}
+
+macro_rules! big_endian {
+    ($($(#[$meta:meta])* $name:ident: $int:ty),+) => {$(
+        $(#[$meta])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name($int);
+
+        impl $name {
+            /// The number.
+            #[inline]
+            pub const fn get(self) -> $int {
+                self.0.swap_bytes()
+            }
+        }
+
+        impl Packed for $name {
+            const PACKED: usize = size_of::<$int>();
+
+            #[inline(always)]
+            fn unpack(packed: &[u8]) -> Self {
+                Self(Packed::unpack(packed))
+            }
+        }
+
+        impl Layout for $name {
+            #[inline(always)]
+            fn read(bytes: &[u8]) -> Self {
+                Self(Packed::unpack(bytes))
+            }
+
+            fn runs(base: u32, runs: &mut Vec<(u32, u32)>) {
+                runs.push((base, Self::SIZE as u32));
+            }
+        }
+
+        impl From<$name> for crate::Label<'_> {
+            #[inline]
+            fn from(number: $name) -> Self {
+                number.get().into()
+            }
+        }
+    )+};
+}
+
+big_endian!(
+    /// A `__be16`, such as a port: a member of an identity, and a label. Contract 0.1 counts no numbers in this byte order.
+    Be16: u16,
+    /// A `__be32`.
+    Be32: u32,
+    /// A `__be64`.
+    Be64: u64
+);
+
 /// The [`Member`](crate::Member) with this name: `member!(Bank.head.device)`. With a type alone, the whole value: `member!(u64)`.
 #[macro_export]
 macro_rules! member {
     ($struct:ident . $($field:ident).+) => {
-        $crate::Member::new(::core::mem::offset_of!($struct, $($field).+), |all: &$struct| &all.$($field).+)
+        $crate::Member::new(::core::mem::offset_of!($struct, $($field).+), |all: $struct| all.$($field).+)
     };
     ($struct:ty) => {
         $crate::Member::<$struct, $struct>::whole()
@@ -226,6 +425,51 @@ mod tests {
         assert_eq!(member!(Outer.total).offset, 16);
         assert_eq!(member!(Outer.cells).element(2).offset, 34);
         assert_eq!(member!(u64).offset, 0);
+    }
+
+    crate::layout! {
+        packed struct Wire: 15 bytes { kind: u8, port: Be16, inner: Inner, flags: u32 }
+    }
+
+    crate::layout! {
+        union Address: 16 bytes { v4: [u8; 4], v6: [u8; 12], token: u64 }
+    }
+
+    #[test]
+    fn packed_structs_have_no_padding_of_their_own() {
+        let bytes = [7, 1, 187, 5, 9, 9, 9, 4, 3, 2, 1, 8, 0, 0, 0];
+        let wire = Wire::read(&bytes);
+        assert_eq!((wire.kind, wire.port.get(), { wire.flags }), (7, 443, 8));
+        assert_eq!({ wire.inner }, Inner { op: 5, page: 0x0102_0304 });
+        let mut runs = Vec::new();
+        Wire::runs(0, &mut runs);
+        assert_eq!(runs, [(0, 1), (1, 2), (3, 1), (7, 4), (11, 4)]);
+        assert_eq!(member!(Wire.flags).offset, 11);
+    }
+
+    #[test]
+    fn the_members_of_a_union_are_at_one_place_and_it_is_padded_like_in_c() {
+        let mut bytes = [0; 16];
+        bytes[..12].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        let address = Address::read(&bytes);
+        assert_eq!((address.v4(), address.v6()[11], address.token()), ([1, 2, 3, 4], 12, 0x0807_0605_0403_0201));
+        assert_eq!((Address::SIZE, Address::PACKED, align_of::<Address>()), (16, 16, 8));
+    }
+
+    #[test]
+    fn bit_fields_are_counted_from_the_lowest_bit() {
+        assert_eq!(bits(0b1010_1101u8, 0, 3), 0b101);
+        assert_eq!(bits(0b1010_1101u8, 3, 5), 0b1_0101);
+        assert_eq!(bits(u64::MAX, 0, 64), u64::MAX);
+        assert_eq!(bits(u64::MAX, 63, 1), 1);
+    }
+
+    #[test]
+    fn values_with_padding_are_read_at_the_offsets_of_c() {
+        let mut bytes = [0xee; 40];
+        bytes[4..12].copy_from_slice(&[3, 9, 9, 9, 1, 0, 0, 0]);
+        bytes[24..29].copy_from_slice(b"fio\0\0");
+        assert_eq!((Outer::read(&bytes).inner, Outer::read(&bytes).comm), (Inner { op: 3, page: 1 }, *b"fio\0\0"));
     }
 
     #[test]

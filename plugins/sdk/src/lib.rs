@@ -59,6 +59,7 @@
 //! # fn main() {}
 //! ```
 
+mod banks;
 mod bindings;
 mod bounds;
 mod columns;
@@ -81,11 +82,12 @@ mod view;
 #[doc(hidden)]
 pub mod zero_copy;
 
+pub use banks::{Banks, LabelledBanks, Numbers, Observations};
 pub use bounds::{Bounds, exp2, fixed, linear};
 pub use family::{Family, FamilyId, Fold};
 pub use identity::{FieldSelector, KeyField, ValueField, key, key_at, value, value_at};
 pub use label::{Answer, Bucket, BucketAnswer, Label, LookupName, LookupNames, Refusal};
-pub use layout::{Layout, Member, Packed};
+pub use layout::{Be16, Be32, Be64, Layout, Member, Packed, bits};
 pub use manifest::{Manifest, ManifestError};
 pub use value::{Counts, Integer, Value, bucket, native_slots, number, observation, one, slots};
 pub use view::{LabelledView, PerfReading, Source, View};
@@ -107,6 +109,11 @@ pub trait Plugin: Sized + 'static {
     fn describe(&self) -> Manifest<Self>;
 }
 
+/// The `config` of a plugin that has none: a key in it is an error.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoConfig {}
+
 /// The parts that [`export!`] expands to, and the contract's own types for components that do without [`View`]. Not for plugin authors.
 #[doc(hidden)]
 pub mod exported {
@@ -116,6 +123,7 @@ pub mod exported {
     pub use crate::component::{Decoder, Instance};
     pub use crate::dictionary::Dictionary;
     pub use crate::intern::Interner;
+    pub use crate::layout::union_size;
     pub mod bindings {
         pub use crate::bindings::*;
     }

@@ -91,6 +91,12 @@ impl<P> Manifest<P> {
         FamilyId(self.wit.families.len() as u32 - 1)
     }
 
+    /// The family with this name; adds it if there is none.
+    pub(crate) fn family_once(&mut self, family: Family) -> FamilyId {
+        let there = self.wit.families.iter().position(|known| known.name == family.0.name);
+        there.map_or_else(|| self.family(family), |index| FamilyId(index as u32))
+    }
+
     /// Adds a view. A map may have several views; a view's row function skips the entries that it is not about.
     pub fn view(&mut self, view: LabelledView<P>) {
         let inconsistent = self.check(&view).err();

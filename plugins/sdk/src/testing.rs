@@ -50,6 +50,14 @@ pub struct Harness<P> {
     answer: RefCell<Columns>,
 }
 
+/// The identity bytes of a bank of counts.h that belongs to this key, for [`Harness::decode`]: its check and the key, filled up to whole
+/// words. `key` has the key's bytes in C, padding included.
+pub fn bank_identity(key: &[u8]) -> Vec<u8> {
+    let mut owner = key.to_vec();
+    owner.resize(key.len().next_multiple_of(8), 0);
+    [&crate::banks::check_of(&owner).to_le_bytes()[..], &owner].concat()
+}
+
 /// The result for one entry: its label values (and its bucket index, in a view with [`bucket_rows`](crate::View::bucket_rows)), or the
 /// reason why it has no series.
 pub type Row = Result<(Vec<String>, Option<u32>), Reason>;

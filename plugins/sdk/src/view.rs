@@ -118,7 +118,7 @@ pub struct PerfReading<const N: usize> {
 impl<const N: usize> PerfReading<N> {
     /// The total of the event with this index, from 0.
     pub const fn event(index: usize) -> crate::Member<Self, u64> {
-        crate::Member::<Self, [u64; N]>::new(0, |reading| &reading.events).element(index)
+        crate::Member::<Self, [u64; N]>::new(0, |reading| reading.events).element(index)
     }
 }
 
@@ -133,6 +133,10 @@ impl<const N: usize> Packed for PerfReading<N> {
 }
 
 impl<const N: usize> Layout for PerfReading<N> {
+    fn read(bytes: &[u8]) -> Self {
+        Self::unpack(bytes)
+    }
+
     fn runs(base: u32, runs: &mut Vec<(u32, u32)>) {
         runs.push((base, Self::SIZE as u32));
     }

@@ -249,9 +249,9 @@ impl KernelMap {
         }
     }
 
-    /// The array's memory, for a `BPF_F_MMAPABLE` one of 8-byte values.
+    /// The array's memory, for a `BPF_F_MMAPABLE` one whose values are whole words.
     pub fn memory(&self) -> Memory {
-        Memory::new(&self.fd, self.max_entries as usize)
+        Memory::new(&self.fd, self.max_entries as usize * (self.value / 8))
     }
 
     fn elem(&self, key: u64, value: u64) -> ElemAttr {

@@ -1,0 +1,339 @@
+//! Tables of `bpf/ebhost/counts.h`: counters and histograms that BPF programs keep in banks for each CPU, and in a map that all CPUs share
+//! for what finds no free bank.
+//!
+//! The layout of a bank is here and in counts.h; a plugin declares the key alone. The sizes of the two structs are compared when the
+//! package is checked or loaded.
+
+use core::marker::PhantomData;
+
+use crate::Plugin;
+use crate::bindings::exports::ebhost::plugin::decoder as wit;
+use crate::component;
+use crate::family::{Family, FamilyId};
+use crate::identity::{KeyField, fields_of, key};
+use crate::label::{Answer, Label, LookupNames, Refusal};
+use crate::layout::{Layout, Packed};
+use crate::manifest::Manifest;
+use crate::member;
+use crate::value::{Shape, number};
+use crate::view::{Draft, Feed, LabelledView, View};
+
+/// Bytes before the key: in a bank `struct bank_head`, in an entry of the shared map `struct entry_head`.
+const BANK_HEAD: u32 = 16;
+const ENTRY_HEAD: u32 = 8;
+
+/// Slots of `LATENCIES` and of `NATIVE_LATENCIES`.
+const LATENCY_SLOTS: u32 = 29;
+const NATIVE_SLOTS: u32 = 242;
+/// Prometheus' schema of `NATIVE_LATENCIES`, and the index of its first bucket.
+const NATIVE_SCHEMA: i8 = 3;
+const NATIVE_FIRST: i32 = -159;
+
+/// A table of `counts.h` with keys `K`, that [`Manifest::banks`] takes once it has a row function. `V` is [`Numbers`] or [`Observations`].
+///
+/// ```
+/// # use ebhost_plugin::{Answer, Banks, Family, LookupNames, Manifest, NoConfig, Plugin, Refusal, key, row, table};
+/// # struct Waits;
+/// # impl Plugin for Waits {
+/// #     type Config = NoConfig;
+/// #     fn new(_: NoConfig) -> Result<Self, String> { Ok(Waits) }
+/// #     fn describe(&self) -> Manifest<Self> {
+/// #         let mut manifest = Manifest::new();
+/// let waits = manifest.family(Family::latency("wait_seconds").help("Time to wait.").labels(["cgroup"]));
+/// manifest.banks(
+///     "wait",
+///     // LATENCIES(waits, u64) in the BPF program.
+///     Banks::latencies::<u64>("waits").lookup(table::CGROUP, key()).feed(waits).rows(Self::cgroup),
+/// );
+/// #         manifest
+/// #     }
+/// # }
+/// # impl Waits {
+/// #     fn cgroup<'a>(&'a self, _: &'a u64, [path]: LookupNames<'a, 1>) -> Answer<'a, 1> {
+/// #         row![path.ok_or(Refusal::Skip)?]
+/// #     }
+/// # }
+/// # ebhost_plugin::testing::Harness::<Waits>::new("{}").unwrap();
+/// ```
+pub struct Banks<K, V> {
+    map: String,
+    values: V,
+    lookups: Vec<(String, Vec<wit::Field>)>,
+    feeds: Vec<(FamilyId, BankValue)>,
+    key: PhantomData<fn(&K)>,
+}
+
+/// The values of a `COUNTS` table: `N` numbers.
+pub struct Numbers<const N: usize>(());
+
+/// The values of a histogram: its sum and its slots.
+pub struct Observations(BankValue);
+
+/// What of a bank's values feeds a family.
+#[derive(Clone, Copy)]
+enum BankValue {
+    /// The number with this index.
+    Number(u32),
+    /// All, as a sum and this many slots.
+    Slots(u32),
+    /// All, as a sum and native buckets.
+    Native,
+}
+
+/// A [`Banks`] with its row function.
+pub struct LabelledBanks<P> {
+    map: String,
+    views: [LabelledView<P>; 2],
+}
+
+impl Banks<(), ()> {
+    /// `COUNTS(map, K, N)`: `N` numbers for each key.
+    pub fn counts<K: Layout, const N: usize>(map: &str) -> Banks<K, Numbers<N>> {
+        Banks::of(map, Numbers(()))
+    }
+
+    /// `LATENCIES(map, K)`: for families made by [`Family::latency`].
+    pub fn latencies<K: Layout>(map: &str) -> Banks<K, Observations> {
+        Banks::of(map, Observations(BankValue::Slots(LATENCY_SLOTS)))
+    }
+
+    /// `NATIVE_LATENCIES(map, K)`: for families made by [`Family::native_latency`].
+    pub fn native_latencies<K: Layout>(map: &str) -> Banks<K, Observations> {
+        Banks::of(map, Observations(BankValue::Native))
+    }
+
+    /// `POWERS_OF_TWO`, `LINEAR` and `HISTOGRAM`: the number of slots is the family's number of bounds and one more.
+    pub fn histogram<K: Layout>(map: &str, slots: u32) -> Banks<K, Observations> {
+        Banks::of(map, Observations(BankValue::Slots(slots)))
+    }
+}
+
+impl<K: Layout, const N: usize> Banks<K, Numbers<N>> {
+    /// Feeds a counter with the number that has this index, from 0.
+    ///
+    /// # Panics
+    /// If `index` is not below `N`.
+    pub fn feed(mut self, family: FamilyId, index: usize) -> Self {
+        assert!(index < N, "the table has no number with this index");
+        self.feeds.push((family, BankValue::Number(index as u32)));
+        self
+    }
+
+    /// Sets the row function, as [`View::rows`] does. The identity is the key.
+    pub fn rows<P, F, const L: usize, const C: usize>(self, function: F) -> LabelledBanks<P>
+    where
+        P: Plugin,
+        F: for<'a> Fn(&'a P, &'a K, LookupNames<'a, L>) -> Answer<'a, C> + Clone + 'static,
+    {
+        self.labelled(N as u32, function)
+    }
+}
+
+impl<K: Layout> Banks<K, Observations> {
+    /// Feeds a histogram.
+    pub fn feed(mut self, family: FamilyId) -> Self {
+        self.feeds.push((family, self.values.0));
+        self
+    }
+
+    /// Sets the row function, as [`View::rows`] does. The identity is the key.
+    pub fn rows<P, F, const L: usize, const C: usize>(self, function: F) -> LabelledBanks<P>
+    where
+        P: Plugin,
+        F: for<'a> Fn(&'a P, &'a K, LookupNames<'a, L>) -> Answer<'a, C> + Clone + 'static,
+    {
+        let slots = match self.values.0 {
+            BankValue::Slots(slots) => slots,
+            BankValue::Native => NATIVE_SLOTS,
+            BankValue::Number(_) => 0,
+        };
+        self.labelled(1 + slots, function)
+    }
+}
+
+impl<K: Layout, V> Banks<K, V> {
+    /// Makes the host look up a name by a part of the key, as [`View::lookup`] does.
+    pub fn lookup<T: Layout>(mut self, table: &str, field: KeyField<K, T>) -> Self {
+        self.lookups.push((table.into(), fields_of(&field)));
+        self
+    }
+
+    fn of(map: &str, values: V) -> Self {
+        Self { map: map.into(), values, lookups: Vec::new(), feeds: Vec::new(), key: PhantomData }
+    }
+
+    /// The two views: of the banks, and of the shared map. `values`: the number of `u64` in each.
+    fn labelled<P, F, const L: usize, const C: usize>(self, values: u32, function: F) -> LabelledBanks<P>
+    where
+        P: Plugin,
+        F: for<'a> Fn(&'a P, &'a K, LookupNames<'a, L>) -> Answer<'a, C> + Clone + 'static,
+    {
+        let banks = self.draft(Place::Bank, values);
+        let shared = self.draft(Place::Shared, values);
+        let view = |draft, decode| LabelledView { draft, names: L, columns: C, buckets: false, decode };
+        let views = [
+            view(banks, component::rows(skipping_partial::<P, K, F, L, C>(function.clone()))),
+            view(shared, component::rows(function)),
+        ];
+        LabelledBanks { map: self.map, views }
+    }
+
+    fn draft(&self, place: Place, values: u32) -> Draft {
+        let offset = place.head() + OwnedKey::<K>::BYTES as u32;
+        let feed = |(family, value): &(FamilyId, BankValue)| value.feed(*family, offset);
+        let lookup = |(table, fields): &(String, Vec<wit::Field>)| {
+            (table.clone(), fields.iter().map(|field| place.key_field::<K>(*field)).collect())
+        };
+        Draft {
+            source: place.map(&self.map),
+            key_size: place.key_size::<K>(),
+            value_size: offset + values * 8,
+            identity: place.identity::<K>(),
+            lookups: self.lookups.iter().map(lookup).collect(),
+            feeds: self.feeds.iter().map(feed).collect(),
+        }
+    }
+}
+
+/// One of the two maps that hold values.
+#[derive(Clone, Copy)]
+enum Place {
+    Bank,
+    Shared,
+}
+
+impl Place {
+    fn map(self, name: &str) -> String {
+        match self {
+            Self::Bank => name.into(),
+            Self::Shared => format!("{name}_spill"),
+        }
+    }
+
+    fn head(self) -> u32 {
+        match self {
+            Self::Bank => BANK_HEAD,
+            Self::Shared => ENTRY_HEAD,
+        }
+    }
+
+    fn key_size<K: Layout>(self) -> u32 {
+        match self {
+            Self::Bank => u32::SIZE as u32,
+            Self::Shared => K::SIZE as u32,
+        }
+    }
+
+    /// A bank is identified by its check and its whole key, with padding, because the check covers it.
+    fn identity<K: Layout>(self) -> Vec<wit::Field> {
+        let value = |offset, length| wit::Field { part: wit::Part::Value, offset, length };
+        match self {
+            Self::Bank => vec![value(0, 8), value(BANK_HEAD, OwnedKey::<K>::BYTES as u32)],
+            Self::Shared => fields_of(&key::<K>()),
+        }
+    }
+
+    /// Where a part of the key lies.
+    fn key_field<K: Layout>(self, field: wit::Field) -> wit::Field {
+        match self {
+            Self::Bank => wit::Field { part: wit::Part::Value, offset: BANK_HEAD + field.offset, ..field },
+            Self::Shared => field,
+        }
+    }
+}
+
+impl BankValue {
+    /// The feed of a family by the values that begin at `offset`.
+    fn feed(self, family: FamilyId, offset: u32) -> Feed {
+        let number = |offset| wit::Number { offset, size: 8, is_signed: false };
+        let sum = Some(number(offset));
+        let (value, shape) = match self {
+            Self::Number(index) => (wit::Value::Number(number(offset + 8 * index)), Shape::Any),
+            Self::Slots(slots) => {
+                let value = wit::Slots { offset: offset + 8, size: 8, sum };
+                (wit::Value::Slots(value), Shape::Slots(slots as usize))
+            }
+            Self::Native => {
+                let (schema, first, count) = (NATIVE_SCHEMA, NATIVE_FIRST, NATIVE_SLOTS - 2);
+                let value = wit::NativeSlots { offset: offset + 8, schema, first, count, sum };
+                (wit::Value::NativeSlots(value), Shape::Any)
+            }
+        };
+        Feed { family, labels: None, value, shape }
+    }
+}
+
+/// The key of a bank as it was read.
+#[derive(Clone, Copy)]
+struct OwnedKey<K> {
+    key: K,
+    /// Whether all of it was read, and no part of another key.
+    is_whole: bool,
+}
+
+impl<K: Layout> OwnedKey<K> {
+    /// Bytes of the key in a bank: it is filled up to whole words.
+    const BYTES: usize = K::SIZE.next_multiple_of(8);
+}
+
+impl<K: Layout> Packed for OwnedKey<K> {
+    const PACKED: usize = 8 + Self::BYTES;
+
+    fn unpack(packed: &[u8]) -> Self {
+        let (check, owner) = packed[..Self::PACKED].split_at(8);
+        let is_whole = u64::unpack(check) == check_of(owner);
+        Self { key: K::read(owner), is_whole }
+    }
+}
+
+/// The check of a bank with this key, which is filled up to whole words: `counts_check` in counts.h.
+pub(crate) fn check_of(owner: &[u8]) -> u64 {
+    let words = owner.chunks_exact(8).map(u64::unpack);
+    let mixed = words.fold(0xcbf2_9ce4_8422_2325, |sum, word| {
+        let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        sum ^ sum >> 32
+    });
+    mixed | 1
+}
+
+/// A row function that skips banks without an owner, and those whose owner was being written.
+fn skipping_partial<P, K, F, const L: usize, const C: usize>(
+    function: F,
+) -> impl for<'a> Fn(&'a P, &'a OwnedKey<K>, LookupNames<'a, L>) -> Answer<'a, C> + 'static
+where
+    F: for<'a> Fn(&'a P, &'a K, LookupNames<'a, L>) -> Answer<'a, C> + 'static,
+{
+    move |plugin, owner, names| if owner.is_whole { function(plugin, &owner.key, names) } else { Err(Refusal::Skip) }
+}
+
+/// Reasons of lost counts, from 1, as `enum counts_stat` has them; 0 is the number of spilled counts.
+const LOST: [&str; 2] = ["spill_full", "spill_busy"];
+
+impl<P: Plugin> Manifest<P> {
+    /// Adds the views of a table of counts.h, and two counters of how it does: `PREFIX_spilled_total`, counts that found no free bank and
+    /// cost more than usual, and `PREFIX_lost_total{reason}`, counts that found no room at all. Several tables may have one prefix.
+    pub fn banks(&mut self, prefix: &str, banks: LabelledBanks<P>) {
+        let spilled = self.family_once(
+            Family::counter(&format!("{prefix}_spilled_total"))
+                .help("Counts that found no free bank on their CPU and went to the map that all CPUs share."),
+        );
+        let lost = self.family_once(
+            Family::counter(&format!("{prefix}_lost_total"))
+                .help("Counts that found room in no map, by reason.")
+                .labels(["reason"]),
+        );
+        banks.views.into_iter().for_each(|view| self.view(view));
+        let stats = || View::table::<u32, u64>(&format!("{}_stats", banks.map)).identity(key());
+        self.view(stats().feed(spilled, number(member!(u64))).rows(spilled_row::<P>));
+        self.view(stats().feed(lost, number(member!(u64))).rows(lost_row::<P>));
+    }
+}
+
+fn spilled_row<'a, P>(_: &'a P, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 0> {
+    if *stat == 0 { Ok([]) } else { Err(Refusal::Skip) }
+}
+
+fn lost_row<'a, P>(_: &'a P, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+    let reason = (*stat as usize).checked_sub(1).and_then(|reason| LOST.get(reason));
+    reason.map(|reason| [Label::from(*reason)]).ok_or(Refusal::Skip)
+}

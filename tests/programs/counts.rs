@@ -1,0 +1,148 @@
+//! The tables of counts.h under the worst conditions: far more keys than banks, and interrupts that count in the same tables while a program
+//! is in the middle of counting.
+
+use std::collections::HashMap;
+use std::{os::unix::process::parent_id, sync::atomic::Ordering, thread, time::Duration};
+
+use ebhost_tests::{Ebhost, Folder, KernelMap, Start, alone, group, needs, wait_until, workspace};
+
+const IDS: u32 = 10_000;
+const CALLS: u64 = 300_000;
+const THREADS: usize = 2;
+
+/// The name of the threads whose calls are counted; the program compares 8 bytes.
+const NAME: &[u8; 8] = b"counted\0";
+
+/// A host with the package `counts`: 64 banks on each CPU, and room for every key in the map that all CPUs share.
+fn host() -> (Ebhost, Folder) {
+    let folder = Folder::new();
+    folder.copy(&workspace().join("bench/packages/counts"));
+    let edits = [
+        ("programs: []".to_owned(), "programs: [in_process, in_interrupt]".to_owned()),
+        ("targ_ids: 1024".to_owned(), format!("targ_ids: {IDS}")),
+        ("targ_comm: 0".to_owned(), format!("targ_comm: {}", u64::from_le_bytes(*NAME))),
+        ("targ_getppid: 110".to_owned(), format!("targ_getppid: {}", libc::SYS_getppid)),
+        (" calls: 256, calls_spill: 1".to_owned(), " calls: 64 per cpu, calls_spill: 16384".to_owned()),
+        (" times: 256, times_spill: 1".to_owned(), " times: 64 per cpu, times_spill: 16384".to_owned()),
+        (" truth: 1".to_owned(), format!(" truth: {IDS}")),
+        ("series: 1000".to_owned(), "series: 50000".to_owned()),
+    ];
+    for (from, to) in edits {
+        folder.amend("counts", &from, &to);
+    }
+    (Start::with(folder.path()).args(&["--strict"]).listening(), folder)
+}
+
+/// Makes the calls in threads that have ended when this returns.
+fn call() {
+    let counted = |_| {
+        let thread = thread::Builder::new().name("counted".to_owned());
+        thread.spawn(|| (0..CALLS).for_each(|_| _ = parent_id())).expect("a thread")
+    };
+    let threads: Vec<_> = (0..THREADS).map(counted).collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("it only calls"));
+}
+
+/// The words of a mapped array.
+fn words(host: &Ebhost, map: &str) -> Vec<u64> {
+    let memory = KernelMap::of(host.pid(), map).memory();
+    memory.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+/// Every sample of a scrape by its name and labels as they are printed. The strict parser takes minutes for so many buckets.
+struct Served(HashMap<String, f64>);
+
+impl Served {
+    /// Scrapes until every identity has its labels, which may take more than one scrape.
+    fn labelled(host: &Ebhost) -> Self {
+        wait_until("every identity is labelled", Duration::from_secs(60), || {
+            let served = Self::scrape(host);
+            let is_labelled = served.get("ebhost_plugin_unlabelled{plugin=\"counts\"}") == 0.0;
+            is_labelled.then(|| Self::scrape(host))
+        })
+    }
+
+    fn scrape(host: &Ebhost) -> Self {
+        let response = host.get("/metrics", &[]);
+        let samples = response.text().lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| {
+            let (name, value) = line.rsplit_once(' ').expect("a sample");
+            (name.to_owned(), value.parse().expect("a number"))
+        };
+        Self(samples.map(sample).collect())
+    }
+
+    /// The value of a sample; 0: it is not served.
+    fn get(&self, sample: &str) -> f64 {
+        self.0.get(sample).copied().unwrap_or_default()
+    }
+
+    fn calls(&self, id: u64) -> f64 {
+        let kind = ["read", "write", "open", "close", "sync", "lock", "poll", "other"][id as usize % 8];
+        self.get(&format!("ebhost_calls_total{{id=\"{id}\",group=\"{}\",kind=\"{kind}\"}}", group(id)))
+    }
+
+    fn times(&self, part: &str, id: u64) -> f64 {
+        self.get(&format!("ebhost_times_seconds_{part}{{id=\"{id}\"}}"))
+    }
+
+    fn lost(&self, table: &str) -> f64 {
+        let reasons = ["spill_full", "spill_busy"].iter();
+        reasons.map(|reason| self.get(&format!("ebhost_{table}_lost_total{{reason=\"{reason}\"}}"))).sum()
+    }
+}
+
+#[test]
+fn no_count_is_lost_when_keys_outnumber_banks_and_interrupts_nest() {
+    needs!(Root);
+    let _alone = alone();
+    let (host, _folder) = host();
+    call();
+    let served = Served::labelled(&host);
+    let truth = words(&host, "truth");
+    let [process, interrupts, nested] = words(&host, "contexts")[..] else { panic!("three contexts") };
+    println!("{process} calls in process context, {interrupts} in interrupts, {nested} of them nested");
+    assert_eq!(process, CALLS * THREADS as u64, "the kernel ran the program at every call");
+    assert!(nested > 100, "only {nested} interrupts of the program in process context");
+    assert_eq!(truth.iter().sum::<u64>(), process + interrupts);
+
+    for (id, count) in (0u64..).zip(&truth) {
+        assert_eq!(served.calls(id), *count as f64, "calls of {id}");
+        assert_eq!(served.times("count", id), *count as f64, "observations of {id}");
+        assert_eq!(served.times("sum", id), (count * 1000 * id) as f64 / 1e9, "sum of {id}");
+    }
+    for table in ["calls", "times"] {
+        let spilled = served.get(&format!("ebhost_{table}_spilled_total"));
+        println!("{table}: {spilled} spilled");
+        assert!(spilled > 0.0 && spilled < (process + interrupts) as f64, "{table}: {spilled} spilled");
+        assert_eq!(served.lost(table), 0.0);
+    }
+    host.stop();
+}
+
+/// With room for a tenth of the keys, the counts that are served and those that are reported as lost add up.
+#[test]
+fn counts_that_find_no_room_are_reported() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = Folder::new();
+    folder.copy(&workspace().join("bench/packages/counts"));
+    for (from, to) in [
+        ("programs: []", "programs: [in_process]".to_owned()),
+        ("targ_ids: 1024", format!("targ_ids: {IDS}")),
+        ("targ_comm: 0", format!("targ_comm: {}", u64::from_le_bytes(*NAME))),
+        ("targ_getppid: 110", format!("targ_getppid: {}", libc::SYS_getppid)),
+        (" calls: 256, calls_spill: 1,", " calls: 64 per cpu, calls_spill: 1000,".to_owned()),
+        ("series: 1000", "series: 50000".to_owned()),
+    ] {
+        folder.amend("counts", from, &to);
+    }
+    let host = Start::with(folder.path()).args(&["--strict"]).listening();
+    call();
+    let served = Served::labelled(&host);
+    let counted: f64 = (0..u64::from(IDS)).map(|id| served.calls(id)).sum();
+    println!("{counted} counted, {} lost", served.lost("calls"));
+    assert!(served.lost("calls") > 0.0);
+    assert_eq!(counted + served.lost("calls"), (CALLS * THREADS as u64) as f64);
+    host.stop();
+}
