@@ -280,6 +280,8 @@ static __always_inline void counts_note(void *stats, u32 stat)
 		__type(value, u64);                                                                          \
 	} name##_stats SEC(".maps");                                                                         \
                                                                                                              \
+	/* The host does not read an empty NAME_spill. */                                                    \
+	u64 name##_spill_inserted;                                                                           \
 	static const struct name##_entry name##_zero;                                                        \
 	/* Banks of a CPU; 0: not computed yet. */                                                           \
 	static volatile u32 name##_banks;                                                                    \
@@ -347,7 +349,8 @@ static __always_inline void counts_note(void *stats, u32 stat)
 				name##_sweep(now);                                                           \
 		}                                                                                            \
 		/* Another CPU may insert it first. Either way the lookup finds it, unless the map is full. */ \
-		bpf_map_update_elem(&name##_spill, own, &name##_zero, BPF_NOEXIST);                          \
+		if (!bpf_map_update_elem(&name##_spill, own, &name##_zero, BPF_NOEXIST))                     \
+			__sync_fetch_and_add(&name##_spill_inserted, 1);                                     \
 		entry = bpf_map_lookup_elem(&name##_spill, own);                                             \
 		if (!entry) {                                                                                \
 			counts_note(&name##_stats, COUNTS_LOST_FULL);                                        \
@@ -370,7 +373,7 @@ static __always_inline void counts_note(void *stats, u32 stat)
 	}                                                                                                    \
                                                                                                              \
 	/* The values of a key that has no bank on this CPU: a bank that is free, or the shared entry. */    \
-	static __noinline u64 *name##_first(const key_type *key, u32 base, u32 start)                       \
+	static __noinline u64 *name##_first(const key_type *key, u32 base, u32 start)                        \
 	{                                                                                                    \
 		u64 ns = bpf_ktime_get_ns(), *values;                                                        \
 		union name##_key own = {};                                                                   \

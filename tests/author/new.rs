@@ -3,7 +3,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use ebhost_tests::{Folder, binary, needs};
+use ebhost_tests::{Folder, binary, needs, workspace};
 
 use crate::{Said, ebhost, npm, said};
 
@@ -59,6 +59,40 @@ fn a_javascript_package_builds_and_passes_its_test() {
 fn a_python_package_builds_and_passes_its_test() {
     needs!(Tool("clang-19"), Tool("python3"));
     builds_and_passes("python");
+}
+
+/// Each pattern is built as its author would build it, passes its own tests, and counts.
+#[test]
+fn every_pattern_builds_passes_its_tests_and_counts() {
+    needs!(Root, Tool("clang-19"), Tool("cargo"));
+    let path = env::var("PATH").unwrap_or_default();
+    for (pattern, shown) in [
+        ("histogram", "softs_seconds (seconds)"),
+        ("events", "softs_execs_total"),
+        ("runqlat", "softs_latency_seconds (seconds)"),
+    ] {
+        let folder = Folder::new();
+        let made = ebhost(&["new", "softs", "--from", pattern], folder.path());
+        assert_eq!(made.code, Some(0), "{}", made.err);
+        let package = folder.path().join("softs");
+        for name in ["build.sh", "test.sh"] {
+            // Kept between runs: where Rust's standard library for wasm32 is not installed, it is built, which takes minutes.
+            let mut command = Command::new(package.join(name));
+            command.current_dir(&package).env("EBHOST", binary()).env("PATH", &path);
+            let ended = said(command.env("CARGO_TARGET_DIR", workspace().join("target/guide")));
+            assert_eq!(ended.code, Some(0), "{pattern}, {name}: {}{}", ended.out, ended.err);
+        }
+        let ran = ebhost(&["run", ".", "--for", "1s"], &package);
+        assert!(ran.code == Some(0) && ran.out.contains(shown), "{pattern}: {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn a_pattern_of_rust_is_refused_for_other_languages() {
+    let folder = Folder::new();
+    let refused = ebhost(&["new", "softs", "--lang", "c", "--from", "histogram"], folder.path());
+    assert!(refused.code == Some(2) && refused.err.contains("expected `--from counter`"), "{}", refused.err);
+    assert!(!folder.path().join("softs").exists());
 }
 
 #[test]

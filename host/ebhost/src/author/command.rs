@@ -129,6 +129,23 @@ pub struct NewArgs {
     /// Language of the component.
     #[arg(long, default_value = "rust")]
     pub(super) lang: Language,
+
+    /// Working pattern to start from; other languages than Rust have `counter` alone.
+    #[arg(long, default_value = "counter")]
+    pub(super) from: Pattern,
+}
+
+/// A working package that a new one begins as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Pattern {
+    /// Forks, execs and exits in a hash map, by command name.
+    Counter,
+    /// Latencies of softirqs in the histograms of counts.h, by vector.
+    Histogram,
+    /// Executed programs as events in a ring buffer, counted by command name.
+    Events,
+    /// Run-queue latency by cgroup: counts.h, stamps.h, and names that the host looks up.
+    Runqlat,
 }
 
 /// A language for components.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     AuthorError,
-    command::{Language, NewArgs},
+    command::{Language, NewArgs, Pattern},
     template,
 };
 
@@ -22,6 +22,10 @@ pub(super) enum NewError {
     Name(String),
     #[error("{path}: is there already; choose another name, or remove it")]
     Exists { path: PathBuf },
+    #[error(
+        "found the pattern `{pattern:?}` with another language than Rust, expected `--from counter`, or `--lang rust`"
+    )]
+    Pattern { pattern: Pattern },
     #[error("{path}: cannot be written: {source}")]
     Unwritable { path: PathBuf, source: io::Error },
 }
@@ -38,7 +42,10 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, AuthorError> {
     if folder.exists() {
         return Err(NewError::Exists { path: folder.to_owned() }.into());
     }
-    for file in template::files(args.lang) {
+    if args.lang != Language::Rust && args.from != Pattern::Counter {
+        return Err(NewError::Pattern { pattern: args.from }.into());
+    }
+    for file in template::files(args.lang, args.from) {
         write(folder, name, &file)?;
     }
     let next = match args.lang {
@@ -56,7 +63,11 @@ fn write(folder: &Path, name: &str, file: &template::File) -> Result<(), NewErro
     let written = || {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         match std::str::from_utf8(file.content) {
-            Ok(text) if file.has_name => fs::write(&path, text.replace(template::NAME, name))?,
+            Ok(text) if !file.names.is_empty() => {
+                let named =
+                    file.names.iter().fold(text.to_owned(), |text, placeholder| text.replace(placeholder, name));
+                fs::write(&path, named)?;
+            }
             _ => fs::write(&path, file.content)?,
         }
         if path.extension().is_some_and(|extension| extension == "sh") {

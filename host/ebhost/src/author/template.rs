@@ -1,6 +1,6 @@
 //! The files of a new package, embedded from `templates/`. `__NAME__` in a path or a text becomes the package's name.
 
-use super::command::Language;
+use super::command::{Language, Pattern};
 
 /// Placeholder of the package's name.
 pub(super) const NAME: &str = "__NAME__";
@@ -10,25 +10,32 @@ pub(super) const NAME: &str = "__NAME__";
 pub(super) struct File {
     pub(super) path: &'static str,
     pub(super) content: &'static [u8],
-    /// Whether [`NAME`] is replaced in its content.
-    pub(super) has_name: bool,
+    /// Texts in its content that become the package's name.
+    pub(super) names: &'static [&'static str],
 }
 
 macro_rules! file {
     ($path:literal, $from:literal) => {
-        File { path: $path, content: include_bytes!(concat!("../../templates/", $from)), has_name: true }
+        File { path: $path, content: include_bytes!(concat!("../../templates/", $from)), names: &[NAME] }
     };
     ($path:literal = $from:literal) => {
-        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), has_name: false }
+        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), names: &[] }
+    };
+    ($path:literal = $from:literal, $names:expr) => {
+        File { path: $path, content: include_bytes!(concat!("../../../../", $from)), names: $names }
     };
 }
 
 /// Files of every package.
-const COMMON: [File; 9] = [
-    file!("__NAME__.bpf.c", "common/program.bpf.c"),
+const COMMON: [File; 13] = [
     file!("bpf.h" = "bpf/bpf.h"),
-    file!("sample.jsonl", "common/sample.jsonl"),
-    file!("expected.prom", "common/expected.prom"),
+    file!("buckets.h" = "bpf/buckets.h"),
+    file!("native.h" = "bpf/native.h"),
+    file!("task.h" = "bpf/task.h"),
+    file!("ebhost/counts.h" = "bpf/ebhost/counts.h"),
+    file!("ebhost/program.h" = "bpf/ebhost/program.h"),
+    file!("ebhost/stamps.h" = "bpf/ebhost/stamps.h"),
+    file!("ebhost/task.h" = "bpf/ebhost/task.h"),
     file!(".gitignore", "common/gitignore"),
     file!("build-bpf.sh", "common/build-bpf.sh"),
     file!("wit/decoder.wit" = "wit/decoder.wit"),
@@ -36,14 +43,54 @@ const COMMON: [File; 9] = [
     file!("wit/world.wit" = "wit/world.wit"),
 ];
 
-const RUST: [File; 27] = [
+/// The program of the pattern `counter`, and its recording.
+const COUNTER: [File; 3] = [
+    file!("__NAME__.bpf.c", "common/program.bpf.c"),
+    file!("sample.jsonl", "common/sample.jsonl"),
+    file!("expected.prom", "common/expected.prom"),
+];
+
+/// The Rust package of the pattern `counter`.
+const COUNTER_RUST: [File; 3] = [
     file!("README.md", "rust/README.md"),
     file!("plugin.yaml", "common/plugin.yaml"),
+    file!("src/lib.rs", "rust/lib.rs"),
+];
+
+const HISTOGRAM: [File; 6] = [
+    file!("README.md", "histogram/README.md"),
+    file!("__NAME__.bpf.c", "histogram/program.bpf.c"),
+    file!("plugin.yaml", "histogram/plugin.yaml"),
+    file!("src/lib.rs", "histogram/lib.rs"),
+    file!("sample.jsonl", "histogram/sample.jsonl"),
+    file!("expected.prom", "histogram/expected.prom"),
+];
+
+const EVENTS: [File; 6] = [
+    file!("README.md", "events/README.md"),
+    file!("__NAME__.bpf.c", "events/program.bpf.c"),
+    file!("plugin.yaml", "events/plugin.yaml"),
+    file!("src/lib.rs", "events/lib.rs"),
+    file!("sample.jsonl", "events/sample.jsonl"),
+    file!("expected.prom", "events/expected.prom"),
+];
+
+/// The package `runqlat` of this repository.
+const RUNQLAT: [File; 6] = [
+    file!("README.md", "runqlat/README.md"),
+    file!("__NAME__.bpf.c" = "bpf/runqlat.bpf.c", &["runqlat"]),
+    file!("plugin.yaml" = "plugins/runqlat/plugin.yaml", &["runqlat"]),
+    file!("src/lib.rs" = "plugins/runqlat/src/lib.rs", &["runqlat", "runqueue"]),
+    file!("sample.jsonl", "runqlat/sample.jsonl"),
+    file!("expected.prom", "runqlat/expected.prom"),
+];
+
+const RUST: [File; 25] = [
     file!("build.sh", "rust/build.sh"),
     file!("test.sh", "rust/test.sh"),
     file!("Cargo.toml", "rust/Cargo.toml"),
-    file!("src/lib.rs", "rust/lib.rs"),
     file!("vendor/ebhost-plugin/Cargo.toml", "rust/vendor.toml"),
+    file!("vendor/ebhost-plugin/src/banks.rs" = "plugins/sdk/src/banks.rs"),
     file!("vendor/ebhost-plugin/src/bindings.rs" = "plugins/sdk/src/bindings.rs"),
     file!("vendor/ebhost-plugin/src/bounds.rs" = "plugins/sdk/src/bounds.rs"),
     file!("vendor/ebhost-plugin/src/columns.rs" = "plugins/sdk/src/columns.rs"),
@@ -98,15 +145,22 @@ const PYTHON: [File; 5] = [
     file!("component.py", "python/component.py"),
 ];
 
-/// The files of a package in this language.
-pub(super) fn files(language: Language) -> Vec<File> {
-    let own: &[File] = match language {
+/// The files of a package in this language, from this pattern; only Rust has others than `counter`.
+pub(super) fn files(language: Language, pattern: Pattern) -> Vec<File> {
+    let of_language: &[File] = match language {
         Language::Rust => &RUST,
         Language::C => &C,
         Language::Javascript => &JAVASCRIPT,
         Language::Python => &PYTHON,
     };
-    COMMON.iter().chain(own).copied().collect()
+    let of_pattern: &[&[File]] = match (pattern, language) {
+        (Pattern::Counter, Language::Rust) => &[&COUNTER, &COUNTER_RUST],
+        (Pattern::Counter, _) => &[&COUNTER],
+        (Pattern::Histogram, _) => &[&HISTOGRAM],
+        (Pattern::Events, _) => &[&EVENTS],
+        (Pattern::Runqlat, _) => &[&RUNQLAT],
+    };
+    COMMON.iter().chain(of_language).chain(of_pattern.iter().copied().flatten()).copied().collect()
 }
 
 #[cfg(test)]
@@ -127,9 +181,12 @@ mod tests {
     #[test]
     fn no_file_is_written_twice() {
         for language in <Language as clap::ValueEnum>::value_variants() {
-            let files = files(*language);
-            let paths: BTreeSet<_> = files.iter().map(|file| file.path).collect();
-            assert_eq!(paths.len(), files.len(), "{language:?}");
+            for pattern in <Pattern as clap::ValueEnum>::value_variants() {
+                let is_there = *language == Language::Rust || *pattern == Pattern::Counter;
+                let files = if is_there { files(*language, *pattern) } else { Vec::new() };
+                let paths: BTreeSet<_> = files.iter().map(|file| file.path).collect();
+                assert_eq!(paths.len(), files.len(), "{language:?}, {pattern:?}");
+            }
         }
     }
 }
