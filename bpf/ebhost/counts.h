@@ -496,7 +496,7 @@ static __always_inline u32 power_of_two(u64 value, u32 first, u32 last)
 #define LINEAR(name, key_type, first, step, bounds)                                                          \
 	static __always_inline u32 name##_slot(u64 value)                                                    \
 	{                                                                                                    \
-		u64 slot = value <= (first) ? 0 : (value - (first) + (step) - 1) / (step);                   \
+		u64 slot = value <= (first) ? 0 : (value - (first) - 1) / (step) + 1;                        \
                                                                                                              \
 		return slot < (bounds) ? slot : (bounds);                                                    \
 	}                                                                                                    \

@@ -10,8 +10,8 @@
  *
  * By task and by socket the time is in the kernel's storage of that task or socket: no hash, nothing to size, and it is gone with its owner.
  * Programs on tp_btf may use it from Linux 5.13 on (5.11 for sockets); `task` and `socket` must be pointers that the verifier
- * knows, as arguments of such a program are. On older kernels the same calls use a hash by thread id or address, with NAME_old's 10240
- * entries; a time is then left behind by what never ended, until another one has its key.
+ * knows, as arguments of such a program are. On 5.11 and 5.12 the same calls use the hash NAME_old by thread id. Linux 5.10 has no task
+ * storage at all and refuses the object: for it use STAMPS_BY_KEY(NAME, u32, 10240) with `task->pid`.
  *
  * By key it is a preallocated hash with the size that you give. What finds no room is counted in the global NAME_lost. The address of a
  * request is a good key for a request; biolatency has slots by request tag (bpf/starts.h), which are twice as fast and know blk-mq's tags.

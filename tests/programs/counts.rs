@@ -2,9 +2,9 @@
 //! is in the middle of counting.
 
 use std::collections::HashMap;
-use std::{os::unix::process::parent_id, sync::atomic::Ordering, thread, time::Duration};
+use std::{os::unix::process::parent_id, process::Command, sync::atomic::Ordering, thread, time::Duration};
 
-use ebhost_tests::{Ebhost, Folder, KernelMap, Start, alone, group, needs, wait_until, workspace};
+use ebhost_tests::{Ebhost, Folder, KernelMap, Start, alone, group, needs, output, wait_until, workspace};
 
 const IDS: u32 = 10_000;
 const CALLS: u64 = 300_000;
@@ -145,4 +145,33 @@ fn counts_that_find_no_room_are_reported() {
     assert!(served.lost("calls") > 0.0);
     assert_eq!(counted + served.lost("calls"), (CALLS * THREADS as u64) as f64);
     host.stop();
+}
+
+/// The slots of all histograms that are computed for a package, at each bound and beside it, compiled for this machine.
+#[test]
+fn a_value_beyond_the_last_bound_does_not_count_as_a_small_one() {
+    needs!(Tool("clang-19"));
+    let folder = Folder::new();
+    let source = r#"
+        #include "ebhost/counts.h"
+        POWERS_OF_TWO(sizes, u32, 9, 20)
+        LINEAR(depths, u32, 10, 5, 16)
+        int main(void)
+        {
+            for (u64 value = 0; value < (1 << 21) + 3; value++) {
+                u32 size = 0, depth = 0;
+                while (size < 12 && value > 1ull << (9 + size))
+                    size++;
+                while (depth < 16 && value > 10 + 5 * depth)
+                    depth++;
+                if (sizes_slot(value) != size || depths_slot(value) != depth)
+                    return 1;
+            }
+            return sizes_slot(~0ull) != 12 || depths_slot(~0ull) != 16;
+        }"#;
+    let (file, program) = (folder.path().join("slots.c"), folder.path().join("slots"));
+    std::fs::write(&file, source).expect("our own folder");
+    let include = format!("-I{}", workspace().join("bpf").display());
+    output(Command::new("clang-19").args(["-O1", "-w", &include, "-o"]).arg(&program).arg(&file));
+    output(&mut Command::new(&program));
 }
