@@ -21,7 +21,7 @@ use crate::{
 /// Numbers of keys that the programs count with: few, as of disks or operations, some, as of cgroups, and many, as of processes.
 const KEYS: [u32; 3] = [16, 1000, 10_000];
 
-/// The words of a bank of `COUNTS(calls, struct key, 1)`: check, head, two of the key, one count.
+/// The words of a bank of `COUNTS(calls, struct key, 1)`: head, check, two of the key, one count.
 const WORDS: usize = 5;
 
 /// Measures the programs that count, on every system call.
@@ -100,7 +100,7 @@ fn fill(memory: &Memory, entries: usize) {
         let owner = identity.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
         let [check, first, second] = owner.collect::<Vec<_>>()[..] else { panic!("a key of two words") };
         let head = 1 | 1 << 32; // one claim; used
-        let words = [check, head, first, second, id as u64 + 1_000_000];
+        let words = [head, check, first, second, id as u64 + 1_000_000];
         bank.iter().zip(words).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
     }
 }

@@ -67,11 +67,12 @@ const volatile u64 targ_counts_keep_ns = 120000000000ull;
 /* Times are kept in ticks of 2^32 ns, modulo 2^16. How many of them a bank, or a dying entry, is left alone. */
 #define COUNTS_REST 2
 
+/* The check is next to the key, so that the host compares one piece of memory to see whether the owner is the same. */
 struct bank_head {
-	u64 check; /* of the key, see counts_check; 0: no owner */
 	u32 claims;
 	u16 used; /* whether somebody counted since this was set to 0 */
 	u16 since; /* tick at which `used` was set to 0, or the owner gone; 0: never */
+	u64 check; /* of the key, see counts_check; 0: no owner */
 };
 
 enum entry_state {

@@ -20,6 +20,8 @@ use crate::view::{Draft, Feed, LabelledView, View};
 
 /// Bytes before the key: in a bank `struct bank_head`, in an entry of the shared map `struct entry_head`.
 const BANK_HEAD: u32 = 16;
+/// Where the check is in a bank: just before the key.
+const BANK_CHECK: u32 = 8;
 const ENTRY_HEAD: u32 = 8;
 
 /// Slots of `LATENCIES` and of `NATIVE_LATENCIES`.
@@ -228,7 +230,7 @@ impl Place {
     fn identity<K: Layout>(self) -> Vec<wit::Field> {
         let value = |offset, length| wit::Field { part: wit::Part::Value, offset, length };
         match self {
-            Self::Bank => vec![value(0, 8), value(BANK_HEAD, OwnedKey::<K>::BYTES as u32)],
+            Self::Bank => vec![value(BANK_CHECK, OwnedKey::<K>::PACKED as u32)],
             Self::Shared => fields_of(&key::<K>()),
         }
     }
