@@ -4,6 +4,11 @@
 //! The layout of a bank is here and in counts.h; a plugin declares the key alone. The sizes of the two structs are compared when the
 //! package is checked or loaded.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "the calls of a builder read better with values than with references"
+)]
+
 use core::marker::PhantomData;
 
 use crate::Plugin;
@@ -184,7 +189,7 @@ impl<K: Layout, V> Banks<K, V> {
         let offset = place.head() + OwnedKey::<K>::BYTES as u32;
         let feed = |(family, value): &(FamilyId, BankValue)| value.feed(*family, offset);
         let lookup = |(table, fields): &(String, Vec<wit::Field>)| {
-            (table.clone(), fields.iter().map(|field| place.key_field::<K>(*field)).collect())
+            (table.clone(), fields.iter().map(|field| place.key_field(*field)).collect())
         };
         Draft {
             source: place.map(&self.map),
@@ -236,7 +241,7 @@ impl Place {
     }
 
     /// Where a part of the key lies.
-    fn key_field<K: Layout>(self, field: wit::Field) -> wit::Field {
+    fn key_field(self, field: wit::Field) -> wit::Field {
         match self {
             Self::Bank => wit::Field { part: wit::Part::Value, offset: BANK_HEAD + field.offset, ..field },
             Self::Shared => field,
