@@ -101,7 +101,7 @@ fn no_count_is_lost_when_keys_outnumber_banks_and_interrupts_nest() {
     let served = Served::labelled(&host);
     let truth = words(&host, "truth");
     let [process, interrupts, nested] = words(&host, "contexts")[..] else { panic!("three contexts") };
-    println!("{process} calls in process context, {interrupts} in interrupts, {nested} of them nested");
+    eprintln!("{process} calls in process context, {interrupts} in interrupts, {nested} of them nested");
     assert_eq!(process, CALLS * THREADS as u64, "the kernel ran the program at every call");
     assert!(nested > 100, "only {nested} interrupts of the program in process context");
     assert_eq!(truth.iter().sum::<u64>(), process + interrupts);
@@ -113,7 +113,7 @@ fn no_count_is_lost_when_keys_outnumber_banks_and_interrupts_nest() {
     }
     for table in ["calls", "times"] {
         let spilled = served.get(&format!("ebhost_{table}_spilled_total"));
-        println!("{table}: {spilled} spilled");
+        eprintln!("{table}: {spilled} spilled");
         assert!(spilled > 0.0 && spilled < (process + interrupts) as f64, "{table}: {spilled} spilled");
         assert_eq!(served.lost(table), 0.0);
     }
@@ -141,7 +141,7 @@ fn counts_that_find_no_room_are_reported() {
     call();
     let served = Served::labelled(&host);
     let counted: f64 = (0..u64::from(IDS)).map(|id| served.calls(id)).sum();
-    println!("{counted} counted, {} lost", served.lost("calls"));
+    eprintln!("{counted} counted, {} lost", served.lost("calls"));
     assert!(served.lost("calls") > 0.0);
     assert_eq!(counted + served.lost("calls"), (CALLS * THREADS as u64) as f64);
     host.stop();

@@ -38,7 +38,7 @@ fn waits_for_a_cpu_equal_those_in_schedstat() {
     let kernel = processes.iter().map(|process| waited(process.pid()));
     let (kernel_sum, kernel_count) = kernel.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let kernel_sum = kernel_sum as f64 / 1e9;
-    println!("{sum} s in {count} waits; schedstat: {kernel_sum} s in {kernel_count}");
+    eprintln!("{sum} s in {count} waits; schedstat: {kernel_sum} s in {kernel_count}");
     assert!(kernel_sum > 1.0, "three processes on one CPU wait for it: {kernel_sum}");
     assert!((sum - kernel_sum).abs() <= kernel_sum * 0.01, "{sum} s, schedstat has {kernel_sum} s");
     // Their first waits were counted for the cgroup in which they were started.
