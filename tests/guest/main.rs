@@ -3,6 +3,7 @@
 //! The kernels are Debian's, downloaded with apt and unpacked into a cache folder, never installed.
 
 mod arm;
+mod cgroups;
 mod counters;
 mod cpus;
 mod disk;

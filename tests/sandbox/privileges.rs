@@ -73,6 +73,17 @@ fn write_every_source(package: &Path) {
     fs::write(package.join("plugin.yaml"), text).expect("a file in our own folder");
 }
 
+/// A package that looks cgroups up.
+fn write_cgroup_names(package: &Path) {
+    fs::create_dir(package).expect("a folder in our own");
+    fs::copy(package.with_file_name("sources").join("sources.bpf.o"), package.join("names.bpf.o"))
+        .expect("our own file");
+    let text = "name: names\ncomponent: builtin\ngrants: [cgroup-folder]\nbpf: { object: names.bpf.o, programs: [] }\n\
+                config: { metrics: { counters: [{ name: cgroups_total, map: cgroups, help: h, labels: [{ name: cgroup, size: 8, \
+                decoders: [{ name: uint }, { name: cgroup }] }] }] } }\n";
+    fs::write(package.join("plugin.yaml"), text).expect("a file in our own folder");
+}
+
 /// The capabilities of each thread by the table in docs/sandbox.md; names as the kernel has them, cut to 15 bytes.
 fn documented(sources: &[&str]) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(workspace().join("docs/sandbox.md")).expect("it is in the repository");
@@ -104,6 +115,7 @@ fn every_thread_has_the_capabilities_of_the_table() {
     let _alone = alone();
     let folder = Folder::new();
     write_every_source(&folder.path().join("sources"));
+    write_cgroup_names(&folder.path().join("names"));
     let host = start(&folder, &["--strict"]);
     assert_eq!(capabilities(&host), documented(&["ring", "output"]));
 

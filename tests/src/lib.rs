@@ -4,6 +4,7 @@
 //! break them. It never links the host or a plugin: the tests test what a user runs. Everything that it creates
 //! (processes, disks, folders) is removed when its value is dropped, also on a panic.
 
+mod caller;
 mod cgroup;
 pub mod component;
 mod disk;
@@ -28,6 +29,7 @@ mod sample;
 pub mod small;
 mod sys;
 
+pub use caller::Caller;
 pub use cgroup::{Cgroup, CpuQuota, Throttled};
 pub use disk::{Disk, Mounted, Plugged, Stat};
 pub use disks::Disks;

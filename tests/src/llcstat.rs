@@ -18,7 +18,7 @@ pub fn add(folder: &Path, name: &str, sections: &str) {
     for file in ["llcstat.wasm", "llcstat.bpf.o"] {
         fs::copy(committed().join("llcstat").join(file), package.join(file)).expect("a committed file is copied");
     }
-    let text = format!("name: {name}\ncomponent: llcstat.wasm\ngrants: [cgroup]\n{sections}");
+    let text = format!("name: {name}\ncomponent: llcstat.wasm\ngrants: [live-cgroup]\n{sections}");
     fs::write(package.join("plugin.yaml"), text).expect("our own file");
 }
 

@@ -1,14 +1,14 @@
 //! Sends unlabelled identities to the plugin in batches, with the names that the host looked up for them, and records the answers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
 use super::refusals::Refusals;
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
-use ebhost_lookup::{Lookups, Question};
+use ebhost_lookup::{Found, Lookups, Question, QuestionSet};
 use ebhost_plugin_host::{Answers, DecodeError, DecodeRequest, Plugin, Progress, Row};
 use ebhost_series::{
     Answer, IdentityId, Labelling, Labels, Table,
@@ -25,6 +25,10 @@ struct LookupSite {
 impl LookupSite {
     fn question(&self, identity: &[u8]) -> Question {
         (self.table, identity[self.start..self.end].into())
+    }
+
+    fn is_in(&self, questions: &QuestionSet, identity: &[u8]) -> bool {
+        questions.contains(self.table, &identity[self.start..self.end])
     }
 }
 
@@ -50,12 +54,23 @@ fn sites_of(schema: &Schema, view: usize) -> Vec<LookupSite> {
 }
 
 /// Requests new answers for the identities whose looked-up names have changed.
-pub(super) fn request_changed(table: &mut Table, view: usize, changed: &HashSet<Question>) {
-    if changed.is_empty() {
+pub(super) fn request_changed(table: &mut Table, view: usize, renamed: &QuestionSet) {
+    if renamed.is_empty() {
         return;
     }
     let sites = sites_of(table.schema(), view);
-    table.request_again(view, |identity| sites.iter().any(|site| changed.contains(&site.question(identity))));
+    table.request_again(view, |identity| sites.iter().any(|site| site.is_in(renamed, identity)));
+}
+
+/// The rows of the last read whose identities depend on one of these questions.
+pub(super) fn rows_about(table: &Table, view: usize, questions: &QuestionSet) -> Vec<usize> {
+    let sites = sites_of(table.schema(), view);
+    table.rows_with(view, |identity| sites.iter().any(|site| site.is_in(questions, identity)))
+}
+
+/// The lookup tables that the views of a package use.
+pub(super) fn tables(schema: &Schema) -> impl Iterator<Item = LookupTable> {
+    schema.views.iter().flat_map(|view| &view.lookups).filter_map(|lookup| LookupTable::named(&lookup.table))
 }
 
 /// Every lookup that the view's identities need.
@@ -73,7 +88,8 @@ pub(super) struct GuestBudget {
     pub(super) until: Instant,
 }
 
-/// Labels the view's unlabelled identities, until all are answered or the budget is spent.
+/// Labels the view's unlabelled identities, until all are answered or the budget is spent. Those whose names are not known yet wait for a later
+/// scrape, unlabelled, so that nothing is counted under a wrong name.
 pub(super) fn label(
     plugin: &mut Plugin,
     scrape: &mut Labelling<'_>,
@@ -92,7 +108,10 @@ pub(super) fn label(
     for first in (0..count).step_by(most) {
         // Answered identities stay listed.
         let ids = scrape.unlabelled(view)[first..count.min(first + most)].to_vec();
-        let request = request_for(scrape, view, &ids, &sites, lookups);
+        let (request, ids) = request_for(scrape, view, &ids, &sites, lookups);
+        if ids.is_empty() {
+            continue;
+        }
         let guest_time = budget.guest_end.saturating_sub(plugin.tally().guest_time);
         let until = budget.until.min(Instant::now() + guest_time);
         let progress = plugin.decode(&request, until, &mut |first, answers| {
@@ -107,28 +126,55 @@ pub(super) fn label(
 /// Answers that are recorded before the time is looked at again. An answer of long labels for hundreds of feeds takes milliseconds.
 const TAKEN_AT_ONCE: usize = 8;
 
+/// The request about those of the identities whose names are known, and these identities.
 fn request_for(
     scrape: &Labelling<'_>,
     view: usize,
     ids: &[IdentityId],
     sites: &[LookupSite],
     lookups: &mut Lookups,
-) -> DecodeRequest {
+) -> (DecodeRequest, Vec<IdentityId>) {
     let identities = Vec::with_capacity(ids.len() * scrape.schema().views[view].identity_size());
-    let mut request = DecodeRequest { view, count: ids.len(), identities, ..DecodeRequest::default() };
-    let mut places: HashMap<Question, u32> = HashMap::new();
+    let mut request = DecodeRequest { view, identities, ..DecodeRequest::default() };
+    let mut asked = Vec::with_capacity(ids.len());
+    let mut names = RequestNames { lookups, places: HashMap::new(), names: Vec::new() };
+    let mut found = Vec::with_capacity(sites.len());
     for id in ids {
         let identity = scrape.identity_bytes(view, *id);
-        request.identities.extend_from_slice(identity);
-        for site in sites {
-            let place = *places.entry(site.question(identity)).or_insert_with_key(|(table, bytes)| {
-                request.names.push(lookups.find(*table, bytes));
-                request.names.len() as u32 - 1
-            });
-            request.found.push(place);
+        found.clear();
+        found.extend(sites.iter().map_while(|site| names.place(site.question(identity))));
+        if found.len() == sites.len() {
+            request.identities.extend_from_slice(identity);
+            request.found.append(&mut found);
+            asked.push(*id);
         }
     }
-    request
+    request.names = names.names;
+    request.count = asked.len();
+    (request, asked)
+}
+
+/// The names of one request, each once.
+struct RequestNames<'a> {
+    lookups: &'a mut Lookups,
+    /// `None`: the name is not known yet.
+    places: HashMap<Question, Option<u32>>,
+    names: Vec<Option<String>>,
+}
+
+impl RequestNames<'_> {
+    /// The name's place in the request; `None`: it is not known yet.
+    fn place(&mut self, question: Question) -> Option<u32> {
+        *self.places.entry(question).or_insert_with_key(|(table, bytes)| {
+            let name = match self.lookups.find(*table, bytes) {
+                Found::Name(name) | Found::Gone(name) => Some(name),
+                Found::Unknown => None,
+                Found::NotYet => return None,
+            };
+            self.names.push(name);
+            Some(self.names.len() as u32 - 1)
+        })
+    }
 }
 
 fn take(

@@ -33,7 +33,7 @@ use tokio::{
     runtime, select,
     sync::{mpsc, oneshot},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
@@ -187,6 +187,9 @@ impl Agent {
         let engine = Engine::new(options.cache.as_deref(), options.compiler.clone())?;
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelContext::keeping(options.keep.0));
+        // Before any program counts, so that every cgroup that is created from then on has a name.
+        let mut lookups = Lookups::new(&Roots::default());
+        lookups.open_privileged();
         let mut reloader = Reloader::new(options, engine, types.clone(), trust);
         let packages = reloader.start()?;
         types.end_start();
@@ -198,7 +201,7 @@ impl Agent {
             reloads: 0,
             reload_failures: 0,
             run_statistics,
-            lookups: Lookups::new(&Roots::default()),
+            lookups,
             kept_names: 0,
             own: OwnMetrics::new(),
             scrapes: 0,
@@ -297,13 +300,13 @@ impl Agent {
         self.collections += 1;
         self.clock.start();
         let started = Instant::now();
-        let changed = self.lookups.refresh();
+        let changes = self.lookups.refresh();
         self.clock.lap(Stage::Lookup);
         // The fastest first: a package that takes all of the time makes only slower ones late.
         let mut fastest_first: Vec<_> = self.running.iter_mut().collect();
         fastest_first.sort_by_key(|package| package.observe_time());
         for package in fastest_first {
-            package.observe(&changed, until, &mut self.clock);
+            package.observe(&changes.renamed, until, &mut self.clock);
         }
         // Every map is read. The guests share a part of the time that is left, so that none makes a collection late.
         let now = Instant::now();
@@ -314,11 +317,19 @@ impl Agent {
             let share = guests_until.saturating_duration_since(Instant::now()) / left;
             let guest_time = share.min(limits::GUEST_TIME_PER_SCRAPE);
             package.label(&mut self.lookups, guest_time, guests_until, &mut self.clock);
+            package.delete_departed(&self.lookups, &changes.departed);
             left -= 1;
         }
+        self.warn_of_missing_names();
         self.forget_names();
         self.collected_at = Some(SystemTime::now());
         self.collect_time = started.elapsed();
+    }
+
+    fn warn_of_missing_names(&mut self) {
+        for line in self.lookups.warnings() {
+            warn!("{line}");
+        }
     }
 
     /// Drops the names that no identity needs any more, once there are twice as many as after the last time.

@@ -1,12 +1,12 @@
 //! One package on its way through the stages: read → compiled and described → loaded and attached → counted.
 
+mod departed;
 mod describe;
 mod exchange;
 mod losses;
 mod report;
 
 use std::{
-    collections::HashSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
 use tracing::{info, warn};
 
 pub use self::describe::DescribeError;
-use self::{describe::sources_of, losses::Losses};
+use self::{departed::Deletion, describe::sources_of, losses::Losses};
 pub(super) use self::{
     describe::{Conditions, Described, describe, examine},
     exchange::Exchange,
@@ -30,7 +30,7 @@ use super::{
 use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelContext, LoadError, Loaded, Source, UnreadMaps};
 use ebhost_limits as limits;
-use ebhost_lookup::{Lookups, Question};
+use ebhost_lookup::{LookupTable, Lookups, Question, QuestionSet};
 use ebhost_package::{Compat, Limits, PackageError, TrustError};
 use ebhost_plugin_host::Plugin;
 use ebhost_series::{Decrease, Observed, ShapeMismatch, Table, TableLimits, schema::Schema};
@@ -68,6 +68,7 @@ pub(super) struct Running {
     /// CPU time of scrapes for this package.
     cpu: StageTimes,
     losses: Losses,
+    deletion: Deletion,
     limits: Limits,
     compile_time: Duration,
     /// Whether it is the version that its files are now.
@@ -137,6 +138,7 @@ impl Running {
             late_scrapes: 0,
             cpu: StageTimes::default(),
             losses: Losses::default(),
+            deletion: Deletion::of(package.bpf.as_ref().map_or(&[], |bpf| &bpf.delete_departed)),
             limits: package.limits,
             compile_time,
             is_current: true,
@@ -237,7 +239,7 @@ impl Running {
     }
 
     /// Reads the maps and counts the entries that have labels, as many as can be read `until` then. No guest runs.
-    pub(super) fn observe(&mut self, changed: &HashSet<Question>, until: Instant, clock: &mut StageClock) {
+    pub(super) fn observe(&mut self, renamed: &QuestionSet, until: Instant, clock: &mut StageClock) {
         let started = Instant::now();
         // Entries that are new now counted from 0 since the last read.
         let since = std::mem::replace(&mut self.read_at, now());
@@ -245,7 +247,7 @@ impl Running {
         self.cpu.add(Stage::Read, clock.lap(Stage::Read));
         let failed_before = self.refusals.take_due(Instant::now());
         for view in 0..self.sources.len() {
-            label::request_changed(&mut self.table, view, changed);
+            label::request_changed(&mut self.table, view, renamed);
             if let Some(failed) = failed_before.get(&view) {
                 self.table.request_again(view, |identity| failed.contains(identity));
             }
@@ -312,6 +314,11 @@ impl Running {
             };
             (source.name(), contents)
         })
+    }
+
+    /// The lookup tables that its views use.
+    pub(super) fn lookup_tables(&self) -> impl Iterator<Item = LookupTable> {
+        label::tables(self.table.schema())
     }
 
     /// The lookups that its identities need.

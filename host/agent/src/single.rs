@@ -13,7 +13,7 @@ use super::{
 };
 use ebhost_kernel::{KernelContext, ObjectFile};
 use ebhost_limits as limits;
-use ebhost_lookup::{Lookups, Question, Roots};
+use ebhost_lookup::{Found, Lookups, Question, Roots};
 use ebhost_package::Package;
 use ebhost_plugin_host::{CompiledComponent, Engine, Pace, Plugin, PluginError};
 use ebhost_series::{ShapeMismatch, Table, schema::Schema};
@@ -45,16 +45,20 @@ pub struct SingleError(#[from] RunError);
 impl Single {
     /// Loads and attaches it.
     pub fn load(package: Package, engine: &Engine) -> Result<Self, SingleError> {
+        let mut lookups = Lookups::new(&Roots::default());
+        lookups.open_privileged();
         let running = Running::start(Described::new(package, engine).map_err(RunError::from)?, &KernelContext::new())?;
-        Ok(Self { running, lookups: Lookups::new(&Roots::default()), clock: StageClock::default() })
+        running.lookup_tables().for_each(|table| lookups.start(table));
+        Ok(Self { running, lookups, clock: StageClock::default() })
     }
 
     /// Reads every map and counts.
     pub fn collect(&mut self, until: Instant) {
         self.clock.start();
-        let changed = self.lookups.refresh();
-        self.running.observe(&changed, until, &mut self.clock);
+        let changes = self.lookups.refresh();
+        self.running.observe(&changes.renamed, until, &mut self.clock);
         self.running.label(&mut self.lookups, limits::GUEST_TIME_PER_SCRAPE, until, &mut self.clock);
+        self.running.delete_departed(&self.lookups, &changes.departed);
     }
 
     /// Its series; `None` if the last collection did not end in time.
@@ -73,7 +77,10 @@ impl Single {
         let mut questions: Vec<_> = questions.into_iter().collect();
         questions.sort();
         let find = |question: Question| {
-            let name = self.lookups.find(question.0, &question.1);
+            let name = match self.lookups.find(question.0, &question.1) {
+                Found::Name(name) | Found::Gone(name) => Some(name),
+                Found::Unknown | Found::NotYet => None,
+            };
             (question, name)
         };
         questions.into_iter().map(find).collect()

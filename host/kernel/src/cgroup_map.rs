@@ -1,7 +1,8 @@
 //! The `cgroup_id_map` of a package: a map that holds the cgroups whose path matches a pattern, so that programs can filter by it.
 //!
-//! A thread of its own walks the hierarchy every [`CGROUP_WALK`]; each matching cgroup gets the value 1. In a hash its key is its id,
-//! and it is deleted when its folder is gone; cgroup storage ends with its cgroup. A new cgroup is missing until the next walk.
+//! A thread of its own walks the hierarchy every [`CGROUP_WALK`], or less often where a walk takes long; each matching cgroup gets the
+//! value 1. In a hash its key is its id, and it is deleted when its folder is gone; cgroup storage ends with its cgroup. A new cgroup is
+//! missing until the next walk. Where no hierarchy of version 2 is mounted the map stays empty: programs see no other cgroups.
 
 use std::{
     collections::HashMap,
@@ -13,13 +14,15 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::sys::KernelMap;
-use ebhost_cgroups as cgroups;
+use ebhost_cgroups::{self as cgroups, Visited};
 use ebhost_confine::{Restart, Thread, WRITING};
-use ebhost_limits::CGROUP_WALK;
+use ebhost_limits::{CGROUP_WALK, CGROUP_WALK_REST};
 use ebhost_package::{CgroupIdMap, CgroupIdMapKind};
+use tracing::warn;
 
 /// The value of a matching cgroup.
 const MATCHES: u64 = 1;
@@ -42,7 +45,7 @@ struct Walker {
     map: Arc<KernelMap>,
     kind: CgroupIdMapKind,
     regexps: Vec<regex::Regex>,
-    root: PathBuf,
+    root: Option<PathBuf>,
     /// Every cgroup of the last walk by its id.
     known: HashMap<u64, Known>,
     shared: Arc<Shared>,
@@ -79,11 +82,14 @@ impl CgroupMap {
             known: HashMap::new(),
             shared: shared.clone(),
         };
-        walker.walk();
+        if walker.root.is_none() {
+            warn!(map = config.name, "cgroup_id_map stays empty: no cgroup hierarchy of version 2 is mounted");
+        }
+        let mut took = walker.walk();
         let walks = move || {
             while !walker.shared.is_over.load(Ordering::Relaxed) {
-                thread::park_timeout(CGROUP_WALK);
-                walker.walk();
+                thread::park_timeout(CGROUP_WALK.max(took * CGROUP_WALK_REST));
+                took = walker.walk();
             }
         };
         let walker = ebhost_confine::spawn("cgroup ids", WRITING, Restart, walks)?;
@@ -106,9 +112,12 @@ impl Drop for CgroupMap {
 }
 
 impl Walker {
-    fn walk(&mut self) {
+    /// Brings the map up to date, and returns how long that took.
+    fn walk(&mut self) -> Duration {
+        let started = Instant::now();
+        let Some(root) = self.root.clone() else { return Duration::ZERO };
         let mut known = HashMap::new();
-        let walk = cgroups::walk(&self.root, |id, folder| {
+        let walk = cgroups::walk(&root, |Visited { id, folder, .. }| {
             let state = match self.known.get(&id) {
                 Some(known @ (Known::Matches | Known::Other)) => *known,
                 Some(Known::Refused) | None => self.insert_if_matching(folder, id),
@@ -131,6 +140,7 @@ impl Walker {
         }
         let matching = self.known.values().filter(|known| **known == Known::Matches).count();
         self.shared.cgroups.store(matching as u64, Ordering::Relaxed);
+        started.elapsed()
     }
 
     fn insert_if_matching(&self, folder: &Path, id: u64) -> Known {

@@ -410,6 +410,36 @@ pub const CGROUP_WALK: Duration = Duration::from_millis(500);
 /// Deeper hierarchies are not walked: nobody nests so deep, and a loop of mounts would never end.
 pub const CGROUP_DEPTH: usize = 64;
 
+/// After a walk through all cgroups as many times its duration pass before the next one, so that a hierarchy with very many takes 2 % of a
+/// core at most. At least [`CGROUP_WALK`] passes, too.
+pub const CGROUP_WALK_REST: u32 = 50;
+
+/// The same after reading the kernel's reports of cgroups that come and go: a user who creates them as fast as possible takes a fifth of a core.
+pub const CGROUP_REPORTS_REST: u32 = 4;
+
+/// Reports are collected for so long before they are read, where they say enough to be read later.
+pub const CGROUP_REPORTS_TOGETHER: Duration = Duration::from_millis(20);
+
+/// Time in which a scrape itself reads reports; others are read by a thread, and cgroups that they may be about are named in the next scrape.
+pub const CGROUP_REPORTS_PER_SCRAPE: Duration = Duration::from_millis(5);
+
+/// Time that a scrape waits for names of cgroups that are being walked; those that come later are counted from the next scrape on.
+pub const CGROUP_NAMES_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Cgroups of which the names are known: some 100 bytes each. The kernel's own memory for so many is a hundred times that. Shown by
+/// `ebhost_cgroup_names`.
+pub const KNOWN_CGROUPS: usize = 256 << 10;
+
+/// Removed cgroups of which the names are kept: those of eleven minutes at a hundred a second, for maps that are read later. Names that series have are
+/// kept in any case. Shown by `ebhost_cgroup_names{state="removed"}`.
+pub const REMOVED_CGROUPS: usize = 64 << 10;
+
+/// Cgroups that are watched one by one where the kernel has no report of all: 1 KiB of kernel memory each.
+pub const WATCHED_CGROUPS: usize = 64 << 10;
+
+/// Ids without a cgroup that are remembered until they have one.
+pub const UNKNOWN_CGROUPS: usize = 16 << 10;
+
 /// The pause before a thread that panicked is started again, and the longest: each is twice the one before. A panic costs a thread's work
 /// for that long, and no core. Shown by `ebhost_thread_panics_total` and `/-/healthy`.
 pub const THREAD_RESTART: Duration = Duration::from_secs(1);

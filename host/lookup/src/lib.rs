@@ -1,7 +1,8 @@
 //! The lookup stage: finds names for identity bytes, so that a plugin needs no access to anything.
 //!
-//! A name is found once and kept. Before each collection the kept names are checked, and those that changed are reported, so that
-//! only the identities that depend on them are labelled again.
+//! A name is found once and kept. Before each collection the names whose source changed are looked up again, and those that differ are
+//! reported, so that only the identities that depend on them are labelled again. A name outlives what it names: it stays until the same bytes
+//! mean something else, or until no identity needs it.
 //!
 //! [`tables`] has one file per table: its name, the keys that it takes, the files that it reads, and how it is documented. The
 //! Landlock rules ([`readable_paths`]), the table in `docs/contract.md` and the SDK's constants are derived from it. [`sources`] has
@@ -12,19 +13,34 @@
 #![forbid(unsafe_code)]
 
 mod key;
+mod questions;
 mod sources;
 pub mod tables;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     path::PathBuf,
 };
 
-use sources::{Freshness, Sources};
+pub use questions::QuestionSet;
+use sources::{Cgroups, Freshness, Sources};
 pub use tables::LookupTable;
 
 /// A table, and the bytes of an identity field that are looked up in it.
 pub type Question = (LookupTable, Box<[u8]>);
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The name of something that exists.
+    Name(String),
+    /// The name that something had which is gone.
+    Gone(String),
+    /// The host knows no name now.
+    Unknown,
+    /// The host is still looking: ask again in the next collection.
+    NotYet,
+}
 
 /// The folders that the tables are read below; tests have their own.
 #[derive(Debug, Clone)]
@@ -44,21 +60,39 @@ impl Default for Roots {
 /// Every file and folder that a table may read on this machine: the source of the Landlock rules. Not all of them need exist.
 pub fn readable_paths() -> Vec<PathBuf> {
     let roots = Roots::default();
-    let paths: BTreeSet<_> = tables::REGISTRY.iter().flat_map(|table| (table.paths)(&roots)).collect();
+    let paths: BTreeSet<_> = tables::REGISTRY.iter().flat_map(|table| table.source.paths(&roots)).collect();
     paths.into_iter().collect()
 }
 
 /// The names found so far, and the sources that they are found in.
 #[derive(Debug)]
 pub struct Lookups {
-    names: HashMap<Question, Option<String>>,
+    names: HashMap<Question, Name>,
+    /// What was noticed to be gone in this collection.
+    departed: QuestionSet,
     sources: Sources,
+}
+
+/// A name that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    text: Option<String>,
+    is_gone: bool,
+}
+
+/// The changes that a collection begins with.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Questions whose answer differs now.
+    pub renamed: QuestionSet,
+    /// Questions about things that were noticed to be gone in the collection before, so that their last counts were taken in it.
+    pub departed: QuestionSet,
 }
 
 impl Lookups {
     /// Opens nothing yet: a source is opened when one of its tables is first asked.
     pub fn new(roots: &Roots) -> Self {
-        Self { names: HashMap::new(), sources: Sources::new(roots.clone()) }
+        Self { names: HashMap::new(), departed: QuestionSet::default(), sources: Sources::new(roots.clone()) }
     }
 
     /// Lookups that know these names and no others: they never look at the machine.
@@ -66,37 +100,68 @@ impl Lookups {
         // There is nothing below a file, so every source is empty.
         let nowhere = PathBuf::from("/dev/null");
         let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
-        Self { names: names.into_iter().collect(), ..Self::new(&nowhere) }
+        let names = names.into_iter().map(|(question, text)| (question, Name { text, is_gone: false }));
+        Self { names: names.collect(), ..Self::new(&nowhere) }
     }
 
-    /// The name for `key`; `None` if the host does not know one now.
-    pub fn find(&mut self, table: LookupTable, key: &[u8]) -> Option<String> {
+    /// Opens what needs privileges that the process drops later: the kernel's reports of new and removed cgroups.
+    pub fn open_privileged(&mut self) {
+        self.sources.get::<Cgroups>();
+    }
+
+    /// Prepares for questions about a table.
+    pub fn start(&mut self, table: LookupTable) {
+        self.sources.start(table.source());
+    }
+
+    /// The name for `key`.
+    pub fn find(&mut self, table: LookupTable, key: &[u8]) -> Found {
         let question = (table, key.into());
-        if let Some(name) = self.names.get(&question) {
-            return name.clone();
+        let name = match self.names.entry(question) {
+            Entry::Occupied(name) => name.into_mut(),
+            Entry::Vacant(place) => match Name::new(table.resolve(&mut self.sources, key)) {
+                Some(name) => place.insert(name),
+                None => return Found::NotYet,
+            },
+        };
+        if name.is_gone {
+            self.departed.insert(table, key.into());
         }
-        let name = table.resolve(&mut self.sources, key);
-        self.names.insert(question, name.clone());
-        name
+        match &name.text {
+            Some(text) if name.is_gone => Found::Gone(text.clone()),
+            Some(text) => Found::Name(text.clone()),
+            None => Found::Unknown,
+        }
     }
 
-    /// Finds every kept name again whose source may have changed, and returns the questions whose answer differs now.
-    pub fn refresh(&mut self) -> HashSet<Question> {
+    /// Begins a collection: finds every kept name again whose source may have changed.
+    pub fn refresh(&mut self) -> Changes {
         self.sources.refresh();
-        let may_differ = LookupTable::ALL.map(|table| self.sources.freshness(table.source()) == Freshness::MayDiffer);
-        let mut changed = HashSet::new();
-        for (question, name) in &mut self.names {
-            let (table, key) = question;
-            if !may_differ[table.index()] {
-                continue;
-            }
-            let now = table.resolve(&mut self.sources, key);
-            if *name != now {
-                *name = now;
-                changed.insert(question.clone());
+        let mut changes = Changes { renamed: QuestionSet::default(), departed: std::mem::take(&mut self.departed) };
+        let freshness = LookupTable::ALL.map(|table| self.sources.freshness(table.source()));
+        let all: [bool; LookupTable::ALL.len()] = std::array::from_fn(|table| freshness[table] == Freshness::MayDiffer);
+        if all.contains(&true) {
+            for (question, name) in &mut self.names {
+                if all[question.0.index()] {
+                    look_again(&mut self.sources, question, name, &mut changes.renamed, &mut self.departed);
+                }
             }
         }
-        changed
+        for (table, freshness) in LookupTable::ALL.into_iter().zip(freshness) {
+            let Freshness::Numbers(numbers) = freshness else { continue };
+            for key in numbers.into_iter().flat_map(|number| table.keys_of(number)) {
+                let question = (table, key);
+                if let Some(name) = self.names.get_mut(&question) {
+                    look_again(&mut self.sources, &question, name, &mut changes.renamed, &mut self.departed);
+                }
+            }
+        }
+        changes
+    }
+
+    /// Whether a question is about something that is known to be gone.
+    pub fn is_gone(&self, question: &Question) -> bool {
+        self.names.get(question).is_some_and(|name| name.is_gone)
     }
 
     /// Drops the names that no identity needs any more.
@@ -112,6 +177,56 @@ impl Lookups {
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
+
+    /// How many cgroups are known, each number with its state; `None`: no package asked about any.
+    pub fn cgroups(&self) -> Option<[(&'static str, u64); 3]> {
+        self.sources.opened::<Cgroups>()?.counts()
+    }
+
+    /// New sentences for the log about names that are missing on this machine.
+    pub fn warnings(&mut self) -> Vec<String> {
+        self.sources.warnings()
+    }
+}
+
+impl Name {
+    /// `None`: there is no answer yet.
+    fn new(found: Found) -> Option<Self> {
+        match found {
+            Found::Name(text) => Some(Self { text: Some(text), is_gone: false }),
+            Found::Gone(text) => Some(Self { text: Some(text), is_gone: true }),
+            Found::Unknown => Some(Self { text: None, is_gone: false }),
+            Found::NotYet => None,
+        }
+    }
+
+    /// The same name, or the one that it is replaced by. A name is not lost when what it named is gone.
+    fn updated(&self, found: Found) -> Self {
+        match Self::new(found) {
+            Some(Self { text: None, .. }) => Self { is_gone: self.text.is_some(), ..self.clone() },
+            Some(name) => name,
+            None => self.clone(),
+        }
+    }
+}
+
+/// Looks up the name of a question again.
+fn look_again(
+    sources: &mut Sources,
+    question: &Question,
+    name: &mut Name,
+    renamed: &mut QuestionSet,
+    departed: &mut QuestionSet,
+) {
+    let (table, key) = question;
+    let now = name.updated(table.resolve(sources, key));
+    if now.text != name.text {
+        renamed.insert(*table, key.clone());
+    }
+    if now.is_gone && !name.is_gone {
+        departed.insert(*table, key.clone());
+    }
+    *name = now;
 }
 
 #[cfg(test)]

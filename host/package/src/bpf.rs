@@ -23,6 +23,8 @@ pub struct Bpf {
     /// Kernel symbols: each global `kaddr_SYMBOL` is set to the symbol's address.
     pub kaddrs: Vec<String>,
     pub cgroup_id_map: Option<CgroupIdMap>,
+    /// Maps whose entries are deleted once what their identities name is gone and their counts were taken.
+    pub delete_departed: Vec<String>,
     pub btf_file: BtfFile,
 }
 
@@ -81,6 +83,7 @@ impl Bpf {
             failure_costs: FailureCost::Object,
             kaddrs: Vec::new(),
             cgroup_id_map: None,
+            delete_departed: Vec::new(),
             btf_file: BtfFile::NotTaken,
         }
     }
@@ -129,6 +132,7 @@ pub(super) fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, Packag
         failure_costs: declared.failure_costs,
         kaddrs: declared.kaddrs,
         cgroup_id_map: declared.cgroup_id_map,
+        delete_departed: declared.delete_departed,
         btf_file: BtfFile::NotTaken,
     })
 }

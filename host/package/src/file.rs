@@ -46,6 +46,7 @@ pub(super) struct Bpf {
     pub(super) failure_costs: FailureCost,
     pub(super) kaddrs: Vec<String>,
     pub(super) cgroup_id_map: Option<CgroupIdMap>,
+    pub(super) delete_departed: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +86,8 @@ struct RawBpf {
     #[serde(default)]
     kaddrs: Vec<String>,
     cgroup_id_map: Option<CgroupIdMap>,
+    #[serde(default)]
+    delete_departed: Vec<String>,
 }
 
 /// Whether a package is loaded when no setting says anything about it.
@@ -285,6 +288,7 @@ impl Draft<'_> {
                 failure_costs: raw.failure_costs,
                 kaddrs: raw.kaddrs.clone(),
                 cgroup_id_map: raw.cgroup_id_map.clone(),
+                delete_departed: raw.delete_departed.clone(),
             }),
         };
         Ok(Declared {

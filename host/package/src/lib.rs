@@ -152,7 +152,7 @@ impl Package {
         let set = |bpf: &Bpf| {
             let object = format!("{:?} {:?} {:?}", bpf.object.digest, bpf.globals, bpf.max_entries);
             let programs = format!("{:?} {:?} {:?}", bpf.programs, bpf.failure_costs, bpf.btf_file);
-            format!("{object} {programs} {:?} {:?}", bpf.kaddrs, bpf.cgroup_id_map)
+            format!("{object} {programs} {:?} {:?} {:?}", bpf.kaddrs, bpf.cgroup_id_map, bpf.delete_departed)
         };
         Digest::of(format!("{:?} {:?}", self.bpf.as_ref().map(set), self.perf).as_bytes())
     }

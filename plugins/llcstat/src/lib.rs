@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use ebhost_plugin::table::CGROUP;
+use ebhost_plugin::table::LIVE_CGROUP;
 use ebhost_plugin::{
     Answer, Family, FamilyId, LabelledView, LookupNames, Manifest, Member, PerfReading, Plugin, Refusal, View, key,
     layout, member, number, row, text, value_at,
@@ -134,7 +134,7 @@ impl Llcstat {
             .feed(families[0], number(counts.element(0)))
             .feed(families[1], number(counts.element(1)));
         match self.config.by {
-            By::Cgroup => view.lookup(CGROUP, value_at(member!(Place.owner.who).element(0))).rows(Self::cgroup),
+            By::Cgroup => view.lookup(LIVE_CGROUP, value_at(member!(Place.owner.who).element(0))).rows(Self::cgroup),
             By::None | By::Comm => view.rows(Self::comm),
             By::Pid => view.rows(Self::pid),
         }
@@ -147,8 +147,8 @@ impl Llcstat {
     fn cgroup<'a>(&'a self, owner: &'a Owner, [path]: LookupNames<'a, 1>) -> Answer<'a, 1> {
         owner.check()?;
         match path {
-            Some(path) => row![path],
-            None => row!["other"],
+            Some(path) if !path.as_str().is_empty() => row![path],
+            _ => row!["other"],
         }
     }
 

@@ -58,6 +58,7 @@ fn a_place_is_labelled_with_its_owner() {
 fn exited_processes_and_removed_cgroups_are_folded() {
     assert_eq!(place("pid", &owner(7, [4711, 99], 7, 7), &[]), label("exited"));
     assert_eq!(place("pid", &owner(8, [4711, 99], 7, 8), &[]), label("4711"), "`dead` is a former owner");
+    assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[Some("")]), label("other"));
     assert_eq!(place("cgroup", &owner(1, [8, 0], 0, 1), &[None]), label("other"));
 }
 

@@ -19,14 +19,18 @@ pub const DISK: &str = "disk";
 ///
 /// The key: the interface's index; 4 bytes.
 pub const NETWORK_INTERFACE: &str = "network-interface";
-/// Finds the path of a cgroup below the cgroup2 mount; the root is `/`.
+/// Finds the path of a cgroup below the cgroup2 mount, also after it was removed; the root is `/`.
 ///
 /// The key: the cgroup's id; 4 or 8 bytes.
 pub const CGROUP: &str = "cgroup";
-/// Finds the folder of a cgroup, from the root of the file system on.
+/// Finds the folder of a cgroup, from the root of the file system on, also after it was removed.
 ///
 /// The key: the cgroup's id; 4 or 8 bytes.
 pub const CGROUP_FOLDER: &str = "cgroup-folder";
+/// Finds the path of a cgroup below the cgroup2 mount; empty once it is gone and was collected once more.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const LIVE_CGROUP: &str = "live-cgroup";
 /// Finds the kernel symbols at the addresses, as lines of `name` or `name+0x1a`.
 ///
 /// The key: addresses, up to the first 0; 8 bytes each.

@@ -88,6 +88,7 @@ impl Running {
                 read_seconds: Volatile(read.time.as_secs_f64()),
                 all_reads_seconds: Volatile(read.all.as_secs_f64()),
                 read_errors: read.errors,
+                deleted: self.deletion.entries(&map.name),
             }),
             Source::Perf(_) | Source::Events(_) => None,
         };

@@ -69,6 +69,9 @@ impl Agent {
         before.retain(|file, _| !self.running.iter().any(|running| running.file == *file));
         self.running.extend(before.into_values());
         self.running.sort_by(|one, other| one.file.cmp(&other.file));
+        for table in self.running.iter().flat_map(Running::lookup_tables) {
+            self.lookups.start(table);
+        }
         self.refused = refused;
         for running in &mut self.running {
             running.is_current = !self.refused.contains_key(&running.file);

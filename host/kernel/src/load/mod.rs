@@ -71,6 +71,7 @@ pub fn load(
     }
     // Buffers are open and cgroups known before the first program runs, so that no event is written into a buffer that nobody reads.
     let is_map = |wanted: &&Wanted<'_>| !perf.contains_key(wanted.name);
+    loading.check_deletable()?;
     let cgroup_map = loading.cgroup_map()?;
     let maps = wanted.iter().filter(is_map).map(|wanted| reader(object, bpf, &loading.maps, wanted, context));
     let mut maps = maps.collect::<Result<Vec<_>, _>>()?.into_iter();
@@ -203,6 +204,19 @@ impl<'a> Loading<'a> {
             maps.push(map.map_err(|error| LoadError::unreadable(self.path(), name, error))?);
         }
         reader.fill(maps);
+        Ok(())
+    }
+
+    /// Checks that entries can be deleted from the maps for which plugin.yaml allows it.
+    fn check_deletable(&self) -> Result<(), LoadError> {
+        for name in &self.bpf.delete_departed {
+            self.object.map(name, "`delete_departed`")?;
+            if self.maps.get(name).is_some_and(|map| map.shape().is_array()) {
+                let why =
+                    "found an array in `delete_departed`, expected a map whose entries can be deleted, such as a hash";
+                return Err(LoadError::unreadable(self.path(), name, io::Error::other(why)));
+            }
+        }
         Ok(())
     }
 

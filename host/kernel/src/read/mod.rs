@@ -124,6 +124,24 @@ impl MapReader {
         read_one_by_one(&self.map, &mut self.snapshot, until).map(|()| &self.snapshot)
     }
 
+    /// Deletes the entry of a row of the last read, if it still has the value that it had then. Returns whether it is gone. What a program adds to it
+    /// between these two steps is lost, so it is for entries that nothing counts into any more.
+    ///
+    /// # Errors
+    /// The map's entries cannot be deleted, or the kernel refuses.
+    pub fn delete_unchanged(&self, row: usize) -> io::Result<bool> {
+        let Keys::Bytes { size, bytes } = &self.snapshot.keys else { return Err(io::ErrorKind::Unsupported.into()) };
+        let key = &bytes[row * size..][..*size];
+        let mut value = vec![0; self.map.entry_size()];
+        if self.map.lookup(key, &mut value)? {
+            if value != self.snapshot.row(row) {
+                return Ok(false);
+            }
+            self.map.delete(key)?;
+        }
+        Ok(true)
+    }
+
     /// The rows of the last read.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot

@@ -1,72 +1,132 @@
 //! Cgroups by id: the inode number of the cgroup's folder, as `bpf_get_current_cgroup_id` returns it.
 //!
-//! The hierarchy is walked when an id is asked about that the last walk did not find, at most once per collection. A cgroup that was
-//! renamed, or whose number was reused, is noticed when its old folder is gone.
+//! The hierarchy is followed from the time when a package that may ask is loaded, so that cgroups that come and go between two collections have
+//! names, and no collection walks through all cgroups. An id is never given to a second cgroup, so a name stays right after its cgroup is gone.
 
-use std::{collections::HashMap, fs, mem, os::unix::fs::MetadataExt as _, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
-use ebhost_cgroups as hierarchy;
+use ebhost_cgroups::{Changed, FolderEvents, Found as Cgroup, Hierarchy, Mounts};
+use ebhost_limits as limits;
 
 use super::{Freshness, Source};
-use crate::Roots;
+use crate::{Found, Roots};
 
 #[derive(Debug)]
 pub(crate) struct Cgroups {
-    mount: PathBuf,
-    /// Below the mount, by id.
-    paths: HashMap<u64, String>,
-    is_walked: bool,
+    mount: Option<PathBuf>,
+    /// Reports from the kernel, which wait for the hierarchy to be followed. Opened early, while the process may.
+    events: Option<FolderEvents>,
+    state: Following,
+    /// For how long this collection may still wait for names.
+    patience: Duration,
+    /// Cgroups whose removal was noticed in this collection: their last counts are taken in it.
+    leaving: HashSet<u64>,
+    warning: Option<String>,
+}
+
+#[derive(Debug)]
+enum Following {
+    /// Nobody has asked.
+    NotYet,
+    Impossible,
+    Hierarchy(Hierarchy),
 }
 
 impl Cgroups {
     /// The cgroup's path below the cgroup2 mount; that of the root is `/`.
-    pub(crate) fn path(&mut self, id: u64) -> Option<&str> {
-        if !self.paths.contains_key(&id) && !self.is_walked {
-            self.walk();
+    pub(crate) fn path(&mut self, id: u64) -> Found {
+        self.start();
+        let Following::Hierarchy(hierarchy) = &self.state else { return Found::Unknown };
+        match hierarchy.find(id, &mut self.patience) {
+            Cgroup::Present(path) => Found::Name(path),
+            Cgroup::Removed(path) => Found::Gone(path),
+            Cgroup::Unknown => Found::Unknown,
+            Cgroup::NotYet => Found::NotYet,
         }
-        self.paths.get(&id).map(String::as_str)
     }
 
     /// The cgroup's folder, which begins with the mount.
-    pub(crate) fn folder(&mut self, id: u64) -> Option<String> {
-        let mount = self.mount.display().to_string();
-        let path = self.path(id)?;
-        Some(mount + path.strip_suffix('/').unwrap_or(path))
+    pub(crate) fn folder(&mut self, id: u64) -> Found {
+        let path = self.path(id);
+        let mount = self.mount.as_ref().map(|mount| mount.display().to_string()).unwrap_or_default();
+        let folder = |path: String| mount + path.strip_suffix('/').unwrap_or(&path);
+        match path {
+            Found::Name(path) => Found::Name(folder(path)),
+            Found::Gone(path) => Found::Gone(folder(path)),
+            unknown => unknown,
+        }
     }
 
-    fn walk(&mut self) {
-        let before = mem::take(&mut self.paths);
-        let walk = hierarchy::walk(&self.mount, |id, folder| {
-            let below = folder.strip_prefix(&self.mount).unwrap_or(folder);
-            self.paths.insert(id, format!("/{}", below.to_string_lossy()));
-        });
-        if let hierarchy::Walk::Incomplete(_) = walk {
-            // Cgroups below a folder that could not be looked at keep their names; the next collection walks again.
-            for (id, path) in before {
-                self.paths.entry(id).or_insert(path);
-            }
+    /// The cgroup's path; empty once the cgroup is gone and its last counts were taken.
+    pub(crate) fn live_path(&mut self, id: u64) -> Found {
+        match self.path(id) {
+            Found::Gone(path) => Found::Gone(if self.leaving.contains(&id) { path } else { String::new() }),
+            found => found,
         }
-        self.is_walked = true;
+    }
+
+    /// How many cgroups are known, each number with the value of the label `state`; `None`: they are not followed.
+    pub(crate) fn counts(&self) -> Option<[(&'static str, u64); 3]> {
+        let Following::Hierarchy(hierarchy) = &self.state else { return None };
+        let counts = hierarchy.counts();
+        Some([("present", counts.present), ("removed", counts.removed), ("left_out", counts.left_out)])
     }
 }
 
 impl Source for Cgroups {
     fn paths(roots: &Roots) -> Vec<PathBuf> {
-        vec![roots.proc.join("self/mounts"), hierarchy::mount_by(&roots.proc, &roots.sys)]
+        let mount = Mounts::read(&roots.proc, &roots.sys).version_2;
+        [roots.proc.join("self/mountinfo")].into_iter().chain(mount).collect()
     }
 
     fn open(roots: &Roots) -> Self {
-        Self { mount: hierarchy::mount_by(&roots.proc, &roots.sys), paths: HashMap::new(), is_walked: false }
+        let mounts = Mounts::read(&roots.proc, &roots.sys);
+        Self {
+            warning: mounts.warning(),
+            events: mounts.version_2.as_deref().and_then(|mount| FolderEvents::open(mount).ok()),
+            mount: mounts.version_2,
+            state: Following::NotYet,
+            patience: limits::CGROUP_NAMES_PATIENCE,
+            leaving: HashSet::new(),
+        }
     }
 
-    /// Allows the next question to walk again, and drops the cgroups that are gone.
+    /// Begins to follow the hierarchy.
+    fn start(&mut self) {
+        if !matches!(self.state, Following::NotYet) {
+            return;
+        }
+        self.state = Following::Impossible;
+        let Some(mount) = &self.mount else { return };
+        match Hierarchy::follow(mount, self.events.take()) {
+            Ok(hierarchy) => self.state = Following::Hierarchy(hierarchy),
+            Err(error) => {
+                self.warning = Some(format!("cgroups have no names: {} cannot be followed: {error}", mount.display()));
+            }
+        }
+    }
+
     fn refresh(&mut self) -> Freshness {
-        self.is_walked = false;
-        let mount = &self.mount;
-        self.paths.retain(|id, path| {
-            let folder = mount.join(path.trim_start_matches('/'));
-            fs::metadata(folder).is_ok_and(|metadata| metadata.ino() == *id)
-        });
-        Freshness::MayDiffer
+        let Following::Hierarchy(hierarchy) = &self.state else {
+            // Nobody asks, so the reports are about cgroups without counts.
+            self.events.iter().for_each(FolderEvents::discard);
+            return Freshness::Unchanged;
+        };
+        self.patience = limits::CGROUP_NAMES_PATIENCE;
+        hierarchy.update(limits::CGROUP_REPORTS_PER_SCRAPE);
+        let mut left: Vec<_> = self.leaving.drain().collect();
+        match hierarchy.take_changed() {
+            Changed::All => Freshness::MayDiffer,
+            Changed::Ids(mut ids) => {
+                self.leaving.extend(&ids);
+                ids.append(&mut left);
+                if ids.is_empty() { Freshness::Unchanged } else { Freshness::Numbers(ids) }
+            }
+        }
+    }
+
+    /// While nobody asks, no name is missing.
+    fn warning(&mut self) -> Option<String> {
+        if matches!(self.state, Following::NotYet) { None } else { self.warning.take() }
     }
 }

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use super::{Freshness, Source, uevents::Uevents};
-use crate::Roots;
+use crate::{Found, Roots};
 
 /// Bytes of `gendisk.disk_name`.
 const NAME_BYTES: usize = 32;
@@ -44,16 +44,16 @@ struct Disk<'a> {
 
 impl DiskFolders {
     /// The name under which the disk's I/O is to be shown; empty once the disk is gone and its last counts were taken.
-    pub(crate) fn name(&mut self, key: &[u8]) -> Option<String> {
-        let disk = Disk::parse(key)?;
+    pub(crate) fn name(&mut self, key: &[u8]) -> Found {
+        let Some(disk) = Disk::parse(key) else { return Found::Unknown };
         if self.exists(disk) {
             self.gone.remove(key);
-            return Some(disk.shown());
+            return Found::Name(disk.shown());
         }
         let collection = self.collection;
         let departure = self.gone.entry(key.into()).or_insert(Departure { noticed: collection, asked: collection });
         departure.asked = collection;
-        Some(if departure.noticed == collection { disk.shown() } else { String::new() })
+        Found::Gone(if departure.noticed == collection { disk.shown() } else { String::new() })
     }
 
     fn exists(&self, disk: Disk<'_>) -> bool {

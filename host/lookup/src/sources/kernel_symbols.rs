@@ -1,6 +1,6 @@
 //! Kernel addresses as symbols, from `/proc/kallsyms`.
 //!
-//! The symbols are read once, and again when the list of modules has changed. Without CAP_SYSLOG the kernel shows every address as 0,
+//! The symbols are read once, and again when modules were loaded or unloaded. Without CAP_SYSLOG the kernel shows every address as 0,
 //! and no symbol is known.
 
 use std::{fs, path::PathBuf};
@@ -14,8 +14,17 @@ pub(crate) struct KernelSymbols {
     modules: PathBuf,
     /// By address; `None` until one is asked about.
     symbols: Option<Vec<Symbol>>,
-    /// The list of modules when `symbols` was read.
-    modules_then: String,
+    /// The modules when `symbols` was read.
+    modules_then: Vec<LoadedModule>,
+}
+
+/// A module as far as its symbols depend on it. Its reference count and its users change all the time.
+#[derive(Debug, PartialEq, Eq)]
+struct LoadedModule {
+    name: String,
+    size: String,
+    state: String,
+    address: String,
 }
 
 #[derive(Debug)]
@@ -38,9 +47,24 @@ impl KernelSymbols {
     /// Every symbol, in the order of addresses; empty if the kernel hides them.
     pub(crate) fn all(&mut self) -> &[Symbol] {
         if self.symbols.is_none() {
-            self.modules_then = fs::read_to_string(&self.modules).unwrap_or_default();
+            self.modules_then = self.loaded_modules();
         }
         self.symbols.get_or_insert_with(|| parse(&fs::read_to_string(&self.kallsyms).unwrap_or_default()))
+    }
+
+    fn loaded_modules(&self) -> Vec<LoadedModule> {
+        let modules = fs::read_to_string(&self.modules).unwrap_or_default();
+        modules.lines().filter_map(LoadedModule::parse).collect()
+    }
+}
+
+impl LoadedModule {
+    /// Parses a line of /proc/modules: name, size, reference count, users, state, address.
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ').map(str::to_owned);
+        let (name, size) = (fields.next()?, fields.next()?);
+        let (state, address) = (fields.nth(2)?, fields.next()?);
+        Some(Self { name, size, state, address })
     }
 }
 
@@ -57,11 +81,11 @@ impl Source for KernelSymbols {
 
     fn open(roots: &Roots) -> Self {
         let (kallsyms, modules) = (roots.proc.join("kallsyms"), roots.proc.join("modules"));
-        Self { kallsyms, modules, symbols: None, modules_then: String::new() }
+        Self { kallsyms, modules, symbols: None, modules_then: Vec::new() }
     }
 
     fn refresh(&mut self) -> Freshness {
-        if self.symbols.is_some() && fs::read_to_string(&self.modules).unwrap_or_default() == self.modules_then {
+        if self.symbols.is_some() && self.loaded_modules() == self.modules_then {
             return Freshness::Unchanged;
         }
         self.symbols = None;

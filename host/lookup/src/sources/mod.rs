@@ -36,15 +36,44 @@ pub(crate) trait Source: Any + fmt::Debug + Send {
     where
         Self: Sized;
 
+    /// Called when a package that may ask is loaded: begins what takes long.
+    fn start(&mut self) {}
+
     /// Called before each collection: drops what is out of date.
     fn refresh(&mut self) -> Freshness;
+
+    /// A sentence for the log if names are missing on this machine; each is given once.
+    fn warning(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// Whether a source's answers may differ from those before its last refresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Freshness {
     Unchanged,
     MayDiffer,
+    /// Those about the keys that are these numbers may.
+    Numbers(Vec<u64>),
+}
+
+/// A type of sources.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceType {
+    id: fn() -> TypeId,
+    paths: fn(&Roots) -> Vec<PathBuf>,
+    start: fn(&mut Sources),
+}
+
+impl SourceType {
+    pub(crate) const fn of<S: Source>() -> Self {
+        Self { id: TypeId::of::<S>, paths: S::paths, start: |sources| sources.get::<S>().start() }
+    }
+
+    /// The files and folders that it reads.
+    pub(crate) fn paths(self, roots: &Roots) -> Vec<PathBuf> {
+        (self.paths)(roots)
+    }
 }
 
 /// The sources that are open, by type.
@@ -85,9 +114,27 @@ impl Sources {
         }
     }
 
+    /// Opens and starts the source of this type.
+    pub(crate) fn start(&mut self, kind: SourceType) {
+        (kind.start)(self);
+    }
+
     /// The result of the last refresh. A source that is not open has given no answer that could differ.
-    pub(crate) fn freshness(&self, kind: TypeId) -> Freshness {
-        let open = self.open.iter().find(|open| open.kind == kind);
-        open.map_or(Freshness::Unchanged, |open| open.freshness)
+    pub(crate) fn freshness(&self, kind: SourceType) -> Freshness {
+        let id = (kind.id)();
+        let open = self.open.iter().find(|open| open.kind == id);
+        open.map_or(Freshness::Unchanged, |open| open.freshness.clone())
+    }
+
+    /// The source of this type, if it is open.
+    pub(crate) fn opened<S: Source>(&self) -> Option<&S> {
+        let open = self.open.iter().find(|open| open.kind == TypeId::of::<S>())?;
+        let source: &dyn Any = &*open.source;
+        source.downcast_ref()
+    }
+
+    /// New sentences for the log.
+    pub(crate) fn warnings(&mut self) -> Vec<String> {
+        self.open.iter_mut().filter_map(|open| open.source.warning()).collect()
     }
 }

@@ -1,11 +1,9 @@
 //! `block-device`: a disk's or partition's name by the kernel's own device number.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::KeyWidths,
-    sources::{DeviceNumber, Disks, Source as _},
+    sources::{DeviceNumber, Disks, SourceType},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,7 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[4]),
     key: "the kernel's `dev_t`, `major << 20 | minor`",
     value: "name of a disk or partition",
-    source: TypeId::of::<Disks>,
-    paths: Disks::paths,
-    resolve: |sources, key| sources.get::<Disks>().name(DeviceNumber::from_kernel(key)?),
+    source: SourceType::of::<Disks>(),
+    resolve: Resolve::Name(|sources, key| sources.get::<Disks>().name(DeviceNumber::from_kernel(key)?)),
 };

@@ -1,19 +1,19 @@
 //! `cgroup`: a cgroup's path by its id.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
+    Found,
     key::{KeyWidths, number},
-    sources::{Cgroups, Source as _},
+    sources::{Cgroups, SourceType},
 };
 
 pub(super) const TABLE: Definition = Definition {
     name: "cgroup",
     key_widths: KeyWidths::OneOf(&[4, 8]),
     key: "the cgroup's id",
-    value: "path of a cgroup below the cgroup2 mount; the root is `/`",
-    source: TypeId::of::<Cgroups>,
-    paths: Cgroups::paths,
-    resolve: |sources, key| sources.get::<Cgroups>().path(number(key)?).map(str::to_owned),
+    value: "path of a cgroup below the cgroup2 mount, also after it was removed; the root is `/`",
+    source: SourceType::of::<Cgroups>(),
+    resolve: Resolve::Found(|sources, key| {
+        number(key).map_or(Found::Unknown, |number| sources.get::<Cgroups>().path(number))
+    }),
 };

@@ -1,11 +1,9 @@
 //! `disk`: the name under which a disk's I/O is shown, by what `struct gendisk` says.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::KeyWidths,
-    sources::{DISK_KEY_BYTES, DiskFolders, Source as _},
+    sources::{DISK_KEY_BYTES, DiskFolders, SourceType},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,7 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[DISK_KEY_BYTES]),
     key: "the inode of `/sys/block/NAME` (8 bytes; 0: any), then `gendisk.disk_name` (32 bytes)",
     value: "name of a disk, for a path below NVMe multipath that of the multipath disk; empty once the disk is gone and was collected once more",
-    source: TypeId::of::<DiskFolders>,
-    paths: DiskFolders::paths,
-    resolve: |sources, key| sources.get::<DiskFolders>().name(key),
+    source: SourceType::of::<DiskFolders>(),
+    resolve: Resolve::Found(|sources, key| sources.get::<DiskFolders>().name(key)),
 };

@@ -1,11 +1,9 @@
 //! `kernel-stack`: a kernel stack as the names of its functions.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, addresses},
-    sources::{KernelSymbols, Source as _, nearest},
+    sources::{KernelSymbols, SourceType, nearest},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,11 +11,10 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::ListOf(8),
     key: "addresses, up to the first 0",
     value: "function names of a kernel stack, one line each; `??` below the first symbol",
-    source: TypeId::of::<KernelSymbols>,
-    paths: KernelSymbols::paths,
-    resolve: |sources, key| {
+    source: SourceType::of::<KernelSymbols>(),
+    resolve: Resolve::Name(|sources, key| {
         let symbols = sources.get::<KernelSymbols>().all();
         let name = |address| nearest(symbols, address).map_or("??", |symbol| symbol.name.as_str());
         (!symbols.is_empty()).then(|| addresses(key).map(name).collect::<Vec<_>>().join("\n"))
-    },
+    }),
 };

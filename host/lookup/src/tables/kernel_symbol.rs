@@ -1,11 +1,9 @@
 //! `kernel-symbol`: kernel addresses as symbols and offsets.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, addresses},
-    sources::{KernelSymbols, Source as _, Symbol, nearest},
+    sources::{KernelSymbols, SourceType, Symbol, nearest},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,13 +11,12 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::ListOf(8),
     key: "addresses, up to the first 0",
     value: "kernel symbols at the addresses, as lines of `name` or `name+0x1a`",
-    source: TypeId::of::<KernelSymbols>,
-    paths: KernelSymbols::paths,
-    resolve: |sources, key| {
+    source: SourceType::of::<KernelSymbols>(),
+    resolve: Resolve::Name(|sources, key| {
         let symbols = sources.get::<KernelSymbols>().all();
         let lines: Option<Vec<_>> = addresses(key).map(|address| with_offset(symbols, address)).collect();
         lines.map(|lines| lines.join("\n"))
-    },
+    }),
 };
 
 fn with_offset(symbols: &[Symbol], address: u64) -> Option<String> {

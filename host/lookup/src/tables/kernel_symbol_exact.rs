@@ -1,11 +1,9 @@
 //! `kernel-symbol-exact`: the symbol that begins at an address.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, number},
-    sources::{KernelSymbols, Source as _, nearest},
+    sources::{KernelSymbols, SourceType, nearest},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,11 +11,10 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[8]),
     key: "an address",
     value: "kernel symbol that begins at that address",
-    source: TypeId::of::<KernelSymbols>,
-    paths: KernelSymbols::paths,
-    resolve: |sources, key| {
+    source: SourceType::of::<KernelSymbols>(),
+    resolve: Resolve::Name(|sources, key| {
         let address = number(key)?;
         let symbol = nearest(sources.get::<KernelSymbols>().all(), address)?;
         (symbol.address == address).then(|| symbol.last_name().to_owned())
-    },
+    }),
 };

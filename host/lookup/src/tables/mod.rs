@@ -12,24 +12,30 @@ mod disk;
 mod kernel_stack;
 mod kernel_symbol;
 mod kernel_symbol_exact;
+mod live_cgroup;
 mod network_interface;
 mod pci_class;
 mod pci_device;
 mod pci_subclass;
 mod pci_vendor;
 
-use std::{any::TypeId, fmt, path::PathBuf};
+use std::fmt;
 
-use crate::{Roots, key::KeyWidths, sources::Sources};
+use crate::{
+    Found,
+    key::KeyWidths,
+    sources::{SourceType, Sources},
+};
 
 /// Every table, in the order in which messages and documents list them.
-pub(crate) static REGISTRY: [Definition; 13] = [
+pub(crate) static REGISTRY: [Definition; 14] = [
     block_device::TABLE,
     block_device_user::TABLE,
     disk::TABLE,
     network_interface::TABLE,
     cgroup::TABLE,
     cgroup_folder::TABLE,
+    live_cgroup::TABLE,
     kernel_symbol::TABLE,
     kernel_symbol_exact::TABLE,
     kernel_stack::TABLE,
@@ -50,11 +56,18 @@ pub(crate) struct Definition {
     /// What is found, for the documents.
     pub(crate) value: &'static str,
     /// The [`Source`](crate::sources::Source) that it reads, whose refresh says whether its names may have changed.
-    pub(crate) source: fn() -> TypeId,
-    /// The files and folders that it reads.
-    pub(crate) paths: fn(&Roots) -> Vec<PathBuf>,
-    /// Finds the name for a key; `None` if there is none now.
-    pub(crate) resolve: fn(&mut Sources, &[u8]) -> Option<String>,
+    pub(crate) source: SourceType,
+    /// Finds the name for a key.
+    pub(crate) resolve: Resolve,
+}
+
+/// How a table finds a name.
+#[derive(Clone, Copy)]
+pub(crate) enum Resolve {
+    /// `None`: there is no such thing now.
+    Name(fn(&mut Sources, &[u8]) -> Option<String>),
+    /// The source can tell what is gone from what was never there.
+    Found(fn(&mut Sources, &[u8]) -> Found),
 }
 
 /// A lookup table: a position in the registry.
@@ -112,12 +125,21 @@ impl LookupTable {
         usize::from(self.0)
     }
 
-    pub(crate) fn source(self) -> TypeId {
-        (self.definition().source)()
+    pub(crate) fn source(self) -> SourceType {
+        self.definition().source
     }
 
-    pub(crate) fn resolve(self, sources: &mut Sources, key: &[u8]) -> Option<String> {
-        (self.definition().resolve)(sources, key)
+    /// A number as each of the keys that the table may have for it.
+    pub(crate) fn keys_of(self, number: u64) -> impl Iterator<Item = Box<[u8]>> {
+        let key = move |width: usize| self.takes(width).then(|| number.to_le_bytes()[..width].into());
+        [4, 8].into_iter().filter_map(key)
+    }
+
+    pub(crate) fn resolve(self, sources: &mut Sources, key: &[u8]) -> Found {
+        match self.definition().resolve {
+            Resolve::Name(resolve) => resolve(sources, key).map_or(Found::Unknown, Found::Name),
+            Resolve::Found(resolve) => resolve(sources, key),
+        }
     }
 
     fn definition(self) -> &'static Definition {

@@ -1,11 +1,9 @@
 //! `network-interface`: a network interface's name by its index.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, number},
-    sources::{Interfaces, Source as _},
+    sources::{Interfaces, SourceType},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,7 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[4]),
     key: "the interface's index",
     value: "name of a network interface in the host's own network namespace",
-    source: TypeId::of::<Interfaces>,
-    paths: Interfaces::paths,
-    resolve: |sources, key| sources.get::<Interfaces>().name(number(key)?),
+    source: SourceType::of::<Interfaces>(),
+    resolve: Resolve::Name(|sources, key| sources.get::<Interfaces>().name(number(key)?)),
 };

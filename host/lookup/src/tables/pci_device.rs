@@ -1,11 +1,9 @@
 //! `pci-device`: a PCI device's name.
 
-use std::any::TypeId;
-
-use super::Definition;
+use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, number},
-    sources::{PciIds, Source as _},
+    sources::{PciIds, SourceType},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -13,7 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
     key: "`vendor << 16 | device`",
     value: "name of a PCI device, as in `pci-vendor`",
-    source: TypeId::of::<PciIds>,
-    paths: PciIds::paths,
-    resolve: |sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.devices),
+    source: SourceType::of::<PciIds>(),
+    resolve: Resolve::Name(|sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.devices)),
 };

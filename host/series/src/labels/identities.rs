@@ -2,6 +2,8 @@
 //!
 //! Because of this, ten thousand empty banks of an array are one question to the plugin.
 
+use std::collections::HashSet;
+
 use foldhash::fast::RandomState;
 
 use crate::IdentityId;
@@ -139,6 +141,11 @@ impl Identities {
     /// The identities that entries have.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.entries.len() as u32).filter(|&id| self.is_held(id)).map(|id| self.get(id))
+    }
+
+    /// The identities that entries have and that `is_wanted` accepts.
+    pub(crate) fn with(&self, mut is_wanted: impl FnMut(&[u8]) -> bool) -> HashSet<u32, RandomState> {
+        (0..self.entries.len() as u32).filter(|&id| self.is_held(id) && is_wanted(self.get(id))).collect()
     }
 
     /// Whether any entry has it.

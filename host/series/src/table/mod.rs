@@ -138,6 +138,14 @@ impl Table {
         self.views[view].labels().identities.iter()
     }
 
+    /// The rows of a table view's last reading whose identities `is_wanted` accepts. To be called while that snapshot is the last one.
+    pub fn rows_with(&self, view: usize, is_wanted: impl FnMut(&[u8]) -> bool) -> Vec<usize> {
+        match &self.views[view] {
+            View::Table(table) => table.rows_with(self.observed_rows[view].unwrap_or_default(), is_wanted),
+            View::Events(_) => Vec::new(),
+        }
+    }
+
     /// Every family with its series. Families without series are included; whether to print those is the encoder's decision.
     pub fn families(&self) -> impl Iterator<Item = FamilySeries<'_>> {
         self.schema.families.iter().zip(&self.store.tables).map(|(family, table)| table.series(family))

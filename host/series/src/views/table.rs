@@ -144,6 +144,19 @@ impl TableView {
         }
     }
 
+    /// Those of the `len` rows of the last reading whose identities `is_wanted` accepts.
+    pub(crate) fn rows_with(&self, len: usize, is_wanted: impl FnMut(&[u8]) -> bool) -> Vec<usize> {
+        let wanted = self.labels.identities.with(is_wanted);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let is_wanted = |row: &usize| {
+            let entry = self.rows.entry_of(*row);
+            entry.is_some_and(|entry| wanted.contains(&self.rows.entries.identity[entry as usize]))
+        };
+        (0..len).filter(is_wanted).collect()
+    }
+
     /// Ends a scrape.
     pub(crate) fn finish(&mut self) {
         self.unlabelled_rows.clear();

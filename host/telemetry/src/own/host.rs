@@ -22,6 +22,9 @@ pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::R
     let help = "1 while the kernel counts and times the runs of BPF programs.";
     families.number(gauge("bpf_stats_enabled", help), report.bpf_stats_enabled)?;
     families.number(gauge("lookup_names", "Names kept for lookups."), report.lookup_names)?;
+    let cgroups = report.cgroups.iter().map(|(state, cgroups)| ([("state", *state)], *cgroups));
+    let help = "Cgroups whose names are known: present, removed, and left_out for want of room.";
+    families.numbers(gauge("cgroup_names", help), cgroups)?;
     let dropped = counter("log_dropped", "Log lines lost because nobody read standard error.");
     families.number(dropped, report.dropped_log_lines)?;
     families.number(counter("reloads", "Packages added, exchanged and removed since the start."), report.reloads)?;

@@ -67,7 +67,10 @@ pub(super) fn maps(families: &mut Families<'_, '_>, packages: &[&PackageReport])
     let help = "Rows after which the map refuses new keys.";
     families.numbers(gauge("map_max_entries", help), bounded.map(|(labels, map)| (labels, map.max_entries)))?;
     let errors = all().map(|(labels, map)| (labels, map.read_errors));
-    families.numbers(counter("map_read_errors", "Reads that did not reach the map's end."), errors)
+    families.numbers(counter("map_read_errors", "Reads that did not reach the map's end."), errors)?;
+    let deleted = all().filter_map(|(labels, map)| Some((labels, map.deleted?)));
+    let help = "Rows that the host deleted, because the cgroup, disk or interface that they name is gone.";
+    families.numbers(counter("map_entries_deleted", help), deleted)
 }
 
 pub(super) fn reads(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {

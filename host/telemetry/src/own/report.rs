@@ -56,6 +56,8 @@ pub struct Report {
     /// Bytes of the last scrape's answer, before compression.
     pub exposition_bytes: Volatile<u64>,
     pub lookup_names: u64,
+    /// Cgroups whose names are known, by state; empty while no package looks cgroups up.
+    pub cgroups: Vec<(&'static str, u64)>,
     pub dropped_log_lines: u64,
     pub reloads: u64,
     pub reload_failures: u64,
@@ -195,6 +197,8 @@ pub struct MapReport {
     /// Wall time of all reads.
     pub all_reads_seconds: Volatile<f64>,
     pub read_errors: u64,
+    /// Entries that the host deleted because what they named is gone; `None`: it deletes none of this map.
+    pub deleted: Option<u64>,
 }
 
 /// The outcome of inserting a key into a map of `max_entries` entries.

@@ -67,7 +67,7 @@ pub(super) fn full_report() -> Report {
         runs: 4,
         ..ProgramReport::default()
     };
-    let map = MapReport { name: "banks".into(), entries: 7, max_entries: 9, ..MapReport::default() };
+    let map = MapReport { name: "banks".into(), entries: 7, max_entries: 9, deleted: Some(2), ..MapReport::default() };
     let package = |name: &str, is_drop_in| PackageReport {
         name: name.into(),
         is_drop_in,
@@ -103,6 +103,7 @@ pub(super) fn full_report() -> Report {
         build: BuildInfo { version: "0.1.0", ..BuildInfo::default() },
         packages: vec![package("biolatency", false), package("dropped-in", true), left_out],
         thread_panics: vec![("events ring".into(), 1), ("log".into(), 0)],
+        cgroups: vec![("present", 9), ("removed", 1)],
         decode_bounds: &[1e-5, 0.001],
         states: vec!["running", "quarantined"],
         http: HttpReport { web_config_read_seconds: Some(1_700_000_000), ..HttpReport::default() },

@@ -151,7 +151,11 @@ fn iterator(program: BorrowedFd<'_>, name: &str) -> Result<Links, AttachError> {
 }
 
 fn cgroup(program: BorrowedFd<'_>, attach_type: u32) -> Result<Links, AttachError> {
-    let root = cgroups::mount();
+    let root = cgroups::mount().ok_or_else(|| {
+        AttachError::Absent(
+            "no cgroup hierarchy of version 2 is mounted: `mount -t cgroup2 none FOLDER` mounts it".to_owned(),
+        )
+    })?;
     let folder = fs::File::open(&root)
         .map_err(|error| AttachError::refused(format!("the cgroup2 mount {}", root.display()), error))?;
     let link = link_create(program, folder.as_raw_fd() as u32, attach_type, LinkExtra::None);
