@@ -26,11 +26,12 @@ fn many_disks_are_counted_exactly_and_so_are_those_that_replace_them() {
         let is_exact = is_round_exact(&host) && is_round_exact(&host);
         let last = host.scrape();
         host.stop();
-        if is_exact && lost(&first) == lost(&last) {
-            return;
-        }
         let grown = |sum: fn(&Exposition) -> u64| sum(&last) - sum(&first);
         eprintln!("{} requests were lost, {} runs skipped by the kernel", grown(lost), grown(skipped));
+        // A lost request of these disks would be missing from their counts: any others are those of disks that others use.
+        if is_exact {
+            return;
+        }
     }
     panic!("in {ROUNDS} tries never two rounds in a row in which every request was counted; the last ones are above");
 }
