@@ -33,6 +33,12 @@ fn booted(line: &str) -> Console {
     write_package(&folder.path().join("everything"), Path::new("/bin/ebhostdo"), &marks);
     let events = "software/page-faults, software/context-switches";
     llcstat::add(folder.path(), "llcstat", &llcstat::charged("comm", events, "faults, switches"));
+    llcstat::add(
+        folder.path(),
+        "traced",
+        "perf:\n  llc: { events: [tracepoint/sched/sched_switch, software/page-faults] }\n\
+                                           config: { names: [traced_switches, traced_faults] }\n",
+    );
     guest.put(folder.path(), "plugins/locked");
     guest.boot()
 }
@@ -64,6 +70,13 @@ fn locked_down(line: &str, absent: &[&str]) {
     assert_eq!(histogram.map(|histogram| histogram.count), Some(completed), "{log}");
     let faults = served.value("ebhost_faults_by_comm_total", &[("comm", "ebhostdo")]);
     assert!(faults > Some(0.0), "events are attributed to the command: {log}");
+
+    let absent_event = "perf event tracepoint/sched/sched_switch of `llc` is absent";
+    let line = log.lines().find(|line| line.contains(absent_event)).unwrap_or_else(|| panic!("in: {log}"));
+    assert!(
+        line.contains("locked down, in the mode `confidentiality`, which forbids tracepoints to every user"),
+        "{line}"
+    );
 
     let out = left_out(&served);
     let out = |reason: &str| -> Vec<&str> {
