@@ -35,15 +35,16 @@ impl Outcome {
         }
     }
 
-    /// The outcome of the one mutant that cargo-mutants tested, from the lists that it wrote into this folder.
-    pub(super) fn read(folder: &Path) -> Option<Self> {
+    /// The outcome of a mutant that cargo-mutants tested, from the lists that it wrote into this folder.
+    pub(super) fn read(folder: &Path, name: &str) -> Option<Self> {
         let lists = [
             ("caught.txt", Self::Caught),
             ("missed.txt", Self::Missed),
             ("timeout.txt", Self::TimedOut),
             ("unviable.txt", Self::Unviable),
         ];
-        let is_listed = |file: &str| fs::read_to_string(folder.join(file)).is_ok_and(|list| !list.trim().is_empty());
+        let is_listed =
+            |file: &str| fs::read_to_string(folder.join(file)).is_ok_and(|list| list.lines().any(|line| line == name));
         lists.into_iter().find(|(file, _)| is_listed(file)).map(|(_, outcome)| outcome)
     }
 }

@@ -1,4 +1,4 @@
-//! A sample by a seed, and names as regular expressions.
+//! A sample by a seed.
 
 /// Puts a list into an order that the seed decides.
 pub(super) fn shuffle<T>(list: &mut [T], seed: u64) {
@@ -17,18 +17,6 @@ fn split_mix(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// A regular expression that matches this text alone.
-pub(super) fn escaped(text: &str) -> String {
-    let mut regex = String::with_capacity(text.len() * 2);
-    for c in text.chars() {
-        if r"\.+*?()|[]{}^$#&~".contains(c) {
-            regex.push('\\');
-        }
-        regex.push(c);
-    }
-    regex
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,11 +33,5 @@ mod tests {
         let mut sorted = drawn(1);
         sorted.sort_unstable();
         assert_eq!(sorted, (0..1_000).collect::<Vec<_>>(), "nothing is lost");
-    }
-
-    #[test]
-    fn the_characters_of_expressions_stand_for_themselves() {
-        assert_eq!(escaped("a/b.rs:4:1: f(x) -> [u8; 2] | * + ?"), r"a/b\.rs:4:1: f\(x\) -> \[u8; 2\] \| \* \+ \?");
-        assert_eq!(escaped(r"^$ {a} \ & ~ #"), r"\^\$ \{a\} \\ \& \~ \#");
     }
 }

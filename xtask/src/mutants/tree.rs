@@ -35,12 +35,20 @@ pub(super) fn prepare(root: &Path) -> Result<PathBuf> {
     }
     let (build, present) = (tree.join("target/release"), root.join("target/release"));
     if !build.exists() && present.exists() {
-        println!("copying the build, so that dependencies need not be compiled again");
         std::fs::create_dir_all(&build).map_err(Error::file(&build))?;
-        let parts = [".fingerprint", "build", "deps"].map(|part| present.join(part));
-        run(Command::new("cp").args(["-a", "--reflink=auto"]).args(parts).arg(&build))?;
+        run(Command::new("cp").arg("-a").args([".fingerprint", "build"].map(|part| present.join(part))).arg(&build))?;
+        // Gigabytes, which are linked: the compiler replaces files, and does not write into them.
+        run(Command::new("cp").arg("-al").arg(present.join("deps")).arg(&build))?;
     }
     Ok(tree)
+}
+
+/// Removes the cases that property tests kept of an earlier mutant: they would find the next one by chance.
+///
+/// # Errors
+/// git fails.
+pub(super) fn forget_cases(tree: &Path) -> Result<()> {
+    git(tree, &["clean", "--quiet", "--force", "-d", "host"]).map(drop)
 }
 
 fn git(folder: &Path, args: &[&str]) -> Result<String> {
