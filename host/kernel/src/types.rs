@@ -5,13 +5,17 @@
 
 use std::{
     fs::{self, File},
-    io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
     path::Path,
     sync::{Arc, OnceLock},
 };
 
 use crate::sys;
+use ebhost_limits as limits;
 use ebhost_object::{Btf, ModuleFd, btf::Kind, core::KernelTypes};
 
 /// Where the kernel shows its types.
@@ -56,16 +60,7 @@ impl KernelBtf {
 
     /// Types from a file: BTF alone, or an ELF file that has it.
     pub(crate) fn from_file(file: &Path) -> Result<Self, String> {
-        let bytes = fs::read(file).map_err(|error| error.to_string())?;
-        let bytes = match object::File::parse(&*bytes) {
-            Ok(elf) => {
-                use object::{Object as _, ObjectSection as _};
-                let section = elf.section_by_name(".BTF").ok_or("it has no section `.BTF`")?;
-                section.data().map_err(|error| error.to_string())?.to_vec()
-            }
-            Err(_) => bytes,
-        };
-        let kernel = Btf::shared(Arc::new(bytes), None)?;
+        let kernel = Btf::shared(Arc::new(btf_in(file)?), None)?;
         Ok(Self { kernel: Arc::new(kernel), modules: OnceLock::new(), has_modules: HasModules::No })
     }
 
@@ -107,6 +102,51 @@ impl KernelBtf {
         }
         modules
     }
+}
+
+/// How BTF begins.
+const BTF_MAGIC: [u8; 2] = [0x9f, 0xeb];
+const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
+
+/// The BTF in a file that an operator names. Of an ELF file, which may be a kernel with all its debug information, only the section is
+/// read, and nothing of a file that begins like neither.
+fn btf_in(path: &Path) -> Result<Vec<u8>, String> {
+    let most = limits::KERNEL_BTF_BYTES;
+    let text = |error: io::Error| error.to_string();
+    let irregular = || "it is not a regular file".to_owned();
+    // A device may not even be opened (Landlock), and opening a FIFO must not block.
+    if !fs::metadata(path).map_err(text)?.is_file() {
+        return Err(irregular());
+    }
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(text)?;
+    if !file.metadata().map_err(text)?.is_file() {
+        return Err(irregular());
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(ELF_MAGIC.len() as u64).read_to_end(&mut bytes).map_err(text)?;
+    if bytes == ELF_MAGIC {
+        return section_of_elf(file, most);
+    }
+    if !bytes.starts_with(&BTF_MAGIC) {
+        return Err("it does not begin like BTF or ELF".to_owned());
+    }
+    file.take(most).read_to_end(&mut bytes).map_err(text)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("found more than {most} bytes, expected the types of one kernel"));
+    }
+    Ok(bytes)
+}
+
+/// The section `.BTF` of an ELF file.
+fn section_of_elf(file: File, most: u64) -> Result<Vec<u8>, String> {
+    use object::{Object as _, ObjectSection as _, ReadCache};
+    let file = ReadCache::new(file);
+    let elf = object::File::parse(&file).map_err(|error| error.to_string())?;
+    let section = elf.section_by_name(".BTF").ok_or("it has no section `.BTF`")?;
+    if section.size() > most {
+        return Err(format!("found a section `.BTF` of {} bytes, expected at most {most}", section.size()));
+    }
+    Ok(section.data().map_err(|error| error.to_string())?.to_vec())
 }
 
 /// Reads the types of the running kernel.

@@ -9,10 +9,14 @@
 
 use std::time::Duration;
 
-/// A `plugin.yaml` is read whole before it is parsed; nobody writes a megabyte of one.
-pub const PACKAGE_FILE_BYTES: u64 = 1 << 20;
+/// A `plugin.yaml` or a drop-in configuration is read whole before it is parsed. The parser takes up to 200 bytes of memory for a byte of
+/// the file, and the largest known file has 20 KB.
+pub const PACKAGE_FILE_BYTES: u64 = 1 << 18;
 /// A settings file: an operator writes it by hand, and each mistake in it is looked up in its text.
 pub const SETTINGS_BYTES: u64 = 1 << 18;
+
+/// The kernel's types in a file, for `--btf.path`: those of distributions' kernels have 4 to 10 MB.
+pub const KERNEL_BTF_BYTES: u64 = 32 << 20;
 
 /// A JavaScript or Python component weighs 12–18 MB; four times that is a mistake.
 pub const COMPONENT_BYTES: u64 = 64 << 20;

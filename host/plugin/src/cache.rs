@@ -13,6 +13,11 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tracing::{debug, warn};
@@ -24,10 +29,18 @@ use ebhost_package::Digest;
 /// Bytes of the digest that a cached file begins with.
 const DIGEST_BYTES: usize = 32;
 
+/// The extension of a file while it is written.
+const UNFINISHED: &str = "tmp";
+
+/// A file that has been unfinished for so long is nobody's: writing one takes milliseconds.
+const ABANDONED: Duration = Duration::from_secs(600);
+
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: PathBuf,
+    /// Whether a component that was not cached has been warned about.
+    has_warned: Arc<AtomicBool>,
 }
 
 /// Why a folder is not used as the cache.
@@ -46,7 +59,11 @@ impl Cache {
     /// Opens the cache in `folder`, which is created if it does not exist. `None`, and a warning, if it cannot be trusted.
     pub(crate) fn open(folder: &Path) -> Option<Self> {
         match check(folder) {
-            Ok(()) => Some(Self { folder: folder.to_owned() }),
+            Ok(()) => {
+                let cache = Self { folder: folder.to_owned(), has_warned: Arc::default() };
+                cache.sweep();
+                Some(cache)
+            }
             Err(fault) => {
                 warn!("compiled components are not cached: {fault}");
                 None
@@ -66,12 +83,17 @@ impl Cache {
         Some((load(engine, compiled).ok()?, compiled.len()))
     }
 
-    /// Stores a compiled component. A failure is logged and has no other effect.
+    /// Stores a compiled component. A failure costs the time to compile it again at the next start; the first one is a warning.
     pub(crate) fn keep(&self, engine: &Engine, component: &[u8], compiled: &[u8]) {
         let digest = Digest::of(compiled).0;
         let kept = self.write(&self.file(engine, component), [&digest, compiled]);
         if let Err(error) = kept.and_then(|()| self.shrink()) {
-            debug!(folder = %self.folder.display(), "a compiled component was not cached: {error}");
+            let message =
+                format!("a compiled component was not cached, and is compiled again at the next start: {error}");
+            match self.has_warned.swap(true, Ordering::Relaxed) {
+                false => warn!(folder = %self.folder.display(), "{message}"),
+                true => debug!(folder = %self.folder.display(), "{message}"),
+            }
         }
     }
 
@@ -82,13 +104,26 @@ impl Cache {
         self.folder.join(format!("{content}-{:016x}", hasher.finish()))
     }
 
-    /// Writes atomically: readers see a whole file or none, also after a crash.
+    /// Writes atomically: readers see a whole file or none, also after a crash. A file that could not be written whole is removed.
     fn write(&self, file: &Path, parts: [&[u8]; 2]) -> io::Result<()> {
-        let unfinished = file.with_extension(format!("{}.tmp", std::process::id()));
-        let mut options = fs::OpenOptions::new();
-        let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        parts.iter().try_for_each(|part| open.write_all(part))?;
-        fs::rename(&unfinished, file)
+        let unfinished = file.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
+        let written = write_and_rename(&unfinished, file, parts);
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+
+    /// Removes what processes that were killed while they wrote have left behind.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            let age = modified.and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) && age > ABANDONED {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// Removes the oldest files beyond [`limits::CACHED_COMPONENTS`].
@@ -109,6 +144,13 @@ pub(crate) fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Compone
     // SAFETY: the bytes are output of `Engine::precompile_component`: from this process, from the compiler's process, or from the
     // cache, which nobody else can write to. No bytes of a package reach this.
     unsafe { Component::deserialize(engine, compiled) }
+}
+
+fn write_and_rename(unfinished: &Path, file: &Path, parts: [&[u8]; 2]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
+    parts.iter().try_for_each(|part| open.write_all(part))?;
+    fs::rename(unfinished, file)
 }
 
 fn check(folder: &Path) -> Result<(), CacheError> {
@@ -181,6 +223,30 @@ mod tests {
         assert!(error.contains("mode 777") && error.contains("expected a folder of user"), "{error}");
         fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o700)).unwrap();
         assert!(Cache::open(&folder.0).is_some());
+    }
+
+    /// A full disk left one `.tmp` more at each start.
+    #[test]
+    fn a_file_that_cannot_be_written_whole_is_not_left_behind() {
+        let folder = Folder::new("full");
+        let engine = Engine::default();
+        let (bytes, compiled) = component(&engine);
+        let cache = Cache::open(&folder.0).unwrap();
+        // Writing succeeds and the last step fails: a folder has the name.
+        fs::create_dir(cache.file(&engine, &bytes)).unwrap();
+        fs::write(folder.0.join("young.1.tmp"), b"x").unwrap();
+        let abandoned = fs::File::create(folder.0.join("old.1.tmp")).unwrap();
+        abandoned.set_modified(std::time::SystemTime::now() - 2 * ABANDONED).unwrap();
+        cache.keep(&engine, &bytes, &compiled);
+        let unfinished = || {
+            let names = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> = names.filter(|name| name.ends_with(".tmp")).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(unfinished(), ["old.1.tmp", "young.1.tmp"]);
+        Cache::open(&folder.0).unwrap();
+        assert_eq!(unfinished(), ["young.1.tmp"]);
     }
 
     #[test]
