@@ -39,7 +39,7 @@ pub(crate) fn wat(text: &str) -> Vec<u8> {
 }
 
 /// A component with the contract's export around a core module: it compiles, and fails when it is linked or started.
-fn around(module: &str) -> Vec<u8> {
+pub(crate) fn around(module: &str) -> Vec<u8> {
     let fields = module.strip_prefix("(module").and_then(|fields| fields.strip_suffix(')')).unwrap_or(module);
     wat(&format!(
         "(component (core module $m {fields}) (core instance $i (instantiate $m)) (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"

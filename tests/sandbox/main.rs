@@ -6,6 +6,7 @@
 
 mod budgets;
 mod chaos;
+mod compiling;
 mod decode;
 mod describe;
 mod feeds;

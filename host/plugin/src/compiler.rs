@@ -17,7 +17,11 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit},
+};
 
 use self::compile_limits::CompileLimits;
 use crate::engine::{self, Footprint};
@@ -149,7 +153,7 @@ fn serve(mut socket: UnixStream) {
     while let Ok(frame) = read_frame(&mut socket) {
         // A compiler that still has privileges compiles nothing.
         let compiled = match (&confined, CompileLimits::split(&frame)) {
-            (Ok(()), Some((limits, component))) => in_child(component, limits),
+            (Ok(()), Some((limits, component))) => in_child(component, limits, &socket),
             (Ok(()), None) => Err(io::ErrorKind::UnexpectedEof.into()),
             (Err(error), _) => Err(io::Error::other(format!("it cannot give up its privileges: {error}"))),
         };
@@ -160,8 +164,8 @@ fn serve(mut socket: UnixStream) {
     }
 }
 
-/// Compiles in a process that may fail or be killed.
-fn in_child(component: &[u8], limits: CompileLimits) -> io::Result<Vec<u8>> {
+/// Compiles in a process that may fail or be killed, and is killed when ebhost closes its end of `socket`.
+fn in_child(component: &[u8], limits: CompileLimits, socket: &UnixStream) -> io::Result<Vec<u8>> {
     let (mut result, out) = io::pipe()?;
     let parent = process::id();
     // SAFETY: this process has one thread.
@@ -174,9 +178,13 @@ fn in_child(component: &[u8], limits: CompileLimits) -> io::Result<Vec<u8>> {
         }
         child => {
             drop(out);
+            let child = Pid::from_raw(child);
             let mut answer = Vec::new();
-            let read = result.read_to_end(&mut answer);
-            let status = rustix::process::waitpid(Pid::from_raw(child), WaitOptions::empty())?;
+            let read = wait_for(&result, socket).and_then(|waited| match (waited, child) {
+                (Waited::ParentIsGone, Some(child)) => Ok(rustix::process::kill_process(child, Signal::KILL)?),
+                _ => result.read_to_end(&mut answer).map(drop),
+            });
+            let status = rustix::process::waitpid(child, WaitOptions::empty())?;
             read?;
             Ok(status.map_or_else(Vec::new, |(_, status)| answer_of(status, answer)))
         }
@@ -185,6 +193,27 @@ fn in_child(component: &[u8], limits: CompileLimits) -> io::Result<Vec<u8>> {
 
 const KILLED: &str =
     "it was killed by SIGKILL, as the kernel does when the machine or the container is out of memory; try more memory";
+
+/// The event that the compiler's process waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Result,
+    ParentIsGone,
+}
+
+/// Waits for the begin of an answer, or for the end of ebhost. The kernel's signal at a parent's death does not come here: Landlock, which
+/// ebhost enforced on itself after the fork, lets it signal no process outside.
+fn wait_for(result: &io::PipeReader, socket: &UnixStream) -> io::Result<Waited> {
+    let mut events = [PollFd::new(result, PollFlags::IN), PollFd::new(socket, PollFlags::empty())];
+    loop {
+        match poll(&mut events, None) {
+            Ok(_) if !events[0].revents().is_empty() => return Ok(Waited::Result),
+            Ok(_) if !events[1].revents().is_empty() => return Ok(Waited::ParentIsGone),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
 
 /// The answer of a process that ended with `status`.
 fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
