@@ -8,9 +8,12 @@
 
 mod cgroup_names;
 mod cgroups;
+mod chosen;
 mod counts;
 mod drop_in;
 mod here;
 mod pins;
 mod runqlat;
+mod rust;
 mod small;
+mod types;

@@ -46,7 +46,9 @@ pub(super) fn attach(
         return Links::one(link, target);
     }
     if cookie.is_some() {
-        return Err(AttachError::Absent("arguments of USDT probes need the links of Linux 5.15".to_owned()));
+        // libbpf finds a probe by its address then, which is known beforehand only for programs that are not position independent.
+        let why = "arguments of USDT probes need attach cookies, which Linux has from 5.15 on";
+        return Err(AttachError::Absent(why.to_owned()));
     }
     let run = perf_event_run(event.as_fd(), program).and_then(|()| perf_event_enable(event.as_fd()));
     run.map_err(|error| AttachError::refused(target(), error))?;
