@@ -19,7 +19,8 @@ metrics:
       labels: [{ name: id, size: 4, decoders: [{ name: uint }] }]
 ";
 
-fn errors(log: &Log) -> String {
+/// The errors and warnings of a log.
+pub(crate) fn errors(log: &Log) -> String {
     let lines = log.lines().into_iter().filter(|line| line.level == "ERROR" || line.level == "WARN");
     lines.map(|line| line.text + "\n").collect()
 }
@@ -200,4 +201,32 @@ fn a_package_uses_the_component_too() {
     let said = errors(&ended.log);
     assert!(said.contains("plugin.yaml:9:50: found `uint` of 5 bytes, expected a `size` of 1, 2, 4 or 8"), "{said}");
     assert!(committed().join("builtin/builtin.wasm").is_file());
+}
+
+/// The count was 0 after each change of the file, until more keys had been rejected than before.
+#[test]
+fn rejected_keys_stay_counted_when_the_file_changes() {
+    needs!(Root, Tool("clang-19"));
+    let yaml = GOOD.replace("{ name: uint }", "{ name: string }, { name: uint }");
+    let folder = DropIns::with("good", TABLES, &yaml);
+    let host = folder.listening("good");
+    // No number has three bytes.
+    (0..3).for_each(|id| put(&host, "good_total", &[id + 65, 66, 67, 0], 1));
+    put(&host, "good_total", &[7, 0, 0, 0], 1);
+    let rejected = || {
+        let served = host.scrape();
+        let dropped = [("plugin", "good"), ("reason", "unknown")];
+        (
+            served.value("ebhost_plugin_entries_dropped_total", &dropped),
+            served.value("ebpf_exporter_decoder_errors_total", &[("config", "good")]),
+        )
+    };
+    assert_eq!(rejected(), (Some(3.0), Some(3.0)));
+    folder.write("good", &yaml.replace("Good.", "Better."));
+    wait_until("the new help", Duration::from_secs(20), || {
+        assert!(rejected() >= (Some(3.0), Some(3.0)), "{:?}", rejected());
+        family(&host, "ebpf_exporter_good_total").first().is_some_and(|line| line.ends_with("Better.")).then_some(())
+    });
+    assert!(rejected() >= (Some(3.0), Some(3.0)), "{:?}", rejected());
+    host.stop();
 }

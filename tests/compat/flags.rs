@@ -1,6 +1,8 @@
 //! Command lines written for ebpf_exporter, and its own metrics.
 
-use ebhost_tests::{Ebhost, Folder, needs};
+use std::fs;
+
+use ebhost_tests::{Ebhost, Folder, alone, needs};
 
 use crate::drop_in::{DropIns, put};
 
@@ -109,5 +111,22 @@ fn own_metrics_have_ebpf_exporters_names() {
     // The request itself makes system calls.
     assert!(value(&one(&format!("ebpf_exporter_ebpf_program_run_count_total{{id=\"{id}\"}}"))) > 0.0);
     assert!(value(&one(&format!("ebpf_exporter_ebpf_program_run_time_seconds{{id=\"{id}\"}}"))) > 0.0);
+    host.stop();
+}
+
+/// They were served as 0, which says that the programs never run.
+#[test]
+fn run_statistics_are_absent_while_the_kernel_measures_none() {
+    needs!(Root, Tool("clang-19"));
+    let _alone = alone();
+    let folder = folder();
+    let host = folder.listening("good");
+    let is_on = || fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").expect("root reads it").trim() == "1";
+    let was_on = is_on();
+    let served = lines(&host, "/metrics", &[], "ebpf_exporter_ebpf_program_run_");
+    if !was_on && !is_on() {
+        assert_eq!(served, Vec::<String>::new());
+    }
+    assert_eq!(lines(&host, "/metrics", &[], "ebpf_exporter_ebpf_program_attached{").len(), 1);
     host.stop();
 }

@@ -58,6 +58,11 @@ const DECODERS: &[(&str, usize, &str)] = &[
 
 /// Starts a host with these maps through another command, and with a program of this name.
 pub(crate) fn host_of_decoders(starter: &[&str], program: &str) -> (Ebhost, DropIns) {
+    host_of_decoders_with(starter, program, &["--config.strict"])
+}
+
+/// The same with these flags.
+pub(crate) fn host_of_decoders_with(starter: &[&str], program: &str, args: &[&str]) -> (Ebhost, DropIns) {
     let maps = DECODERS.iter().map(|(name, size, _)| format!("TABLE({name}, HASH, {size}, 64);\n"));
     let counters = DECODERS.iter().map(|(name, size, decoders)| {
         format!("    - name: {name}\n      help: By {name}.\n      labels: [{{ name: it, size: {size}, decoders: {decoders} }}]\n")
@@ -65,7 +70,7 @@ pub(crate) fn host_of_decoders(starter: &[&str], program: &str) -> (Ebhost, Drop
     let yaml = format!("metrics:\n  counters:\n{}", counters.collect::<String>());
     let program = format!("SEC(\"raw_tp/sched_process_exec\") int {program}(void *context) {{ return 0; }}");
     let folder = DropIns::with("decoders", &(maps.collect::<String>() + &program), &yaml);
-    let host = Start::drop_ins_by(starter, folder.path(), "decoders").args(&["--config.strict"]).listening();
+    let host = Start::drop_ins_by(starter, folder.path(), "decoders").args(args).listening();
     (host, folder)
 }
 

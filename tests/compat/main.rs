@@ -1,10 +1,11 @@
 //! Configurations written for cloudflare/ebpf_exporter, on the real binary: our own objects, and YAML as its users
 //! write it.
 //!
-//! `golden` and `names` compare what is served with files; `counting` has programs that count kernel activity; `files`
-//! and `flags` test what is refused and how the host is started; `faults`, `iteration` and `dropped` show, for each
+//! `golden` and `names` compare what is served with files; `counting` has programs that count kernel activity; `written`, `files`
+//! and `flags` test what is taken, what is refused and how the host is started; `costs` what it costs to refuse a file; `faults`, `iteration` and `dropped` show, for each
 //! fault of ebpf_exporter that ebhost does not reproduce, the input and ebhost's result.
 
+mod costs;
 mod counting;
 mod drop_in;
 mod dropped;
@@ -14,3 +15,4 @@ mod flags;
 mod golden;
 mod iteration;
 mod names;
+mod written;

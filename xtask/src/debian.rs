@@ -15,7 +15,7 @@ struct Tool {
 
 const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
 
-const TOOLS: [Tool; 24] = [
+const TOOLS: [Tool; 25] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
@@ -37,6 +37,7 @@ const TOOLS: [Tool; 24] = [
     Tool { program: "qemu-system-aarch64", package: "qemu-system-arm", tests: "a PMU, in a virtual machine" },
     Tool { program: "gcc-12", package: "gcc-12", tests: "a synthetic PMU, in a virtual machine" },
     Tool { program: "make", package: "make", tests: "a synthetic PMU, in a virtual machine" },
+    Tool { program: "lspci", package: "pciutils", tests: "names of PCI devices compared with lspci's" },
     Tool { program: "perf", package: "linux-perf", tests: "counts compared with those of perf" },
     Tool { program: "xz", package: "xz-utils", tests: "modules of other kernels, in a virtual machine" },
     Tool { program: "cpio", package: "cpio", tests: "other kernels, in a virtual machine" },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use ebhost_package::{Compat, Package};
+use ebhost_package::{Compat, Package, SyscallNames};
 use ebhost_series::schema::SourceShape;
 
 /// The package's configuration as JSON, with the key `host` added. `architecture` is that of the machine that filled the maps.
@@ -12,7 +12,16 @@ pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>,
     let mut config: Value = serde_json::from_str(&package.config).unwrap_or_default();
     let maps: serde_json::Map<_, _> = sources.iter().map(|(name, shape)| (name.clone(), map(*shape))).collect();
     let is_ebpf_exporter = package.compat == Compat::EbpfExporter;
-    let host = json!({ "architecture": architecture, "is_ebpf_exporter": is_ebpf_exporter, "maps": maps });
+    let syscall_names = match package.syscall_names {
+        SyscallNames::Kernel => "kernel",
+        SyscallNames::EbpfExporter => "ebpf_exporter",
+    };
+    let host = json!({
+        "architecture": architecture,
+        "is_ebpf_exporter": is_ebpf_exporter,
+        "syscall_names": syscall_names,
+        "maps": maps,
+    });
     match &mut config {
         Value::Object(keys) => {
             keys.insert("host".to_owned(), host);

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
-use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SettingsSource};
+use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SettingsSource, SyscallNames};
 use ebhost_server::{Address, TelemetryPath};
 
 use ebhost_confine::Keep;
@@ -59,6 +59,11 @@ pub struct Cli {
     /// The opposite, for command lines written for ebpf_exporter.
     #[arg(long = "no-config.strict", hide = true, overrides_with = "config_strict")]
     _no_config_strict: bool,
+
+    /// Names of system calls in labels of configurations: the kernel's, or those of ebpf_exporter (`futex_time64` for `futex`), for
+    /// dashboards that have them.
+    #[arg(long = "config.syscall-names", value_name = "LIST", requires = "config_dir", default_value = "kernel")]
+    syscall_names: NamesOf,
 
     /// File with the kernel's BTF type information, for kernels without /sys/kernel/btf/vmlinux.
     #[arg(long = "btf.path", value_name = "FILE", requires = "config_dir")]
@@ -180,6 +185,14 @@ pub enum RequirePins {
     All,
 }
 
+/// The list that names of system calls are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NamesOf {
+    Kernel,
+    #[value(name = "ebpf_exporter")]
+    EbpfExporter,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Landlock {
     Auto,
@@ -208,6 +221,10 @@ impl Cli {
             names: self.config_names.clone(),
             btf_path: self.btf_path.clone().filter(|path| !path.as_os_str().is_empty()),
             failure_costs: if self.config_strict { FailureCost::Object } else { FailureCost::Program },
+            syscall_names: match self.syscall_names {
+                NamesOf::Kernel => SyscallNames::Kernel,
+                NamesOf::EbpfExporter => SyscallNames::EbpfExporter,
+            },
         });
         PackageFolders { plugins: self.plugins.clone(), drop_ins }
     }
@@ -329,6 +346,18 @@ mod tests {
             !parse("--config.names a --config.strict --no-config.strict").unwrap().is_strict(),
             "the last one counts"
         );
+    }
+
+    #[test]
+    fn system_calls_have_the_kernels_names_unless_others_are_asked_for() {
+        let names = |line: &str| {
+            let line = format!("ebhost --config.dir /x --config.names a {line}");
+            let cli = Cli::try_parse_from(line.split_whitespace());
+            cli.map(|cli| cli.places().drop_ins.unwrap().syscall_names).map_err(|error| error.to_string())
+        };
+        assert_eq!(names("").unwrap(), SyscallNames::Kernel);
+        assert_eq!(names("--config.syscall-names ebpf_exporter").unwrap(), SyscallNames::EbpfExporter);
+        assert!(names("--config.syscall-names strace").unwrap_err().contains("kernel, ebpf_exporter"));
     }
 
     #[test]

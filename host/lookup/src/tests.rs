@@ -284,6 +284,21 @@ fn addresses_become_the_nearest_symbol_before_them() {
     assert_eq!(name_of(&mut lookups, table("kernel-symbol"), &0xfffu64.to_le_bytes()), None, "before the first symbol");
 }
 
+/// ebpf_exporter shows the last of them, the kernel's own messages the first.
+#[test]
+fn of_several_names_of_an_address_configurations_show_the_last() {
+    let folder = Folder::new("aliases");
+    let kallsyms = "0000000000001000 T __do_sys_sync\n0000000000001000 T __ia32_sys_sync\n0000000000001000 T __x64_sys_sync\n\
+                    0000000000002000 T lone\n";
+    fs::write(folder.0.join("proc/kallsyms"), kallsyms).unwrap();
+    let mut lookups = folder.lookups();
+    let mut found = |name: &str, address: u64| lookups.find(table(name), &address.to_le_bytes()).unwrap();
+    assert_eq!(found("kernel-symbol-exact", 0x1000), "__x64_sys_sync");
+    assert_eq!(found("kernel-stack", 0x1010), "__x64_sys_sync");
+    assert_eq!(found("kernel-symbol", 0x1010), "__do_sys_sync+0x10");
+    assert_eq!((found("kernel-symbol-exact", 0x2000), found("kernel-stack", 0x2000)), ("lone".into(), "lone".into()));
+}
+
 #[test]
 fn a_stack_is_functions_and_a_symbol_is_where_it_begins() {
     let folder = Folder::new("functions");

@@ -15,6 +15,7 @@ const COMPONENT: &[u8] = include_bytes!("../../../plugins/builtin/builtin.wasm")
 /// The separator between two mistakes; each begins with the path of a key.
 const NEXT: &str = "; config";
 
+/// Whether this is the `component:` of a package that uses it.
 pub(super) fn is_named(component: &str) -> bool {
     component == NAME
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{
-    Bpf, BtfFile, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, builtin,
-    check_depth,
-    located::{self, Tree},
+    Bpf, BtfFile, CgroupIdMap, Compat, Diagnostic, Digest, FailureCost, Limits, Package, PackageError, SyscallNames,
+    as_written, builtin, check_depth,
+    located::{self, Step},
     read_artefact, read_bounded,
 };
 use ebhost_limits as limits;
@@ -25,7 +25,14 @@ pub struct DropIns {
     pub btf_path: Option<PathBuf>,
     /// The consequence of a program that cannot be loaded or attached.
     pub failure_costs: FailureCost,
+    pub syscall_names: SyscallNames,
 }
+
+/// The top-level keys of a configuration. `name` is a comment: a configuration has the name of its file.
+const TOP_LEVEL_KEYS: [&str; 5] = ["metrics", "tracing", "kaddrs", "cgroup_id_map", "name"];
+
+/// Warnings about unknown keys of one file; the others are counted.
+const SHOWN_UNKNOWN_KEYS: usize = 10;
 
 impl DropIns {
     /// Their files, whether they exist or not.
@@ -40,8 +47,8 @@ impl DropIns {
         let text = String::from_utf8(text)
             .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
         check_depth(file, &text).map_err(PackageError::Invalid)?;
-        let Tree(config) =
-            serde_yaml::from_str(&text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, &text, &error)))?;
+        let config =
+            as_written::parse(&text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, &text, &error)))?;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let has_code = |program: &Value| program.get("code").is_some_and(Value::is_string);
         if config["programs"].as_array().is_some_and(|programs| programs.iter().any(has_code)) {
@@ -71,6 +78,7 @@ impl DropIns {
             bpf: Some(bpf),
             perf: Default::default(),
             config: config.to_string(),
+            syscall_names: self.syscall_names,
             text,
             grants: LookupTable::ALL.to_vec(),
             limits: Limits {
@@ -94,15 +102,43 @@ fn cgroup_id_map(config: &Value) -> Option<CgroupIdMap> {
 }
 
 impl Package {
-    /// A warning for a drop-in configuration that asks for spans, which ebhost does not produce.
-    pub fn spans(&self) -> Option<Diagnostic> {
+    /// Warnings about a drop-in configuration that is served all the same: keys at the top that nobody knows, and spans, which ebhost does
+    /// not make. A file without metrics is refused, so that nothing is said of its spans here.
+    pub fn warnings(&self) -> Vec<Diagnostic> {
         if self.compat != Compat::EbpfExporter {
-            return None;
+            return Vec::new();
         }
-        let config: Value = serde_json::from_str(&self.config).ok()?;
-        let spans = config["tracing"]["spans"].as_array().filter(|spans| !spans.is_empty())?.len();
-        let steps = located::steps("tracing.spans").unwrap_or_default();
-        let message = format!("found {spans} spans, which ebhost does not make; the metrics of this file are served");
-        Some(Diagnostic::at(&self.file, &self.text, located::find(&self.text, &steps), message))
+        let config: Value = serde_json::from_str(&self.config).unwrap_or_default();
+        let mut warnings = self.unknown_keys(&config);
+        let spans = config["tracing"]["spans"].as_array().map_or(0, Vec::len);
+        if spans > 0 && has_metrics(&config) {
+            let message =
+                format!("found {spans} spans, which ebhost does not make; the metrics of this file are served");
+            warnings.push(self.at(&located::steps("tracing.spans").unwrap_or_default(), message));
+        }
+        warnings
     }
+
+    fn unknown_keys(&self, config: &Value) -> Vec<Diagnostic> {
+        let keys = config.as_object().into_iter().flat_map(serde_json::Map::keys);
+        let unknown: Vec<_> = keys.filter(|key| !TOP_LEVEL_KEYS.contains(&key.as_str())).collect();
+        let expected = TOP_LEVEL_KEYS.join(", ");
+        let shown = unknown.iter().take(SHOWN_UNKNOWN_KEYS).map(|key| {
+            let message = format!("found the key `{key}`, expected one of {expected}; it has no effect");
+            self.at(&[Step::Key((*key).clone())], message)
+        });
+        let more = unknown.len().saturating_sub(SHOWN_UNKNOWN_KEYS);
+        let rest =
+            (more > 0).then(|| Diagnostic::whole(&self.file, format!("{more} more unknown keys have no effect")));
+        shown.chain(rest).collect()
+    }
+
+    fn at(&self, steps: &[Step], message: String) -> Diagnostic {
+        Diagnostic::at(&self.file, &self.text, located::find(&self.text, steps), message)
+    }
+}
+
+fn has_metrics(config: &Value) -> bool {
+    let lists = config["metrics"].as_object().into_iter().flat_map(serde_json::Map::values);
+    lists.filter_map(Value::as_array).any(|list| !list.is_empty())
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, Setting, Settings,
-    check_depth,
+    as_written, builtin, check_depth,
     located::{self, Tree},
     options::{self, Overlay, Overlays, PackageOptions, Section, Settable, Values, references, substitute},
     package_limits::PackageLimits,
@@ -125,7 +125,12 @@ pub(super) fn parse<'a>(file: &'a Path, text: &'a str) -> Result<Draft<'a>, Pack
     check_depth(file, text).map_err(PackageError::Invalid)?;
     let mut raw: Raw =
         serde_yaml::from_str(text).map_err(|error| PackageError::Invalid(Diagnostic::of(file, text, &error)))?;
-    let config = raw.config.take().map_or(Value::Null, |tree| tree.0);
+    let invalid = |error| PackageError::Invalid(Diagnostic::of(file, text, &error));
+    let mut config = raw.config.take().map_or(Value::Null, |tree| tree.0);
+    if builtin::is_named(&raw.component) && !config.is_null() {
+        // It is that of a drop-in configuration, and is read as one.
+        config = as_written::parse(text).map_err(invalid)?["config"].take();
+    }
     let fault = |path: &str, message| PackageError::Invalid(at_path(file, text, path, message));
     let (config, grants) = check(&raw, config).map_err(|(path, message)| fault(path, message))?;
     options::check_names(&raw.options).map_err(|(name, message)| fault(&format!("options.{name}"), message))?;
@@ -455,6 +460,14 @@ mod tests {
             let message = parse_config(file, wrong).unwrap_err().to_string();
             assert!(message.starts_with(says), "{message}");
         }
+    }
+
+    /// `1.10` was `1.1` in a label.
+    #[test]
+    fn config_reaches_the_builtin_component_as_it_is_written() {
+        let text = "name: x\ncomponent: builtin\nconfig: { map: { 1: 1.10, 2: 0x0800, 3: False, 4: } }\n";
+        let declared = declared(text, &Settings::default()).unwrap();
+        assert_eq!(declared.config, r#"{"map":{"1":"1.10","2":"0x0800","3":"False","4":null}}"#);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod artefact;
+mod as_written;
 mod bpf;
 mod builtin;
 mod depth;
@@ -61,8 +62,10 @@ pub struct Package {
     pub bpf: Option<Bpf>,
     /// Groups of perf events, by the name under which views read them.
     pub perf: perf::PerfSources,
-    /// The free-form `config`, as JSON.
+    /// The free-form `config`, as JSON. That of the builtin component has every scalar as the text that is written.
     pub config: String,
+    /// For the builtin component.
+    pub syscall_names: SyscallNames,
     /// The text of `file`, for diagnostics that point into it.
     pub text: String,
     /// Lookup tables that its manifest may name.
@@ -103,6 +106,16 @@ impl Compat {
             Self::EbpfExporter => "ebpf_exporter",
         }
     }
+}
+
+/// The list that names of system calls in labels are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SyscallNames {
+    /// The kernel's, as in `asm/unistd.h`.
+    #[default]
+    Kernel,
+    /// Those of ebpf_exporter, where 37 of them differ on x86_64 (`futex_time64` for `futex`).
+    EbpfExporter,
 }
 
 /// Checks the text of a `plugin.yaml`, without the files that it names.
@@ -207,6 +220,7 @@ impl Package {
             bpf,
             perf: declared.perf,
             config: declared.config,
+            syscall_names: SyscallNames::Kernel,
             text,
             grants: declared.grants,
             limits: declared.limits,

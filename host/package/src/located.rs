@@ -66,26 +66,45 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let (mut map, mut merged) = (Map::new(), Vec::new());
-        while let Some(key) = entries.next_key_seed(NewKey(&map))? {
+        let mut mapping = Mapping::default();
+        while let Some(key) = entries.next_key_seed(NewKey(&mapping))? {
             let Tree(value) = entries.next_value()?;
-            match (key.as_str(), value) {
-                (MERGE, Value::Object(other)) => merged.push(other),
-                (MERGE, Value::Array(others)) => {
-                    merged.extend(others.into_iter().filter_map(|other| Some(other.as_object()?.clone())));
-                }
-                (_, value) => drop(map.insert(key, value)),
+            mapping.insert(key, value);
+        }
+        Ok(mapping.merged())
+    }
+}
+
+/// A mapping while its entries are read.
+#[derive(Default)]
+pub(super) struct Mapping {
+    own: Map<String, Value>,
+    /// The mappings that it takes over by merge keys.
+    merged: Vec<Map<String, Value>>,
+}
+
+impl Mapping {
+    pub(super) fn insert(&mut self, key: String, value: Value) {
+        match (key.as_str(), value) {
+            (MERGE, Value::Object(other)) => self.merged.push(other),
+            (MERGE, Value::Array(others)) => {
+                self.merged.extend(others.into_iter().filter_map(|other| Some(other.as_object()?.clone())));
             }
+            (_, value) => drop(self.own.insert(key, value)),
         }
-        for (key, value) in merged.into_iter().flatten() {
-            map.entry(key).or_insert(value);
+    }
+
+    /// Its own entries, and those of the mappings that it takes over.
+    pub(super) fn merged(mut self) -> Value {
+        for (key, value) in self.merged.into_iter().flatten() {
+            self.own.entry(key).or_insert(value);
         }
-        Ok(map.into())
+        self.own.into()
     }
 }
 
 /// A key that is not in the mapping yet. A number or a boolean before a colon is taken as text.
-struct NewKey<'a>(&'a Map<String, Value>);
+pub(super) struct NewKey<'a>(pub(super) &'a Mapping);
 
 impl<'de> DeserializeSeed<'de> for NewKey<'_> {
     type Value = String;
@@ -103,7 +122,7 @@ impl Visitor<'_> for NewKey<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<String, E> {
-        if self.0.contains_key(key) {
+        if self.0.own.contains_key(key) {
             return Err(E::custom(format!("found the key `{key}` a second time, expected it once")));
         }
         Ok(key.to_owned())

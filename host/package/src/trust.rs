@@ -190,6 +190,7 @@ mod tests {
             bpf: object.map(|object| Bpf::of(artefact("x.bpf.o", object))),
             perf: BTreeMap::new(),
             config: "{}".into(),
+            syscall_names: Default::default(),
             text: String::new(),
             grants: Vec::new(),
             limits: Limits { memory_bytes: 1, decode: Duration::from_millis(1), series: 1 },

@@ -2,7 +2,6 @@
 
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 
-use crate::label::Label;
 use crate::machine::Kind;
 use crate::metric::Metric;
 
@@ -39,10 +38,6 @@ fn view(index: u32, metric: &Metric) -> wit::View {
     let is_events = map.kind == Kind::Events;
     let (part, key_size) = if is_events { (wit::Part::Value, 0) } else { (wit::Part::Key, map.key_size) };
     let identity = fields(metric, part);
-    let lookups = metric
-        .all_labels()
-        .enumerate()
-        .filter_map(|(field, label)| Some(wit::Lookup { table: label.lookup()?.table().into(), field: field as u32 }));
     let columns = metric.labels.len() as u32;
     let value = match (&metric.buckets, is_events) {
         (Some(_), _) => wit::Value::Bucket(wit::Bucket { count: VALUE, sum: Some(VALUE) }),
@@ -54,23 +49,31 @@ fn view(index: u32, metric: &Metric) -> wit::View {
         source: metric.source.clone(),
         key_size,
         value_size: if is_events { metric.labels.iter().map(|label| label.size + label.padding).sum() } else { 8 },
-        lookups: lookups.collect(),
+        lookups: lookups(metric),
         identity,
         columns,
         series: vec![wit::Series { family: index, labels, value }],
     }
 }
 
-/// The identity: the bytes of every label, or the whole key if the metric has no labels.
+/// The identity: the fields of every label, or the whole key if the metric has no labels.
 fn fields(metric: &Metric, part: wit::Part) -> Vec<wit::Field> {
     if metric.reads_only_key_0() {
         return vec![wit::Field { part, offset: 0, length: metric.map.key_size }];
     }
-    let mut offset = 0;
-    let field = |label: &Label| {
-        let field = wit::Field { part, offset, length: label.size };
-        offset += label.size + label.padding;
-        field
-    };
-    metric.all_labels().map(field).collect()
+    let (mut start, mut fields) = (0, Vec::new());
+    for label in metric.all_labels() {
+        fields.extend(label.fields().map(|(offset, length)| wit::Field { part, offset: start + offset, length }));
+        start += label.size + label.padding;
+    }
+    fields
+}
+
+fn lookups(metric: &Metric) -> Vec<wit::Lookup> {
+    let (mut first, mut lookups) = (0, Vec::new());
+    for label in metric.all_labels() {
+        lookups.extend(label.tables().zip(first..).map(|(table, field)| wit::Lookup { table: table.into(), field }));
+        first += label.fields().count() as u32;
+    }
+    lookups
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::label;
+use crate::label::{self, LabelsOf};
 use crate::machine::Machine;
 use crate::metric::{self, Metric};
 use crate::node::{Keys, Mistakes, Node};
@@ -29,19 +29,29 @@ pub(crate) fn read(config: &str) -> Result<Vec<Metric>, String> {
     }
     let mistakes = Mistakes::default();
     let root = Node::root(&value, &mistakes);
-    let known: &[_] = match machine.is_ebpf_exporter {
-        true => &["metrics", "tracing", "kaddrs", "cgroup_id_map"],
-        false => &["metrics"],
+    let keys = match machine.is_ebpf_exporter {
+        true => root.keys_and_others(&["metrics", "tracing", "kaddrs", "cgroup_id_map"]),
+        false => root.keys(&["metrics"]),
     };
-    let keys = root.keys(known);
     let metrics = keys.find("metrics").map(|node| metric::read(&node, &machine)).unwrap_or_default();
     if machine.is_ebpf_exporter {
         check_other_keys(&keys, &machine);
     }
     if metrics.is_empty() && mistakes.to_line().is_none() {
-        keys.node().mistake("no metrics", "at least one counter or histogram");
+        no_metrics(&keys);
     }
     mistakes.to_line().map_or(Ok(metrics), Err)
+}
+
+fn no_metrics(keys: &Keys<'_>) {
+    let expected = "at least one counter or histogram";
+    let spans = keys.find("tracing").and_then(|tracing| tracing.keys(&["spans"]).find("spans"));
+    match spans.map(|node| (node.list().len(), node)) {
+        Some((count @ 1.., node)) => {
+            node.mistake(format!("{count} spans, which ebhost does not make, and no metrics"), expected);
+        }
+        _ => keys.node().mistake("no metrics", expected),
+    }
 }
 
 /// Checks the keys of ebpf_exporter's files that concern the host, not this component.
@@ -77,7 +87,7 @@ fn check_span(span: &Node<'_>, machine: &Machine) {
         service.text();
     }
     let nodes = keys.list("labels");
-    let labels = label::read(&nodes, &machine.architecture);
+    let labels = label::read(&nodes, LabelsOf::Span, machine);
     for (label, node) in labels.iter().zip(&nodes).filter(|_| labels.len() == nodes.len()) {
         let size = SPAN_LABELS.iter().find(|(name, _)| *name == label.name).map(|(_, size)| *size);
         if let Some(size) = size.filter(|size| *size != label.size) {

@@ -148,6 +148,7 @@ fn named<'a>(names: &CodeNames, input: &[u8], decoder: &str, unknown_prefix: &st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code_names::SyscallNames;
 
     fn decoded(decoder: &Decoder, input: &[u8]) -> Result<String, Refused> {
         decoder.decode(input.into()).map(|bytes| String::from_utf8(bytes.into_owned()).expect("these inputs are UTF-8"))
@@ -220,7 +221,7 @@ mod tests {
         let errno = Decoder::Errno(CodeNames::errno());
         assert_eq!((decoded(&errno, b"32"), decoded(&errno, b"0")), (text("EPIPE"), text("unknown:0")));
         assert!(matches!(decoded(&errno, b"-1"), Err(Refused::Unknown(_))));
-        let syscall = |architecture| Decoder::Syscall(CodeNames::syscalls(architecture).unwrap());
+        let syscall = |architecture| Decoder::Syscall(CodeNames::syscalls(architecture, SyscallNames::Kernel).unwrap());
         assert_eq!(decoded(&syscall("x86_64"), b"59"), text("execve"));
         assert_eq!(decoded(&syscall("aarch64"), b"221"), text("execve"));
         assert_eq!(decoded(&syscall("aarch64"), b"9999"), text("unknown_syscall:9999"));

@@ -8,7 +8,8 @@ use regex_lite::Regex;
 
 use crate::code_names::CodeNames;
 use crate::decoder::{Decoded, Decoder, Otherwise, Refused, Regexp};
-use crate::lookup::Lookup;
+use crate::lookup::{Found, Lookup};
+use crate::machine::Machine;
 use crate::node::{Keys, Node};
 
 /// A label whose configuration has been checked.
@@ -19,6 +20,17 @@ pub(crate) struct Label {
     chain: Chain,
     /// The names of its decoders, as configured.
     decoders: Vec<String>,
+    /// Whether the host is asked for the PCI class, too, in which a subclass is.
+    finds_class: bool,
+}
+
+/// The owner of labels, which decides the names that they may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LabelsOf {
+    /// Prometheus' rules.
+    Metric,
+    /// Any name: they are attributes.
+    Span,
 }
 
 /// The steps from bytes to text: a name that the host looks up, if any, then the decoders.
@@ -33,12 +45,12 @@ const MAX_LABELS: usize = 32;
 const ALL: &str = "cgroup, dname, errno, hex, ifname, inet_ip, kstack, ksym, majorminor, pci_class, pci_device, pci_subclass, \
                    pci_vendor, regexp, static_map, string, syscall, uint";
 
-/// Reads the labels of a metric. Labels with mistakes are left out of the result; the mistakes are collected.
-pub(crate) fn read(nodes: &[Node<'_>], architecture: &str) -> Vec<Label> {
+/// Reads the labels of a metric or a span. Labels with mistakes are left out of the result; the mistakes are collected.
+pub(crate) fn read(nodes: &[Node<'_>], owner: LabelsOf, machine: &Machine) -> Vec<Label> {
     if let Some(beyond) = nodes.get(MAX_LABELS) {
         beyond.mistake("one label more", format!("at most {MAX_LABELS}"));
     }
-    let labels: Vec<_> = nodes.iter().filter_map(|node| label(node, architecture)).collect();
+    let labels: Vec<_> = nodes.iter().filter_map(|node| label(node, owner, machine)).collect();
     for (index, label) in labels.iter().enumerate() {
         if labels[..index].iter().any(|other| other.name == label.name) {
             nodes[index].mistake(format!("the label `{}` a second time", label.name), "each name once");
@@ -47,10 +59,10 @@ pub(crate) fn read(nodes: &[Node<'_>], architecture: &str) -> Vec<Label> {
     labels
 }
 
-fn label(node: &Node<'_>, architecture: &str) -> Option<Label> {
+fn label(node: &Node<'_>, owner: LabelsOf, machine: &Machine) -> Option<Label> {
     let keys = node.keys(&["name", "size", "padding", "decoders"]);
     let name = keys.text("name");
-    if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+    if let Some(name) = name.as_ref().filter(|name| owner == LabelsOf::Metric && !is_name(name)) {
         let expected = "letters, digits and `_`, not beginning with a digit or `__`, not `le` or `quantile`";
         keys.find("name")?.mistake(format!("`{name}`"), expected);
     }
@@ -61,8 +73,10 @@ fn label(node: &Node<'_>, architecture: &str) -> Option<Label> {
         keys.node().mistake("no decoders", format!("one or more of {ALL}"));
     }
     let written: Vec<_> = decoders.iter().map(name_of).collect();
-    let chain = chain(&decoders, &written, size, architecture);
-    Some(Label { name: name?, size: size?, padding: padding?, chain: chain?, decoders: written })
+    let (chain, size) = (chain(&decoders, &written, size, machine)?, size?);
+    // Packages with a plugin.yaml have granted the subclasses alone. One byte has no room for a class.
+    let finds_class = machine.is_ebpf_exporter && chain.lookup == Some(Lookup::PciSubclass) && size > 1;
+    Some(Label { name: name?, size, padding: padding?, chain, decoders: written, finds_class })
 }
 
 pub(crate) fn is_name(name: &str) -> bool {
@@ -77,7 +91,7 @@ fn name_of(decoder: &Node<'_>) -> String {
 }
 
 /// Reads the decoders of a label; none if there are mistakes, which are collected.
-fn chain(decoders: &[Node<'_>], written: &[String], size: Option<u32>, architecture: &str) -> Option<Chain> {
+fn chain(decoders: &[Node<'_>], written: &[String], size: Option<u32>, machine: &Machine) -> Option<Chain> {
     let mut chain = Chain { lookup: None, steps: Vec::new() };
     let mut is_valid = true;
     for (index, node) in decoders.iter().enumerate() {
@@ -89,7 +103,7 @@ fn chain(decoders: &[Node<'_>], written: &[String], size: Option<u32>, architect
             chain.lookup = Some(lookup);
             continue;
         }
-        match decoder(node, name, architecture) {
+        match decoder(node, name, machine) {
             Some(decoder) => {
                 is_valid &= index > 0 || check_first(node, &decoder, size);
                 chain.steps.push(decoder);
@@ -144,7 +158,7 @@ fn check_first(node: &Node<'_>, decoder: &Decoder, size: Option<u32>) -> bool {
     fits
 }
 
-fn decoder(node: &Node<'_>, name: &str, architecture: &str) -> Option<Decoder> {
+fn decoder(node: &Node<'_>, name: &str, machine: &Machine) -> Option<Decoder> {
     let keys = node.keys(&["name", "static_map", "regexps", "allow_unknown"]);
     match name {
         "uint" => Some(Decoder::Uint),
@@ -154,10 +168,10 @@ fn decoder(node: &Node<'_>, name: &str, architecture: &str) -> Option<Decoder> {
         "dname" => Some(Decoder::Dname),
         "errno" => Some(Decoder::Errno(CodeNames::errno())),
         "syscall" => {
-            let names = CodeNames::syscalls(architecture);
+            let names = CodeNames::syscalls(&machine.architecture, machine.syscall_names);
             if names.is_none() {
                 node.mistake(
-                    format!("the architecture `{architecture}`"),
+                    format!("the architecture `{}`", machine.architecture),
                     "x86_64 or aarch64: only their calls are known",
                 );
             }
@@ -176,7 +190,7 @@ fn decoder(node: &Node<'_>, name: &str, architecture: &str) -> Option<Decoder> {
 
 fn static_map(keys: &Keys<'_>) -> Option<Decoder> {
     let entries = keys.need("static_map")?.entries();
-    let map = entries.iter().map(|(key, value)| Some((key.as_bytes().to_vec(), value.text()?)));
+    let map = entries.iter().map(|(key, value)| Some((key.as_bytes().to_vec(), value.text_or_nothing()?)));
     let map: Option<HashMap<_, _>> = map.collect();
     let lax = keys.find("allow_unknown").map_or(Some(false), |node| node.boolean());
     let otherwise = if lax? { Otherwise::Unchanged } else { Otherwise::Unknown };
@@ -218,12 +232,24 @@ impl Label {
         self.chain.lookup.is_none() && matches!(self.chain.steps[..], [Decoder::Uint])
     }
 
-    pub(crate) fn lookup(&self) -> Option<Lookup> {
-        self.chain.lookup
+    /// The parts of its bytes that are identity fields, each by offset and length: the label itself, and the PCI class in it.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (u32, u32)> {
+        [(0, self.size)].into_iter().chain(self.finds_class.then_some((1, 1)))
     }
 
-    /// The label's value, from its bytes and the name that the host found for them.
-    pub(crate) fn decode<'a>(&self, bytes: &'a [u8], found: Option<&'a str>) -> Result<Cow<'a, str>, Refused> {
+    /// The bytes of its fields.
+    pub(crate) fn identity_bytes(&self) -> u32 {
+        self.fields().map(|(_, length)| length).sum()
+    }
+
+    /// The tables in which the host looks its fields up, in their order.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &'static str> {
+        let class = self.finds_class.then(|| Lookup::PciClass.table());
+        self.chain.lookup.map(Lookup::table).into_iter().chain(class)
+    }
+
+    /// The label's value, from its bytes and the names that the host found for them.
+    pub(crate) fn decode<'a>(&self, bytes: &'a [u8], found: Found<'a>) -> Result<Cow<'a, str>, Refused> {
         let first = match self.chain.lookup {
             Some(lookup) => lookup.text(bytes, found),
             None => Cow::Borrowed(bytes),

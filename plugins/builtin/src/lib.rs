@@ -17,6 +17,7 @@ mod machine;
 mod metric;
 mod node;
 mod rows;
+mod scalar;
 
 use std::cell::RefCell;
 

@@ -20,6 +20,15 @@ pub(crate) enum Lookup {
 
 use Lookup::{Cgroup, IfName, Kstack, Ksym, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor};
 
+/// The names that the host found for a label.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Found<'a> {
+    /// The name of the label's bytes. PCI names are empty if the database does not have the number.
+    pub(crate) name: Option<&'a str>,
+    /// The name of the PCI class, if the host was asked for it.
+    pub(crate) class: Option<&'a str>,
+}
+
 /// Each lookup with the decoder's name in a configuration and the host's lookup table.
 const ALL: [(Lookup, &str, &str); 9] = [
     (Ksym, "ksym", "kernel-symbol-exact"),
@@ -83,18 +92,18 @@ impl Lookup {
     }
 
     /// The name that the host found, or the text that replaces it.
-    pub(crate) fn text<'a>(self, bytes: &[u8], found: Option<&'a str>) -> Cow<'a, [u8]> {
-        match (self, found) {
+    pub(crate) fn text<'a>(self, bytes: &[u8], found: Found<'a>) -> Cow<'a, [u8]> {
+        match (self, found.name) {
             // There is a database, but it does not contain the number.
             (PciVendor | PciDevice | PciClass | PciSubclass, Some("")) => {}
             (_, Some(name)) => return Cow::Borrowed(name.as_bytes()),
             (PciVendor | PciDevice | PciClass | PciSubclass, None) => return Cow::Borrowed(NO_DATABASE.as_bytes()),
             (_, None) => {}
         }
-        Cow::Owned(self.unknown(uint(bytes).unwrap_or_default()).into_bytes())
+        Cow::Owned(self.unknown(uint(bytes).unwrap_or_default(), found).into_bytes())
     }
 
-    fn unknown(self, number: u64) -> String {
+    fn unknown(self, number: u64, found: Found<'_>) -> String {
         match self {
             Ksym => format!("unknown_addr:{number:#x}"),
             // The host has no symbols at all.
@@ -105,9 +114,10 @@ impl Lookup {
             }
             IfName => format!("unknown:{number}"),
             Cgroup => format!("unknown_cgroup_id:{number}"),
-            PciVendor => format!("unknown pci vendor: 0x{number:04x}"),
+            PciVendor => format!("unknown pci vendor: 0x{number:02x}"),
             PciDevice => format!("unknown pci device: 0x{number:04x}"),
             PciClass => format!("unknown pci class: 0x{number:02x}"),
+            PciSubclass if found.class == Some("") || number > 0xffff => PciClass.unknown(number >> 8, found),
             PciSubclass => format!("unknown pci subclass: 0x{:02x} (class 0x{:02x})", number & 0xff, number >> 8),
         }
     }

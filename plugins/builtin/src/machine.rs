@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::code_names::SyscallNames;
+
 /// The machine and the maps of the BPF object.
 pub(crate) struct Machine {
     /// As printed by `uname -m`.
@@ -11,6 +13,7 @@ pub(crate) struct Machine {
     pub(crate) maps: BTreeMap<String, Map>,
     /// Whether the configuration is a file of ebpf_exporter, which may contain more than metrics.
     pub(crate) is_ebpf_exporter: bool,
+    pub(crate) syscall_names: SyscallNames,
 }
 
 /// A map of the BPF object.
@@ -38,6 +41,11 @@ impl Machine {
             architecture: host.get("architecture")?.as_str()?.to_owned(),
             maps: maps.collect::<Option<_>>()?,
             is_ebpf_exporter: host.get("is_ebpf_exporter")?.as_bool()?,
+            syscall_names: match host.get("syscall_names")?.as_str()? {
+                "kernel" => SyscallNames::Kernel,
+                "ebpf_exporter" => SyscallNames::EbpfExporter,
+                _ => return None,
+            },
         })
     }
 }

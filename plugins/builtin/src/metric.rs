@@ -1,7 +1,7 @@
 //! The metrics of a configuration, checked against the maps that they read.
 
 use crate::bucket::{BucketKeys, Form};
-use crate::label::{self, Label};
+use crate::label::{self, Label, LabelsOf};
 use crate::machine::{Kind, Machine, Map};
 use crate::node::{Keys, Node};
 
@@ -74,7 +74,7 @@ fn counter(node: &Node<'_>, machine: &Machine) -> Option<Metric> {
         interval.mistake("that", "a time such as `1h` or `30s`");
     }
     let nodes = keys.list("labels");
-    let mut labels = label::read(&nodes, &machine.architecture);
+    let mut labels = label::read(&nodes, LabelsOf::Metric, machine);
     let are_valid = labels.len() == nodes.len();
     let (source, map) = source(&keys, name.as_ref()?, machine, is_events?)?;
     let by_cpu = map.kind == Kind::PerCpuTable && labels.last().is_some_and(Label::is_cpu);
@@ -104,7 +104,7 @@ fn histogram(node: &Node<'_>, machine: &Machine) -> Option<Metric> {
     let bucket_keys = bucket_keys(&keys);
     let multiplier = multiplier(&keys);
     let nodes = keys.list("labels");
-    let mut labels = label::read(&nodes, &machine.architecture);
+    let mut labels = label::read(&nodes, LabelsOf::Metric, machine);
     let are_valid = labels.len() == nodes.len();
     if nodes.is_empty() {
         keys.node().mistake("no labels", "one at least: the last one is the bucket");

@@ -3,15 +3,24 @@
 //!
 //! A mistake begins with its path, `config.metrics.counters[0].name: `, by which the host finds file and line.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use crate::scalar;
+
 /// The mistakes, in the order in which they were found.
 #[derive(Default)]
-pub(crate) struct Mistakes(RefCell<Vec<String>>);
+pub(crate) struct Mistakes {
+    shown: RefCell<Vec<String>>,
+    /// The number of those beyond [`MOST_SHOWN`].
+    more: Cell<usize>,
+}
+
+/// Mistakes that are described. The host looks for the line of each, and nobody mends more at once.
+const MOST_SHOWN: usize = 30;
 
 /// Separates the mistakes in the one line that describes them all.
 const SEPARATOR: &str = "; ";
@@ -19,8 +28,20 @@ const SEPARATOR: &str = "; ";
 impl Mistakes {
     /// All mistakes in one line; none if there are none.
     pub(crate) fn to_line(&self) -> Option<String> {
-        let all = self.0.borrow();
+        let mut all = self.shown.borrow().clone();
+        if self.more.get() > 0 {
+            all.push(format!("config: found {} mistakes more, expected none", self.more.get()));
+        }
         (!all.is_empty()).then(|| all.join(SEPARATOR))
+    }
+
+    fn add(&self, path: &str, found: impl Display, expected: impl Display) {
+        let mut shown = self.shown.borrow_mut();
+        if shown.len() < MOST_SHOWN {
+            shown.push(format!("{path}: found {found}, expected {expected}"));
+        } else {
+            self.more.set(self.more.get() + 1);
+        }
     }
 }
 
@@ -44,7 +65,7 @@ impl<'a> Node<'a> {
 
     /// Adds a mistake with this node's path.
     pub(crate) fn mistake(&self, found: impl Display, expected: impl Display) {
-        self.mistakes.0.borrow_mut().push(format!("{}: found {found}, expected {expected}", self.path));
+        self.mistakes.add(&self.path, found, expected);
     }
 
     fn wrong_type(&self, expected: &str) {
@@ -71,6 +92,14 @@ impl<'a> Node<'a> {
         Keys { node: self.clone() }
     }
 
+    /// The node as a mapping whose keys have been checked by the host: those that nobody knows are warnings.
+    pub(crate) fn keys_and_others(&self, known: &[&str]) -> Keys<'a> {
+        if !self.value.is_object() {
+            self.wrong_type(&format!("a mapping with {}", known.join(", ")));
+        }
+        Keys { node: self.clone() }
+    }
+
     /// The entries of a mapping that may have any keys.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Node<'a>)> {
         match self.value {
@@ -91,7 +120,12 @@ impl<'a> Node<'a> {
         values.iter().enumerate().map(item).collect()
     }
 
-    /// The node as text. YAML's unquoted numbers and booleans are text where text is expected.
+    /// The node as text; text that may be empty can be left out (`key:`).
+    pub(crate) fn text_or_nothing(&self) -> Option<String> {
+        if self.value.is_null() { Some(String::new()) } else { self.text() }
+    }
+
+    /// The node as text. Unquoted numbers and booleans are text where text is expected.
     pub(crate) fn text(&self) -> Option<String> {
         match self.value {
             Value::String(text) => Some(text.clone()),
@@ -104,7 +138,11 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
-        let number = self.value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let number = match self.value {
+            Value::String(text) => scalar::integer(text),
+            other => other.as_u64(),
+        };
+        let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             self.wrong_type(&format!("a whole number from {} to {}", range.start(), range.end()));
@@ -113,7 +151,11 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn number(&self) -> Option<f64> {
-        let number = self.value.as_f64().filter(|number| number.is_finite());
+        let number = match self.value {
+            Value::String(text) => scalar::number(text),
+            other => other.as_f64(),
+        };
+        let number = number.filter(|number| number.is_finite());
         if number.is_none() {
             self.wrong_type("a number");
         }
@@ -121,7 +163,10 @@ impl<'a> Node<'a> {
     }
 
     pub(crate) fn boolean(&self) -> Option<bool> {
-        let boolean = self.value.as_bool();
+        let boolean = match self.value {
+            Value::String(text) => scalar::boolean(text),
+            other => other.as_bool(),
+        };
         if boolean.is_none() {
             self.wrong_type("true or false");
         }

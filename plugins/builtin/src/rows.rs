@@ -6,6 +6,7 @@ use ebhost_plugin::exported::{Columns, Dictionary, Interner};
 use crate::bucket::BucketIndex;
 use crate::decoder::Refused;
 use crate::label::Label;
+use crate::lookup::Found;
 use crate::metric::{Buckets, Metric};
 
 /// Memoizes the results of one column: for each distinct input (the label's bytes, or the index of the name found for them) the result
@@ -93,19 +94,18 @@ impl Memo {
         self.inputs.clear();
         self.results.clear();
         for (entry, bytes) in input.bytes().enumerate() {
-            let found = input.found(entry);
-            let name = found.and_then(|index| input.batch.names[index as usize].as_deref());
-            let index = match (found, name) {
+            let (index_of_name, found) = (input.index_of_name(entry), input.found(entry));
+            let index = match (index_of_name, found.name) {
                 // If there is a name, the result depends on nothing else.
                 (Some(index), Some(name)) if !name.is_empty() => self.inputs.unsigned(index.into()),
                 (Some(_), _) => {
-                    output(entry, &label.decode(bytes, name).and_then(|text| convert(&text, dictionary)));
+                    output(entry, &label.decode(bytes, found).and_then(|text| convert(&text, dictionary)));
                     continue;
                 }
                 (None, _) => self.inputs.bytes(bytes),
             };
             if index as usize == self.results.len() {
-                self.results.push(label.decode(bytes, name).and_then(|text| convert(&text, dictionary)));
+                self.results.push(label.decode(bytes, found).and_then(|text| convert(&text, dictionary)));
             }
             output(entry, &self.results[index as usize]);
         }
@@ -122,26 +122,28 @@ struct InputColumn<'a> {
     /// Offset and size of the label's bytes in an identity.
     offset: usize,
     size: usize,
-    /// Which of an entry's names is the label's, if it has a lookup.
-    name: Option<usize>,
-    /// Which of an entry's names is that of the next label with a lookup.
-    next_name: usize,
+    /// Offset of the next label's bytes.
+    next_offset: usize,
+    /// Which of an entry's names are the label's: the first one and their number.
+    first_name: usize,
+    own_names: usize,
 }
 
 impl<'a> InputColumn<'a> {
     /// An empty column before the first label; call [`advance`](Self::advance) for each label.
     fn before_first(metric: &Metric, batch: &'a wit::Batch) -> Self {
-        let identity = metric.all_labels().map(|label| label.size as usize).sum();
-        let names = metric.all_labels().filter(|label| label.lookup().is_some()).count();
-        Self { batch, identity, names, offset: 0, size: 0, name: None, next_name: 0 }
+        let identity = metric.all_labels().map(|label| label.identity_bytes() as usize).sum();
+        let names = metric.all_labels().map(|label| label.tables().count()).sum();
+        Self { batch, identity, names, offset: 0, size: 0, next_offset: 0, first_name: 0, own_names: 0 }
     }
 
     /// Moves on to the next label.
     fn advance(&mut self, label: &Label) {
-        self.offset += self.size;
+        self.offset = self.next_offset;
         self.size = label.size as usize;
-        self.name = label.lookup().map(|_| self.next_name);
-        self.next_name += usize::from(self.name.is_some());
+        self.next_offset += label.identity_bytes() as usize;
+        self.first_name += self.own_names;
+        self.own_names = label.tables().count();
     }
 
     /// The identities, each from the label's bytes on.
@@ -156,8 +158,22 @@ impl<'a> InputColumn<'a> {
     }
 
     /// The index among the batch's names of the name that the host looked up for an entry.
-    fn found(&self, entry: usize) -> Option<u32> {
-        self.name.map(|name| self.batch.found[entry * self.names + name])
+    fn index_of_name(&self, entry: usize) -> Option<u32> {
+        self.indices_of_names(entry).first().copied()
+    }
+
+    /// The names that the host looked up for an entry.
+    fn found(&self, entry: usize) -> Found<'a> {
+        let batch = self.batch;
+        let mut names = self.indices_of_names(entry).iter().map(|index| batch.names[*index as usize].as_deref());
+        Found { name: names.next().flatten(), class: names.next().flatten() }
+    }
+
+    fn indices_of_names(&self, entry: usize) -> &'a [u32] {
+        match self.own_names {
+            0 => &[],
+            own => &self.batch.found[entry * self.names + self.first_name..][..own],
+        }
     }
 
     /// Fast path for labels that are just numbers in decimal digits.

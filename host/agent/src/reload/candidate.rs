@@ -83,8 +83,8 @@ impl Reloader {
     }
 
     fn describe(&self, package: Package) -> Result<(Described, PackageNames), RunError> {
-        if let Some(spans) = package.spans() {
-            warn!(package = package.name, "{spans}");
+        for warning in package.warnings() {
+            warn!(package = package.name, "{warning}");
         }
         let mut described = Described::new(package, &self.engine)?;
         described.package.component.bytes = Vec::new(); // it is compiled, and packages wait for each other here

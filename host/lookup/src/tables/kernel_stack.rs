@@ -3,7 +3,7 @@
 use super::{Definition, Resolve};
 use crate::{
     key::{KeyWidths, addresses},
-    sources::{KernelSymbols, SourceType, nearest},
+    sources::{KernelSymbols, SourceType, Symbol, nearest},
 };
 
 pub(super) const TABLE: Definition = Definition {
@@ -14,7 +14,7 @@ pub(super) const TABLE: Definition = Definition {
     source: SourceType::of::<KernelSymbols>(),
     resolve: Resolve::Name(|sources, key| {
         let symbols = sources.get::<KernelSymbols>().all();
-        let name = |address| nearest(symbols, address).map_or("??", |symbol| symbol.name.as_str());
+        let name = |address| nearest(symbols, address).map_or("??", Symbol::last_name);
         (!symbols.is_empty()).then(|| addresses(key).map(name).collect::<Vec<_>>().join("\n"))
     }),
 };
