@@ -40,8 +40,19 @@ metrics:
   counters: [{ name: offsets, help: By offset., labels: [{ name: offset, size: 4, decoders: [{ name: uint }] }] }]
 ";
 
-/// The counts of both programs, those that are left out and the log, with a kernel that has these two structs.
-fn counted(first: &str, second: &str) -> (Option<f64>, Option<f64>, Vec<(String, String)>, String) {
+/// The outcome of a run.
+struct Counted {
+    /// The count of the program that asks for the type, if the offset was that of the third `int`.
+    at_offset: Option<f64>,
+    /// The count of the other program.
+    without: Option<f64>,
+    /// The programs that are left out.
+    left_out: Vec<String>,
+    log: String,
+}
+
+/// Runs both programs with a kernel that has these two structs.
+fn counted(first: &str, second: &str) -> Counted {
     let folder = Folder::new();
     compile(&source(), "bpf", &folder.path().join("pair.bpf.o"));
     fs::write(folder.path().join("pair.yaml"), CONFIGURATION).expect("our own folder");
@@ -64,8 +75,8 @@ fn counted(first: &str, second: &str) -> (Option<f64>, Option<f64>, Vec<(String,
     (0..5).for_each(|_| _ = rustix::process::getpgid(None));
     let served = host.scrape();
     let count = |offset: &str| served.value("ebpf_exporter_offsets", &[("offset", offset)]);
-    let found = (count("8"), count("100"), left_out(&served, "pair"));
-    (found.0, found.1, found.2, host.stop().text())
+    let left_out = left_out(&served, "pair").into_iter().map(|(program, _)| program).collect();
+    Counted { at_offset: count("8"), without: count("100"), left_out, log: host.stop().text() }
 }
 
 /// The first of both was taken, and its lack of a field was called the kernel's.
@@ -75,8 +86,9 @@ fn of_two_kernel_types_of_one_name_the_one_that_fits_is_taken() {
     let _alone = alone();
     let (wanted, other) = ("int a; int b; int wanted;", "int a; int other;");
     for (first, second) in [(wanted, other), (other, wanted)] {
-        let (at_offset, without, out, log) = counted(first, second);
-        assert_eq!((at_offset, without, out), (Some(5.0), Some(5.0), Vec::new()), "{log}");
+        let found = counted(first, second);
+        assert_eq!((found.at_offset, found.without), (Some(5.0), Some(5.0)), "{}", found.log);
+        assert_eq!(found.left_out, [""; 0], "{}", found.log);
     }
 }
 
@@ -85,10 +97,11 @@ fn of_two_kernel_types_of_one_name_the_one_that_fits_is_taken() {
 fn two_kernel_types_that_fit_and_differ_cost_the_program() {
     needs!(Root, Tool("clang-19"));
     let _alone = alone();
-    let (at_offset, without, out, log) = counted("int a; int b; int wanted;", "int wanted;");
-    assert_eq!((at_offset, without), (None, Some(5.0)), "{log}");
-    assert_eq!(out.iter().map(|(program, _)| program.as_str()).collect::<Vec<_>>(), ["at_offset"], "{log}");
+    let found = counted("int a; int b; int wanted;", "int wanted;");
+    assert_eq!((found.at_offset, found.without), (None, Some(5.0)), "{}", found.log);
+    assert_eq!(found.left_out, ["at_offset"], "{}", found.log);
     // Two that agree in what is asked are one.
-    let (at_offset, without, out, log) = counted("int a; int b; int wanted;", "long a; int wanted; int more;");
-    assert_eq!((at_offset, without, out), (Some(5.0), Some(5.0), Vec::new()), "{log}");
+    let found = counted("int a; int b; int wanted;", "long a; int wanted; int more;");
+    assert_eq!((found.at_offset, found.without), (Some(5.0), Some(5.0)), "{}", found.log);
+    assert_eq!(found.left_out, [""; 0], "{}", found.log);
 }

@@ -50,7 +50,10 @@ pub enum LoadError {
         #[source]
         error: io::Error,
     },
-    #[error("{path}: the kernel's verifier refuses program `{program}` ({error}); the end of its log:\n{log}")]
+    #[error(
+        "{path}: the kernel's verifier refuses program `{program}` ({error}){}; the end of its log:\n{log}",
+        remedy(log)
+    )]
     Verifier {
         path: PathBuf,
         program: String,
@@ -145,6 +148,15 @@ impl fmt::Display for BtfRemedy {
             Self::KernelOrFile => f.write_str("; or --btf.path with a file that has this kernel's types"),
         }
     }
+}
+
+/// The remedy for a complaint of the verifier that has one.
+fn remedy(log: &str) -> &'static str {
+    if log.contains("missing btf func_info") {
+        return " because a function that is called back needs BTF, which the object has not: link it with `bpf-linker --btf`, or compile \
+                it with `clang -g`";
+    }
+    ""
 }
 
 impl LoadError {

@@ -12,8 +12,8 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::{
-    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, Setting, Settings,
-    as_written, builtin, check_depth,
+    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, Setting, Settings, as_written,
+    builtin, check_depth,
     located::{self, Tree},
     options::{self, Overlay, Overlays, PackageOptions, Section, Settable, Values, references, substitute},
     package_limits::PackageLimits,
