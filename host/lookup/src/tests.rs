@@ -292,7 +292,7 @@ fn of_several_names_of_an_address_configurations_show_the_last() {
                     0000000000002000 T lone\n";
     fs::write(folder.0.join("proc/kallsyms"), kallsyms).unwrap();
     let mut lookups = folder.lookups();
-    let mut found = |name: &str, address: u64| lookups.find(table(name), &address.to_le_bytes()).unwrap();
+    let mut found = |name: &str, address: u64| name_of(&mut lookups, table(name), &address.to_le_bytes()).unwrap();
     assert_eq!(found("kernel-symbol-exact", 0x1000), "__x64_sys_sync");
     assert_eq!(found("kernel-stack", 0x1010), "__x64_sys_sync");
     assert_eq!(found("kernel-symbol", 0x1010), "__do_sys_sync+0x10");
