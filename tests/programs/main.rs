@@ -6,6 +6,7 @@
 //!
 //! `counts` holds the tables of counts.h against independent counts, and `runqlat` its package against the scheduler's own.
 
+mod budget;
 mod cgroup_names;
 mod cgroups;
 mod chosen;

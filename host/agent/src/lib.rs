@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod builtin;
 mod label;
 mod options;
@@ -32,9 +33,11 @@ use std::{
 use tokio::{
     runtime, select,
     sync::{mpsc, oneshot},
+    time::sleep_until,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use budget::KernelBudgets;
 use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
 use ebhost_kernel::KernelContext;
@@ -47,7 +50,8 @@ pub use options::{OnFault, Options, Reload, Statistics};
 pub use package::DescribeError;
 use package::Running;
 pub use reload::{MetricNameRegistry, PackageNames};
-use reload::{RefusedPackage, Reloader, Transaction};
+use reload::{RefusalCause, RefusedPackage, Reloader, Transaction};
+use requests::BudgetReporter;
 pub use requests::{ReloadRequester, ReloadRequests, reload_requests};
 use run_statistics::RunStatistics;
 pub use single::{Offline, Single, SingleError, SourceContents, check_conflicts};
@@ -87,6 +91,8 @@ struct Agent {
     reloads: u64,
     reload_failures: u64,
     run_statistics: RunStatistics,
+    budgets: KernelBudgets,
+    budget_reporter: Option<BudgetReporter>,
     lookups: Lookups,
     kept_names: usize,
     own: OwnMetrics,
@@ -141,9 +147,11 @@ impl LoadingAgent {
     /// # Errors
     /// The reason why the host cannot start.
     pub async fn loaded(self) -> Result<AgentThread, AgentError> {
-        let (agent, reloader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        let (mut agent, reloader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        let mut reloads = self.reloads;
+        agent.budget_reporter = reloads.budget_reporter();
         self.requests.set_running_packages(agent.running.len());
-        let changes = reloader.spawn(&options, self.reloads)?;
+        let changes = reloader.spawn(&options, reloads)?;
         let (runtime, requests) = (runtime::Handle::current(), self.requests);
         let (stop, stopped) = oneshot::channel();
         let serve = move || runtime.block_on(agent.serve(requests, changes, stopped));
@@ -201,6 +209,8 @@ impl Agent {
             reloads: 0,
             reload_failures: 0,
             run_statistics,
+            budgets: KernelBudgets::new(options.statistics_process.clone()),
+            budget_reporter: None,
             lookups,
             kept_names: 0,
             own: OwnMetrics::new(),
@@ -243,6 +253,7 @@ impl Agent {
                     self.returns_due = MEMORY_RETURNS;
                     requests.set_running_packages(self.running.len());
                 }
+                () = sleep_until(self.budgets.next().into()) => self.measure_programs(),
                 is_open = requests.receive(&mut batch) => {
                     if !is_open {
                         return;
@@ -259,6 +270,23 @@ impl Agent {
         if self.returns_due > 0 {
             self.returns_due -= 1;
             (self.return_free_memory)();
+        }
+    }
+
+    /// Measures what BPF programs cost, and detaches packages that were above their budget for too long: their series end, because a counter
+    /// that stands still would be wrong.
+    fn measure_programs(&mut self) {
+        let detached = self.budgets.step(&self.running, self.run_statistics.are_on());
+        if self.budgets.is_between_windows() {
+            self.running.iter_mut().for_each(Running::look_at_memory);
+        }
+        for package in detached {
+            error!(package = package.name, "package detached: {}", package.reason);
+            self.running.retain(|running| running.file != package.file);
+            let (name, reason) = (Some(package.name.clone()), package.reason.clone());
+            let refused = RefusedPackage { name, reason, since: SystemTime::now(), cause: RefusalCause::OverBudget };
+            self.refused.insert(package.file.clone(), refused);
+            self.budget_reporter.iter_mut().for_each(|reporter| reporter.report(package.clone()));
         }
     }
 

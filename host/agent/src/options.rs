@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use ebhost_confine::Keep;
+use ebhost_kernel::StatisticsProcess;
 use ebhost_package::{PackageFolders, Require, Settings, SettingsSource};
 use ebhost_plugin_host::Compiler;
 use ebhost_telemetry::BuildInfo;
@@ -23,6 +24,8 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// The process that compiles components; none: this one does.
     pub compiler: Option<Arc<Compiler>>,
+    /// The process that switches the kernel's run statistics on for a while; none: they are measured only while others have them on.
+    pub statistics_process: Option<Arc<StatisticsProcess>>,
     pub reload: Reload,
     /// The operator's file of pins, and the packages that have to be in it.
     pub pins: Option<(PathBuf, Require)>,

@@ -31,7 +31,7 @@ use ebhost_kernel as kernel;
 use ebhost_kernel::{KernelContext, LoadError, Loaded, Source, UnreadMaps};
 use ebhost_limits as limits;
 use ebhost_lookup::{LookupTable, Lookups, Question, QuestionSet};
-use ebhost_package::{Compat, Limits, PackageError, TrustError};
+use ebhost_package::{Compat, CpuShare, Limits, PackageError, TrustError};
 use ebhost_plugin_host::Plugin;
 use ebhost_series::{Decrease, Observed, ShapeMismatch, Table, TableLimits, schema::Schema};
 use ebhost_snapshot::Snapshot;
@@ -69,6 +69,8 @@ pub(super) struct Running {
     cpu: StageTimes,
     losses: Losses,
     deletion: Deletion,
+    /// The memory of each map, as it was looked at last: asking the kernel costs more than a scrape of a small package.
+    map_memory: Vec<(String, u64)>,
     limits: Limits,
     compile_time: Duration,
     /// Whether it is the version that its files are now.
@@ -116,7 +118,8 @@ impl Running {
         let Described { package, object, plugin, compile_time } = described;
         let schema = plugin.schema().clone();
         let (wanted, sources) = sources_of(&schema);
-        let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, types)?;
+        let memory = package.limits.kernel_memory_bytes;
+        let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, memory, types)?;
         Ok(Self {
             table: table(schema.clone(), package.limits, package.compat),
             refusals: Refusals::of(&package.name),
@@ -128,6 +131,7 @@ impl Running {
             plugin,
             reads: vec![Read::default(); wanted.len()],
             observed: None,
+            map_memory: loaded.map_memory(),
             loaded,
             sources,
             is_ready: false,
@@ -166,6 +170,20 @@ impl Running {
         (self.name, self.version, self.digest) = (package.name, package.version, package.component.digest.to_string());
         (self.limits, self.compile_time, self.is_current) = (package.limits, compile_time, true);
         self.folded_before = Some(self.table.stats().folded_for_exposition);
+    }
+
+    /// Asks the kernel how much memory the maps take.
+    pub(super) fn look_at_memory(&mut self) {
+        self.map_memory = self.loaded.map_memory();
+    }
+
+    pub(super) fn programs(&self) -> impl Iterator<Item = &kernel::Program> {
+        self.loaded.programs.iter()
+    }
+
+    /// The CPU time that its programs may take, if its limits say so.
+    pub(super) fn kernel_cpu_limit(&self) -> Option<CpuShare> {
+        self.limits.kernel_cpu
     }
 
     /// Its maps that have no reader so far, for [`Exchange::prepare`].

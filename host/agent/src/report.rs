@@ -2,14 +2,11 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{Agent, package::folder_name};
+use super::{Agent, package::folder_name, reload::RefusalCause};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
 use ebhost_telemetry::{
-    FailureReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http, unix_seconds,
+    FailureReport, KernelCpuReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http, unix_seconds,
 };
-
-/// The state of a package that does not run at all, and the reason of that failure.
-const REFUSED: &str = "refused";
 
 impl Agent {
     pub(super) fn report(&self) -> Report {
@@ -17,18 +14,30 @@ impl Agent {
         let running = self.running.iter().map(|running| {
             let mut report = PackageReport { runs_are_measured, ..running.report() };
             let refusal = self.refusal(&running.file);
+            if let Some(cost) = self.budgets.cost(&running.file) {
+                report.kernel_cpu = Some(KernelCpuReport { ratio: Volatile(cost.ratio), limit: cost.limit });
+                for (program, cost) in report.programs.iter_mut().zip(&cost.programs) {
+                    program.cpu_ratio = Volatile(cost.map(|cost| cost.ratio));
+                    program.run_duration_seconds = Volatile(cost.and_then(|cost| Some(cost.run_time?.as_secs_f64())));
+                }
+            }
             report.last_failure = latest(report.last_failure.take(), refusal);
             report
         });
         let left_out = self.left_out().map(|(file, refused)| PackageReport {
-            name: folder_name(file),
+            // What was detached keeps the name that it ran under; of the others that name may be another package's.
+            name: match (refused.cause, &refused.name) {
+                (RefusalCause::OverBudget, Some(name)) => name.clone(),
+                _ => folder_name(file),
+            },
             file: file.display().to_string(),
             is_drop_in: !file.ends_with("plugin.yaml"),
-            state: Some(REFUSED),
+            state: Some(refused.cause.state()),
             fault: refused.reason.clone(),
             last_failure: self.refusal(file),
             ..PackageReport::default()
         });
+        let left_out_states = [RefusalCause::Version, RefusalCause::OverBudget].map(RefusalCause::state);
         Report {
             build: self.build,
             packages: running.chain(left_out).collect(),
@@ -46,9 +55,10 @@ impl Agent {
             reload_failures: self.reload_failures,
             is_ready: !self.running.is_empty(),
             bpf_stats_enabled: runs_are_measured,
+            kernel_cpu_measured: self.budgets.are_measured(),
             thread_panics: ebhost_confine::threads().into_iter().map(|thread| (thread.name, thread.panics)).collect(),
             decode_bounds: &DECODE_BOUNDS,
-            states: HealthState::ALL.map(HealthState::name).into_iter().chain([REFUSED]).collect(),
+            states: HealthState::ALL.map(HealthState::name).into_iter().chain(left_out_states).collect(),
             http: http().report(),
             process: Volatile(Process::now()),
             rates: Volatile::default(),
@@ -66,7 +76,11 @@ impl Agent {
     /// The refusal of the version that a package's files have now.
     fn refusal(&self, file: &Path) -> Option<FailureReport> {
         let refused = self.refused.get(file)?;
-        Some(FailureReport { reason: REFUSED, message: refused.reason.clone(), seconds: unix_seconds(refused.since) })
+        Some(FailureReport {
+            reason: refused.cause.state(),
+            message: refused.reason.clone(),
+            seconds: unix_seconds(refused.since),
+        })
     }
 }
 

@@ -1,7 +1,11 @@
 //! Requests to look at the packages now, from whoever receives SIGHUP to the thread that loads.
 
-use std::io::{self, PipeReader, PipeWriter, Write as _, pipe};
+use std::{
+    io::{self, PipeReader, PipeWriter, Write as _, pipe},
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use super::budget::OverBudget;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Asks for a reload, and waits until it is done.
@@ -17,26 +21,63 @@ pub struct ReloadRequests {
     pub(super) pipe: PipeReader,
     done: UnboundedSender<()>,
     is_pending: bool,
+    over_budget: Arc<Mutex<Vec<OverBudget>>>,
+    /// Given to the agent, so that the pipe closes when nobody writes any more.
+    wake: Option<PipeWriter>,
 }
+
+/// Tells the thread that loads of packages that the agent has detached.
+#[derive(Debug)]
+pub(super) struct BudgetReporter {
+    over_budget: Arc<Mutex<Vec<OverBudget>>>,
+    wake: PipeWriter,
+}
+
+/// What a byte in the pipe asks for.
+pub(super) const RELOAD: u8 = 0;
+pub(super) const LOOK: u8 = 1;
 
 /// The two ends.
 pub fn reload_requests() -> io::Result<(ReloadRequester, ReloadRequests)> {
     let (pipe, requests) = pipe()?;
     let (tell, done) = unbounded_channel();
-    Ok((ReloadRequester { requests, done }, ReloadRequests { pipe, done: tell, is_pending: false }))
+    let wake = requests.try_clone()?;
+    let requests = ReloadRequester { requests, done };
+    Ok((
+        requests,
+        ReloadRequests { pipe, done: tell, is_pending: false, over_budget: Arc::default(), wake: Some(wake) },
+    ))
 }
 
 impl ReloadRequester {
     /// Asks for a reload of the packages; returns when it is done, at once if nobody reloads (`--reload off`).
     pub async fn reload(&mut self) {
         while self.done.try_recv().is_ok() {}
-        if self.requests.write_all(&[0]).is_ok() {
+        if self.requests.write_all(&[RELOAD]).is_ok() {
             self.done.recv().await;
         }
     }
 }
 
+impl BudgetReporter {
+    /// Reports a package, at once unless nobody reloads.
+    pub(super) fn report(&mut self, package: OverBudget) {
+        self.over_budget.lock().unwrap_or_else(PoisonError::into_inner).push(package);
+        let _ = self.wake.write_all(&[LOOK]); // nobody reads it with `--reload off`
+    }
+}
+
 impl ReloadRequests {
+    /// The end for the agent; none: it was given away before.
+    pub(super) fn budget_reporter(&mut self) -> Option<BudgetReporter> {
+        Some(BudgetReporter { over_budget: self.over_budget.clone(), wake: self.wake.take()? })
+    }
+
+    /// Packages that were detached since the last call.
+    pub(super) fn take_over_budget(&mut self) -> Vec<OverBudget> {
+        std::mem::take(&mut *self.over_budget.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Notes that a request came through the pipe.
     pub(super) fn receive(&mut self) {
         self.is_pending = true;

@@ -48,6 +48,7 @@ fn options(plugins: &std::path::Path) -> Options {
         statistics: Statistics::AsTheyAre,
         cache: None,
         compiler: None,
+        statistics_process: None,
         reload: Reload::Off,
         pins: None,
         keep: "all".parse().unwrap(),

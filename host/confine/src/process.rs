@@ -22,7 +22,15 @@ static BEFORE_EXIT: OnceLock<fn()> = OnceLock::new();
 /// # Errors
 /// Something could not be given up; the process must not do its work.
 pub fn give_up_all() -> io::Result<()> {
-    capabilities::keep_only(capabilities::NONE)?;
+    give_up_all_but(capabilities::NONE)
+}
+
+/// Gives up everything but these capabilities, as [`give_up_all`] does: for processes that do one thing.
+///
+/// # Errors
+/// As of [`give_up_all`].
+pub fn give_up_all_but(keep: capabilities::Capabilities) -> io::Result<()> {
+    capabilities::keep_only(keep)?;
     set_no_new_privs(true)?;
     landlock::deny_all().map_err(io::Error::other)
 }

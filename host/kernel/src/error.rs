@@ -69,6 +69,12 @@ pub enum LoadError {
     NoTarget { path: PathBuf, program: String, why: String },
     #[error("{path}: cannot be loaded: {why}")]
     Load { path: PathBuf, why: String },
+    #[error(
+        "{path}: its maps take {} MiB when they are full, {} MiB of it the map `{largest}`; expected at most {} MiB: smaller `max_entries`, or \
+         more for `kernel_memory` in `limits`",
+        .needed_bytes >> 20, .largest_bytes >> 20, .limit_bytes >> 20
+    )]
+    MapMemory { path: PathBuf, needed_bytes: u64, limit_bytes: u64, largest: String, largest_bytes: u64 },
     #[error("{path}: map `{map}` cannot be created: {error}")]
     NoMap {
         path: PathBuf,
@@ -173,6 +179,7 @@ impl LoadError {
             Self::NoSymbol { .. } => "symbol",
             Self::Load { .. }
             | Self::TooManyFiles { .. }
+            | Self::MapMemory { .. }
             | Self::NoMap { .. }
             | Self::NoEntries { .. }
             | Self::Pin { .. }

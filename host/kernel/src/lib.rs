@@ -52,6 +52,6 @@ pub use maps::{PinError, pin_folders};
 pub use perf::{EventState, PerfReader};
 pub use read::MapReader;
 pub use source::Source;
-pub use statistics::{StatisticsOn, switch_on_statistics};
+pub use statistics::{StatisticsOn, StatisticsProcess, StatisticsWindow, switch_on_statistics};
 pub use sys::{RunStatistics, possible_cpus};
 pub use unread_maps::UnreadMaps;

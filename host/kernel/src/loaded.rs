@@ -70,6 +70,11 @@ impl Loaded {
         self.unread.clone()
     }
 
+    /// The memory that each map of the object takes now, in bytes.
+    pub fn map_memory(&self) -> Vec<(String, u64)> {
+        self.unread.memory()
+    }
+
     /// Reads these sources from now on, in this order. Programs stay attached and maps stay as they are.
     ///
     /// `opened` are the readers that [`UnreadMaps::open`] made for the same sources; it is the only step that can fail, and it

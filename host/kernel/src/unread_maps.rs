@@ -30,6 +30,11 @@ impl UnreadMaps {
         Self { maps: Arc::new(maps), read: Arc::default() }
     }
 
+    /// The memory that each map takes now.
+    pub(crate) fn memory(&self) -> Vec<(String, u64)> {
+        self.maps.memory().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+    }
+
     /// Opens readers for those of the `wanted` maps that have none yet. `object` is the one that was loaded.
     ///
     /// Nothing changes until they are given to [`Loaded::choose`](crate::Loaded::choose), which [`UnreadMaps::mark_read`] announces: after an

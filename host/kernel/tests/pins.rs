@@ -57,7 +57,7 @@ fn loaded(value_size: usize) -> Result<Loaded, LoadError> {
     let bpf = Bpf::of(Artefact::new(object, bytes));
     let file = ObjectFile::parse(&bpf).unwrap();
     let wanted = [Wanted { name: "counts", value_sizes: vec![value_size] }];
-    load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, &KernelContext::new())
+    load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, u64::MAX, &KernelContext::new())
 }
 
 #[test]

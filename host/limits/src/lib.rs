@@ -226,6 +226,29 @@ pub const LOOK_SOON: Duration = Duration::from_millis(100);
 pub const RETRY: Duration = Duration::from_secs(60);
 pub const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
+/// Memory of a package's BPF maps when they are full, unless its `limits: kernel_memory` says otherwise: the kernel cannot swap it out.
+/// A map of a million keys takes a tenth of it. Shown by `ebhost_map_memory_bytes`.
+pub const DEFAULT_KERNEL_MEMORY_BYTES: u64 = 1 << 30;
+
+/// The part of the whole machine's CPU time that a package's BPF programs may take, unless its `limits: kernel_cpu` says otherwise. Tools that
+/// are worth their data take a tenth of that. Shown by `ebhost_plugin_kernel_cpu_limit_ratio`.
+pub const DEFAULT_KERNEL_CPU_OF_MACHINE: f64 = 0.05;
+
+/// The pause between two windows in which the run times of BPF programs are measured, and while a package is above its budget: then it is
+/// soon known whether that lasts.
+pub const BUDGET_PAUSE: Duration = Duration::from_secs(10);
+pub const BUDGET_PAUSE_ABOVE: Duration = Duration::from_secs(1);
+
+/// The length of such a window. The kernel's statistics cost each run about as much as a short program; in a thousandth of the time that
+/// is less than a thousandth of what is measured.
+pub const BUDGET_WINDOW: Duration = Duration::from_millis(10);
+
+/// Windows in a row above the budget after which a package is detached: a burst is not a habit.
+pub const BUDGET_WINDOWS_ABOVE: u32 = 3;
+
+/// How long the process that switches statistics on may take to answer.
+pub const STATISTICS_ANSWER: Duration = Duration::from_secs(1);
+
 /// Packages in a plugin folder.
 pub const PACKAGES: usize = 256;
 

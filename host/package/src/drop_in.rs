@@ -85,6 +85,8 @@ impl DropIns {
                 memory_bytes: limits::DROP_IN_MEMORY_BYTES,
                 decode: limits::GUEST_TIME_PER_SCRAPE,
                 series: limits::MOST_SERIES,
+                kernel_cpu: None,
+                kernel_memory_bytes: limits::DEFAULT_KERNEL_MEMORY_BYTES,
             },
             choices: Default::default(),
         })

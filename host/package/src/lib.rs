@@ -44,6 +44,7 @@ pub use file::Switch;
 pub use folders::{Listing, PackageFolders, Read};
 pub use options::{OptionKind, PackageOption, PackageOptions};
 pub use package_limits::Limits;
+pub use quantity::CpuShare;
 pub use settings::{FlagSetting, Presence, Setting, Settings, SettingsSource};
 pub use trust::{Require, Trust, TrustError};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::quantity::{Bytes, Time};
+use super::quantity::{Bytes, CpuShare, Time};
 use ebhost_limits as limits;
 
 /// The limits of a package: the host's defaults, or those of its `limits:` section and the operator's settings.
@@ -16,6 +16,10 @@ pub struct Limits {
     /// Time of one `decode` call.
     pub decode: Duration,
     pub series: usize,
+    /// CPU time of the package's BPF programs; none: the host's share of the machine.
+    pub kernel_cpu: Option<CpuShare>,
+    /// Memory of the package's BPF maps when they are full.
+    pub kernel_memory_bytes: u64,
 }
 
 /// Limits that somebody stated.
@@ -25,11 +29,13 @@ pub(super) struct PackageLimits {
     memory: Option<Bytes>,
     decode: Option<Time>,
     series: Option<usize>,
+    kernel_cpu: Option<CpuShare>,
+    kernel_memory: Option<Bytes>,
 }
 
 impl PackageLimits {
     /// Every name of a limit.
-    const NAMES: &str = "memory, decode, series";
+    const NAMES: &str = "memory, decode, series, kernel_cpu, kernel_memory";
 
     /// States the limit of that name.
     ///
@@ -42,6 +48,8 @@ impl PackageLimits {
             "memory" => self.memory = Some(serde_json::from_value(value).map_err(fault)?),
             "decode" => self.decode = Some(serde_json::from_value(value).map_err(fault)?),
             "series" => self.series = Some(serde_json::from_value(value).map_err(fault)?),
+            "kernel_cpu" => self.kernel_cpu = Some(serde_json::from_value(value).map_err(fault)?),
+            "kernel_memory" => self.kernel_memory = Some(serde_json::from_value(value).map_err(fault)?),
             _ => return Err(format!("found the limit `{name}`, expected one of {}", Self::NAMES)),
         }
         self.check().map_err(|(_, message)| message)
@@ -53,6 +61,8 @@ impl PackageLimits {
             memory: self.memory.or(others.memory),
             decode: self.decode.or(others.decode),
             series: self.series.or(others.series),
+            kernel_cpu: self.kernel_cpu.or(others.kernel_cpu),
+            kernel_memory: self.kernel_memory.or(others.kernel_memory),
         }
     }
 
@@ -82,6 +92,8 @@ impl PackageLimits {
             memory_bytes: self.memory.map_or(limits::DEFAULT_MEMORY_BYTES, |bytes| bytes.0),
             decode: self.decode.map_or(limits::DEFAULT_DECODE, |time| time.0),
             series: self.series.unwrap_or(limits::DEFAULT_SERIES),
+            kernel_cpu: self.kernel_cpu,
+            kernel_memory_bytes: self.kernel_memory.map_or(limits::DEFAULT_KERNEL_MEMORY_BYTES, |bytes| bytes.0),
         }
     }
 }

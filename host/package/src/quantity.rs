@@ -14,6 +14,31 @@ pub(super) struct Bytes(pub(super) u64);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time(pub(super) Duration);
 
+/// A part of one CPU's time, in millionths. `150%` is one and a half CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuShare {
+    pub millionths: u64,
+}
+
+impl CpuShare {
+    /// The share as a number: 1 is a whole CPU.
+    pub fn ratio(self) -> f64 {
+        self.millionths as f64 / 1e6
+    }
+}
+
+impl<'de> Deserialize<'de> for CpuShare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "expected a share of one CPU's time, such as 1% or 0.5%";
+        let text = String::deserialize(deserializer).map_err(|_| D::Error::custom(expected))?;
+        let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+        percent
+            .filter(|percent| (0.0001..=1e6).contains(percent))
+            .map(|percent| Self { millionths: (percent * 1e4).round() as u64 })
+            .ok_or_else(|| D::Error::custom(format!("found `{text}`, {expected}")))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum NumberOrText {
@@ -98,6 +123,8 @@ mod tests {
         assert_eq!(parse::<Time>("3 s").unwrap().0, Duration::from_secs(3));
         assert_eq!(parse::<MaxEntries>("128 per cpu").unwrap(), MaxEntries::PerCpu(128));
         assert_eq!(parse::<MaxEntries>("4096").unwrap(), MaxEntries::Fixed(4096));
+        assert_eq!(parse::<CpuShare>("0.5%").unwrap().millionths, 5_000);
+        assert_eq!(parse::<CpuShare>("150 %").unwrap().ratio(), 1.5);
     }
 
     #[test]
@@ -108,6 +135,8 @@ mod tests {
             (parse::<Time>("50").unwrap_err(), "`50`"),
             (parse::<MaxEntries>("128 per disk").unwrap_err(), "`128 per disk`"),
             (parse::<MaxEntries>("0").unwrap_err(), "`0`"),
+            (parse::<CpuShare>("0%").unwrap_err(), "`0%`"),
+            (parse::<CpuShare>("1").unwrap_err(), "expected a share"),
         ] {
             assert!(error.contains(found) && error.contains("expected"), "{error}");
         }

@@ -155,10 +155,8 @@ fn pin(line: &str) -> Option<(Digest, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{Artefact, Bpf, Compat, Limits};
+    use crate::{Artefact, Bpf, Compat, package_limits::PackageLimits};
 
     const X: &str = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
 
@@ -193,7 +191,7 @@ mod tests {
             syscall_names: Default::default(),
             text: String::new(),
             grants: Vec::new(),
-            limits: Limits { memory_bytes: 1, decode: Duration::from_millis(1), series: 1 },
+            limits: PackageLimits::default().complete(),
             choices: BTreeMap::new(),
         }
     }

@@ -80,23 +80,13 @@ const SIZE: u8 = 5;
 const COST_END: usize = 1 + 8 + 8;
 
 impl Compiler {
-    /// Forks the process. Call this before any thread is started: a forked process has one thread, and locks that other threads held at
-    /// the fork would never be released in it.
+    /// Forks the process. Call this before any thread is started ([`ebhost_confine::fork_process`]).
     ///
     /// # Errors
     /// The kernel refuses a socket or another process.
     pub fn start() -> io::Result<Self> {
-        let (socket, theirs) = UnixStream::pair()?;
-        // SAFETY: callers ensure that there is one thread, so the child is a consistent copy of this process.
-        match unsafe { libc::fork() } {
-            -1 => Err(io::Error::last_os_error()),
-            0 => {
-                drop(socket);
-                serve(theirs);
-                process::exit(0);
-            }
-            _ => Ok(Self { socket: Mutex::new(socket) }),
-        }
+        let socket = ebhost_confine::fork_process(c"ebhost-compiler", serve)?;
+        Ok(Self { socket: Mutex::new(socket) })
     }
 
     /// Compiles a component into the form of `Component::serialize`.
@@ -139,16 +129,6 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 
 /// Serves components in the compiler's process, until the parent closes its end of the socket.
 fn serve(mut socket: UnixStream) {
-    let name = rustix::thread::set_name(c"ebhost-compiler");
-    let with_parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    if let Err(error) = name.and(with_parent) {
-        tracing::debug!("the compiler's process has no name, or does not end with its parent: {error}");
-    }
-    // A terminal sends its signals to this process too, which is to end when its parent does.
-    for signal in [libc::SIGHUP, libc::SIGINT] {
-        // SAFETY: ignoring a signal installs no handler.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
-    }
     let confined = ebhost_confine::give_up_all();
     while let Ok(frame) = read_frame(&mut socket) {
         // A compiler that still has privileges compiles nothing.

@@ -19,8 +19,8 @@ use tracing::level_filters::LevelFilter;
 pub use http::{HttpCounter, HttpCounters, HttpReport, http};
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
-    BuildInfo, EventsReport, FailureReport, History, MapReport, MapRoom, OwnMetrics, PERF_STATES, PackageRates,
-    PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, Volatile, is_own,
+    BuildInfo, EventsReport, FailureReport, History, KernelCpuReport, MapReport, MapRoom, OwnMetrics, PERF_STATES,
+    PackageRates, PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, Volatile, is_own,
 };
 pub use process::Process;
 pub use recent::recent_log_lines;

@@ -70,6 +70,9 @@ impl Running {
             limits_used_recently,
             decode_limit_seconds: self.limits.decode.as_secs_f64(),
             programs: programs(&self.loaded),
+            kernel_cpu: None,
+            map_memory: self.map_memory.clone(),
+            map_memory_limit_bytes: self.limits.kernel_memory_bytes,
             maps: self.maps(),
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
             events: self.loaded.sources.iter().filter_map(events_report).collect(),
@@ -146,5 +149,6 @@ fn program_report(loaded: &Loaded, program: &kernel::Program) -> ProgramReport {
         run_seconds: Duration::from_nanos(statistics.run_time_ns).as_secs_f64(),
         runs: statistics.runs,
         recursion_misses: statistics.recursion_misses,
+        ..ProgramReport::default()
     }
 }

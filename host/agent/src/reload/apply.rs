@@ -42,6 +42,26 @@ pub(crate) struct RefusedPackage {
     pub(crate) reason: String,
     /// When it was refused for this reason first.
     pub(crate) since: SystemTime,
+    pub(crate) cause: RefusalCause,
+}
+
+/// What keeps a version from running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusalCause {
+    /// Something in its files, or the machine.
+    Version,
+    /// It ran, and its BPF programs cost more than they may.
+    OverBudget,
+}
+
+impl RefusalCause {
+    /// The package's state, for metrics.
+    pub(crate) fn state(self) -> &'static str {
+        match self {
+            Self::Version => "refused",
+            Self::OverBudget => "over_budget",
+        }
+    }
 }
 
 impl Transaction {

@@ -25,8 +25,8 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::{AgentError, Options, Reload, ReloadRequests};
-pub(super) use apply::{RefusedPackage, Transaction};
+use super::{AgentError, Options, Reload, ReloadRequests, budget::OverBudget};
+pub(super) use apply::{RefusalCause, RefusedPackage, Transaction};
 use desired::Debounce;
 use ebhost_confine::{LOADING, Restart};
 use ebhost_kernel::KernelContext;
@@ -139,8 +139,13 @@ impl Reloader {
                 left = left.max(1);
             }
             let (wait_for, timeout) = self.next_wait(polling, left, pause);
-            match self.notifier.wait(&mut requests.pipe, wait_for, timeout) {
+            let woken = self.notifier.wait(&mut requests.pipe, wait_for, timeout);
+            if self.note_detached(requests.take_over_budget(), &mut commit).is_err() {
+                return;
+            }
+            match woken {
                 WakeReason::Shutdown => return,
+                WakeReason::Budget => continue,
                 WakeReason::Signal => {
                     info!("reloading");
                     self.read_everything_again();
@@ -159,6 +164,21 @@ impl Reloader {
                 requests.finish();
             }
         }
+    }
+
+    /// Notes the packages that the agent has detached.
+    fn note_detached(
+        &mut self,
+        detached: Vec<OverBudget>,
+        commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>,
+    ) -> Result<(), Closed> {
+        if detached.is_empty() {
+            return Ok(());
+        }
+        for OverBudget { file, name, reason } in detached {
+            self.packages.entry(file).or_default().detached(name, reason);
+        }
+        commit(Transaction { refused: self.refused(), ..Transaction::default() })
     }
 
     fn next_wait(&self, polling: Polling, left: usize, pause: Duration) -> (WaitFor, Option<Duration>) {

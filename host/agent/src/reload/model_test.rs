@@ -130,6 +130,7 @@ impl World {
             statistics: Statistics::AsTheyAre,
             cache: Some(self.folder.join("cache")),
             compiler: None,
+            statistics_process: None,
             reload: Reload::Watch,
             pins: None,
             keep: Keep(ebhost_confine::NONE),

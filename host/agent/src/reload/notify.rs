@@ -19,6 +19,7 @@ use rustix::{
     io::{Errno, read},
 };
 
+use super::super::requests::RELOAD;
 use ebhost_limits as limits;
 
 /// Why [`FolderNotifier::wait`] returned.
@@ -28,6 +29,8 @@ pub(super) enum WakeReason {
     Signal,
     /// Something changed in a folder.
     Inotify,
+    /// The agent has detached a package.
+    Budget,
     Timeout,
     /// The other end of the request pipe is closed: the host ends.
     Shutdown,
@@ -113,8 +116,10 @@ impl FolderNotifier {
                 return WakeReason::Inotify;
             }
             drop(files);
-            return match requests.read(&mut [0; 64]) {
-                Ok(1..) => WakeReason::Signal,
+            let mut bytes = [0; 64];
+            return match requests.read(&mut bytes) {
+                Ok(length @ 1..) if bytes[..length].contains(&RELOAD) => WakeReason::Signal,
+                Ok(1..) => WakeReason::Budget,
                 _ => WakeReason::Shutdown,
             };
         }

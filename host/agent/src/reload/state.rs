@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{names::PackageNames, scan::Stamp};
+use super::{apply::RefusalCause, names::PackageNames, scan::Stamp};
 use ebhost_kernel::UnreadMaps;
 use ebhost_limits as limits;
 use ebhost_package::{Digest, Package};
@@ -18,9 +18,23 @@ pub(super) struct PackageState {
     pub(super) refusal: Option<Refusal>,
     /// The name of the package, if it is switched off.
     pub(super) switched_off: Option<String>,
+    /// The version that was above its budget last, and how long it was left out for that.
+    pub(super) over_budget: Option<(Digest, Duration)>,
 }
 
 impl PackageState {
+    /// Notes that the agent has detached what ran. The same version is tried again after twice the pause of the time before.
+    pub(super) fn detached(&mut self, name: String, reason: String) {
+        let Some(running) = self.running.take() else { return };
+        let content = running.version.content;
+        let pause = match self.over_budget {
+            Some((before, pause)) if before == content => (pause * 2).min(limits::LONGEST_RETRY),
+            _ => limits::RETRY,
+        };
+        self.over_budget = Some((content, pause));
+        self.refusal = Some(Refusal::over_budget(name, reason, pause));
+    }
+
     /// The package's name, if its `plugin.yaml` could be read.
     pub(super) fn name(&self) -> Option<&str> {
         let running = self.running.as_ref().map(|running| running.names.package.as_str());
@@ -60,12 +74,19 @@ pub(super) struct Refusal {
     /// When it was refused for this reason first.
     pub(super) since: SystemTime,
     pub(super) retry: Retry,
+    pub(super) cause: RefusalCause,
 }
 
 impl Refusal {
     /// A refusal of now.
     pub(super) fn new(name: Option<String>, reason: String, retry: Retry) -> Self {
-        Self { name, reason, since: SystemTime::now(), retry }
+        Self { name, reason, since: SystemTime::now(), retry, cause: RefusalCause::Version }
+    }
+
+    /// The refusal of a version that ran and cost too much.
+    pub(super) fn over_budget(name: String, reason: String, pause: Duration) -> Self {
+        let retry = Retry::Later { at: Instant::now() + pause, pause };
+        Self { cause: RefusalCause::OverBudget, ..Self::new(Some(name), reason, retry) }
     }
 }
 

@@ -253,7 +253,7 @@ impl Reloader {
     pub(super) fn refused(&self) -> BTreeMap<PathBuf, RefusedPackage> {
         let refused = |(file, refusal): (&PathBuf, &Refusal)| {
             let (name, reason) = (refusal.name.clone(), refusal.reason.clone());
-            (file.clone(), RefusedPackage { name, reason, since: refusal.since })
+            (file.clone(), RefusedPackage { name, reason, since: refusal.since, cause: refusal.cause })
         };
         self.packages.iter().filter_map(|(file, state)| Some((file, state.refusal.as_ref()?))).map(refused).collect()
     }

@@ -95,7 +95,13 @@ pub(super) fn lines(tally: &Tally, series: usize, text_bytes: usize, limits: Lim
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { memory_bytes: 16 << 20, decode: Duration::from_millis(50), series: 1000 };
+    const LIMITS: Limits = Limits {
+        memory_bytes: 16 << 20,
+        decode: Duration::from_millis(50),
+        series: 1000,
+        kernel_cpu: None,
+        kernel_memory_bytes: 1 << 20,
+    };
 
     fn near(tally: &Tally, series: usize) -> Vec<String> {
         usages(tally, series, LIMITS).iter().filter_map(LimitUsage::near).collect()

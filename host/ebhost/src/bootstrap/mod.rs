@@ -38,6 +38,7 @@ use crate::{
 };
 use ebhost_agent as agent;
 use ebhost_agent::AgentError;
+use ebhost_kernel::StatisticsProcess;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{ResolvedAddress, ServerError, WebConfigFile};
 use ebhost_telemetry::flush_log;
@@ -66,7 +67,7 @@ pub fn run_host(cli: Cli) -> ExitCode {
         return end_start(&cli, &fault);
     }
     let hangups = Hangups::receive();
-    let compiler = Compiler::start();
+    let processes = Processes { compiler: Compiler::start(), statistics: StatisticsProcess::start() };
     systemd::connect();
     let addresses = options::listen_addresses(&cli);
     let web_config = WebConfigFile::open(cli.web_config.clone());
@@ -78,7 +79,7 @@ pub fn run_host(cli: Cli) -> ExitCode {
     }
     let ended = hangups.map_err(|error| AgentError::Setup(error).into()).and_then(|hangups| {
         let web = Web { addresses: addresses?, config: web_config.map_err(ServerError::from)? };
-        run(cli, hangups, compiler, web)
+        run(cli, hangups, processes, web)
     });
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -113,10 +114,18 @@ struct Web {
     config: WebConfigFile,
 }
 
-fn run(cli: Cli, hangups: Hangups, compiler: io::Result<Compiler>, web: Web) -> Result<(), RunError> {
+/// Processes that keep what this one gives up, or give up what it keeps.
+struct Processes {
+    compiler: io::Result<Compiler>,
+    statistics: io::Result<StatisticsProcess>,
+}
+
+fn run(cli: Cli, hangups: Hangups, processes: Processes, web: Web) -> Result<(), RunError> {
     let is_check = cli.check;
     web.config.announce();
-    let options = options::parse(cli, compiler.map_err(AgentError::Compiler)?, web);
+    let compiler = processes.compiler.map_err(AgentError::Compiler)?;
+    // Without it the agent says that costs are not measured.
+    let options = options::parse(cli, compiler, processes.statistics.ok(), web);
     if is_check { Ok(agent::check(&options.agent)?) } else { serve(options, hangups) }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 use ebhost_agent as agent;
 use ebhost_agent::{OnFault, Reload, Statistics};
+use ebhost_kernel::StatisticsProcess;
 use ebhost_metrics::Created;
 use ebhost_package::{Presence, Require, Settings, SettingsSource};
 use ebhost_plugin_host::Compiler;
@@ -26,7 +27,7 @@ pub(super) fn listen_addresses(cli: &Cli) -> Result<Vec<Vec<ResolvedAddress>>, S
     addresses.iter().map(Address::resolve).collect()
 }
 
-pub(super) fn parse(mut cli: Cli, compiler: Compiler, web: Web) -> Options {
+pub(super) fn parse(mut cli: Cli, compiler: Compiler, statistics: Option<StatisticsProcess>, web: Web) -> Options {
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     let web = WebOptions {
         listen_addresses: web.addresses,
@@ -40,6 +41,7 @@ pub(super) fn parse(mut cli: Cli, compiler: Compiler, web: Web) -> Options {
         faults,
         cache: cli.cache_folder(),
         compiler: Some(Arc::new(compiler)),
+        statistics_process: statistics.map(Arc::new),
         reload: match cli.reload {
             ReloadWhen::Watch => Reload::Watch,
             ReloadWhen::Signal => Reload::Signal,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use crate::{
-    KernelContext, LoadError, ObjectError, ObjectFile,
+    KernelContext, LoadError, MapShape, ObjectError, ObjectFile,
     attach::{
         Attach, AttachError, Links, UsdtSpecs,
         link::{self, RunBy},
@@ -26,7 +26,7 @@ use crate::{
     error::BtfRemedy,
     externs::{self, DeniedSymbol},
     loaded::{LeftOut, Loaded, Program, Wanted},
-    maps::Maps,
+    maps::{Maps, full_size},
     object::ProgramDeclaration,
     perf::PerfReader,
     source::Source,
@@ -52,6 +52,7 @@ pub fn load(
     object: Option<(&ObjectFile, &package::Bpf)>,
     perf: &PerfSources,
     wanted: &[Wanted<'_>],
+    map_memory_limit_bytes: u64,
     context: &KernelContext,
 ) -> Result<Loaded, LoadError> {
     let perf_reader = |(name, perf): (&String, &Perf)| PerfReader::new(name, &perf.events, context.opener());
@@ -62,7 +63,7 @@ pub fn load(
             wanted.iter().filter_map(|wanted| take(&mut perf_readers, wanted.name)).map(Source::Perf).collect();
         return Ok(loaded(UnreadMaps::default(), sources, perf_readers));
     };
-    let mut loading = Loading::begin(object, bpf, perf, context)?;
+    let mut loading = Loading::begin(object, bpf, perf, map_memory_limit_bytes, context)?;
     for reader in &mut perf_readers {
         loading.fill(reader, &perf[&reader.name])?;
         if perf[&reader.name].samples.is_none() {
@@ -136,6 +137,7 @@ impl<'a> Loading<'a> {
         object: &'a ObjectFile,
         bpf: &'a package::Bpf,
         perf: &'a PerfSources,
+        map_memory_limit_bytes: u64,
         context: &'a KernelContext,
     ) -> Result<Self, LoadError> {
         let path = &bpf.object.path;
@@ -165,6 +167,7 @@ impl<'a> Loading<'a> {
                 map.max_entries = entries.on(cpus);
             }
         }
+        check_memory(path, &parsed.maps, cpus, map_memory_limit_bytes)?;
         let maps = Maps::create(&mut parsed.maps, btf.as_ref().map(OwnedFd::as_fd))
             .map_err(|(map, error)| LoadError::no_map(path, map, error))?;
         let fd = |map: &ebhost_object::Map| maps.get(&map.name).map_or(-1, |map| map.as_fd().as_raw_fd());
@@ -324,6 +327,22 @@ impl<'a> Loading<'a> {
             self.sample(name, own.as_ref(), file, perf_readers)?;
         }
         Ok(())
+    }
+}
+
+/// Refuses maps that would take more memory than the package may have, before any of them is created.
+fn check_memory(path: &Path, maps: &[ebhost_object::Map], cpus: usize, limit_bytes: u64) -> Result<(), LoadError> {
+    let sizes: Vec<_> = maps.iter().map(|map| (full_size(MapShape::declared(map), cpus), map.name.as_str())).collect();
+    let needed_bytes = sizes.iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    match sizes.iter().max() {
+        Some((largest_bytes, largest)) if needed_bytes > limit_bytes => Err(LoadError::MapMemory {
+            path: path.to_owned(),
+            needed_bytes,
+            limit_bytes,
+            largest: (*largest).to_owned(),
+            largest_bytes: *largest_bytes,
+        }),
+        _ => Ok(()),
     }
 }
 

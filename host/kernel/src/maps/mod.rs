@@ -4,6 +4,7 @@
 //! [`KernelMap`], which has the kernel's own sizes.
 
 mod create;
+mod memory;
 mod pin;
 
 use std::{
@@ -17,6 +18,7 @@ use aya::maps::{Map, MapData};
 
 use crate::sys::{KernelMap, possible_cpus};
 pub(crate) use create::Created;
+pub(crate) use memory::full_size;
 pub use pin::{PinError, pin_folders};
 
 /// An object's maps in the kernel, by name.
@@ -54,6 +56,11 @@ impl Maps {
             maps.insert(map.name.clone(), Arc::new(created.0));
         }
         Ok(Self { maps, filled: BTreeSet::new() })
+    }
+
+    /// The memory that each map takes now, by the kernel's own account.
+    pub(crate) fn memory(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.maps.iter().filter_map(|(name, map)| Some((name.as_str(), map.memory_bytes()?)))
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<KernelMap>> {

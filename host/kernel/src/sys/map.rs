@@ -102,6 +102,13 @@ impl KernelMap {
     }
 
     /// Bytes of a key.
+    /// The memory that the kernel charges for it, from its `fdinfo`; none: the kernel does not say.
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.raw_fd())).ok()?;
+        let line = info.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+        line.trim().parse().ok()
+    }
+
     pub(crate) fn key_size(&self) -> usize {
         self.shape.key_size as usize
     }

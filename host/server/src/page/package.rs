@@ -60,8 +60,18 @@ fn failure_time(out: &mut String, package: &PackageReport, now: f64) -> fmt::Res
 }
 
 fn programs(out: &mut String, package: &PackageReport, rates: Option<&PackageRates>) -> fmt::Result {
-    let columns =
-        ["name", "attached", "id", "tag", "runs", "a second", "run time, s", "% of a CPU", "recursion misses"];
+    let columns = [
+        "name",
+        "attached",
+        "id",
+        "tag",
+        "runs",
+        "a second",
+        "run time, s",
+        "% of a CPU",
+        "ns a run",
+        "recursion misses",
+    ];
     table(out, "Programs", &columns, &package.programs, |p| {
         let rates = rates.and_then(|rates| rates.programs.iter().find(|rates| rates.name == p.name));
         vec![
@@ -72,7 +82,8 @@ fn programs(out: &mut String, package: &PackageReport, rates: Option<&PackageRat
             p.runs.to_string(),
             rate(rates.map(|rates| rates.runs)),
             format!("{:.6}", p.run_seconds),
-            percent(rates.map(|rates| rates.cpu)),
+            percent(p.cpu_ratio.or(rates.map(|rates| rates.cpu))),
+            p.run_duration_seconds.map_or_else(String::new, |seconds| format!("{:.0}", seconds * 1e9)),
             p.recursion_misses.to_string(),
         ]
     })

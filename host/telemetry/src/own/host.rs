@@ -21,6 +21,8 @@ pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::R
         .number(gauge("ready", "1 while at least one package runs, 0 while nothing is served."), report.is_ready)?;
     let help = "1 while the kernel counts and times the runs of BPF programs.";
     families.number(gauge("bpf_stats_enabled", help), report.bpf_stats_enabled)?;
+    let help = "1 while the CPU time of BPF programs is measured from time to time, and held against limits.";
+    families.number(gauge("kernel_cpu_measured", help), report.kernel_cpu_measured)?;
     families.number(gauge("lookup_names", "Names kept for lookups."), report.lookup_names)?;
     let cgroups = report.cgroups.iter().map(|(state, cgroups)| ([("state", *state)], *cgroups));
     let help = "Cgroups whose names are known: present, removed, and left_out for want of room.";

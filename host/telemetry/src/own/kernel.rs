@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use super::{
     MapReport, MapRoom, PERF_STATES, PackageReport, PerfReport,
-    families::{Families, Labels, counter, gauge, plugin_label},
+    families::{Families, Labels, UnitName, counter, gauge, plugin_label},
 };
 
 pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
@@ -36,6 +36,41 @@ pub(super) fn programs(families: &mut Families<'_, '_>, packages: &[&PackageRepo
     let help = "Runs that the kernel left out because the program was running on that CPU already.";
     let misses = loaded().map(|(labels, program)| (labels, program.recursion_misses));
     families.numbers(counter("program_recursion_misses", help), misses)
+}
+
+/// The cost of programs in the last window in which it was measured.
+pub(super) fn cost(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let all = || {
+        packages.iter().flat_map(|package| {
+            let labels = |program| plugin_label(package).and("program", program);
+            package.programs.iter().map(move |program| (labels(program.name.as_str()), program))
+        })
+    };
+    let ratios = all().filter_map(|(labels, program)| Some((labels, (*program.cpu_ratio)?)));
+    let help = "CPU time that the program took in the last window in which it was measured, of one CPU.";
+    families.numbers(gauge("program_cpu", help).in_unit(UnitName::Ratio), ratios)?;
+    let times = all().filter_map(|(labels, program)| Some((labels, (*program.run_duration_seconds)?)));
+    let help = "Mean time of a run in that window; absent if the program did not run.";
+    families.numbers(gauge("program_run_duration", help).seconds(), times)?;
+    let costs = packages.iter().filter_map(|package| Some((plugin_label(package), *package.kernel_cpu?.ratio)));
+    let help = "CPU time that the plugin's programs took in that window, of one CPU.";
+    families.numbers(gauge("plugin_kernel_cpu", help).in_unit(UnitName::Ratio), costs)
+}
+
+/// What the programs and maps of a package may take.
+pub(super) fn budgets(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let limits = packages.iter().filter_map(|package| Some((plugin_label(package), package.kernel_cpu?.limit)));
+    let help = "CPU time above which the plugin's programs are detached, of one CPU.";
+    families.numbers(gauge("plugin_kernel_cpu_limit", help).in_unit(UnitName::Ratio), limits)?;
+    let maps = packages.iter().flat_map(|package| {
+        package.map_memory.iter().map(move |(map, bytes)| (plugin_label(package).and("map", map), *bytes))
+    });
+    let help = "Kernel memory of each map of the plugin, read or not.";
+    families.numbers(gauge("map_memory", help).bytes(), maps)?;
+    let with_maps = packages.iter().filter(|package| !package.map_memory.is_empty());
+    let limits = with_maps.map(|package| (plugin_label(package), package.map_memory_limit_bytes));
+    let help = "Kernel memory that the plugin's maps may take when they are full.";
+    families.numbers(gauge("plugin_map_memory_limit", help).bytes(), limits)
 }
 
 /// Kernel symbols and cgroups that the host gives to programs.

@@ -30,8 +30,8 @@ use ebhost_metrics::{Encoder, FamilySeries, Format};
 use part::{Part, Runs, SharedSubject};
 pub use rates::{History, PackageRates, ProgramRates, Rates};
 pub use report::{
-    BuildInfo, EventsReport, FailureReport, MapReport, MapRoom, PERF_STATES, PackageReport, PerfReport, ProgramReport,
-    Report, Volatile,
+    BuildInfo, EventsReport, FailureReport, KernelCpuReport, MapReport, MapRoom, PERF_STATES, PackageReport,
+    PerfReport, ProgramReport, Report, Volatile,
 };
 
 /// The host's own metrics as of the last report.
@@ -61,6 +61,7 @@ impl OwnMetrics {
                 kernel::names(families, packages)?;
                 kernel::events(families, packages)?;
                 kernel::programs(families, packages)?;
+                kernel::budgets(families, packages)?;
                 kernel::perf(families, packages)
             })
             .register(Some("ebpf_exporter"), |families, _, packages| {
@@ -73,6 +74,7 @@ impl OwnMetrics {
             .register(Some("ebhost"), |families, report, packages| {
                 host::volatile(families, report)?;
                 plugins::cpu(families, packages)?;
+                kernel::cost(families, packages)?;
                 kernel::reads(families, packages)
             });
         Self { subject, host, packages, volatile }

@@ -65,6 +65,8 @@ pub struct Report {
     pub is_ready: bool,
     /// Whether the kernel counts and times the runs of BPF programs.
     pub bpf_stats_enabled: bool,
+    /// Whether the CPU time of programs is measured from time to time.
+    pub kernel_cpu_measured: bool,
     /// Panics of each thread by its name, since the start.
     pub thread_panics: Vec<(String, u64)>,
     /// Upper bounds of the buckets of `PackageReport::decode_durations`.
@@ -159,6 +161,11 @@ pub struct PackageReport {
     /// Time that a call may take.
     pub decode_limit_seconds: f64,
     pub programs: Vec<ProgramReport>,
+    /// What its programs cost together; none: it was not measured.
+    pub kernel_cpu: Option<KernelCpuReport>,
+    /// Each map of its object, and the memory that it takes, in bytes.
+    pub map_memory: Vec<(String, u64)>,
+    pub map_memory_limit_bytes: u64,
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,
     pub events: Vec<EventsReport>,
@@ -166,6 +173,14 @@ pub struct PackageReport {
     pub missing_symbols: u64,
     /// Cgroups in the cgroup id map, and insertions into it that failed.
     pub cgroup_map: Option<(u64, u64)>,
+}
+
+/// The cost of a package's programs in the last window in which it was measured, of one CPU's time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct KernelCpuReport {
+    pub ratio: Volatile<f64>,
+    /// Above which the package is detached.
+    pub limit: f64,
 }
 
 /// One program of a BPF object, attached or left out.
@@ -183,6 +198,10 @@ pub struct ProgramReport {
     pub run_seconds: f64,
     pub runs: u64,
     pub recursion_misses: u64,
+    /// Of one CPU's time, in the last window.
+    pub cpu_ratio: Volatile<Option<f64>>,
+    /// Mean time of a run in the last window; none: it did not run.
+    pub run_duration_seconds: Volatile<Option<f64>>,
 }
 
 /// One map that is read.

@@ -65,6 +65,8 @@ pub(super) fn full_report() -> Report {
         tag: "0123456789abcdef".into(),
         run_seconds: 0.25,
         runs: 4,
+        cpu_ratio: Volatile(Some(0.01)),
+        run_duration_seconds: Volatile(Some(2.5e-7)),
         ..ProgramReport::default()
     };
     let map = MapReport { name: "banks".into(), entries: 7, max_entries: 9, deleted: Some(2), ..MapReport::default() };
@@ -88,6 +90,9 @@ pub(super) fn full_report() -> Report {
         limits_used_recently: vec![("memory", 0.25)],
         programs: vec![program("issue", "", 77), program("done", "attach", 0)],
         maps: vec![map.clone()],
+        kernel_cpu: Some(KernelCpuReport { ratio: Volatile(0.02), limit: 0.1 }),
+        map_memory: vec![("banks".into(), 4096)],
+        map_memory_limit_bytes: 1 << 30,
         perf: vec![PerfReport { source: "llc".into(), event: "a \"b\"".into(), cpu: 3, state: "live", reason: None }],
         events: vec![EventsReport { source: "ring".into(), read: 9, lost: 2 }],
         cgroup_map: Some((3, 1)),
@@ -122,7 +127,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         ..PackageReport::default()
     };
     let report = Report { packages: vec![package], ..Report::default() };
-    let changes: [fn(&mut Report); 16] = [
+    let changes: [fn(&mut Report); 17] = [
         |_| (),
         |report| report.scrapes.0 += 1,
         |report| report.collections.0 += 1,
@@ -133,6 +138,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         |report| report.process = Volatile(Process { open_fds: 9, ..Process::default() }),
         |report| report.packages[0].maps[0].all_reads_seconds.0 += 0.5,
         |report| report.packages[0].cpu.0.add(Stage::Count, Duration::from_millis(1)),
+        |report| report.packages[0].programs[0].cpu_ratio.0 = Some(0.5),
         |report| report.packages[0].maps[0].entries += 1,
         |report| report.packages[0].programs[0].runs += 1,
         |report| report.packages[0].series += 1,
