@@ -47,10 +47,10 @@ impl Object {
     pub fn link(&self, name: &str, maps: MapFds<'_>) -> Result<Linked, LinkError> {
         let program = self.program(name).ok_or_else(|| LinkError::Function(format!("found no program `{name}`")))?;
         let mut linker =
-            Linker { object: self, maps, linked: Linked::default(), placed: HashMap::new(), todo: Vec::new() };
+            Linker { object: self, maps, linked: Linked::default(), placed: HashMap::new(), unfinished: Vec::new() };
         linker.place(&program.function)?;
-        while let Some((at, function)) = linker.todo.pop() {
-            linker.write(at, function)?;
+        while let Some(placed) = linker.unfinished.pop() {
+            linker.write_calls(placed)?;
         }
         linker.linked.functions.sort_unstable();
         linker.linked.lines.sort_unstable();
@@ -64,8 +64,17 @@ struct Linker<'a> {
     linked: Linked,
     /// Where a function was placed, by section and first instruction.
     placed: HashMap<(usize, usize), usize>,
-    /// Functions that are placed, and whose references are not written yet.
-    todo: Vec<(usize, &'a Function)>,
+    /// Functions that are placed, and whose calls are not all written yet. What the last one calls comes first, so that functions lie in the
+    /// order in which libbpf puts them; a list instead of recursion, because how deep functions call is up to the file.
+    unfinished: Vec<Placed<'a>>,
+}
+
+/// A function at its place, and the first of its instructions that was not looked at for calls.
+#[derive(Clone, Copy)]
+struct Placed<'a> {
+    start: usize,
+    function: &'a Function,
+    next: usize,
 }
 
 impl<'a> Linker<'a> {
@@ -87,12 +96,13 @@ impl<'a> Linker<'a> {
         self.linked.functions.extend(funcs);
         let lines = function.lines.iter().map(|(insn, info)| [(at + insn) as u32, info.file, info.line, info.column]);
         self.linked.lines.extend(lines);
-        self.todo.push((at, function));
+        self.write_references(at, function)?;
+        self.unfinished.push(Placed { start: at, function, next: 0 });
         Ok(at)
     }
 
-    /// Writes what a placed function refers to.
-    fn write(&mut self, start: usize, function: &'a Function) -> Result<(), LinkError> {
+    /// Writes the maps, data and externs that a placed function refers to.
+    fn write_references(&mut self, start: usize, function: &Function) -> Result<(), LinkError> {
         for InsnRelocation { insn, target } in &function.relocations {
             match *target {
                 Target::Map(map) => {
@@ -110,8 +120,14 @@ impl<'a> Linker<'a> {
                 Target::Subprogram(_) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Writes calls and addresses of functions, up to the first of a function that was not placed before: its own come next.
+    fn write_calls(&mut self, placed: Placed<'a>) -> Result<(), LinkError> {
+        let Placed { start, function, next } = placed;
         // Calls within `.text` need no relocation in the file, so each instruction is looked at.
-        for (at, insn) in function.insns.iter().enumerate() {
+        for (at, insn) in function.insns.iter().enumerate().skip(next) {
             let names_subprogram = match self.relocation(function, at) {
                 Some(target) => matches!(target, Target::Subprogram(_)),
                 // A call of a kernel function looks the same, and was written above.
@@ -121,13 +137,23 @@ impl<'a> Linker<'a> {
                 continue;
             }
             let callee = self.callee(function, at, *insn)?;
-            let place = self.place(callee)?;
+            let known = self.placed.get(&(callee.section, callee.start)).copied();
+            let place = match known {
+                Some(place) => place,
+                None => {
+                    self.unfinished.push(Placed { start, function, next: at + 1 });
+                    self.place(callee)?
+                }
+            };
             let from = start + at;
             let written = &mut self.linked.insns[from];
             if !insn.is_subprogram_call() {
                 written.set_src(PSEUDO_FUNC);
             }
             written.imm = (place as i64 - from as i64 - 1) as i32;
+            if known.is_none() {
+                return Ok(());
+            }
         }
         Ok(())
     }
