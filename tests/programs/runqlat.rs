@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Folder, Running, alone, committed, needs};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Folder, Running, alone, committed, needs, wait_until};
 use rustix::process::Signal;
 
 /// The time that a process waited for a CPU in ns, and how often it got one.
@@ -26,7 +26,8 @@ fn waits_for_a_cpu_equal_those_in_schedstat() {
     let folder = Folder::new();
     folder.copy(&committed().join("runqlat"));
     let host = Ebhost::start(folder.path());
-    let cgroup = Cgroup::new(&format!("ebhost{}", std::process::id()));
+    let name = format!("ebhost{}", std::process::id());
+    let cgroup = Cgroup::new(&name);
     // Three processes without children that want one CPU. Two are preempted, one is woken.
     let (busy, woken) = ("while (1) {}", "while (1) { select undef, undef, undef, 0.002; for (1..20000) {} }");
     let start = |script: &str| Running::start(cgroup.starter().args(["taskset", "-c", "0", "perl", "-e", script]));
@@ -46,5 +47,12 @@ fn waits_for_a_cpu_equal_those_in_schedstat() {
     assert!(difference <= kernel_count as f64 * 0.01 + 30.0, "{count} waits, schedstat has {kernel_count}");
     drop(processes);
     drop(cgroup);
+    // A machine that starts a container a second would be full of series otherwise.
+    wait_until("the end of the cgroup's series", Duration::from_secs(30), || {
+        let served = host.scrape();
+        let is_of_it = |label: &String| label.contains(&name);
+        let left = served.samples().filter(|sample| sample.labels.get("cgroup").is_some_and(is_of_it)).count();
+        (left == 0).then_some(())
+    });
     host.stop();
 }

@@ -32,6 +32,7 @@ fn banks_and_shared_entries_have_the_labels_of_their_cgroup() {
     assert_eq!(row("waits", &bank_identity(&key), &[Some("/user.slice")]), labels(&["/user.slice"]));
     assert_eq!(row("waits_spill", &key, &[Some("/user.slice")]), labels(&["/user.slice"]));
     assert_eq!(row("waits_spill", &key, &[None]), Err(Reason::Skip), "its counts wait");
+    assert_eq!(row("waits", &bank_identity(&key), &[Some("")]), Err(Reason::Skip), "the cgroup is gone");
 }
 
 #[test]
