@@ -3,7 +3,9 @@
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, needs};
 
-use crate::rig::{Misbehaving, Witness, counted, plugin_value, resident, scrape, scrape_until, start};
+use crate::rig::{
+    Misbehaving, Witness, counted, plugin_value, resident, scrape, scrape_until, start, wait_for_refusal,
+};
 
 /// Each fault, and a part of the expected error.
 const FAULTS: [(&str, &str); 24] = [
@@ -100,8 +102,7 @@ fn leaves_running(misbehaving: &Misbehaving, host: &Ebhost, whole: Option<f64>, 
     let failures = |served: &Exposition| served.value("ebhost_reload_failures_total", &[]);
     misbehaving.configure(host, &format!("fault: {fault}"), "");
     let served = scrape_until(host, fault, |served| failures(served) > failures(&before));
-    let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("an error is logged");
-    assert!(line.text.contains("the version before goes on: ") && line.text.contains(says), "{fault}: {}", line.text);
+    wait_for_refusal(host, fault, says);
     assert_eq!(plugin_value(&served, "ebhost_plugin_current"), Some(0.0), "{fault}");
     assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "{fault}");
     assert_eq!(plugin_value(&served, "ebhost_plugin_series"), whole, "{fault}");

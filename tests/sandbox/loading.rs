@@ -4,7 +4,9 @@ use std::{fs, path::Path, process::Command};
 
 use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, binary, needs, workspace};
 
-use crate::rig::{Misbehaving, Witness, plugin_value, replace, resident, scrape, scrape_until, start};
+use crate::rig::{
+    Misbehaving, Witness, plugin_value, replace, resident, scrape, scrape_until, start, wait_for_refusal,
+};
 
 /// Runs a host on biolatency and on packages with these components; returns the error for each.
 fn refusals(components: &[(&str, Vec<u8>)]) -> Vec<String> {
@@ -130,9 +132,7 @@ fn each_beside_biolatency() {
             replace(&wasm, &bytes);
             host.hang_up();
             let served = scrape_until(&host, fault, |served| failures(served) > failures(&before));
-            let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR").expect("an error is logged");
-            assert!(line.text.contains("the version before goes on: "), "{fault}: {}", line.text);
-            assert!(line.text.contains(says), "{fault}: expected `{says}` in: {}", line.text);
+            wait_for_refusal(&host, fault, says);
             assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "{fault}");
             assert_eq!(plugin_value(&served, "ebhost_plugin_series"), whole, "{fault}");
             assert!(resident(&host) < 512 << 20, "{fault}: {} bytes resident", resident(&host));

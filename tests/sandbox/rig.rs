@@ -116,6 +116,15 @@ pub(crate) fn state(served: &Exposition) -> String {
     states.iter().find(now).map_or("none", |state| state).to_string()
 }
 
+/// Waits until the last error in the log is that a new version was refused for this reason. The log is written by a thread of its own, and
+/// may lag behind the metrics.
+pub(crate) fn wait_for_refusal(host: &Ebhost, fault: &str, says: &str) {
+    wait_until(&format!("the refusal of `{fault}`: {says}"), Duration::from_secs(20), || {
+        let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR")?;
+        (line.text.contains("the version before goes on: ") && line.text.contains(says)).then_some(())
+    });
+}
+
 /// Scrapes until `condition` holds; returns that scrape. `what` names the condition if it never does.
 #[track_caller]
 pub(crate) fn scrape_until(host: &Ebhost, what: &str, mut condition: impl FnMut(&Exposition) -> bool) -> Exposition {
