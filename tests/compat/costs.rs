@@ -1,6 +1,6 @@
 //! What it costs to refuse a file: no configuration takes more than a second or 64 MB, and no file of types is read without end.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use ebhost_tests::{Ebhost, needs, output};
 
@@ -111,6 +111,22 @@ fn a_file_of_types_without_an_end_is_refused_at_once() {
     assert!(ended.status.success(), "{}", ended.log.text());
 }
 
+/// A file system without room for a compiled component. Unmounted on drop, also when the test fails.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    fn small(folder: &'a Path) -> Self {
+        output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k,mode=700", "full"]).arg(folder));
+        Self(folder)
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status(); // a test that fails has its own reason
+    }
+}
+
 /// A full disk below the cache: nothing was said, and each start left one `.tmp` more.
 #[test]
 fn a_cache_on_a_full_disk_is_a_warning_and_leaves_nothing_behind() {
@@ -118,7 +134,7 @@ fn a_cache_on_a_full_disk_is_a_warning_and_leaves_nothing_behind() {
     let folder = DropIns::with("good", TABLE, GOOD);
     let cache = folder.path().join("cache");
     fs::create_dir(&cache).expect("our own folder");
-    output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k,mode=700", "full"]).arg(&cache));
+    let mounted = Mounted::small(&cache);
     let ended: Vec<_> = (0..2)
         .map(|_| {
             let ended = folder
@@ -130,7 +146,7 @@ fn a_cache_on_a_full_disk_is_a_warning_and_leaves_nothing_behind() {
             (ended, left)
         })
         .collect();
-    output(Command::new("umount").arg(&cache));
+    drop(mounted);
     for (ended, left) in ended {
         let said = errors(&ended.log);
         assert!(ended.status.success(), "{said}");
