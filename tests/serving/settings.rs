@@ -162,3 +162,19 @@ fn options_are_listed_with_their_defaults_and_what_was_chosen() {
     assert!(text.contains("\n  native: true (default false)  [bool]\n      Native histograms"), "{text}");
     assert!(text.contains("\n  keep: 120s  [time]\n"), "{text}");
 }
+
+/// The page read the command line alone, and showed no flag at all when the folder of packages was in the file.
+#[test]
+fn the_status_page_shows_the_flags_of_the_settings_file() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.set("reload: signal\n");
+    let host = Ebhost::start(folder.path());
+    let status: serde_json::Value = serde_json::from_str(host.get("/status.json", &[]).text()).expect("JSON");
+    let value = |flag: &str| {
+        let settings = status["settings"].as_array().expect("a list");
+        settings.iter().find(|setting| setting["flag"] == flag).map(|setting| setting["value"].clone())
+    };
+    assert_eq!(value("--reload"), Some("signal".into()));
+    host.stop();
+}

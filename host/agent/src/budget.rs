@@ -40,7 +40,7 @@ struct Window {
 /// The cost of a package's programs in the last window.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PackageCost {
-    /// Of one CPU's time.
+    /// Share of one CPU's time.
     pub(super) ratio: f64,
     pub(super) limit: f64,
     /// By program, in the order of the package's programs.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use ebhost_confine::Keep;
 use ebhost_kernel::StatisticsProcess;
-use ebhost_package::{PackageFolders, Require, Settings, SettingsSource};
+use ebhost_package::{PackageFolders, Require, Settings};
 use ebhost_plugin_host::Compiler;
 use ebhost_telemetry::BuildInfo;
 
@@ -14,8 +14,8 @@ pub struct Options {
     /// The build that runs, for `ebhost_build_info`.
     pub build: BuildInfo,
     pub folders: PackageFolders,
-    /// What the operator chose, and where it is read again.
-    pub settings: (SettingsSource, Settings),
+    /// The operator's choices.
+    pub settings: Settings,
     /// The prefix of the names of plugins' families.
     pub namespace: String,
     pub faults: OnFault,

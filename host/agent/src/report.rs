@@ -25,7 +25,7 @@ impl Agent {
             report
         });
         let left_out = self.left_out().map(|(file, refused)| PackageReport {
-            // What was detached keeps the name that it ran under; of the others that name may be another package's.
+            // A detached package keeps the name that it ran under; the name of a refused one may be another package's.
             name: match (refused.cause, &refused.name) {
                 (RefusalCause::OverBudget, Some(name)) => name.clone(),
                 _ => folder_name(file),

@@ -33,7 +33,7 @@ pub(super) struct BudgetReporter {
     wake: PipeWriter,
 }
 
-/// What a byte in the pipe asks for.
+/// Bytes in the pipe, each a request.
 pub(super) const RELOAD: u8 = 0;
 pub(super) const LOOK: u8 = 1;
 

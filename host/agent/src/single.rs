@@ -27,7 +27,7 @@ pub struct Single {
     clock: StageClock,
 }
 
-/// What a source held when it was read, as no view has cut it.
+/// Contents of a source when it was read, as no view has cut them.
 #[derive(Debug)]
 pub enum SourceContents<'a> {
     /// The rows of a map or of a group of perf events.

@@ -12,7 +12,7 @@ use std::{
 
 use ebhost_agent::{self as agent, OnFault, Options, Reload, Statistics};
 use ebhost_handle::{Collection, Handle, HandleError};
-use ebhost_package::{PackageFolders, Presence, Settings, SettingsSource};
+use ebhost_package::{PackageFolders, Settings};
 use ebhost_telemetry::BuildInfo;
 
 /// The sum of a family's series, by its full name.
@@ -39,10 +39,7 @@ fn options(plugins: &std::path::Path) -> Options {
     Options {
         build: BuildInfo { version: "0", revision: "test", rustc: "test" },
         folders: PackageFolders { plugins: Some(plugins.to_owned()), drop_ins: None },
-        settings: (
-            SettingsSource { file: "/nowhere".into(), presence: Presence::Optional, assignments: Vec::new() },
-            Settings::default(),
-        ),
+        settings: Settings::default(),
         namespace: "ebhost".to_owned(),
         faults: OnFault::LeaveOut,
         statistics: Statistics::AsTheyAre,

@@ -1,12 +1,12 @@
 //! The command line: flags as node_exporter and ebpf_exporter users know them.
 
-use std::{env, io, path::PathBuf};
+use std::{env, ffi::OsString, io, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
-use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SettingsSource, SyscallNames};
+use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SyscallNames};
 use ebhost_server::{Address, TelemetryPath};
 
 use ebhost_confine::Keep;
@@ -44,9 +44,13 @@ pub struct Cli {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     assignments: Vec<String>,
 
-    /// The settings, and where they are read again.
+    /// The settings of the file and of `--set`.
     #[arg(skip)]
-    pub settings: Option<(SettingsSource, Settings)>,
+    pub settings: Settings,
+
+    /// The arguments that this was parsed from, those that settings stand for included.
+    #[arg(skip)]
+    pub arguments: Vec<OsString>,
 
     /// Names of the configurations to load, separated by commas; `net/tcp` is in a subfolder.
     #[arg(long = "config.names", value_name = "NAMES", requires = "config_dir", value_delimiter = ',', value_parser = config_name)]

@@ -1,6 +1,6 @@
 //! The command line and the settings file together: a setting stands in the place of a flag that was not given.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     ArgAction, ArgMatches, Command, CommandFactory as _, Parser as _,
@@ -9,10 +9,7 @@ use clap::{
 };
 
 use crate::cli::Cli;
-use ebhost_package::{Diagnostic, FlagSetting, PackageError, Presence, SettingsSource};
-
-/// Where the settings lie if no other file is named.
-pub const SETTINGS_FILE: &str = "/etc/ebhost/ebhost.yaml";
+use ebhost_package::{Diagnostic, FlagSetting, PackageError, Settings, truth};
 
 /// Flags that make no sense in a file.
 const COMMAND_LINE_ONLY: [&str; 7] = ["config.file", "set", "config.check", "completions", "man", "help", "version"];
@@ -39,29 +36,27 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Cli, CommandLineError> {
         // Commands, and requests for a document, do not depend on settings.
         Ok(cli) if cli.command.is_some() || cli.completions.is_some() || cli.man => return Ok(first?),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => return Ok(first?),
-        // What is missing may be in the file.
+        // A missing flag may be in the file.
         Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => return Ok(first?),
         _ => {}
     }
     let command = Cli::command();
     let given = command.clone().ignore_errors(true).get_matches_from(&arguments);
-    let source = source(&given);
-    let settings = source.read()?;
+    let settings = settings(&given)?;
     let mut whole: Vec<OsString> = arguments.first().cloned().into_iter().collect();
     for flag in settings.flags() {
         whole.extend(tokens(&command, flag, &given).map_err(CommandLineError::Setting)?);
     }
     whole.extend(arguments.into_iter().skip(1));
-    let mut cli = Cli::try_parse_from(whole).map_err(|error| at_its_setting(error, settings.flags()))?;
-    cli.settings = Some((source, settings));
+    let mut cli = Cli::try_parse_from(&whole).map_err(|error| at_its_setting(error, settings.flags()))?;
+    (cli.settings, cli.arguments) = (settings, whole);
     Ok(cli)
 }
 
-fn source(given: &ArgMatches) -> SettingsSource {
-    let named = given.get_one::<std::path::PathBuf>("settings_file").cloned();
+fn settings(given: &ArgMatches) -> Result<Settings, PackageError> {
+    let named = given.get_one::<PathBuf>("settings_file").cloned();
     let assignments = given.get_many::<String>("assignments").into_iter().flatten().cloned().collect();
-    let presence = if named.is_some() { Presence::Required } else { Presence::Optional };
-    SettingsSource { file: named.unwrap_or_else(|| Path::new(SETTINGS_FILE).to_owned()), presence, assignments }
+    Settings::read(named, assignments)
 }
 
 /// The arguments that a setting stands for; none if the command line has the flag.
@@ -82,10 +77,11 @@ fn tokens(command: &Command, flag: &FlagSetting, given: &ArgMatches) -> Result<V
     if !matches!(argument.get_action(), ArgAction::SetTrue) {
         return Ok(texts.into_iter().map(|text| format!("--{name}={text}").into()).collect());
     }
-    match texts.first().map(String::as_str) {
-        Some("true" | "on" | "yes") => Ok(vec![format!("--{name}").into()]),
-        Some("false" | "off" | "no") => Ok(Vec::new()),
-        other => Err(flag.setting.fault(format!("found `{}`, expected true or false", other.unwrap_or_default()))),
+    let text = texts.first().map(String::as_str).unwrap_or_default();
+    match truth(text) {
+        Some(true) => Ok(vec![format!("--{name}").into()]),
+        Some(false) => Ok(Vec::new()),
+        None => Err(flag.setting.fault(format!("found `{text}`, expected true or false"))),
     }
 }
 
@@ -116,7 +112,7 @@ fn at_its_setting(error: clap::Error, flags: &[FlagSetting]) -> CommandLineError
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use super::*;
     use crate::cli::{LogLevel, ReloadWhen};
@@ -164,7 +160,7 @@ mod tests {
     fn packages_are_needed_on_one_of_the_two() {
         assert!(parsed("none", "log.level: debug\n", "").unwrap_err().contains("--plugins <DIR>"));
         let cli = parsed("set", "plugins: { a: off }\n", "--plugins p --set plugins.a.x=1").unwrap();
-        assert_eq!(cli.settings.unwrap().1.package_names().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(cli.settings.package_names().collect::<Vec<_>>(), ["a"]);
         let message = parsed("unset", "", "--plugins p --set plugins.a").unwrap_err();
         assert!(message.starts_with("--set plugins.a: found no `=`"), "{message}");
     }

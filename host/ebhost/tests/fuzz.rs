@@ -33,7 +33,7 @@ fn damaged(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What any accepted text has, by the YAML parser's own view of it: a mapping of known keys, with a plain name and a component.
+/// Properties of every accepted text, by the YAML parser's own view of it: a mapping of known keys, with a plain name and a component.
 fn may_be_accepted(text: &str) -> bool {
     let Ok(serde_yaml::Value::Mapping(keys)) = serde_yaml::from_str(text) else { return false };
     let known =

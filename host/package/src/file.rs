@@ -371,7 +371,7 @@ impl Draft<'_> {
     }
 }
 
-/// What the chosen values change together.
+/// The changes of all chosen values together.
 #[derive(Default)]
 struct Resolved<'a> {
     owners: Overlays<'a>,

@@ -42,10 +42,10 @@ pub use drop_in::DropIns;
 pub use error::{FolderError, PackageError};
 pub use file::Switch;
 pub use folders::{Listing, PackageFolders, Read};
-pub use options::{OptionKind, PackageOption, PackageOptions};
+pub use options::{OptionKind, PackageOption, PackageOptions, truth};
 pub use package_limits::Limits;
 pub use quantity::CpuShare;
-pub use settings::{FlagSetting, Presence, Setting, Settings, SettingsSource};
+pub use settings::{FlagSetting, Setting, Settings};
 pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.

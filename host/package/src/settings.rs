@@ -32,6 +32,7 @@ use ebhost_limits as limits;
 /// The settings of a host. Without a file and flags nothing is set.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    source: Source,
     file: Option<Arc<SettingsFile>>,
     packages: BTreeMap<String, PackageSettings>,
     limits: BTreeMap<String, Setting>,
@@ -46,29 +47,34 @@ struct SettingsFile {
 
 /// Where settings are read from.
 #[derive(Debug, Clone)]
-pub struct SettingsSource {
-    pub file: PathBuf,
-    pub presence: Presence,
+struct Source {
+    file: PathBuf,
+    presence: Presence,
     /// The arguments of `--set`, each `plugins.PACKAGE.OPTION=VALUE`.
-    pub assignments: Vec<String>,
+    assignments: Vec<String>,
 }
 
 /// Whether the settings file has to exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+enum Presence {
     /// Somebody named it.
     Required,
     /// It is where settings lie if there are any.
     Optional,
 }
 
-impl SettingsSource {
-    /// Reads the file, and adds the assignments.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or a mistake in it or in an assignment.
-    pub fn read(&self) -> Result<Settings, PackageError> {
-        let mut settings = match Settings::read(&self.file) {
+/// The file of settings if no other one is named.
+const DEFAULT_FILE: &str = "/etc/ebhost/ebhost.yaml";
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { file: DEFAULT_FILE.into(), presence: Presence::Optional, assignments: Vec::new() }
+    }
+}
+
+impl Source {
+    fn read(self) -> Result<Settings, PackageError> {
+        let mut settings = match read_file(&self.file) {
             Err(PackageError::Unreadable { source, .. })
                 if self.presence == Presence::Optional && source.kind() == io::ErrorKind::NotFound =>
             {
@@ -77,8 +83,16 @@ impl SettingsSource {
             settings => settings?,
         };
         self.assignments.iter().try_for_each(|assignment| settings.set(assignment)).map_err(PackageError::Invalid)?;
-        Ok(settings)
+        Ok(Settings { source: self, ..settings })
     }
+}
+
+/// Reads a settings file.
+fn read_file(file: &Path) -> Result<Settings, PackageError> {
+    let text = read_bounded(file, limits::SETTINGS_BYTES, "--config.file names it")?;
+    let text = String::from_utf8(text)
+        .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
+    Settings::parse(file, text).map_err(PackageError::Invalid)
 }
 
 /// The settings of one package.
@@ -161,15 +175,30 @@ impl Setting {
 }
 
 impl Settings {
-    /// Reads a settings file.
+    /// Reads a settings file, and adds assignments in the form of [`set`](Self::set). Without a name it is `/etc/ebhost/ebhost.yaml`, which need
+    /// not be there.
     ///
     /// # Errors
-    /// A file that cannot be read or is no YAML; a key or a value that no package and no flag can have.
-    pub fn read(file: &Path) -> Result<Self, PackageError> {
-        let text = read_bounded(file, limits::SETTINGS_BYTES, "--config.file names it")?;
-        let text = String::from_utf8(text)
-            .map_err(|error| PackageError::Invalid(Diagnostic::whole(file, format!("is not UTF-8: {error}"))))?;
-        Self::parse(file, text).map_err(PackageError::Invalid)
+    /// A file that cannot be read or is no YAML; a key or a value that no package and no flag can have; a wrong assignment.
+    pub fn read(named: Option<PathBuf>, assignments: Vec<String>) -> Result<Self, PackageError> {
+        let source = Source { assignments, ..Source::default() };
+        match named {
+            Some(file) => Source { file, presence: Presence::Required, ..source }.read(),
+            None => source.read(),
+        }
+    }
+
+    /// Reads the same file and assignments again.
+    ///
+    /// # Errors
+    /// As of [`read`](Self::read).
+    pub fn read_again(&self) -> Result<Self, PackageError> {
+        self.source.clone().read()
+    }
+
+    /// The file that they are read from, whether it is there or not.
+    pub fn path(&self) -> &Path {
+        &self.source.file
     }
 
     fn parse(path: &Path, text: String) -> Result<Self, Diagnostic> {

@@ -31,7 +31,7 @@ pub enum DescribeError {
     TooLarge(#[from] SchemaTooLarge),
 }
 
-/// What a component is described for.
+/// The purpose of describing a component.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conditions<'a> {
     pub(crate) pace: Pace,

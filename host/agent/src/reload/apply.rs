@@ -45,7 +45,7 @@ pub(crate) struct RefusedPackage {
     pub(crate) cause: RefusalCause,
 }
 
-/// What keeps a version from running.
+/// The cause that keeps a version from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalCause {
     /// Something in its files, or the machine.

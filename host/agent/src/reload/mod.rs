@@ -74,7 +74,7 @@ impl Reloader {
     pub(super) fn new(options: &Options, engine: Engine, types: Arc<KernelContext>, trust: Option<Trust>) -> Self {
         Self {
             folders: options.folders.clone(),
-            settings: WatchedSettings::new(options.settings.0.clone(), options.settings.1.clone()),
+            settings: WatchedSettings::new(options.settings.clone()),
             namespace: options.namespace.clone(),
             engine,
             types,

@@ -15,7 +15,7 @@ use std::{
 use aya::maps::{HashMap, Map, MapData};
 use ebhost_confine::Keep;
 use ebhost_metrics::{Created, Format, Presentation, encoder};
-use ebhost_package::{PackageFolders, Presence, Settings, SettingsSource};
+use ebhost_package::{PackageFolders, Settings};
 use ebhost_telemetry::BuildInfo;
 
 use super::{
@@ -117,14 +117,7 @@ impl World {
         Options {
             build: BuildInfo { version: "0", revision: "test", rustc: "test" },
             folders: PackageFolders { plugins: Some(self.folder.join("plugins")), drop_ins: None },
-            settings: (
-                SettingsSource {
-                    file: self.folder.join("none.yaml"),
-                    presence: Presence::Optional,
-                    assignments: Vec::new(),
-                },
-                Settings::default(),
-            ),
+            settings: Settings::default(),
             namespace: "ebhost".to_owned(),
             faults: OnFault::LeaveOut,
             statistics: Statistics::AsTheyAre,

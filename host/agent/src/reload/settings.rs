@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use tracing::{info, warn};
 
 use super::scan::{Stamp, file_stamp};
-use ebhost_package::{PackageError, Settings, SettingsSource};
+use ebhost_package::{PackageError, Settings};
 
 /// The settings in force, and the state of the file that they were read from.
 pub(super) struct WatchedSettings {
-    source: SettingsSource,
     current: Settings,
     /// The file as it was when it was read last; none: it is to be read again.
     examined: Option<Stamp>,
@@ -26,10 +25,10 @@ pub(super) enum SettingsChange {
 }
 
 impl WatchedSettings {
-    /// Settings that were read from their source at the start.
-    pub(super) fn new(source: SettingsSource, current: Settings) -> Self {
-        let stamp = file_stamp(&source.file);
-        Self { source, current, examined: Some(stamp.clone()), last: stamp }
+    /// Settings that were read at the start.
+    pub(super) fn new(current: Settings) -> Self {
+        let stamp = file_stamp(current.path());
+        Self { current, examined: Some(stamp.clone()), last: stamp }
     }
 
     pub(super) fn current(&self) -> &Settings {
@@ -38,7 +37,7 @@ impl WatchedSettings {
 
     /// The folder in which the file can be replaced.
     pub(super) fn folder(&self) -> Option<PathBuf> {
-        self.source.file.parent().filter(|folder| folder.is_dir()).map(PathBuf::from)
+        self.current.path().parent().filter(|folder| folder.is_dir()).map(PathBuf::from)
     }
 
     /// Reads the file again at the next look.
@@ -53,14 +52,14 @@ impl WatchedSettings {
 
     /// Looks at the file, and reads it when it is as it was at the look before.
     pub(super) fn look(&mut self) -> SettingsChange {
-        let stamp = file_stamp(&self.source.file);
+        let stamp = file_stamp(self.current.path());
         let stands_still = stamp == self.last;
         self.last = stamp;
         if !stands_still || self.is_settled() {
             return SettingsChange::Unchanged;
         }
         self.examined = Some(self.last.clone());
-        match self.source.read() {
+        match self.current.read_again() {
             Ok(settings) => {
                 self.warn_of_flags(&settings);
                 self.current = settings;

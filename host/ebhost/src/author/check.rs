@@ -149,7 +149,7 @@ fn check_manifest(
         let fix = format!("count it in a global, `u64 {source}_lost`, where reserving or writing fails");
         findings.push(Finding::warning("object", &place, message, &fix));
     }
-    // What is wrong without a choice is wrong with each.
+    // A mistake without a choice is one with each choice.
     if findings.iter().all(is_warning) {
         findings.extend(variants::check(package, compiled));
     }

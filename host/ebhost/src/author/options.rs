@@ -12,16 +12,13 @@ use super::{
     AuthorError,
     command::{OptionsArgs, OutputFormat},
 };
-use crate::command_line::SETTINGS_FILE;
-use ebhost_package::{Offer, OptionKind, PackageFolders, Presence, Settings, SettingsSource, Switch, read_offer};
+use ebhost_package::{Offer, OptionKind, PackageFolders, Settings, Switch, read_offer};
 
 /// Where packages are looked for if neither the command line nor the settings name a folder.
 const PLUGINS: &str = "/usr/lib/ebhost/plugins";
 
 pub(super) fn options(args: &OptionsArgs) -> Result<ExitCode, AuthorError> {
-    let presence = if args.settings_file.is_some() { Presence::Required } else { Presence::Optional };
-    let file = args.settings_file.clone().unwrap_or_else(|| SETTINGS_FILE.into());
-    let settings = SettingsSource { file, presence, assignments: Vec::new() }.read()?;
+    let settings = Settings::read(args.settings_file.clone(), Vec::new())?;
     let folder = args.plugins.clone().or_else(|| folder_of(&settings)).unwrap_or_else(|| PLUGINS.into());
     let offers = read_offers(&folder, &settings)?;
     let wanted = |offer: &&Offer| args.packages.is_empty() || args.packages.contains(&offer.name);

@@ -95,7 +95,7 @@ pub(super) fn play(
     Ok(offline)
 }
 
-/// What each view sees of one read.
+/// The rows of one read that each view sees.
 fn snapshots<'a>(schema: &Schema, read: &'a Read, path: &Path) -> Result<Vec<Cow<'a, Snapshot>>, AuthorError> {
     let find = |name: &str| -> Result<&'a Contents, ReplayError> {
         let found = read.sources.iter().find(|(source, _)| source == name);

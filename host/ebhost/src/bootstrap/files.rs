@@ -21,7 +21,7 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
     let linked: Vec<_> = folders.flat_map(|folder| links_of(folder)).collect();
     let mut package_folders = readable.clone();
     let mut single_files: Vec<&Path> = web_files.iter().map(PathBuf::as_path).chain(cli.pins.as_deref()).collect();
-    single_files.extend(cli.settings.iter().map(|(source, _)| source.file.as_path()));
+    single_files.push(cli.settings.path());
     if let Some(drop_ins) = &packages.drop_ins {
         package_folders.push(drop_ins.folder.clone());
         readable.push(drop_ins.folder.clone());

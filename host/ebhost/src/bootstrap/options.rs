@@ -8,7 +8,6 @@ use super::{Web, settings};
 use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
-    command_line::SETTINGS_FILE,
     memory,
     sinks::{Options, WebOptions},
 };
@@ -16,7 +15,7 @@ use ebhost_agent as agent;
 use ebhost_agent::{OnFault, Reload, Statistics};
 use ebhost_kernel::StatisticsProcess;
 use ebhost_metrics::Created;
-use ebhost_package::{Presence, Require, Settings, SettingsSource};
+use ebhost_package::Require;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{Address, ResolvedAddress, ServerError, from_systemd};
 use ebhost_telemetry::{LogForm, LogTimes, start_log as start};
@@ -27,14 +26,14 @@ pub(super) fn listen_addresses(cli: &Cli) -> Result<Vec<Vec<ResolvedAddress>>, S
     addresses.iter().map(Address::resolve).collect()
 }
 
-pub(super) fn parse(mut cli: Cli, compiler: Compiler, statistics: Option<StatisticsProcess>, web: Web) -> Options {
+pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsProcess>, web: Web) -> Options {
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     let web = WebOptions {
         listen_addresses: web.addresses,
         telemetry_path: cli.telemetry_path.clone(),
         config: Arc::new(web.config),
         created: if cli.created { Created::Printed } else { Created::LeftOut },
-        settings: settings::in_force(),
+        settings: settings::in_force(&cli.arguments),
     };
     let agent = agent::Options {
         build: build_info::BUILD,
@@ -48,7 +47,7 @@ pub(super) fn parse(mut cli: Cli, compiler: Compiler, statistics: Option<Statist
             ReloadWhen::Off => Reload::Off,
         },
         folders: cli.places(),
-        settings: cli.settings.take().unwrap_or_else(no_settings),
+        settings: cli.settings,
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),
             RequirePins::All => (file, Require::All),
@@ -59,12 +58,6 @@ pub(super) fn parse(mut cli: Cli, compiler: Compiler, statistics: Option<Statist
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
     Options { agent, web }
-}
-
-/// No settings, for a command line that was parsed without them.
-fn no_settings() -> (SettingsSource, Settings) {
-    let source = SettingsSource { file: SETTINGS_FILE.into(), presence: Presence::Optional, assignments: Vec::new() };
-    (source, Settings::default())
 }
 
 pub(super) fn start_log(cli: &Cli) {

@@ -1,18 +1,14 @@
 //! The settings in force, for the status page: every flag with its value, given or by default.
 
-use std::{env, ffi::OsString};
+use std::ffi::OsString;
 
 use clap::{ArgMatches, CommandFactory as _, parser::ValueSource};
 
 use crate::cli::Cli;
 use ebhost_server::Setting;
 
-/// The settings of this process' command line, which was parsed before.
-pub(super) fn in_force() -> Vec<Setting> {
-    from(env::args_os())
-}
-
-fn from(args: impl Iterator<Item = OsString>) -> Vec<Setting> {
+/// The settings of arguments that were parsed before, those that the settings file stands for included.
+pub(super) fn in_force(args: &[OsString]) -> Vec<Setting> {
     let Ok(matches) = Cli::command().try_get_matches_from(args) else { return Vec::new() };
     let command = Cli::command();
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
@@ -35,7 +31,7 @@ mod tests {
     fn flags_are_shown_with_their_values_and_whether_they_were_given() {
         let args =
             ["ebhost", "--plugins", "/p", "--web.listen-address", ":1", "--web.listen-address", ":2", "--bpf.stats"];
-        let settings = from(args.into_iter().map(OsString::from));
+        let settings = in_force(&args.map(OsString::from));
         let find = |flag: &str| {
             let found = settings.iter().find(|setting| setting.flag == flag);
             found.map(|setting| (setting.value.as_str(), setting.is_default))

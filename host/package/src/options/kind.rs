@@ -78,7 +78,7 @@ impl OptionKind {
         }
     }
 
-    /// What may be written for it.
+    /// The values that may be written for it.
     pub fn expected(&self) -> String {
         match self {
             Self::Bool => "true or false".to_owned(),
@@ -97,7 +97,7 @@ impl OptionKind {
     /// The value as programs and components get it: a time in nanoseconds, a list's items as texts.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// The value that was found, and those that were expected.
     pub fn check(&self, value: &Value) -> Result<Value, String> {
         let checked = match (self, value) {
             (Self::Bool, Value::Bool(_)) => Some(value.clone()),
@@ -145,7 +145,7 @@ fn integers(values: &[String]) -> Result<OptionKind, String> {
 }
 
 /// The booleans that people write. YAML 1.1, which many tools still speak, knows these.
-pub(crate) fn truth(text: &str) -> Option<bool> {
+pub fn truth(text: &str) -> Option<bool> {
     match text {
         "true" | "on" | "yes" => Some(true),
         "false" | "off" | "no" => Some(false),

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use kind::OptionKind;
-pub(super) use kind::{shown, truth};
+pub(super) use kind::shown;
+pub use kind::truth;
 pub(super) use overlay::{Overlay, Overlays, Section};
 pub(super) use template::{Settable, Values, references, substitute};
 
@@ -29,9 +30,9 @@ pub struct PackageOption {
     /// The value without a setting, of the option's type.
     pub default: Value,
     pub help: String,
-    /// What the option costs, as the author measured it; empty: nothing is stated.
+    /// The cost of the option, as the author measured it; empty: none is stated.
     pub cost: String,
-    /// What else a value changes, by the value's text.
+    /// Further changes that a value makes, by the value's text.
     when: BTreeMap<String, Overlay>,
 }
 
@@ -72,7 +73,7 @@ impl TryFrom<RawOption> for PackageOption {
 }
 
 impl PackageOption {
-    /// What this value changes beside the places that refer to the option.
+    /// Changes that this value makes beside the places that refer to the option.
     pub(super) fn overlay(&self, value: &Value) -> Option<&Overlay> {
         self.when.get(&kind::text_of(value))
     }

@@ -1,4 +1,4 @@
-//! What a chosen value changes beside the places that refer to the option.
+//! Changes that a chosen value makes beside the places that refer to the option.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -66,7 +66,7 @@ impl fmt::Display for Section {
     }
 }
 
-/// Who set which key: two options must not set the same one.
+/// The option that set each key: two options must not set the same one.
 #[derive(Debug, Default)]
 pub(crate) struct Overlays<'a> {
     owners: BTreeMap<(Section, String), &'a str>,

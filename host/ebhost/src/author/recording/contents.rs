@@ -1,4 +1,4 @@
-//! What a source held when it was read, owned by a recording.
+//! Contents of a source when it was read, owned by a recording.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use ebhost_agent::SourceContents;
 use ebhost_series::schema::View;
 use ebhost_snapshot::{Keys, Snapshot};
 
-/// What a source held when it was read.
+/// Contents of a source when it was read.
 #[derive(Debug)]
 pub(in crate::author) enum Contents {
     /// The rows of a map or of a group of perf events.
@@ -32,7 +32,7 @@ impl Contents {
         }
     }
 
-    /// What a view of the source sees of it: of events those that are long enough, each cut to the view's length. `None`: its values have
+    /// The part of the source that a view sees: of events those that are long enough, each cut to the view's length. `None`: its values have
     /// another size than the view's, or it is a map and the view is of events, or the reverse.
     pub(in crate::author) fn snapshot(&self, view: &View) -> Option<Cow<'_, Snapshot>> {
         match self {
