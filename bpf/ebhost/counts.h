@@ -87,7 +87,7 @@ struct entry_head {
 	u16 since;
 };
 
-/* What NAME_stats counts. The SDK knows the numbers. */
+/* Slots of NAME_stats. The SDK knows the numbers. */
 enum counts_stat {
 	COUNTS_SPILLED,
 	COUNTS_LOST_FULL, /* NAME_spill is full */

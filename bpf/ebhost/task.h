@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * What latency tools ask of a task: its cgroup, its process, whether it still wants a CPU. CO-RE relocates the fields.
+ * A task as latency tools see it: its cgroup, its process, whether it still wants a CPU. CO-RE relocates the fields.
  */
 #ifndef EBHOST_TASK_OF_H
 #define EBHOST_TASK_OF_H

@@ -199,7 +199,7 @@ fn a_replay_takes_another_configuration_than_the_packages() {
     assert!(replayed.out.contains("ebhost_mistaken_total{what=\"a\"} 5\n"), "{}", replayed.out);
 }
 
-/// Of a buffer only what its first view saw was recorded: a view that asks for longer events made the replay panic, and a view of events
+/// Only what its first view saw of a buffer was recorded: a view that asks for longer events made the replay panic, and a view of events
 /// without any bytes could not be replayed.
 #[test]
 fn several_views_of_one_event_buffer_replay_what_they_saw() {

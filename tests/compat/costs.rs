@@ -1,4 +1,4 @@
-//! What it costs to refuse a file: no configuration takes more than a second or 64 MB, and no file of types is read without end.
+//! The cost of refusing a file: no configuration takes more than a second or 64 MB, and no file of types is read without end.
 
 use std::{fs, path::Path, process::Command};
 

@@ -42,7 +42,7 @@ fn without_a_pmu_llcstat_logs_it_and_other_packages_are_served() {
     assert!(!served.samples().any(|sample| sample.name.starts_with("ebhost_llc_")), "nothing was counted");
     assert_eq!(states(&served), [absent("hardware/cache-misses"), absent("hardware/cache-references")]);
     let log = host.stop();
-    // What a machine has of cgroups may be worth a warning, too.
+    // The cgroups of a machine may be worth a warning, too.
     let is_of_perf = |line: &Line| line.level == "WARN" && line.text.contains("perf event");
     let said: Vec<_> = log.lines().into_iter().filter(is_of_perf).collect();
     assert_eq!(said.len(), 1, "{}", log.text());

@@ -40,7 +40,7 @@ fn unique(name: &str) -> String {
     format!("ebhost-{name}-{}", process::id())
 }
 
-/// Has the caller call in a cgroup, from which it moves back to another one.
+/// Makes the caller call in a cgroup, from which it moves back to another one.
 fn call_in(caller: &mut Caller, cgroup: &Cgroup, home: &Cgroup, times: u64) {
     cgroup.take(caller.pid());
     caller.call(times);

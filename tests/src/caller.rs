@@ -31,7 +31,7 @@ impl Caller {
         self.process.id()
     }
 
-    /// Has it call getppid(2) so many times, and waits for the last call.
+    /// Makes it call getppid(2) so many times, and waits for the last call.
     pub fn call(&mut self, times: u64) {
         writeln!(self.orders, "getppid {times}").expect("it reads");
         self.wait();

@@ -5,7 +5,7 @@
 //! reports at all it walks from time to time, and when an id is asked about that it does not know; after each walk it rests for a multiple
 //! of the time that it took.
 //!
-//! Who asks for a name never waits for a walk for longer than a given time. While it is not sure whether a cgroup is there, the answer
+//! A caller that asks for a name never waits for a walk for longer than a given time. While it is not sure whether a cgroup is there, the answer
 //! is [`Found::NotYet`].
 
 use std::{
@@ -42,7 +42,7 @@ const INSERTED_TOGETHER: usize = 256;
 /// Reads of some hundred reports each for a cgroup that is not known.
 const READS_PER_QUESTION: usize = 16;
 
-/// What is known of a cgroup.
+/// State of a cgroup, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// It exists, with this path below the mount; that of the root is `/`.
@@ -126,7 +126,7 @@ struct State {
     walk_from: Instant,
 }
 
-/// What had happened when an id was asked about first.
+/// The reports up to the first question about an id.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     /// Walks that had begun.
@@ -370,7 +370,7 @@ impl State {
     fn watch(&mut self, id: u64, parent: Option<u64>, folder: &Path) {
         let Reports::Inotify(watches) = &mut self.reports else { return };
         match watches.watch(id, parent, folder) {
-            // What was created in it before is found by another walk.
+            // Cgroups that were created in it before are found by another walk.
             Ok(is_new) => self.has_gaps |= is_new,
             Err(_) => self.reports = Reports::None,
         }
@@ -446,7 +446,7 @@ mod tests {
         }
     }
 
-    /// What a hierarchy must do, whatever tells it of changes.
+    /// The behaviour of a hierarchy, whatever tells it of changes.
     fn follows(hierarchy: &Hierarchy, root: &Path) {
         assert_eq!(hierarchy.find(id(root), &mut PATIENCE.clone()), present("/"));
         assert_eq!(hierarchy.find(id(&root.join("a/b")), &mut PATIENCE.clone()), present("/a/b"));

@@ -111,7 +111,7 @@ impl FolderWatches {
     /// Takes a new folder, and those that were created in it before it was watched.
     fn add(&mut self, folder: &Path, parent: u64, tree: &mut Tree) -> Progress {
         let mut is_watched = true;
-        // What could not be looked at is gone, or is found by the next walk.
+        // A folder that could not be looked at is gone, or is found by the next walk.
         let _ = walk(folder, |visited| {
             let parent = visited.parent.unwrap_or(parent);
             let name = visited.folder.file_name().map(OsStr::to_string_lossy).unwrap_or_default();

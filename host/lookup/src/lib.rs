@@ -68,7 +68,7 @@ pub fn readable_paths() -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Lookups {
     names: HashMap<Question, Name>,
-    /// What was noticed to be gone in this collection.
+    /// Identities that were noticed to be gone in this collection.
     departed: QuestionSet,
     sources: Sources,
 }

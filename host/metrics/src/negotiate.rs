@@ -225,7 +225,7 @@ mod tests {
             }
         }
 
-        /// Of clauses with different weights the heaviest wins, in whatever order they come.
+        /// The heaviest of clauses with different weights wins, in whatever order they come.
         #[test]
         fn the_heaviest_clause_wins(order in Just([0usize, 1, 2, 3]).prop_shuffle(), weights in prop::array::uniform4(0u32..249)) {
             let formats = [

@@ -20,7 +20,7 @@ fn described(metrics: &Json) -> Result<Manifest, String> {
     Builtin::describe(&json!({"metrics": metrics, "host": host(true)}).to_string())
 }
 
-/// What the host adds to the configuration.
+/// Keys that the host adds to the configuration.
 fn host(is_ebpf_exporter: bool) -> Json {
     let names = "kernel";
     json!({"architecture": "x86_64", "is_ebpf_exporter": is_ebpf_exporter, "syscall_names": names, "maps": maps()})

@@ -76,7 +76,7 @@ pub struct Numbers<const N: usize>(());
 /// The values of a histogram: its sum and its slots.
 pub struct Observations(BankValue);
 
-/// What of a bank's values feeds a family.
+/// The values of a bank that feed a family.
 #[derive(Clone, Copy)]
 enum BankValue {
     /// The number with this index.

@@ -25,7 +25,7 @@ pub(super) enum Keys {
     Trickle,
 }
 
-/// What tells the operator.
+/// The metric or the log line that tells the operator.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     /// The version is refused, and the log says this.

@@ -36,7 +36,7 @@ pub(super) enum Kind {
 /// The source of all labels.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Label {
-    /// What is answered for the entry.
+    /// The answer for the entry.
     Column,
     /// A text of so many bytes.
     Fixed(usize),

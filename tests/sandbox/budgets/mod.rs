@@ -1,4 +1,4 @@
-//! What the host builds for a guest is bounded as the guest is: what a manifest multiplies, the bytes of an answer, instances, compiled
+//! Everything that the host builds for a guest is bounded as the guest is: what a manifest multiplies, the bytes of an answer, instances, compiled
 //! code, and the time to start an instance.
 //!
 //! Each case of the table is put in the place of an honest component beside biolatency. While the host has it, and until it is mended, every

@@ -130,7 +130,7 @@ fn test(root: &Path, tool: &Path, tree: &Path, mutant: &Mutant) -> Result<Outcom
     Ok(if outcome == Outcome::Caught { Outcome::CaughtBySuites } else { outcome })
 }
 
-/// Has cargo-mutants make one change and run the tests that `args` select.
+/// Makes cargo-mutants change one place and run the tests that `args` select.
 fn run_tests(root: &Path, tool: &Path, tree: &Path, mutant: &Mutant, args: &[String]) -> Result<Outcome> {
     let out = root.join("target/mutants/out");
     let mut command = mutants_command(tool, tree);

@@ -1,4 +1,4 @@
-//! What became of each mutant, kept in a file, so that a run can be stopped and continued.
+//! The outcome of each mutant, kept in a file, so that a run can be stopped and continued.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// What became of a mutant.
+/// The outcome of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// A test of the crate failed.

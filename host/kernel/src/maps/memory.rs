@@ -7,9 +7,9 @@ use aya_obj::generated::bpf_map_type as map_type;
 
 use crate::MapShape;
 
-/// Of `struct htab_elem` and its allocation; the hash buckets come to another 16 bytes for each entry.
+/// Bytes of `struct htab_elem` and its allocation; the hash buckets come to another 16 bytes for each entry.
 const HASH_ENTRY_BYTES: u64 = 48 + 16;
-/// Of `struct lpm_trie_node`, and of the inner nodes between entries.
+/// Bytes of `struct lpm_trie_node`, and of the inner nodes between entries.
 const TRIE_ENTRY_BYTES: u64 = 2 * 40;
 /// A pointer: to a program, a map, an event, or the values of all CPUs.
 const POINTER_BYTES: u64 = 8;

@@ -310,7 +310,7 @@ pub(super) fn size_bound(table: &Table) -> usize {
 }
 
 proptest! {
-    /// What a package may add to an answer is checked before anything is encoded.
+    /// The bytes that a package may add to an answer are checked before anything is encoded.
     #[test]
     fn no_format_is_longer_than_the_bound_of_its_series(samples in samples(), scale in 0..3u8) {
         for sample in samples {

@@ -4,7 +4,7 @@ use super::number;
 use crate::engine::Footprint;
 use ebhost_limits as limits;
 
-/// What compiling one component may take. Bytes of functions alone raise the limits: padding costs nothing to compile.
+/// Limits of compiling one component. Bytes of functions alone raise the limits: padding costs nothing to compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CompileLimits {
     pub(super) cpu_seconds: u64,

@@ -19,7 +19,7 @@ pub(crate) struct Part {
     pub(crate) count: usize,
 }
 
-/// What an entry that ran out of time and was answered at its second try says against the component: the machine may have been slow.
+/// The weight against the component of an entry that ran out of time and was answered at its second try: the machine may have been slow.
 const OUT_OF_TIME: u32 = 1;
 
 /// Whether an entry is known that was answered before.
@@ -66,7 +66,7 @@ pub(crate) struct BisectionHistory {
     smallest_failed: usize,
     /// The first entry of the next batch failed when it was asked about alone, and there was no time for its second try.
     second_try_due: bool,
-    /// What calls of this scrape say against the component although it answers, in units of [`limits::UNSTEADY_SCRAPES`].
+    /// The weight of this scrape's calls against the component although it answers, in units of [`limits::UNSTEADY_SCRAPES`].
     unsteadiness: u32,
 }
 
@@ -82,7 +82,7 @@ impl BisectionHistory {
         }
     }
 
-    /// What calls of this scrape say against a component that answers: an entry failed alone, and was answered in a new instance. `None`:
+    /// The weight of this scrape's calls against a component that answers: an entry failed alone, and was answered in a new instance. `None`:
     /// nothing was answered, so that nothing is known.
     pub(crate) fn unsteadiness(&self) -> Option<u32> {
         self.is_answering.then_some(self.unsteadiness)

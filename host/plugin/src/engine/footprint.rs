@@ -101,7 +101,7 @@ struct Scope {
     kind: ScopeKind,
     /// Bytes of its own records.
     metadata_bytes: usize,
-    /// What one instance of it takes.
+    /// The cost of one instance.
     size: Instantiated,
     /// By index: what one instance of each core module takes; `None` where it is not known.
     modules: Vec<Option<Instantiated>>,

@@ -81,7 +81,7 @@ impl CompiledComponent {
         self.bytes
     }
 
-    /// What one instance of it takes of the host.
+    /// The cost of one instance to the host.
     pub(crate) fn instantiated(&self) -> Instantiated {
         self.footprint.instantiated
     }

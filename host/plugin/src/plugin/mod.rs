@@ -46,7 +46,7 @@ pub struct Plugin {
     health: Health,
     scrape: Scrape,
     history: BisectionHistory,
-    /// What the last scrapes in a row say against the component although it answers: see [`limits::UNSTEADY_SCRAPES`].
+    /// The weight of the last scrapes in a row against the component although it answers: see [`limits::UNSTEADY_SCRAPES`].
     unsteadiness: u32,
     /// One entry that was answered, which tells a broken component from an entry at fault.
     control: Option<DecodeRequest>,

@@ -57,7 +57,7 @@ pub(super) fn cost(families: &mut Families<'_, '_>, packages: &[&PackageReport])
     families.numbers(gauge("plugin_kernel_cpu", help).in_unit(UnitName::Ratio), costs)
 }
 
-/// What the programs and maps of a package may take.
+/// Limits of the programs and maps of a package.
 pub(super) fn budgets(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
     let limits = packages.iter().filter_map(|package| Some((plugin_label(package), package.kernel_cpu?.limit)));
     let help = "CPU time above which the plugin's programs are detached, of one CPU.";

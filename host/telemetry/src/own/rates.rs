@@ -31,7 +31,7 @@ pub struct PackageRates {
     /// Identities handed to the plugin.
     pub asked: f64,
     pub failed_calls: f64,
-    /// What was not counted, of all reasons.
+    /// Losses of all reasons.
     pub lost: f64,
     /// CPU seconds of scrapes a second, by stage.
     pub cpu: Vec<(&'static str, f64)>,
@@ -53,7 +53,7 @@ pub struct ProgramRates {
 const PACKAGE_STAGES: [Stage; 3] = [Stage::Read, Stage::Label, Stage::Count];
 
 impl Rates {
-    /// What grew from one report to another.
+    /// The growth from one report to another.
     pub fn between(earlier: &Report, now: &Report, time: Duration) -> Self {
         let seconds = time.as_secs_f64();
         let per_second = |before: f64, after: f64| (after - before).max(0.0) / seconds;
@@ -117,7 +117,7 @@ impl History {
         if self.0.back().is_some_and(|(at, _)| age(*at) < limits::STATUS_SAMPLE) {
             return;
         }
-        // Of those that are older than needed one stays: it is the earlier report until the next is old enough.
+        // One of those that are older than needed stays: it is the earlier report until the next is old enough.
         while self.0.get(1).is_some_and(|(at, _)| age(*at) >= limits::STATUS_WINDOW) {
             self.0.pop_front();
         }

@@ -161,7 +161,7 @@ pub struct PackageReport {
     /// Time that a call may take.
     pub decode_limit_seconds: f64,
     pub programs: Vec<ProgramReport>,
-    /// What its programs cost together; none: it was not measured.
+    /// The cost of its programs together; none: it was not measured.
     pub kernel_cpu: Option<KernelCpuReport>,
     /// Each map of its object, and the memory that it takes, in bytes.
     pub map_memory: Vec<(String, u64)>,
@@ -198,7 +198,7 @@ pub struct ProgramReport {
     pub run_seconds: f64,
     pub runs: u64,
     pub recursion_misses: u64,
-    /// Of one CPU's time, in the last window.
+    /// Share of one CPU's time, in the last window.
     pub cpu_ratio: Volatile<Option<f64>>,
     /// Mean time of a run in the last window; none: it did not run.
     pub run_duration_seconds: Volatile<Option<f64>>,
