@@ -14,7 +14,9 @@ pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
     skipped.extend(pypi::provide(root));
     // This also builds the binary before any test starts, because the host has integration tests. Building it alone beforehand would
     // select other features for shared dependencies, and compile wasmtime twice.
-    let result = run(cargo().current_dir(root).args(["test", "--release", "--workspace"]).args(filter));
+    // A failing suite does not hide the next one's failures.
+    let result =
+        run(cargo().current_dir(root).args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");
     }
