@@ -178,3 +178,32 @@ fn the_status_page_shows_the_flags_of_the_settings_file() {
     assert_eq!(value("--reload"), Some("signal".into()));
     host.stop();
 }
+
+/// An expensive package that was switched on for an afternoon ran for months, because somebody had to remember it.
+#[test]
+fn a_package_that_is_on_for_a_while_is_off_when_its_time_is_over() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = Folder::with_biolatency();
+    folder.copy(&committed().join("llcstat"));
+    let until = |time: &str| folder.set(&format!("plugins: {{ llcstat: {{ events: faults, until: {time} }} }}"));
+    until("2020-01-01T00:00:00Z");
+    for reload in ["watch", "signal"] {
+        let host = Start::with(folder.path()).args(&["--reload", reload]).listening();
+        let state =
+            |state: &str| host.scrape().value("ebhost_plugin_state", &[("plugin", "llcstat"), ("state", state)]);
+        assert_eq!(state("running"), None, "its time was over at the start");
+        let end = output(Command::new("date").args(["-u", "-d", "5 seconds", "+%Y-%m-%dT%H:%M:%SZ"]));
+        until(end.trim());
+        host.hang_up();
+        wait_until("it runs", PATIENCE, || (state("running") == Some(1.0)).then_some(()));
+        wait_until("its time is over", PATIENCE, || state("running").is_none().then_some(()));
+        let now = output(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]));
+        assert!(now.trim() >= end.trim(), "{now} is before {end}");
+        assert_eq!(
+            host.scrape().value("ebhost_plugin_state", &[("plugin", "biolatency"), ("state", "running")]),
+            Some(1.0)
+        );
+        host.stop();
+    }
+}

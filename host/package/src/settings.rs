@@ -16,6 +16,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use serde_json::{Map, Value};
@@ -100,6 +101,8 @@ fn read_file(file: &Path) -> Result<Settings, PackageError> {
 pub(super) struct PackageSettings {
     /// Whether the package is loaded; none: as its `plugin.yaml` says.
     pub(super) enabled: Option<bool>,
+    /// When it is switched off.
+    pub(super) until: Option<SystemTime>,
     pub(super) options: BTreeMap<String, Setting>,
     pub(super) limits: BTreeMap<String, Setting>,
 }
@@ -281,6 +284,23 @@ impl Settings {
         &self.flags
     }
 
+    /// Switches off the packages whose `until` has come, and gives their names.
+    pub fn end_packages(&mut self, now: SystemTime) -> Vec<String> {
+        let mut ended = Vec::new();
+        for (name, package) in &mut self.packages {
+            if package.until.is_some_and(|until| until <= now) {
+                (package.enabled, package.until) = (Some(false), None);
+                ended.push(name.clone());
+            }
+        }
+        ended
+    }
+
+    /// The time of the next package's `until`.
+    pub fn next_end(&self) -> Option<SystemTime> {
+        self.packages.values().filter_map(|package| package.until).min()
+    }
+
     /// The packages that something is set for.
     pub fn package_names(&self) -> impl Iterator<Item = &str> {
         self.packages.keys().map(String::as_str)
@@ -301,6 +321,7 @@ impl PackageSettings {
         let place = place.below(&key);
         match key.as_str() {
             "enabled" => self.enabled = Some(switch(&value, &place)?),
+            "until" => self.until = Some(time(&value, &place)?),
             "limits" => add_limits(value, &place, &mut self.limits)?,
             _ => drop(self.options.insert(key, Setting { value, place })),
         }
@@ -331,6 +352,13 @@ fn switch(value: &Value, place: &Place) -> Result<bool, Diagnostic> {
         _ => None,
     };
     switch.ok_or_else(|| place.fault(format!("found `{}`, expected on, off, or a mapping of options", shown(value))))
+}
+
+fn time(value: &Value, place: &Place) -> Result<SystemTime, Diagnostic> {
+    let time = value.as_str().and_then(|text| humantime::parse_rfc3339_weak(text).ok());
+    time.ok_or_else(|| {
+        place.fault(format!("found `{}`, expected a time in UTC, such as 2027-01-31T18:00:00Z", shown(value)))
+    })
 }
 
 fn add_limits(value: Value, place: &Place, limits: &mut BTreeMap<String, Setting>) -> Result<(), Diagnostic> {
@@ -384,6 +412,24 @@ mod tests {
             let fault = settings.set(wrong).unwrap_err().to_string();
             assert!(fault.starts_with(&format!("--set {wrong}: found ")) && fault.contains("expected "), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_package_is_on_until_its_time_and_off_from_then_on() {
+        let mut settings = parse(
+            "plugins:\n  a: { until: 2027-01-31T18:00:00Z, x: 1 }\n  b: { until: '2027-01-31 18:00:01' }\n  c: on\n",
+        )
+        .unwrap();
+        let end = settings.next_end().unwrap();
+        assert_eq!(end, SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_801_418_400));
+        let enabled = |settings: &Settings| ["a", "b", "c"].map(|name| settings.package(name).unwrap().enabled);
+        assert!(settings.end_packages(end - std::time::Duration::from_secs(1)).is_empty());
+        assert_eq!(enabled(&settings), [Some(true); 3]);
+        assert_eq!(settings.end_packages(end), ["a"]);
+        assert_eq!(enabled(&settings), [Some(false), Some(true), Some(true)]);
+        assert_eq!(settings.next_end(), Some(end + std::time::Duration::from_secs(1)));
+        let fault = parse("plugins:\n  a:\n    until: tomorrow\n").unwrap_err();
+        assert!(fault.starts_with("ebhost.yaml:3:5: found `tomorrow`, expected a time in UTC"), "{fault}");
     }
 
     #[test]

@@ -140,7 +140,9 @@ impl Reloader {
             }
             let (wait_for, timeout) = self.next_wait(polling, left, pause);
             let woken = self.notifier.wait(&mut requests.pipe, wait_for, timeout);
-            if self.note_detached(requests.take_over_budget(), &mut commit).is_err() {
+            if self.note_detached(requests.take_over_budget(), &mut commit).is_err()
+                || self.end_packages(&mut commit).is_err()
+            {
                 return;
             }
             match woken {
@@ -155,6 +157,8 @@ impl Reloader {
                 // Once more later, however much changes until then.
                 WakeReason::Inotify => (left, pause) = (1, limits::LOOK),
                 WakeReason::Timeout if left > 0 => left -= 1,
+                // It was for a package whose time is over: without a signal nothing else is looked at.
+                WakeReason::Timeout if polling == Polling::Off => continue,
                 WakeReason::Timeout => pause = limits::LOOK,
             }
             if self.look(&mut commit).is_err() {
@@ -181,13 +185,26 @@ impl Reloader {
         commit(Transaction { refused: self.refused(), ..Transaction::default() })
     }
 
+    /// Switches off the packages whose time is over.
+    fn end_packages(&mut self, commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>) -> Result<(), Closed> {
+        let ended = self.settings.end_packages();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let is_ended = |state: &PackageState| state.name().is_some_and(|name| ended.iter().any(|ended| ended == name));
+        self.packages.values_mut().filter(|state| is_ended(state)).for_each(|state| state.examined = None);
+        let desired = self.debounce.desired().clone();
+        self.reload(&desired, commit)
+    }
+
     fn next_wait(&self, polling: Polling, left: usize, pause: Duration) -> (WaitFor, Option<Duration>) {
-        match polling {
-            _ if left > 0 => (WaitFor::Signal, Some(pause)),
+        let (wait_for, timeout) = match polling {
+            _ if left > 0 => return (WaitFor::Signal, Some(pause)),
             Polling::Off => (WaitFor::Signal, None),
             Polling::On if self.notifier.sees_every_change() => (WaitFor::SignalOrChange, Some(limits::LOOK_ANYWAY)),
             Polling::On => (WaitFor::Signal, Some(limits::LOOK)),
-        }
+        };
+        (wait_for, timeout.into_iter().chain(self.settings.next_end()).min())
     }
 
     /// Looks at the folders and the settings once, and reloads what a second look confirms.

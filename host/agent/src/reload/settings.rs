@@ -1,7 +1,10 @@
 //! The operator's settings between two reloads: read again when their file changed and stood still for a look, and kept as they are
 //! when the new file has a mistake.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use tracing::{info, warn};
 
@@ -26,7 +29,8 @@ pub(super) enum SettingsChange {
 
 impl WatchedSettings {
     /// Settings that were read at the start.
-    pub(super) fn new(current: Settings) -> Self {
+    pub(super) fn new(mut current: Settings) -> Self {
+        end_packages(&mut current);
         let stamp = file_stamp(current.path());
         Self { current, examined: Some(stamp.clone()), last: stamp }
     }
@@ -60,13 +64,24 @@ impl WatchedSettings {
         }
         self.examined = Some(self.last.clone());
         match self.current.read_again() {
-            Ok(settings) => {
+            Ok(mut settings) => {
                 self.warn_of_flags(&settings);
+                end_packages(&mut settings);
                 self.current = settings;
                 SettingsChange::Changed
             }
             Err(error) => SettingsChange::Refused(error),
         }
+    }
+
+    /// Switches off the packages whose time is over, and gives their names.
+    pub(super) fn end_packages(&mut self) -> Vec<String> {
+        end_packages(&mut self.current)
+    }
+
+    /// The time until the next package is to be switched off.
+    pub(super) fn next_end(&self) -> Option<Duration> {
+        self.current.next_end().map(|end| end.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     /// Flags count at the start only.
@@ -94,4 +109,12 @@ impl WatchedSettings {
             info!("{file}: found settings for {unknown}, which no package is called; the packages are {known}");
         }
     }
+}
+
+fn end_packages(settings: &mut Settings) -> Vec<String> {
+    let ended = settings.end_packages(SystemTime::now());
+    for package in &ended {
+        info!(package, "the settings have the package on until a time that is over");
+    }
+    ended
 }
