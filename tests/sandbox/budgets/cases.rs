@@ -63,6 +63,10 @@ const EVERY_SECOND_CALL_SPINS: &str =
     "(if (i32.eqz (i32.rem_u (global.get $calls) (i32.const 2))) (then (loop $spin (br $spin))))";
 const TOO_MUCH_MEMORY: &str = "(if (i32.eq (memory.grow (i32.const 16384)) (i32.const -1)) (then unreachable))";
 
+pub(super) fn slow_and_fails_in_its_second_call() -> Vec<u8> {
+    Guest { map: Map::Fresh, describe: SLOW, decode: EVERY_SECOND_CALL_TRAPS, ..HONEST }.component()
+}
+
 pub(super) fn cases() -> Vec<Case> {
     [manifests(), answers(), instances(), compiled()].into_iter().flatten().collect()
 }
@@ -171,11 +175,7 @@ fn answers() -> Vec<Case> {
         },
         Case {
             keys: Keys::Trickle,
-            ..guest(
-                "every second call traps, and each start is slow",
-                || Guest { map: Map::Fresh, describe: SLOW, decode: EVERY_SECOND_CALL_TRAPS, ..HONEST }.component(),
-                Bounded,
-            )
+            ..guest("every second call traps, and each start is slow", slow_and_fails_in_its_second_call, Bounded)
         },
         Case {
             keys: Keys::Trickle,

@@ -78,6 +78,27 @@ fn and_a_disk_is_counted_exactly_beside_it() {
     hostile.host.stop();
 }
 
+/// An interpreter that needed a second to start was never started again after its instance had failed, because a scraper that waits for a
+/// second leaves half of it: what was new stayed without labels.
+#[test]
+fn a_component_that_starts_slower_than_scrapes_allow_goes_on_after_a_failure() {
+    needs!(Root, Tool("clang-19"));
+    let _alone = alone();
+    let hostile = Hostile::start();
+    let before = value(&hostile.scrape(), "ebhost_plugin_restarts_total").unwrap_or(0.0);
+    hostile.exchange(&cases::slow_and_fails_in_its_second_call(), "");
+    hostile.wait("it is taken", |served| value(served, "ebhost_plugin_series") == Some(0.0));
+    for key in 0..4 {
+        hostile.insert(key..key + 1);
+        let labelled = f64::from(key + 1);
+        hostile.wait("the key is labelled", |served| value(served, "ebhost_plugin_series") == Some(labelled));
+    }
+    let served = hostile.scrape();
+    assert!(value(&served, "ebhost_plugin_restarts_total") >= Some(before + 3.0));
+    assert_eq!(value(&served, "ebhost_plugin_unlabelled"), Some(0.0));
+    hostile.host.stop();
+}
+
 /// A host with biolatency and a package whose component is exchanged.
 struct Hostile {
     host: Ebhost,

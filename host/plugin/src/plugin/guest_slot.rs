@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Pace, PluginLimits, Scrape,
+    background_start::{BackgroundStart, StartState},
     recent::{Peaks, RecentPeaks},
     start_policy::StartPolicy,
     tally::Tally,
@@ -28,6 +29,10 @@ pub(super) struct GuestSlot {
     /// The manifest of the first instance, which every later one must return too.
     manifest: Manifest,
     instance: Option<Instance>,
+    /// The start of the next instance, if no scrape has time for it.
+    background: Option<BackgroundStart>,
+    /// Why such a start failed, until the next call.
+    failed_start: Option<CallError>,
     /// Calls of `decode` in this instance, or in the last one.
     calls_in_instance: u32,
     pub(super) start_policy: StartPolicy,
@@ -60,6 +65,8 @@ impl GuestSlot {
             limits,
             manifest,
             instance: Some(instance),
+            background: None,
+            failed_start: None,
             calls_in_instance: 0,
             start_policy: StartPolicy::new(first_start, clock::now()),
             log,
@@ -77,9 +84,24 @@ impl GuestSlot {
         &self.manifest
     }
 
-    /// Whether there is an instance, or time to start one before `until`.
-    pub(super) fn is_ready(&self, until: Instant) -> bool {
-        self.instance.is_some() || self.limits.pace == Pace::Replay || self.start_policy.fits(clock::now(), until)
+    /// Whether there is an instance, or time to start one before `until`. Where there is not, a start begins that no scrape waits for.
+    pub(super) fn is_ready(&mut self, until: Instant) -> bool {
+        if self.limits.pace == Pace::Replay {
+            return true;
+        }
+        self.take_background_start();
+        if self.instance.is_some() || self.failed_start.is_some() {
+            return true;
+        }
+        if self.background.is_some() {
+            return false;
+        }
+        let now = clock::now();
+        let fits = self.start_policy.fits(now, until);
+        if !fits && self.start_policy.is_paid_for(now) {
+            self.start_in_background();
+        }
+        fits
     }
 
     /// Calls `decode`, in a new instance if there is none.
@@ -87,7 +109,10 @@ impl GuestSlot {
         let (entries, limit) = (request.count, self.limits.call_limit());
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.restart(scrape.restart_until).map_err(DecodeError::Start)?,
+            None => match self.failed_start.take() {
+                Some(error) => return Err(DecodeError::Start(error)),
+                None => self.restart(scrape.restart_until).map_err(DecodeError::Start)?,
+            },
         };
         self.calls_in_instance += 1;
         let (rows, time) = instance.decode(request, limit);
@@ -125,8 +150,37 @@ impl GuestSlot {
         let started = Instance::start(&self.compiled, parameters);
         let now = clock::now();
         self.start_policy.note_start(now.saturating_duration_since(began), now);
+        self.check_manifest(started)
+    }
+
+    fn check_manifest(&self, started: Result<(Instance, Manifest), CallError>) -> Result<Instance, CallError> {
         let (instance, manifest) = started?;
         if manifest == self.manifest { Ok(instance) } else { Err(CallError::ManifestChanged) }
+    }
+
+    fn start_in_background(&mut self) {
+        let time_limit = self.start_policy.time_limit();
+        let (compiled, config) = (self.compiled.clone(), self.config.clone());
+        self.background = BackgroundStart::begin(compiled, config, self.limits.memory_bytes, time_limit);
+        if self.background.is_some() {
+            self.tally.instances += 1;
+            self.calls_in_instance = 0;
+        }
+    }
+
+    fn take_background_start(&mut self) {
+        match self.background.as_ref().map(BackgroundStart::state) {
+            None | Some(StartState::Going) => return,
+            Some(StartState::Lost) => {}
+            Some(StartState::Ended(started)) => {
+                self.start_policy.note_start(started.took, started.ended);
+                match self.check_manifest(started.outcome) {
+                    Ok(instance) => self.instance = Some(instance),
+                    Err(error) => self.failed_start = Some(error),
+                }
+            }
+        }
+        self.background = None;
     }
 
     fn note_call(&mut self, instance: &mut Instance, entries: usize, time: Duration, now: Instant) {

@@ -4,6 +4,7 @@
 //! ([`Bisection`]). All of it is done within a budget of guest time per scrape: entries that are not labelled by then are asked about in
 //! the next scrape, and lose nothing by waiting. A component that fails as a whole backs off ([`Health`]).
 
+mod background_start;
 mod guest_slot;
 mod health;
 mod limits_used;

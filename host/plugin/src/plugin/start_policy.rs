@@ -31,7 +31,12 @@ impl StartPolicy {
 
     /// Whether a start at `now` is paid for and can be expected to be done at `until`.
     pub(super) fn fits(&self, now: Instant, until: Instant) -> bool {
-        self.balance_at(now) > 0.0 && now + self.longest_start <= until
+        self.is_paid_for(now) && now + self.longest_start <= until
+    }
+
+    /// Whether a start at `now` is paid for, however long it takes.
+    pub(super) fn is_paid_for(&self, now: Instant) -> bool {
+        self.balance_at(now) > 0.0
     }
 
     /// Notes a later start that ended at `now`, whether it succeeded or not.
