@@ -360,9 +360,9 @@ impl Agent {
         }
     }
 
-    /// Drops the names that no identity needs any more, once there are twice as many as after the last time.
+    /// Drops the names that no identity needs any more, once there are twice as many as after the last time, or no room is left.
     fn forget_names(&mut self) {
-        if self.lookups.len() < (2 * self.kept_names).max(limits::LOOKUP_NAMES_KEPT) {
+        if self.lookups.len() < (2 * self.kept_names).max(limits::LOOKUP_NAMES_KEPT) && !self.lookups.is_full() {
             return;
         }
         let asked = self.running.iter().flat_map(Running::questions).collect::<HashSet<_>>();

@@ -49,6 +49,7 @@ impl Agent {
             scrape_seconds: Volatile(self.scrape_time.as_secs_f64()),
             exposition_bytes: Volatile(self.exposition_bytes),
             lookup_names: self.lookups.len() as u64,
+            lookup_name_bytes: self.lookups.bytes() as u64,
             cgroups: self.lookups.cgroups().into_iter().flatten().collect(),
             dropped_log_lines: dropped_log_lines(),
             reloads: self.reloads,

@@ -268,6 +268,10 @@ pub const READ_BATCH_BYTES: usize = 512 << 10;
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 
+/// Bytes of looked-up names that are kept. The text of a kernel stack may have several KiB: 10 000 of them fit, and everything else is far
+/// below. Shown by `ebhost_lookup_name_bytes`.
+pub const LOOKUP_NAME_BYTES: usize = 64 << 20;
+
 /// Time of one scrape whose client does not say how long it waits: Prometheus' own default is 10 s. What could not be read
 /// by then is left out, shown by `ebhost_plugin_late_scrapes_total`.
 pub const SCRAPE: Duration = Duration::from_secs(30);

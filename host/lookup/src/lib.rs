@@ -13,15 +13,15 @@
 #![forbid(unsafe_code)]
 
 mod key;
+mod names;
 mod questions;
 mod sources;
 pub mod tables;
 
-use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
+use ebhost_limits as limits;
+use names::{Name, Names};
 pub use questions::QuestionSet;
 use sources::{Cgroups, Freshness, Sources};
 pub use tables::LookupTable;
@@ -67,17 +67,20 @@ pub fn readable_paths() -> Vec<PathBuf> {
 /// The names found so far, and the sources that they are found in.
 #[derive(Debug)]
 pub struct Lookups {
-    names: HashMap<Question, Name>,
+    names: Names,
+    room: Room,
     /// Identities that were noticed to be gone in this collection.
     departed: QuestionSet,
     sources: Sources,
 }
 
-/// A name that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Name {
-    text: Option<String>,
-    is_gone: bool,
+/// Whether there is room for further names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Left,
+    /// A name was not looked up, and nobody was told.
+    Full,
+    FullAndReported,
 }
 
 /// The changes that a collection begins with.
@@ -92,7 +95,12 @@ pub struct Changes {
 impl Lookups {
     /// Opens nothing yet: a source is opened when one of its tables is first asked.
     pub fn new(roots: &Roots) -> Self {
-        Self { names: HashMap::new(), departed: QuestionSet::default(), sources: Sources::new(roots.clone()) }
+        Self {
+            names: Names::default(),
+            room: Room::Left,
+            departed: QuestionSet::default(),
+            sources: Sources::new(roots.clone()),
+        }
     }
 
     /// Lookups that know these names and no others: they never look at the machine.
@@ -100,8 +108,11 @@ impl Lookups {
         // There is nothing below a file, so every source is empty.
         let nowhere = PathBuf::from("/dev/null");
         let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
-        let names = names.into_iter().map(|(question, text)| (question, Name { text, is_gone: false }));
-        Self { names: names.collect(), ..Self::new(&nowhere) }
+        let mut lookups = Self::new(&nowhere);
+        for (question, text) in names {
+            lookups.names.insert(question, Name { text, is_gone: false });
+        }
+        lookups
     }
 
     /// Opens what needs privileges that the process drops later: the kernel's reports of new and removed cgroups.
@@ -114,16 +125,24 @@ impl Lookups {
         self.sources.start(table.source());
     }
 
-    /// The name for `key`.
+    /// The name for `key`. A new one waits while those that are kept take [`limits::LOOKUP_NAME_BYTES`].
     pub fn find(&mut self, table: LookupTable, key: &[u8]) -> Found {
         let question = (table, key.into());
-        let name = match self.names.entry(question) {
-            Entry::Occupied(name) => name.into_mut(),
-            Entry::Vacant(place) => match Name::new(table.resolve(&mut self.sources, key)) {
-                Some(name) => place.insert(name),
+        let new = match self.names.get(&question) {
+            Some(_) => None,
+            None if self.names.bytes() >= limits::LOOKUP_NAME_BYTES => {
+                self.room = if self.room == Room::Left { Room::Full } else { self.room };
+                return Found::NotYet;
+            }
+            None => match Name::new(table.resolve(&mut self.sources, key)) {
+                Some(name) => Some(name),
                 None => return Found::NotYet,
             },
         };
+        if let Some(name) = new {
+            self.names.insert(question.clone(), name);
+        }
+        let Some(name) = self.names.get(&question) else { return Found::NotYet };
         if name.is_gone {
             self.departed.insert(table, key.into());
         }
@@ -141,19 +160,21 @@ impl Lookups {
         let freshness = LookupTable::ALL.map(|table| self.sources.freshness(table.source()));
         let all: [bool; LookupTable::ALL.len()] = std::array::from_fn(|table| freshness[table] == Freshness::MayDiffer);
         if all.contains(&true) {
-            for (question, name) in &mut self.names {
+            let (sources, departed) = (&mut self.sources, &mut self.departed);
+            self.names.update_all(|question, name| {
                 if all[question.0.index()] {
-                    look_again(&mut self.sources, question, name, &mut changes.renamed, &mut self.departed);
+                    look_again(sources, question, name, &mut changes.renamed, departed);
                 }
-            }
+            });
         }
         for (table, freshness) in LookupTable::ALL.into_iter().zip(freshness) {
             let Freshness::Numbers(numbers) = freshness else { continue };
             for key in numbers.into_iter().flat_map(|number| table.keys_of(number)) {
                 let question = (table, key);
-                if let Some(name) = self.names.get_mut(&question) {
-                    look_again(&mut self.sources, &question, name, &mut changes.renamed, &mut self.departed);
-                }
+                let (sources, departed) = (&mut self.sources, &mut self.departed);
+                self.names.update(&question, |name| {
+                    look_again(sources, &question, name, &mut changes.renamed, departed);
+                });
             }
         }
         changes
@@ -166,7 +187,10 @@ impl Lookups {
 
     /// Drops the names that no identity needs any more.
     pub fn retain(&mut self, is_needed: impl Fn(&Question) -> bool) {
-        self.names.retain(|question, _| is_needed(question));
+        self.names.retain(is_needed);
+        if self.names.bytes() < limits::LOOKUP_NAME_BYTES {
+            self.room = Room::Left;
+        }
     }
 
     /// Number of kept names.
@@ -175,7 +199,17 @@ impl Lookups {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.len() == 0
+    }
+
+    /// Bytes of the kept names and of what they were asked by.
+    pub fn bytes(&self) -> usize {
+        self.names.bytes()
+    }
+
+    /// Whether names wait for room.
+    pub fn is_full(&self) -> bool {
+        self.room != Room::Left
     }
 
     /// How many cgroups are known, each number with its state; `None`: no package asked about any.
@@ -185,28 +219,16 @@ impl Lookups {
 
     /// New sentences for the log about names that are missing on this machine.
     pub fn warnings(&mut self) -> Vec<String> {
-        self.sources.warnings()
-    }
-}
-
-impl Name {
-    /// `None`: there is no answer yet.
-    fn new(found: Found) -> Option<Self> {
-        match found {
-            Found::Name(text) => Some(Self { text: Some(text), is_gone: false }),
-            Found::Gone(text) => Some(Self { text: Some(text), is_gone: true }),
-            Found::Unknown => Some(Self { text: None, is_gone: false }),
-            Found::NotYet => None,
+        let mut warnings = self.sources.warnings();
+        if self.room == Room::Full {
+            self.room = Room::FullAndReported;
+            warnings.push(format!(
+                "looked-up names take {} MiB, which is all that they may: further map entries wait without labels; look for a package that \
+                 looks up very many stacks or cgroups, and lower its limits.series",
+                limits::LOOKUP_NAME_BYTES >> 20
+            ));
         }
-    }
-
-    /// The same name, or the one that it is replaced by. A name is not lost when what it named is gone.
-    fn updated(&self, found: Found) -> Self {
-        match Self::new(found) {
-            Some(Self { text: None, .. }) => Self { is_gone: self.text.is_some(), ..self.clone() },
-            Some(name) => name,
-            None => self.clone(),
-        }
+        warnings
     }
 }
 

@@ -383,3 +383,26 @@ fn every_table_has_its_own_name_and_says_what_it_reads() {
         assert!(readable_paths().contains(&PathBuf::from(path)), "{path}");
     }
 }
+
+/// A package that looked up every stack of the machine made the host keep all of their texts, which no limit counted.
+#[test]
+fn names_that_take_all_the_room_make_new_ones_wait_until_some_are_dropped() {
+    let folder = Folder::new("room");
+    let stack = "f\n".repeat(4 << 20);
+    let question = |key: u8| (table("kernel-stack"), Box::from([key; 8]));
+    let mut lookups = Lookups::recorded((0..8).map(|key| (question(key), Some(stack.clone()))));
+    assert!(lookups.bytes() >= limits::LOOKUP_NAME_BYTES && lookups.bytes() < limits::LOOKUP_NAME_BYTES + 100);
+    folder.disk("8:0", "sda");
+    let disks = table("disk");
+    for _ in 0..2 {
+        assert_eq!(lookups.find(disks, &kernel_number(8, 0)), Found::NotYet);
+        assert_eq!(lookups.find(question(1).0, &question(1).1), Found::Name(stack.clone()), "kept names are found");
+    }
+    assert!(lookups.is_full());
+    let warnings = lookups.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("looked-up names take 64 MiB"), "{warnings:?}");
+    assert!(lookups.warnings().is_empty(), "it is said once");
+    lookups.retain(|asked| *asked != question(0));
+    assert!(!lookups.is_full());
+    assert_eq!(lookups.find(disks, &kernel_number(8, 0)), Found::Unknown);
+}

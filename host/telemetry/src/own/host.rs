@@ -24,6 +24,8 @@ pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::R
     let help = "1 while the CPU time of BPF programs is measured from time to time, and held against limits.";
     families.number(gauge("kernel_cpu_measured", help), report.kernel_cpu_measured)?;
     families.number(gauge("lookup_names", "Names kept for lookups."), report.lookup_names)?;
+    let help = "Size of the names kept for lookups, and of what they were asked by.";
+    families.number(gauge("lookup_name", help).bytes(), report.lookup_name_bytes)?;
     let cgroups = report.cgroups.iter().map(|(state, cgroups)| ([("state", *state)], *cgroups));
     let help = "Cgroups whose names are known: present, removed, and left_out for want of room.";
     families.numbers(gauge("cgroup_names", help), cgroups)?;

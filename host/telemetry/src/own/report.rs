@@ -56,6 +56,7 @@ pub struct Report {
     /// Bytes of the last scrape's answer, before compression.
     pub exposition_bytes: Volatile<u64>,
     pub lookup_names: u64,
+    pub lookup_name_bytes: u64,
     /// Cgroups whose names are known, by state; empty while no package looks cgroups up.
     pub cgroups: Vec<(&'static str, u64)>,
     pub dropped_log_lines: u64,

@@ -144,6 +144,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         |report| report.packages[0].series += 1,
         |report| report.packages.push(PackageReport { name: "left out".into(), ..PackageReport::default() }),
         |report| report.lookup_names += 1,
+        |report| report.lookup_name_bytes += 1,
         |report| report.http.unsent_bytes += 1,
     ];
     let (mut own, mut report) = (OwnMetrics::new(), report);
