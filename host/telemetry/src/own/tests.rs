@@ -127,7 +127,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         ..PackageReport::default()
     };
     let report = Report { packages: vec![package], ..Report::default() };
-    let changes: [fn(&mut Report); 17] = [
+    let changes: [fn(&mut Report); 18] = [
         |_| (),
         |report| report.scrapes.0 += 1,
         |report| report.collections.0 += 1,
