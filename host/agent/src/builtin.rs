@@ -17,6 +17,7 @@ pub(super) fn config(package: &Package, sources: &BTreeMap<String, SourceShape>,
         SyscallNames::EbpfExporter => "ebpf_exporter",
     };
     let host = json!({
+        "package": package.name,
         "architecture": architecture,
         "is_ebpf_exporter": is_ebpf_exporter,
         "syscall_names": syscall_names,

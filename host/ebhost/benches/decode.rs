@@ -30,7 +30,7 @@ const COMPONENTS: [(&str, &str, &str); 2] = [
         "plugins/builtin/builtin.wasm",
         r#"{
             "host": {
-                "architecture": "x86_64", "is_ebpf_exporter": false, "syscall_names": "kernel",
+                "package": "bench", "architecture": "x86_64", "is_ebpf_exporter": false, "syscall_names": "kernel",
                 "maps": {"hash": {"kind": "table", "key_size": 16, "value_size": 8}}
             },
             "metrics": {"counters": [{"name": "hash_calls_total", "help": "Made-up calls.", "map": "hash", "labels": [

@@ -1,19 +1,36 @@
-//! Turns the configured metrics into the contract's manifest: one family and one view for each metric.
+//! Turns the configuration into the contract's manifest: one family and one view for each metric, and the families and views of tables.
 
+use ebhost_plugin::exported::banks::{lost_family, spilled_family};
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 
+use crate::ViewRows;
+use crate::config::Config;
 use crate::machine::Kind;
 use crate::metric::Metric;
+use crate::table::{self, StatFamilies, Table};
 
 /// The value of an entry of any table: one `u64`.
 const VALUE: wit::Number = wit::Number { offset: 0, size: 8, is_signed: false };
 
-/// The families and views of all metrics, in the order of the metrics.
-pub(crate) fn manifest(metrics: &[Metric]) -> wit::Manifest {
-    wit::Manifest {
-        families: metrics.iter().map(family).collect(),
-        views: metrics.iter().enumerate().map(|(index, metric)| view(index as u32, metric)).collect(),
+/// The families and views of all metrics and then of all tables, in the order of the configuration; and how the rows of each view are
+/// decoded.
+pub(crate) fn manifest(config: &Config) -> (wit::Manifest, Vec<ViewRows>) {
+    let Config { metrics, tables, prefix } = config;
+    let mut families: Vec<_> = metrics.iter().map(family).collect();
+    let metric_views = metrics.iter().enumerate().map(|(index, metric)| view(index as u32, metric));
+    let mut views: Vec<_> = metric_views.zip((0..).map(ViewRows::Metric)).collect();
+    let first_family = families.len() as u32;
+    families.extend(tables.families.iter().cloned());
+    let spilled = families.len() as u32;
+    if tables.tables.iter().any(Table::has_statistics) {
+        families.extend([spilled_family(prefix), lost_family(prefix)].map(ebhost_plugin::Family::into_record));
     }
+    let stats = StatFamilies { spilled, lost: spilled + 1 };
+    for (index, table) in tables.tables.iter().enumerate() {
+        views.extend(table::views(table, index, first_family, stats));
+    }
+    let (views, rows) = views.into_iter().unzip();
+    (wit::Manifest { families, views }, rows)
 }
 
 fn family(metric: &Metric) -> wit::Family {

@@ -6,6 +6,7 @@ use crate::label::{self, LabelsOf};
 use crate::machine::Machine;
 use crate::metric::{self, Metric};
 use crate::node::{Keys, Mistakes, Node};
+use crate::table::{self, Tables};
 
 /// The labels of a span that are not attributes, with their sizes in bytes.
 const SPAN_LABELS: [(&str, u32); 5] = [
@@ -16,11 +17,20 @@ const SPAN_LABELS: [(&str, u32); 5] = [
     ("span_duration_ns", 8),
 ];
 
+/// A configuration that has been checked.
+#[derive(Default)]
+pub(crate) struct Config {
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) tables: Tables,
+    /// Begins the names of the families about the tables themselves.
+    pub(crate) prefix: String,
+}
+
 /// Parses the JSON that the host passes to `describe`.
 ///
 /// # Errors
 /// All mistakes, in one line.
-pub(crate) fn read(config: &str) -> Result<Vec<Metric>, String> {
+pub(crate) fn read(config: &str) -> Result<Config, String> {
     let mut value: Value = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
     let machine =
         Machine::read(&value).ok_or("config: found no `host`, expected the key that this version's host adds")?;
@@ -31,16 +41,39 @@ pub(crate) fn read(config: &str) -> Result<Vec<Metric>, String> {
     let root = Node::root(&value, &mistakes);
     let keys = match machine.is_ebpf_exporter {
         true => root.keys_and_others(&["metrics", "tracing", "kaddrs", "cgroup_id_map"]),
-        false => root.keys(&["metrics"]),
+        false => root.keys(&["metrics", "tables", "prefix"]),
     };
     let metrics = keys.find("metrics").map(|node| metric::read(&node, &machine)).unwrap_or_default();
+    let mut config = Config { metrics, prefix: machine.package.replace('-', "_"), ..Config::default() };
     if machine.is_ebpf_exporter {
         check_other_keys(&keys, &machine);
+    } else {
+        config.read_tables(&keys, &machine);
     }
-    if metrics.is_empty() && mistakes.to_line().is_none() {
+    if config.metrics.is_empty() && config.tables.families.is_empty() && mistakes.to_line().is_none() {
         no_metrics(&keys);
     }
-    mistakes.to_line().map_or(Ok(metrics), Err)
+    mistakes.to_line().map_or(Ok(config), Err)
+}
+
+impl Config {
+    fn read_tables(&mut self, keys: &Keys<'_>, machine: &Machine) {
+        let nodes = keys.list("tables");
+        self.tables = table::read(&nodes, machine);
+        if let Some(node) = keys.find("prefix")
+            && let Some(prefix) = node.text()
+        {
+            if !label::is_name(&prefix) {
+                node.mistake(format!("`{prefix}`"), "letters, digits and `_`, not beginning with a digit or `__`");
+            }
+            self.prefix = prefix;
+        }
+        let is_metric = |name: &str| self.metrics.iter().any(|metric| metric.name == name);
+        if let Some(family) = self.tables.families.iter().find(|family| is_metric(&family.name)) {
+            let found = format!("the family `{}` in `metrics` and in `tables`", family.name);
+            keys.node().mistake(found, "each name once");
+        }
+    }
 }
 
 fn no_metrics(keys: &Keys<'_>) {

@@ -42,8 +42,15 @@ struct Chain {
 /// The largest size of one label in a key, in bytes: enough for a path (`PATH_MAX`).
 const MAX_SIZE: u32 = 4096;
 const MAX_LABELS: usize = 32;
+/// The decoders of ebpf_exporter.
 const ALL: &str = "cgroup, dname, errno, hex, ifname, inet_ip, kstack, ksym, majorminor, pci_class, pci_device, pci_subclass, \
                    pci_vendor, regexp, static_map, string, syscall, uint";
+/// Those that packages with a plugin.yaml have beside them.
+const MORE: &str = "live_cgroup, systemd_unit";
+
+fn all_decoders(machine: &Machine) -> String {
+    if machine.is_ebpf_exporter { ALL.to_owned() } else { format!("{ALL}, {MORE}") }
+}
 
 /// Reads the labels of a metric or a span. Labels with mistakes are left out of the result; the mistakes are collected.
 pub(crate) fn read(nodes: &[Node<'_>], owner: LabelsOf, machine: &Machine) -> Vec<Label> {
@@ -60,7 +67,11 @@ pub(crate) fn read(nodes: &[Node<'_>], owner: LabelsOf, machine: &Machine) -> Ve
 }
 
 fn label(node: &Node<'_>, owner: LabelsOf, machine: &Machine) -> Option<Label> {
-    let keys = node.keys(&["name", "size", "padding", "decoders"]);
+    read_one(&node.keys(&["name", "size", "padding", "decoders"]), owner, machine)
+}
+
+/// Reads one label, whose keys were checked.
+pub(crate) fn read_one(keys: &Keys<'_>, owner: LabelsOf, machine: &Machine) -> Option<Label> {
     let name = keys.text("name");
     if let Some(name) = name.as_ref().filter(|name| owner == LabelsOf::Metric && !is_name(name)) {
         let expected = "letters, digits and `_`, not beginning with a digit or `__`, not `le` or `quantile`";
@@ -70,7 +81,7 @@ fn label(node: &Node<'_>, owner: LabelsOf, machine: &Machine) -> Option<Label> {
     let padding = keys.find("padding").map_or(Some(0), |node| node.integer(0..=MAX_SIZE));
     let decoders = keys.list("decoders");
     if decoders.is_empty() {
-        keys.node().mistake("no decoders", format!("one or more of {ALL}"));
+        keys.node().mistake("no decoders", format!("one or more of {}", all_decoders(machine)));
     }
     let written: Vec<_> = decoders.iter().map(name_of).collect();
     let (chain, size) = (chain(&decoders, &written, size, machine)?, size?);
@@ -96,7 +107,7 @@ fn chain(decoders: &[Node<'_>], written: &[String], size: Option<u32>, machine: 
     let mut is_valid = true;
     for (index, node) in decoders.iter().enumerate() {
         let name = written[index].as_str();
-        if let Some(lookup) = Lookup::named(name) {
+        if let Some(lookup) = Lookup::named(name, machine) {
             let before: Vec<_> = written[..index].iter().map(String::as_str).collect();
             is_valid &= check_lookup(node, lookup, &before, size);
             chain.steps.clear(); // drops the `uint` before it: the host gets the number's bytes
@@ -182,7 +193,7 @@ fn decoder(node: &Node<'_>, name: &str, machine: &Machine) -> Option<Decoder> {
         "" => None, // reported when the name was read
         _ => {
             let node = keys.find("name").unwrap_or_else(|| node.clone());
-            node.mistake(format!("the decoder `{name}`"), format!("one of {ALL}"));
+            node.mistake(format!("the decoder `{name}`"), format!("one of {}", all_decoders(machine)));
             None
         }
     }
@@ -222,6 +233,13 @@ fn regexp(node: &Node<'_>) -> Option<Regexp> {
 }
 
 impl Label {
+    /// A label of 8 bytes that is nothing but a looked-up name.
+    pub(crate) fn of_lookup(name: &str, lookup: Lookup) -> Self {
+        let chain = Chain { lookup: Some(lookup), steps: Vec::new() };
+        let decoders = vec![lookup.name().to_owned()];
+        Self { name: name.to_owned(), size: 8, padding: 0, chain, decoders, finds_class: false }
+    }
+
     /// Whether it is the CPU number that ebpf_exporter appends to the key of a per-CPU map.
     pub(crate) fn is_cpu(&self) -> bool {
         self.name == "cpu" && self.size == 2 && self.padding == 0 && self.decoders == ["uint"]
@@ -251,7 +269,7 @@ impl Label {
     /// The label's value, from its bytes and the names that the host found for them.
     pub(crate) fn decode<'a>(&self, bytes: &'a [u8], found: Found<'a>) -> Result<Cow<'a, str>, Refused> {
         let first = match self.chain.lookup {
-            Some(lookup) => lookup.text(bytes, found),
+            Some(lookup) => lookup.text(bytes, found)?,
             None => Cow::Borrowed(bytes),
         };
         let decoded: Decoded<'a> = self.chain.steps.iter().try_fold(first, |bytes, decoder| decoder.decode(bytes));

@@ -1,5 +1,5 @@
 //! The builtin component: labels any map as configured, with the labels, decoders and buckets of cloudflare/ebpf_exporter. It contains
-//! none of that project's code.
+//! none of that project's code. Packages with a plugin.yaml can describe tables of `bpf/ebhost/counts.h` as well.
 //!
 //! It is a component like any other: it sees bytes of keys and names that the host looked up, never a count, and is asked about each
 //! identity once. `describe` checks the whole configuration and returns all mistakes at once, each with its position.
@@ -11,6 +11,7 @@ mod code_names;
 mod component;
 mod config;
 mod decoder;
+mod input;
 mod label;
 mod lookup;
 mod machine;
@@ -18,6 +19,8 @@ mod metric;
 mod node;
 mod rows;
 mod scalar;
+mod systemd;
+mod table;
 
 use std::cell::RefCell;
 
@@ -32,10 +35,25 @@ thread_local! {
 /// The state between calls.
 #[derive(Default)]
 struct State {
-    /// The metrics that `describe` read.
-    metrics: Vec<metric::Metric>,
+    /// The metrics and tables that `describe` read.
+    config: config::Config,
+    /// How the rows of each view are decoded.
+    views: Vec<ViewRows>,
     /// Buffers that each batch reuses.
     memo: rows::Memo,
+}
+
+/// How the rows of a view are decoded.
+#[derive(Clone, Copy)]
+enum ViewRows {
+    /// The labels of the metric with this index.
+    Metric(usize),
+    /// The labels of the table with this index, in one of its maps.
+    Table(usize, table::Storage),
+    /// The number of spilled counts among a table's statistics.
+    Spilled,
+    /// The numbers of lost counts, by reason.
+    Lost,
 }
 
 /// The component.
@@ -43,15 +61,18 @@ pub struct Builtin;
 
 impl Decoder for Builtin {
     fn describe(config: &str) -> Result<contract::Manifest, String> {
-        let metrics = config::read(config)?;
-        let manifest = component::manifest(&metrics);
-        STATE.with_borrow_mut(|state| state.metrics = metrics);
+        let config = config::read(config)?;
+        let (manifest, views) = component::manifest(&config);
+        STATE.with_borrow_mut(|state| (state.config, state.views) = (config, views));
         Ok(manifest)
     }
 
     fn decode(batch: &contract::Batch, answer: &mut Columns) {
-        STATE.with_borrow_mut(|State { metrics, memo }| {
-            rows::answer(&metrics[batch.view as usize], memo, batch, answer);
+        STATE.with_borrow_mut(|State { config, views, memo }| match views[batch.view as usize] {
+            ViewRows::Metric(index) => rows::metric(&config.metrics[index], memo, batch, answer),
+            ViewRows::Table(index, storage) => rows::table(&config.tables.tables[index], storage, memo, batch, answer),
+            ViewRows::Spilled => rows::spilled(batch, answer),
+            ViewRows::Lost => rows::lost(batch, answer),
         });
     }
 }

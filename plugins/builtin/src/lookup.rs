@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::decoder::uint;
+use crate::decoder::{Decoded, Refused, uint};
+use crate::machine::Machine;
+use crate::systemd;
 
 /// A decoder that is a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,9 +18,15 @@ pub(crate) enum Lookup {
     PciDevice,
     PciClass,
     PciSubclass,
+    /// The path of a cgroup, until it is gone.
+    LiveCgroup,
+    /// The systemd unit that a cgroup belongs to, until the cgroup is gone.
+    SystemdUnit,
 }
 
-use Lookup::{Cgroup, IfName, Kstack, Ksym, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor};
+use Lookup::{
+    Cgroup, IfName, Kstack, Ksym, LiveCgroup, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor, SystemdUnit,
+};
 
 /// The names that the host found for a label.
 #[derive(Clone, Copy, Default)]
@@ -30,7 +38,7 @@ pub(crate) struct Found<'a> {
 }
 
 /// Each lookup with the decoder's name in a configuration and the host's lookup table.
-const ALL: [(Lookup, &str, &str); 9] = [
+const ALL: [(Lookup, &str, &str); 11] = [
     (Ksym, "ksym", "kernel-symbol-exact"),
     (Kstack, "kstack", "kernel-stack"),
     (MajorMinor, "majorminor", "block-device-user"),
@@ -40,15 +48,19 @@ const ALL: [(Lookup, &str, &str); 9] = [
     (PciDevice, "pci_device", "pci-device"),
     (PciClass, "pci_class", "pci-class"),
     (PciSubclass, "pci_subclass", "pci-subclass"),
+    (LiveCgroup, "live_cgroup", "live-cgroup"),
+    (SystemdUnit, "systemd_unit", "live-cgroup"),
 ];
 
 /// The result of the `pci_*` decoders if no database is installed.
 const NO_DATABASE: &str = "missing pci.ids db";
 
 impl Lookup {
-    /// The lookup with this decoder name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)
+    /// The lookup with this decoder name. Files of ebpf_exporter have no others than ebpf_exporter has.
+    pub(crate) fn named(name: &str, machine: &Machine) -> Option<Self> {
+        let lookup = ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)?;
+        let is_own = matches!(lookup, LiveCgroup | SystemdUnit);
+        (!is_own || !machine.is_ebpf_exporter).then_some(lookup)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -72,7 +84,7 @@ impl Lookup {
     /// Whether the label may have this size, in bytes.
     pub(crate) fn takes(self, size: u32) -> bool {
         match self {
-            Ksym => size == 8,
+            Ksym | LiveCgroup | SystemdUnit => size == 8,
             Kstack => size >= 8 && size.is_multiple_of(8),
             MajorMinor | IfName => size == 4,
             Cgroup => size == 4 || size == 8,
@@ -83,7 +95,7 @@ impl Lookup {
     /// The sizes for which [`takes`](Self::takes) holds, for an error message.
     pub(crate) fn sizes(self) -> &'static str {
         match self {
-            Ksym => "a `size` of 8",
+            Ksym | LiveCgroup | SystemdUnit => "a `size` of 8",
             Kstack => "a `size` of 8 for each address",
             MajorMinor | IfName => "a `size` of 4",
             Cgroup => "a `size` of 4 or 8",
@@ -92,15 +104,18 @@ impl Lookup {
     }
 
     /// The name that the host found, or the text that replaces it.
-    pub(crate) fn text<'a>(self, bytes: &[u8], found: Found<'a>) -> Cow<'a, [u8]> {
+    pub(crate) fn text<'a>(self, bytes: &[u8], found: Found<'a>) -> Decoded<'a> {
         match (self, found.name) {
+            // Counts of a cgroup wait until the host knows its path, and end after it is gone, when it has none.
+            (LiveCgroup | SystemdUnit, None | Some("")) => return Err(Refused::Skip),
+            (SystemdUnit, Some(path)) => return Ok(Cow::Borrowed(systemd::unit_of(path).as_bytes())),
             // There is a database, but it does not contain the number.
             (PciVendor | PciDevice | PciClass | PciSubclass, Some("")) => {}
-            (_, Some(name)) => return Cow::Borrowed(name.as_bytes()),
-            (PciVendor | PciDevice | PciClass | PciSubclass, None) => return Cow::Borrowed(NO_DATABASE.as_bytes()),
+            (_, Some(name)) => return Ok(Cow::Borrowed(name.as_bytes())),
+            (PciVendor | PciDevice | PciClass | PciSubclass, None) => return Ok(Cow::Borrowed(NO_DATABASE.as_bytes())),
             (_, None) => {}
         }
-        Cow::Owned(self.unknown(uint(bytes).unwrap_or_default(), found).into_bytes())
+        Ok(Cow::Owned(self.unknown(uint(bytes).unwrap_or_default(), found).into_bytes()))
     }
 
     fn unknown(self, number: u64, found: Found<'_>) -> String {
@@ -113,7 +128,7 @@ impl Lookup {
                 format!("unknown:{major}:{minor}")
             }
             IfName => format!("unknown:{number}"),
-            Cgroup => format!("unknown_cgroup_id:{number}"),
+            Cgroup | LiveCgroup | SystemdUnit => format!("unknown_cgroup_id:{number}"),
             PciVendor => format!("unknown pci vendor: 0x{number:02x}"),
             PciDevice => format!("unknown pci device: 0x{number:04x}"),
             PciClass => format!("unknown pci class: 0x{number:02x}"),

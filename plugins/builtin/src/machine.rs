@@ -8,6 +8,8 @@ use crate::code_names::SyscallNames;
 
 /// The machine and the maps of the BPF object.
 pub(crate) struct Machine {
+    /// The package's name.
+    pub(crate) package: String,
     /// As printed by `uname -m`.
     pub(crate) architecture: String,
     pub(crate) maps: BTreeMap<String, Map>,
@@ -38,6 +40,7 @@ impl Machine {
         let host = config.get("host")?;
         let maps = host.get("maps")?.as_object()?.iter().map(|(name, map)| Some((name.clone(), Map::read(map)?)));
         Some(Self {
+            package: host.get("package")?.as_str()?.to_owned(),
             architecture: host.get("architecture")?.as_str()?.to_owned(),
             maps: maps.collect::<Option<_>>()?,
             is_ebpf_exporter: host.get("is_ebpf_exporter")?.as_bool()?,

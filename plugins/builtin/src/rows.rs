@@ -1,13 +1,15 @@
 //! Decodes a batch column by column: a label's decoders are selected once for each batch, and equal bytes are decoded once.
 
+use ebhost_plugin::exported::banks::{LOST, check_of};
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 use ebhost_plugin::exported::{Columns, Dictionary, Interner};
 
 use crate::bucket::BucketIndex;
 use crate::decoder::Refused;
+use crate::input::{InputColumn, Layout};
 use crate::label::Label;
-use crate::lookup::Found;
 use crate::metric::{Buckets, Metric};
+use crate::table::{CHECK_BYTES, Storage, Table};
 
 /// Memoizes the results of one column: for each distinct input (the label's bytes, or the index of the name found for them) the result
 /// of its decoders.
@@ -18,42 +20,62 @@ pub(crate) struct Memo {
     results: Vec<Result<u32, Refused>>,
 }
 
-/// Decodes a batch. `answer` has been cleared for it.
-pub(crate) fn answer(metric: &Metric, memo: &mut Memo, batch: &wit::Batch, answer: &mut Columns) {
+/// Decodes a batch of a metric. `answer` has been cleared for it.
+pub(crate) fn metric(metric: &Metric, memo: &mut Memo, batch: &wit::Batch, answer: &mut Columns) {
     if metric.reads_only_key_0() {
         return only_key_0(metric, batch, answer);
     }
-    let Columns { dictionary, labels, buckets, refused } = answer;
-    let columns = metric.labels.len();
-    labels.resize(batch.count as usize * columns, 0);
-    let mut refuse = |entry: usize, why: &Refused| refused.push(refusal(entry, why));
-    let mut input = InputColumn::before_first(metric, batch);
-    for (column, label) in metric.labels.iter().enumerate() {
-        input.advance(label);
-        let output = labels[column..].iter_mut().step_by(columns);
-        if label.is_number() {
-            input.numbers(dictionary, output);
-            continue;
-        }
-        let mut output: Vec<&mut u32> = output.collect();
-        let insert = |text: &str, dictionary: &mut Dictionary| Ok(dictionary.text(text));
-        memo.decode(&input, label, dictionary, insert, |entry, result| match result {
-            Ok(index) => *output[entry] = *index,
-            Err(why) => refuse(entry, why),
-        });
-    }
+    let layout = Layout::packed(metric.all_labels());
+    memo.labels(metric.labels.iter(), &layout, batch, answer);
+    let Columns { dictionary, buckets, refused, .. } = answer;
     if let Some(histogram) = &metric.buckets {
-        input.advance(&histogram.label);
+        let input = layout.column(batch, metric.labels.len());
         buckets.resize(batch.count as usize, 0);
         let parse = |text: &str, _: &mut Dictionary| bucket(histogram, text);
         memo.decode(&input, &histogram.label, dictionary, parse, |entry, result| match result {
             Ok(bucket) => buckets[entry] = *bucket,
-            Err(why) => refuse(entry, why),
+            Err(why) => refused.push(refusal(entry, why)),
         });
     }
-    // If several labels refuse an entry, the first one gives the reason.
-    refused.sort_by_key(|refusal| refusal.entry);
-    refused.dedup_by_key(|refusal| refusal.entry);
+    keep_first_reasons(refused);
+}
+
+/// Decodes a batch of one of a table's two maps. `answer` has been cleared for it.
+pub(crate) fn table(table: &Table, storage: Storage, memo: &mut Memo, batch: &wit::Batch, answer: &mut Columns) {
+    let placed = table.labels.iter().map(|(offset, label)| (table.start(storage) + *offset as usize, label));
+    let layout = Layout::placed(table.identity_bytes(storage), placed);
+    if storage == Storage::Banks {
+        // Banks without an owner, and those whose owner was being written when they were read.
+        let is_whole = |identity: &[u8]| {
+            let (check, owner) = identity.split_at(CHECK_BYTES);
+            check == check_of(owner).to_le_bytes()
+        };
+        let others = layout.identities(batch).enumerate().filter(|(_, identity)| !is_whole(identity));
+        answer.refused.extend(others.map(|(entry, _)| refusal(entry, &Refused::Skip)));
+    }
+    memo.labels(table.labels.iter().map(|(_, label)| label), &layout, batch, answer);
+    keep_first_reasons(&mut answer.refused);
+}
+
+/// Decodes a batch of the array `NAME_stats` of a table: the number of counts that were spilled.
+pub(crate) fn spilled(batch: &wit::Batch, answer: &mut Columns) {
+    let others = stats(batch).filter(|(_, stat)| *stat != 0);
+    answer.refused.extend(others.map(|(entry, _)| refusal(entry, &Refused::Skip)));
+}
+
+/// Decodes a batch of the array `NAME_stats` of a table: the numbers of counts that were lost, by reason.
+pub(crate) fn lost(batch: &wit::Batch, answer: &mut Columns) {
+    for (entry, stat) in stats(batch) {
+        let reason = (stat as usize).checked_sub(1).and_then(|reason| LOST.get(reason));
+        answer.labels.push(reason.map_or(0, |reason| answer.dictionary.text(reason)));
+        if reason.is_none() {
+            answer.refused.push(refusal(entry, &Refused::Skip));
+        }
+    }
+}
+
+fn stats(batch: &wit::Batch) -> impl Iterator<Item = (usize, u32)> {
+    batch.identities.as_chunks().0.iter().map(|key| u32::from_le_bytes(*key)).enumerate()
 }
 
 fn only_key_0(metric: &Metric, batch: &wit::Batch, answer: &mut Columns) {
@@ -70,6 +92,12 @@ fn refusal(entry: usize, why: &Refused) -> wit::Refusal {
     wit::Refusal { entry: entry as u32, why }
 }
 
+/// If several labels refuse an entry, the first one gives the reason.
+fn keep_first_reasons(refused: &mut Vec<wit::Refusal>) {
+    refused.sort_by_key(|refusal| refusal.entry);
+    refused.dedup_by_key(|refusal| refusal.entry);
+}
+
 /// The contract's bucket index for the text of a bucket key.
 fn bucket(buckets: &Buckets, text: &str) -> Result<u32, Refused> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -82,6 +110,33 @@ fn bucket(buckets: &Buckets, text: &str) -> Result<u32, Refused> {
 }
 
 impl Memo {
+    /// Decodes the labels of every entry into the answer's columns.
+    fn labels<'l>(
+        &mut self,
+        all: impl ExactSizeIterator<Item = &'l Label>,
+        layout: &Layout,
+        batch: &wit::Batch,
+        answer: &mut Columns,
+    ) {
+        let Columns { dictionary, labels, refused, .. } = answer;
+        let columns = all.len();
+        labels.resize(batch.count as usize * columns, 0);
+        for (column, label) in all.enumerate() {
+            let input = layout.column(batch, column);
+            let output = labels[column..].iter_mut().step_by(columns);
+            if label.is_number() {
+                input.numbers(dictionary, output);
+                continue;
+            }
+            let mut output: Vec<&mut u32> = output.collect();
+            let insert = |text: &str, dictionary: &mut Dictionary| Ok(dictionary.text(text));
+            self.decode(&input, label, dictionary, insert, |entry, result| match result {
+                Ok(index) => *output[entry] = *index,
+                Err(why) => refused.push(refusal(entry, why)),
+            });
+        }
+    }
+
     /// Decodes one column: calls `output` with the result of every entry. `convert` turns the text of a new input into its result.
     fn decode(
         &mut self,
@@ -108,94 +163,6 @@ impl Memo {
                 self.results.push(label.decode(bytes, found).and_then(|text| convert(&text, dictionary)));
             }
             output(entry, &self.results[index as usize]);
-        }
-    }
-}
-
-/// The input of one label: its bytes in all identities of a batch, and the names that were looked up for it.
-struct InputColumn<'a> {
-    batch: &'a wit::Batch,
-    /// Size of an identity, in bytes.
-    identity: usize,
-    /// Names of an entry.
-    names: usize,
-    /// Offset and size of the label's bytes in an identity.
-    offset: usize,
-    size: usize,
-    /// Offset of the next label's bytes.
-    next_offset: usize,
-    /// Which of an entry's names are the label's: the first one and their number.
-    first_name: usize,
-    own_names: usize,
-}
-
-impl<'a> InputColumn<'a> {
-    /// An empty column before the first label; call [`advance`](Self::advance) for each label.
-    fn before_first(metric: &Metric, batch: &'a wit::Batch) -> Self {
-        let identity = metric.all_labels().map(|label| label.identity_bytes() as usize).sum();
-        let names = metric.all_labels().map(|label| label.tables().count()).sum();
-        Self { batch, identity, names, offset: 0, size: 0, next_offset: 0, first_name: 0, own_names: 0 }
-    }
-
-    /// Moves on to the next label.
-    fn advance(&mut self, label: &Label) {
-        self.offset = self.next_offset;
-        self.size = label.size as usize;
-        self.next_offset += label.identity_bytes() as usize;
-        self.first_name += self.own_names;
-        self.own_names = label.tables().count();
-    }
-
-    /// The identities, each from the label's bytes on.
-    fn identities(&self) -> impl Iterator<Item = &'a [u8]> {
-        let offset = self.offset;
-        self.batch.identities.chunks_exact(self.identity).map(move |identity| &identity[offset..])
-    }
-
-    fn bytes(&self) -> impl Iterator<Item = &'a [u8]> {
-        let size = self.size;
-        self.identities().map(move |identity| &identity[..size])
-    }
-
-    /// The index among the batch's names of the name that the host looked up for an entry.
-    fn index_of_name(&self, entry: usize) -> Option<u32> {
-        self.indices_of_names(entry).first().copied()
-    }
-
-    /// The names that the host looked up for an entry.
-    fn found(&self, entry: usize) -> Found<'a> {
-        let batch = self.batch;
-        let mut names = self.indices_of_names(entry).iter().map(|index| batch.names[*index as usize].as_deref());
-        Found { name: names.next().flatten(), class: names.next().flatten() }
-    }
-
-    fn indices_of_names(&self, entry: usize) -> &'a [u32] {
-        match self.own_names {
-            0 => &[],
-            own => &self.batch.found[entry * self.names + self.first_name..][..own],
-        }
-    }
-
-    /// Fast path for labels that are just numbers in decimal digits.
-    fn numbers<'p>(&self, dictionary: &mut Dictionary, output: impl Iterator<Item = &'p mut u32>) {
-        match self.size {
-            1 => self.numbers_with(|[byte]: [u8; 1]| byte.into(), dictionary, output),
-            2 => self.numbers_with(|bytes| u16::from_le_bytes(bytes).into(), dictionary, output),
-            4 => self.numbers_with(|bytes| u32::from_le_bytes(bytes).into(), dictionary, output),
-            _ => self.numbers_with(u64::from_le_bytes, dictionary, output),
-        }
-    }
-
-    #[inline(always)]
-    fn numbers_with<'p, const WIDTH: usize>(
-        &self,
-        parse: impl Fn([u8; WIDTH]) -> u64,
-        dictionary: &mut Dictionary,
-        output: impl Iterator<Item = &'p mut u32>,
-    ) {
-        for (bytes, index) in self.identities().zip(output) {
-            let bytes = bytes.first_chunk().expect("the label's size was checked");
-            *index = dictionary.unsigned(parse(*bytes));
         }
     }
 }

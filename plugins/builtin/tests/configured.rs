@@ -23,7 +23,7 @@ fn described(metrics: &Json) -> Result<Manifest, String> {
 /// Keys that the host adds to the configuration.
 fn host(is_ebpf_exporter: bool) -> Json {
     let names = "kernel";
-    json!({"architecture": "x86_64", "is_ebpf_exporter": is_ebpf_exporter, "syscall_names": names, "maps": maps()})
+    json!({"package": "test", "architecture": "x86_64", "is_ebpf_exporter": is_ebpf_exporter, "syscall_names": names, "maps": maps()})
 }
 
 fn decoded(batch: &Batch) -> Rows {

@@ -23,18 +23,21 @@ use crate::member;
 use crate::value::{Shape, number};
 use crate::view::{Draft, Feed, LabelledView, View};
 
-/// Bytes before the key: in a bank `struct bank_head`, in an entry of the shared map `struct entry_head`.
-const BANK_HEAD: u32 = 16;
+/// Bytes before the key in a bank: `struct bank_head`.
+pub const BANK_HEAD: u32 = 16;
 /// Where the check is in a bank: just before the key.
-const BANK_CHECK: u32 = 8;
-const ENTRY_HEAD: u32 = 8;
+pub const BANK_CHECK: u32 = 8;
+/// Bytes before the key in an entry of the shared map: `struct entry_head`.
+pub const ENTRY_HEAD: u32 = 8;
 
-/// Slots of `LATENCIES` and of `NATIVE_LATENCIES`.
-const LATENCY_SLOTS: u32 = 29;
-const NATIVE_SLOTS: u32 = 242;
-/// Prometheus' schema of `NATIVE_LATENCIES`, and the index of its first bucket.
-const NATIVE_SCHEMA: i8 = 3;
-const NATIVE_FIRST: i32 = -159;
+/// Slots of `LATENCIES`.
+pub const LATENCY_SLOTS: u32 = 29;
+/// Slots of `NATIVE_LATENCIES`.
+pub const NATIVE_SLOTS: u32 = 242;
+/// Prometheus' schema of `NATIVE_LATENCIES`.
+pub const NATIVE_SCHEMA: i8 = 3;
+/// The index of the first native bucket of `NATIVE_LATENCIES`.
+pub const NATIVE_FIRST: i32 = -159;
 
 /// A table of `counts.h` with keys `K`, that [`Manifest::banks`] takes once it has a row function. `V` is [`Numbers`] or [`Observations`].
 ///
@@ -294,7 +297,7 @@ impl<K: Layout> Packed for OwnedKey<K> {
 }
 
 /// The check of a bank with this key, which is filled up to whole words: `counts_check` in counts.h.
-pub(crate) fn check_of(owner: &[u8]) -> u64 {
+pub fn check_of(owner: &[u8]) -> u64 {
     let words = owner.chunks_exact(8).map(u64::unpack);
     let mixed = words.fold(0xcbf2_9ce4_8422_2325, |sum, word| {
         let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -314,21 +317,27 @@ where
 }
 
 /// Reasons of lost counts, from 1, as `enum counts_stat` has them; 0 is the number of spilled counts.
-const LOST: [&str; 2] = ["spill_full", "spill_busy"];
+pub const LOST: [&str; 2] = ["spill_full", "spill_busy"];
+
+/// The counter of counts that found no free bank.
+pub fn spilled_family(prefix: &str) -> Family {
+    Family::counter(&format!("{prefix}_spilled_total"))
+        .help("Counts that found no free bank on their CPU and went to the map that all CPUs share.")
+}
+
+/// The counter of counts that found no room at all.
+pub fn lost_family(prefix: &str) -> Family {
+    Family::counter(&format!("{prefix}_lost_total"))
+        .help("Counts that found room in no map, by reason.")
+        .labels(["reason"])
+}
 
 impl<P: Plugin> Manifest<P> {
     /// Adds the views of a table of counts.h, and two counters of how it does: `PREFIX_spilled_total`, counts that found no free bank and
     /// cost more than usual, and `PREFIX_lost_total{reason}`, counts that found no room at all. Several tables may have one prefix.
     pub fn banks(&mut self, prefix: &str, banks: LabelledBanks<P>) {
-        let spilled = self.family_once(
-            Family::counter(&format!("{prefix}_spilled_total"))
-                .help("Counts that found no free bank on their CPU and went to the map that all CPUs share."),
-        );
-        let lost = self.family_once(
-            Family::counter(&format!("{prefix}_lost_total"))
-                .help("Counts that found room in no map, by reason.")
-                .labels(["reason"]),
-        );
+        let spilled = self.family_once(spilled_family(prefix));
+        let lost = self.family_once(lost_family(prefix));
         banks.views.into_iter().for_each(|view| self.view(view));
         let stats = || View::table::<u32, u64>(&format!("{}_stats", banks.map)).identity(key());
         self.view(stats().feed(spilled, number(member!(u64))).rows(spilled_row::<P>));

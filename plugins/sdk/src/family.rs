@@ -97,6 +97,12 @@ impl Family {
         self
     }
 
+    /// The contract's record.
+    #[doc(hidden)]
+    pub fn into_record(self) -> wit::Family {
+        self.0
+    }
+
     fn of(name: &str, kind: wit::Kind) -> Self {
         let name = name.to_owned();
         Self(wit::Family {

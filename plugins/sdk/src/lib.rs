@@ -117,6 +117,12 @@ pub struct NoConfig {}
 /// The parts that [`export!`] expands to, and the contract's own types for components that do without [`View`]. Not for plugin authors.
 #[doc(hidden)]
 pub mod exported {
+    pub mod banks {
+        pub use crate::banks::{
+            BANK_CHECK, BANK_HEAD, ENTRY_HEAD, LATENCY_SLOTS, LOST, NATIVE_FIRST, NATIVE_SCHEMA, NATIVE_SLOTS,
+            check_of, lost_family, spilled_family,
+        };
+    }
     pub use crate::bindings::export_component;
     pub use crate::bindings::exports::ebhost::plugin::decoder::{Batch, Guest, Manifest, Rows};
     pub use crate::columns::Columns;
