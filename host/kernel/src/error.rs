@@ -67,6 +67,12 @@ pub enum LoadError {
     Attach { path: PathBuf, program: String, why: String },
     #[error("{path}: program `{program}` is attached to nothing: {why}")]
     NoTarget { path: PathBuf, program: String, why: String },
+    #[error("{path}: none of the alternatives in `programs` can be attached: {}", .tried.iter().map(LoadError::to_string).collect::<Vec<_>>().join("; "))]
+    NoAlternative {
+        path: PathBuf,
+        /// One error for each alternative, in their order.
+        tried: Vec<LoadError>,
+    },
     #[error("{path}: cannot be loaded: {why}")]
     Load { path: PathBuf, why: String },
     #[error(
@@ -177,6 +183,7 @@ impl LoadError {
             Self::Attach { .. } => "attach",
             Self::NoTarget { .. } | Self::NoEvent { .. } => "no_target",
             Self::NoSymbol { .. } => "symbol",
+            Self::NoAlternative { tried, .. } => tried.first().map_or("load", Self::reason),
             Self::Load { .. }
             | Self::TooManyFiles { .. }
             | Self::MapMemory { .. }

@@ -58,6 +58,11 @@ pub struct Wanted<'a> {
 }
 
 impl Program {
+    /// A program that is not loaded yet.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), left_out: None, file: None, links: Links::default() }
+    }
+
     /// Its id, run count and run time; `None`: it is not loaded, or the kernel does not say.
     pub fn statistics(&self) -> Option<RunStatistics> {
         sys::run_statistics(self.file.as_ref()?.as_fd()).ok()

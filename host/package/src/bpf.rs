@@ -17,7 +17,7 @@ pub struct Bpf {
     /// Sizes of maps, by name, in place of those in the object.
     pub max_entries: BTreeMap<String, MaxEntries>,
     /// The programs to attach; none: all of the object's.
-    pub programs: Option<Vec<String>>,
+    pub programs: Option<Vec<ProgramChoice>>,
     /// The consequence of a program that cannot be loaded or attached.
     pub failure_costs: FailureCost,
     /// Kernel symbols: each global `kaddr_SYMBOL` is set to the symbol's address.
@@ -26,6 +26,45 @@ pub struct Bpf {
     /// Maps whose entries are deleted once what their identities name is gone and their counts were taken.
     pub delete_departed: Vec<String>,
     pub btf_file: BtfFile,
+}
+
+/// A program to attach, or several of which the first one is attached that this kernel takes: the same work on different hooks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "OneOrMore")]
+pub struct ProgramChoice(Vec<String>);
+
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for ProgramChoice {
+    type Error = &'static str;
+
+    fn try_from(programs: OneOrMore) -> Result<Self, Self::Error> {
+        match programs {
+            OneOrMore::One(name) => Ok(Self(vec![name])),
+            OneOrMore::More(names) if names.is_empty() => Err(
+                "found an empty list, expected the names of programs, of which the first one that can be attached is",
+            ),
+            OneOrMore::More(names) => Ok(Self(names)),
+        }
+    }
+}
+
+impl From<&str> for ProgramChoice {
+    fn from(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+}
+
+impl ProgramChoice {
+    /// The names of the programs, one or more, the preferred one first.
+    pub fn alternatives(&self) -> &[String] {
+        &self.0
+    }
 }
 
 /// A file with the kernel's types, in place of `/sys/kernel/btf`.

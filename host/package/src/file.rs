@@ -12,8 +12,8 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::{
-    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, Setting, Settings, as_written,
-    builtin, check_depth,
+    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, ProgramChoice, Setting,
+    Settings, as_written, builtin, check_depth,
     located::{self, Tree},
     options::{self, Overlay, Overlays, PackageOptions, Section, Settable, Values, references, substitute},
     package_limits::PackageLimits,
@@ -42,7 +42,7 @@ pub(super) struct Bpf {
     pub(super) object: String,
     pub(super) globals: BTreeMap<String, GlobalValue>,
     pub(super) max_entries: BTreeMap<String, MaxEntries>,
-    pub(super) programs: Option<Vec<String>>,
+    pub(super) programs: Option<Vec<ProgramChoice>>,
     pub(super) failure_costs: FailureCost,
     pub(super) kaddrs: Vec<String>,
     pub(super) cgroup_id_map: Option<CgroupIdMap>,
@@ -57,6 +57,12 @@ struct Raw {
     version: String,
     #[serde(default)]
     summary: String,
+    #[serde(default)]
+    requires: String,
+    #[serde(default)]
+    cost: String,
+    #[serde(default)]
+    queries: BTreeMap<String, String>,
     #[serde(default)]
     default: Switch,
     component: String,
@@ -80,7 +86,7 @@ struct RawBpf {
     globals: BTreeMap<String, Settable<GlobalValue>>,
     #[serde(default)]
     max_entries: BTreeMap<String, Settable<MaxEntries>>,
-    programs: Option<Vec<String>>,
+    programs: Option<Vec<ProgramChoice>>,
     #[serde(default)]
     failure_costs: FailureCost,
     #[serde(default)]
@@ -88,6 +94,19 @@ struct RawBpf {
     cgroup_id_map: Option<CgroupIdMap>,
     #[serde(default)]
     delete_departed: Vec<String>,
+}
+
+/// What an author says about a package, for its documentation; empty: nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// What it shows, in one sentence.
+    pub summary: String,
+    /// What it needs: a kernel, a module, a configuration.
+    pub requires: String,
+    /// What it costs at each event, as measured.
+    pub cost: String,
+    /// Examples in PromQL, by the question that they answer.
+    pub queries: BTreeMap<String, String>,
 }
 
 /// Whether a package is loaded when no setting says anything about it.
@@ -112,6 +131,7 @@ impl<'de> Deserialize<'de> for Switch {
 pub(super) struct Draft<'a> {
     file: &'a Path,
     text: &'a str,
+    about: About,
     raw: Raw,
     config: Value,
     grants: Vec<LookupTable>,
@@ -134,7 +154,13 @@ pub(super) fn parse<'a>(file: &'a Path, text: &'a str) -> Result<Draft<'a>, Pack
     let fault = |path: &str, message| PackageError::Invalid(at_path(file, text, path, message));
     let (config, grants) = check(&raw, config).map_err(|(path, message)| fault(path, message))?;
     options::check_names(&raw.options).map_err(|(name, message)| fault(&format!("options.{name}"), message))?;
-    let draft = Draft { file, text, raw, config, grants };
+    let about = About {
+        summary: std::mem::take(&mut raw.summary),
+        requires: std::mem::take(&mut raw.requires),
+        cost: std::mem::take(&mut raw.cost),
+        queries: std::mem::take(&mut raw.queries),
+    };
+    let draft = Draft { file, text, about, raw, config, grants };
     draft.check_references()?;
     Ok(draft)
 }
@@ -212,9 +238,9 @@ impl Draft<'_> {
         &self.raw.name
     }
 
-    /// One sentence about the package; empty: its author gave none.
-    pub(super) fn summary(&self) -> &str {
-        &self.raw.summary
+    /// What its author says about it.
+    pub(super) fn about(&self) -> &About {
+        &self.about
     }
 
     /// The options that the package offers.
@@ -377,7 +403,7 @@ struct Resolved<'a> {
     owners: Overlays<'a>,
     globals: BTreeMap<String, Settable<GlobalValue>>,
     max_entries: BTreeMap<String, Settable<MaxEntries>>,
-    programs: Vec<String>,
+    programs: Vec<ProgramChoice>,
     perf: PerfSources,
     config: Map<String, Value>,
 }
@@ -395,7 +421,7 @@ impl<'a> Resolved<'a> {
         self.max_entries.extend(overlay.max_entries.clone());
         self.perf.extend(overlay.perf.clone());
         self.config.extend(overlay.config.clone());
-        let new = |program: &&String| !self.programs.contains(program);
+        let new = |program: &&ProgramChoice| !self.programs.contains(program);
         let programs: Vec<_> = overlay.programs.iter().filter(new).cloned().collect();
         self.programs.extend(programs);
         Ok(())
@@ -583,7 +609,7 @@ options:
         );
         assert_eq!(
             (bpf.max_entries["native_banks"], bpf.programs),
-            (MaxEntries::Fixed(1), Some(vec!["complete".to_owned()]))
+            (MaxEntries::Fixed(1), Some(vec![ProgramChoice::from("complete")]))
         );
 
         let chosen = settings(&[
@@ -603,7 +629,17 @@ options:
             (bpf.max_entries["banks"], bpf.max_entries["native_banks"]),
             (MaxEntries::Fixed(1), MaxEntries::PerCpu(64))
         );
-        assert_eq!(bpf.programs.unwrap(), ["complete", "switch", "exit"]);
+        assert_eq!(bpf.programs.unwrap(), ["complete", "switch", "exit"].map(ProgramChoice::from));
+    }
+
+    #[test]
+    fn a_list_among_the_programs_has_alternatives() {
+        let with = |programs: &str| OPTIONS.replace("[complete]", programs);
+        let programs = declared(&with("[complete, [a, b]]"), &Settings::default()).unwrap().bpf.unwrap().programs;
+        let programs: Vec<_> = programs.iter().flatten().map(ProgramChoice::alternatives).collect();
+        assert_eq!(programs, [&["complete"][..], &["a", "b"]]);
+        let message = refusal(&with("[complete, []]"));
+        assert!(message.contains("found an empty list, expected the names of programs"), "{message}");
     }
 
     #[test]

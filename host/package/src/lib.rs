@@ -34,13 +34,13 @@ use ebhost_lookup::tables::LookupTable;
 
 pub use artefact::{Artefact, Digest};
 use artefact::{read_artefact, read_bounded};
-pub use bpf::{Bpf, BtfFile, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries};
+pub use bpf::{Bpf, BtfFile, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries, ProgramChoice};
 pub use builtin::Mistakes;
 pub use depth::check_depth;
 pub use diagnostic::Diagnostic;
 pub use drop_in::DropIns;
 pub use error::{FolderError, PackageError};
-pub use file::Switch;
+pub use file::{About, Switch};
 pub use folders::{Listing, PackageFolders, Read};
 pub use options::{OptionKind, PackageOption, PackageOptions, truth};
 pub use package_limits::Limits;
@@ -80,8 +80,8 @@ pub struct Package {
 #[derive(Debug)]
 pub struct Offer {
     pub name: String,
-    /// One sentence about the package; empty: its author gave none.
-    pub summary: String,
+    /// What its author says about it.
+    pub about: About,
     pub default: Switch,
     /// Whether it is loaded with the settings.
     pub switch: Switch,
@@ -136,7 +136,7 @@ pub fn read_offer(file: &Path, settings: &Settings) -> Result<Offer, PackageErro
     let draft = file::parse(file, &text)?;
     Ok(Offer {
         name: draft.name().to_owned(),
-        summary: draft.summary().to_owned(),
+        about: draft.about().clone(),
         default: draft.default_switch(),
         switch: draft.switch(settings),
         options: draft.options().clone(),

@@ -28,6 +28,11 @@ impl LoadError {
         }
     }
 
+    /// None of several programs was attached.
+    pub(crate) fn no_alternative(path: &Path, tried: Vec<Self>) -> Self {
+        Self::NoAlternative { path: path.to_owned(), tried }
+    }
+
     /// A map was created and cannot be read or filled.
     pub(crate) fn unreadable(path: &Path, map: &str, error: io::Error) -> Self {
         Self::Map { path: path.to_owned(), map: map.to_owned(), error }

@@ -19,7 +19,7 @@ use std::{
 use crate::{
     KernelContext, LoadError, MapShape, ObjectError, ObjectFile,
     attach::{
-        Attach, AttachError, Links, UsdtSpecs,
+        Attach, AttachError, UsdtSpecs,
         link::{self, RunBy},
     },
     cgroup_map::CgroupMap,
@@ -37,7 +37,7 @@ use crate::{
 use ebhost_object::{BtfFeatures, InitialValue, MapFds, Object, core::Missing};
 use ebhost_package as package;
 use ebhost_package::{
-    BtfFile, FailureCost,
+    BtfFile, FailureCost, ProgramChoice,
     perf::{Perf, PerfSources},
 };
 use globals::Globals;
@@ -235,7 +235,8 @@ impl<'a> Loading<'a> {
     /// Loads and attaches the programs: those that are chosen, and those that perf sources in plugin.yaml name.
     fn programs(&self, perf_readers: &mut Vec<PerfReader>) -> Result<Vec<Program>, LoadError> {
         let mut chosen = self.object.chosen(self.bpf.programs.as_deref())?;
-        let sampled: Vec<_> = self.perf.values().filter_map(|perf| perf.samples.clone()).map(|s| s.program).collect();
+        let sampled = self.perf.values().filter_map(|perf| perf.samples.as_ref());
+        let sampled: Vec<_> = sampled.map(|samples| ProgramChoice::from(samples.program.as_str())).collect();
         for named in self.object.chosen(Some(&sampled))? {
             if !chosen.contains(&named) {
                 chosen.push(named);
@@ -244,15 +245,8 @@ impl<'a> Loading<'a> {
         let specs: Option<Arc<_>> = self.maps.get(UsdtSpecs::MAP).cloned();
         let mut specs = specs.as_deref().map(UsdtSpecs::new);
         let mut programs = Vec::with_capacity(chosen.len());
-        for (name, declared) in chosen {
-            let mut program = Program { name: name.to_owned(), left_out: None, file: None, links: Links::default() };
-            if let Err(error) = self.start(&mut program, declared, specs.as_mut(), perf_readers) {
-                if self.bpf.failure_costs == FailureCost::Object {
-                    return Err(error);
-                }
-                program.left_out = Some(LeftOut { reason: error.reason(), fault: error.to_string() });
-            }
-            programs.push(program);
+        for alternatives in chosen {
+            programs.push(self.start_one(&alternatives, specs.as_mut(), perf_readers)?);
         }
         self.fill_program_arrays(&programs)?;
         samples::run_marked(&mut programs);
@@ -289,6 +283,32 @@ impl<'a> Loading<'a> {
         outer
             .update(&index.to_ne_bytes(), &fd.to_ne_bytes())
             .map_err(|error| LoadError::unreadable(self.path(), map, error))
+    }
+
+    /// Loads and attaches the first program that the kernel takes. If it takes none, that costs the object or this program alone, as
+    /// plugin.yaml says.
+    fn start_one(
+        &self,
+        alternatives: &[(&str, &ProgramDeclaration)],
+        mut specs: Option<&mut UsdtSpecs<'_>>,
+        perf_readers: &mut Vec<PerfReader>,
+    ) -> Result<Program, LoadError> {
+        let mut refused = Vec::new();
+        for (name, declared) in alternatives {
+            let mut program = Program::new(name);
+            match self.start(&mut program, declared, specs.as_deref_mut(), perf_readers) {
+                Ok(()) => return Ok(program),
+                Err(error) => refused.push((program, error)),
+            }
+        }
+        let (mut programs, mut errors): (Vec<_>, Vec<_>) = refused.into_iter().unzip();
+        let first = programs.swap_remove(0);
+        let error = if errors.len() == 1 { errors.remove(0) } else { LoadError::no_alternative(self.path(), errors) };
+        if self.bpf.failure_costs == FailureCost::Object {
+            return Err(error);
+        }
+        let left_out = LeftOut { reason: error.reason(), fault: error.to_string() };
+        Ok(Program { left_out: Some(left_out), ..first })
     }
 
     /// Loads and attaches one program.

@@ -19,7 +19,7 @@ pub use error::ObjectError;
 use global::GlobalType;
 
 use ebhost_package as package;
-use ebhost_package::{FailureCost, GlobalValue};
+use ebhost_package::{FailureCost, GlobalValue, ProgramChoice};
 
 /// An object's declarations.
 #[derive(Debug)]
@@ -51,6 +51,9 @@ pub(crate) struct ProgramDeclaration {
     /// Whether it is loaded although nobody names it.
     pub(crate) autoload: bool,
 }
+
+/// Programs of which the first one that this kernel takes is attached, one or more.
+pub(crate) type Alternatives<'a> = Vec<(&'a str, &'a ProgramDeclaration)>;
 
 impl ObjectFile {
     /// Parses and checks the bytes of an object.
@@ -86,9 +89,9 @@ impl ObjectFile {
     }
 
     /// Refuses programs of unknown sections, if they are to be loaded.
-    fn check_sections(&self, chosen: Option<&[String]>) -> Result<(), ObjectError> {
+    fn check_sections(&self, chosen: Option<&[ProgramChoice]>) -> Result<(), ObjectError> {
         let is_chosen = |name: &str, declared: &ProgramDeclaration| match chosen {
-            Some(chosen) => chosen.iter().any(|chosen| chosen == name),
+            Some(chosen) => chosen.iter().flat_map(ProgramChoice::alternatives).any(|chosen| chosen == name),
             None => declared.autoload,
         };
         for (name, declared) in &self.programs {
@@ -144,16 +147,19 @@ impl ObjectFile {
         programs.into_iter().chain(globals).chain(maps).collect()
     }
 
-    /// The programs to attach: those that are chosen, or all but those that the object leaves to a choice (`SEC("?…")`).
+    /// The programs to attach, each with its alternatives: those that are chosen, or all but those that the object leaves to a choice
+    /// (`SEC("?…")`).
     ///
     /// # Errors
     /// There is no program of a chosen name.
-    pub(crate) fn chosen(&self, chosen: Option<&[String]>) -> Result<Vec<(&str, &ProgramDeclaration)>, ObjectError> {
+    pub(crate) fn chosen(&self, chosen: Option<&[ProgramChoice]>) -> Result<Vec<Alternatives<'_>>, ObjectError> {
         let Some(chosen) = chosen else {
             let autoload = self.programs.iter().filter(|(_, declared)| declared.autoload);
-            return Ok(autoload.map(|(name, declared)| (name.as_str(), declared)).collect());
+            return Ok(autoload.map(|(name, declared)| vec![(name.as_str(), declared)]).collect());
         };
-        chosen.iter().map(|name| self.program(name)).collect()
+        let alternatives =
+            |choice: &ProgramChoice| choice.alternatives().iter().map(|name| self.program(name)).collect();
+        chosen.iter().map(alternatives).collect()
     }
 
     fn program(&self, name: &str) -> Result<(&str, &ProgramDeclaration), ObjectError> {

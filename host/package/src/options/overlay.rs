@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Settable, references};
 use crate::{
-    bpf::{GlobalValue, MaxEntries},
+    bpf::{GlobalValue, MaxEntries, ProgramChoice},
     located::Tree,
     perf::PerfSources,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Overlay {
     pub(crate) max_entries: BTreeMap<String, Settable<MaxEntries>>,
     /// Programs to attach beside those of the package.
     #[serde(default)]
-    pub(crate) programs: Vec<String>,
+    pub(crate) programs: Vec<ProgramChoice>,
     /// Groups that take the place of those of the same name.
     #[serde(default)]
     pub(crate) perf: PerfSources,
