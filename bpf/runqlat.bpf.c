@@ -1,32 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// How long tasks waited for a CPU, by cgroup: from being woken, or being switched out while they could run, to running.
-#include "ebhost/counts.h"
+// How long tasks waited for a CPU: the scheduler's own accounting (run_delay in /proc/PID/schedstat), wait by wait.
+//
+// The scheduler notes when a task begins to wait. It accounts a wait that ends on another CPU in pieces, one at each change of the CPU, so
+// a task's wait is what its run_delay grew by since it ran last, and the piece that ends now. No program runs at a wake-up.
+#include "ebhost/cgroup.h"
+#include "ebhost/durations.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
-#include "ebhost/task.h"
+#include "ebhost/runqueue.h"
 
-STAMPS_BY_TASK(queued)
-LATENCIES(waits, u64)
+DURATIONS(waits, u64)
 
-static __always_inline int wait_begins(struct task_struct *task)
-{
-	if (task->pid) // the idle task never waits
-		queued_set(task, bpf_ktime_get_ns());
-	return 0;
-}
+// The run_delay of each task when it began to run last.
+struct {
+	__uint(type, 29); // BPF_MAP_TYPE_TASK_STORAGE
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, u64);
+} delays SEC(".maps");
 
-TP_BTF(sched_wakeup, struct task_struct *task) { return wait_begins(task); }
-TP_BTF(sched_wakeup_new, struct task_struct *task) { return wait_begins(task); }
+static u64 *(*const task_storage_get)(void *map, struct task_struct *task, void *value, u64 flags) = (void *)156;
+#define CREATE 1
 
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *next)
 {
-	u64 cgroup = cgroup_of(next), since;
+	struct sched_info *info = sched_info_of(next);
+	u64 queued = info->last_queued, before, wait, cgroup, *delay;
 
-	if (preempt || is_runnable(prev))
-		wait_begins(prev);
-	since = queued_take(next);
-	if (since)
-		waits_observe(&cgroup, bpf_ktime_get_ns() - since);
+	if (!queued) // idle tasks do not wait
+		return 0;
+	wait = rq_of(next)->clock - queued;
+	before = info->run_delay;
+	delay = task_storage_get(&delays, next, NULL, 0);
+	if (delay) {
+		wait += before - *delay;
+		*delay += wait;
+	} else {
+		// Seen for the first time: what it waited for before is not known, unless it is new.
+		if (!info->pcount)
+			wait += before;
+		before = wait + (info->pcount ? before : 0);
+		task_storage_get(&delays, next, &before, CREATE);
+	}
+	cgroup = cg_of(next);
+	waits_time(&cgroup, wait);
 	return 0;
 }
 

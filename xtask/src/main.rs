@@ -1,4 +1,4 @@
-//! The repository's commands: `cargo xtask build`, `run`, `test`, `fuzz`, `mutants` and `bench`.
+//! The repository's commands: `cargo xtask build`, `run`, `test`, `fuzz`, `mutants`, `docs` and `bench`.
 //!
 //! It builds the artefacts that are committed next to each `plugin.yaml`, and runs what cargo builds. It is not part of the product:
 //! nothing here is linked into the host or a plugin.
@@ -13,6 +13,7 @@ mod clang;
 mod component;
 mod debian;
 mod digest;
+mod docs;
 mod error;
 mod fuzz;
 mod mutants;
@@ -40,6 +41,7 @@ cargo xtask fuzz [TARGET [CASES]]
 cargo xtask mutants [--seed N] [--count N] [--crates A,B]
                              change the host's code in a sample of places, one at a time, and list the changes that no test notices
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
+cargo xtask docs             write docs/plugins.md and the list of packages in README.md
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
 fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["run", "--", args @ ..] => run::run(root, args),
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
+        ["docs"] => docs::docs(root),
         ["arm64"] => arm64::arm64(root),
         ["fuzz"] => fuzz::fuzz(root, None, None),
         ["fuzz", target] => fuzz::fuzz(root, Some(target), None),

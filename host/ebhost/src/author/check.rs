@@ -18,6 +18,7 @@ use ebhost_agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
 use ebhost_package::{Package, Settings};
 use ebhost_plugin_host::{CompiledComponent, Engine};
+use ebhost_series::schema::Schema;
 
 pub(super) fn check(args: &CheckArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let mut taken = MetricNameRegistry::default();
@@ -136,11 +137,6 @@ fn check_manifest(
         let message = format!("family `{}` has no help", family.name);
         findings.push(Finding::warning("manifest", &place, message, "say in one sentence what is counted"));
     }
-    let is_used = |table: &str| schema.views.iter().flat_map(|view| &view.lookups).any(|lookup| lookup.table == table);
-    for grant in package.grants.iter().filter(|grant| !is_used(grant.name())) {
-        let (file, message) = (package.file.display().to_string(), format!("the grant `{}` is not used", grant.name()));
-        findings.push(Finding::warning("package", &file, message, "take it out of `grants`"));
-    }
     let hidden = |source: &&String| object.is_some_and(|object| object.hides_drops(source));
     let sources: BTreeSet<_> = schema.views.iter().map(|view| &view.source).filter(hidden).collect();
     for source in sources {
@@ -151,9 +147,26 @@ fn check_manifest(
     }
     // A mistake without a choice is one with each choice.
     if findings.iter().all(is_warning) {
-        findings.extend(variants::check(package, compiled));
+        let mut variants = variants::check(package, compiled);
+        variants.lookup_tables.extend(lookup_tables(&schema));
+        findings.extend(variants.findings);
+        findings.extend(unused_grants(package, &variants.lookup_tables));
     }
     findings.extend(purity::check(package, first, second));
+}
+
+/// The lookup tables that a manifest names.
+pub(super) fn lookup_tables(schema: &Schema) -> impl Iterator<Item = String> {
+    schema.views.iter().flat_map(|view| &view.lookups).map(|lookup| lookup.table.clone())
+}
+
+/// Warnings about grants that no variant of the package uses.
+fn unused_grants<'a>(package: &'a Package, used: &'a BTreeSet<String>) -> impl Iterator<Item = Finding> {
+    let unused = package.grants.iter().filter(|grant| !used.contains(grant.name()));
+    unused.map(|grant| {
+        let (file, message) = (package.file.display().to_string(), format!("the grant `{}` is not used", grant.name()));
+        Finding::warning("package", &file, message, "take it out of `grants`")
+    })
 }
 
 /// Findings about decoding a recording.

@@ -15,6 +15,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Run one package in the terminal and show its families as tables and histograms.
     Run(RunArgs),
+    /// Print the documentation of packages as Markdown: families, options, requirements, cost, example queries.
+    Docs(DocsArgs),
     /// Show the packages of a folder with their options, defaults and chosen values.
     Options(OptionsArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
@@ -98,6 +100,18 @@ pub struct RunArgs {
     /// How long to run: `10s`, `500ms`. Ctrl-C ends it earlier.
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) time: Duration,
+}
+
+/// Arguments of `ebhost docs`.
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// Folders with a plugin.yaml each.
+    #[arg(required = true, value_name = "PACKAGE")]
+    pub(super) packages: Vec<PathBuf>,
+
+    /// Print a table with one line for each package instead.
+    #[arg(long)]
+    pub(super) list: bool,
 }
 
 /// Arguments of `ebhost options`.

@@ -1,4 +1,4 @@
-//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `new`; and `options` for operators.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`; and `options` for operators.
 //!
 //! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
 //! output, errors to standard error, and the exit status tells success, findings and errors apart.
@@ -8,6 +8,7 @@
 mod check;
 mod command;
 mod cost;
+mod docs;
 mod findings;
 mod fixes;
 mod interrupt;
@@ -91,6 +92,7 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::Replay(args) => engine().and_then(|engine| replay::replay(args, &engine)),
         Command::Run(args) => engine().and_then(|engine| run::run(args, &engine)),
         Command::New(args) => new::new(args),
+        Command::Docs(args) => engine().and_then(|engine| docs::docs(args, &engine)),
         Command::Options(args) => options::options(args),
     };
     done.unwrap_or_else(|fault| {

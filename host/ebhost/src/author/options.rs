@@ -45,7 +45,7 @@ fn read_offers(folder: &Path, settings: &Settings) -> Result<Vec<Offer>, AuthorE
     Ok(listing.files.iter().map(|file| read_offer(file, settings)).collect::<Result<_, _>>()?)
 }
 
-fn switch(switch: Switch) -> &'static str {
+pub(super) fn switch(switch: Switch) -> &'static str {
     match switch {
         Switch::On => "on",
         Switch::Off => "off",
@@ -53,7 +53,7 @@ fn switch(switch: Switch) -> &'static str {
 }
 
 /// A value as a settings file has it.
-fn shown(kind: &OptionKind, value: &Value) -> String {
+pub(super) fn shown(kind: &OptionKind, value: &Value) -> String {
     match (kind, value) {
         (OptionKind::Time, value) => {
             let nanoseconds = value.as_u64().unwrap_or_default();
@@ -76,7 +76,7 @@ fn text(offer: &Offer) -> String {
     if offer.switch != offer.default {
         let _ = write!(out, " (default {})", switch(offer.default)); // writing into a string does not fail
     }
-    let _ = writeln!(out, "{}{}", if offer.summary.is_empty() { "" } else { "; " }, offer.summary);
+    let _ = writeln!(out, "{}{}", if offer.about.summary.is_empty() { "" } else { "; " }, offer.about.summary);
     for (name, option) in &offer.options {
         let default = shown(&option.kind, &option.default);
         let chosen = offer.choices.as_ref().ok().and_then(|choices| choices.get(name));
@@ -106,7 +106,8 @@ fn as_json(offer: &Offer) -> Value {
         })
     });
     json!({
-        "package": offer.name, "summary": offer.summary, "default": switch(offer.default), "state": switch(offer.switch),
+        "package": offer.name, "summary": offer.about.summary, "requires": offer.about.requires, "cost": offer.about.cost, "queries": offer.about.queries,
+         "default": switch(offer.default), "state": switch(offer.switch),
         "options": options.collect::<Value>(), "error": offer.choices.as_ref().err().map(ToString::to_string),
     })
 }

@@ -75,12 +75,12 @@ const EVENTS: [File; 6] = [
     file!("expected.prom", "events/expected.prom"),
 ];
 
-/// The package `runqlat` of this repository.
+/// `tests/fixtures/runqlat`, where it is tested.
 const RUNQLAT: [File; 6] = [
     file!("README.md", "runqlat/README.md"),
-    file!("__NAME__.bpf.c" = "bpf/runqlat.bpf.c", &["runqlat"]),
-    file!("plugin.yaml" = "plugins/runqlat/plugin.yaml", &["runqlat"]),
-    file!("src/lib.rs" = "plugins/runqlat/src/lib.rs", &["runqlat", "runqueue"]),
+    file!("__NAME__.bpf.c" = "tests/fixtures/runqlat/runqlat.bpf.c", &["runqlat"]),
+    file!("plugin.yaml" = "tests/fixtures/runqlat/plugin.yaml", &["runqlat"]),
+    file!("src/lib.rs" = "tests/fixtures/runqlat/src/lib.rs", &["runqlat", "runqueue"]),
     file!("sample.jsonl", "runqlat/sample.jsonl"),
     file!("expected.prom", "runqlat/expected.prom"),
 ];

@@ -1,27 +1,35 @@
 //! Checks of the variants that a package's options offer: each value is chosen once, with the others at their defaults, so that a variant
 //! which names a program, a global or a map that is not there is found before an operator chooses it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
-use super::{findings::Finding, fixes};
+use super::{check::lookup_tables, findings::Finding, fixes};
 use ebhost_agent::Offline;
 use ebhost_kernel::ObjectFile;
 use ebhost_package::{OptionKind, Package, PackageError, Settings, read_offer};
 use ebhost_plugin_host::CompiledComponent;
 
-/// Findings about each value of the options that is not the default.
-pub(super) fn check(package: &Package, compiled: &Arc<CompiledComponent>) -> Vec<Finding> {
-    let Ok(offer) = read_offer(&package.file, &Settings::default()) else { return Vec::new() };
-    let mut findings = Vec::new();
+/// What the variants of a package show.
+#[derive(Default)]
+pub(super) struct Variants {
+    pub(super) findings: Vec<Finding>,
+    /// The lookup tables that their manifests name.
+    pub(super) lookup_tables: BTreeSet<String>,
+}
+
+/// Chooses each value of the options that is not the default.
+pub(super) fn check(package: &Package, compiled: &Arc<CompiledComponent>) -> Variants {
+    let mut variants = Variants::default();
+    let Ok(offer) = read_offer(&package.file, &Settings::default()) else { return variants };
     for (name, option) in &offer.options {
         for value in values(&option.kind).into_iter().filter(|value| *value != option.default) {
             let choice = format!("plugins.{}.{name}={value}", package.name);
-            findings.extend(check_variant(package, compiled, &choice));
+            check_variant(package, compiled, &choice, &mut variants);
         }
     }
-    findings
+    variants
 }
 
 /// The values worth a look: all of the few, the ends of the many.
@@ -35,7 +43,19 @@ fn values(kind: &OptionKind) -> Vec<Value> {
     }
 }
 
-fn check_variant(package: &Package, compiled: &Arc<CompiledComponent>, choice: &str) -> Vec<Finding> {
+fn check_variant(package: &Package, compiled: &Arc<CompiledComponent>, choice: &str, variants: &mut Variants) {
+    match describe_variant(package, compiled, choice) {
+        Ok(lookup_tables) => variants.lookup_tables.extend(lookup_tables),
+        Err(findings) => variants.findings.extend(findings),
+    }
+}
+
+/// The lookup tables that a variant uses, or what is wrong with it.
+fn describe_variant(
+    package: &Package,
+    compiled: &Arc<CompiledComponent>,
+    choice: &str,
+) -> Result<Vec<String>, Vec<Finding>> {
     let file = package.file.display().to_string();
     let mut settings = Settings::default();
     let variant = match settings
@@ -44,7 +64,7 @@ fn check_variant(package: &Package, compiled: &Arc<CompiledComponent>, choice: &
         .and_then(|()| Package::read(&package.file, &settings))
     {
         Ok(variant) => variant,
-        Err(fault) => return vec![fixes::package_finding(&package.file, &fault)],
+        Err(fault) => return Err(vec![fixes::package_finding(&package.file, &fault)]),
     };
     let with_choice = |mut finding: Finding| {
         finding.message = format!("with --set {choice}: {}", finding.message);
@@ -57,15 +77,17 @@ fn check_variant(package: &Package, compiled: &Arc<CompiledComponent>, choice: &
             if !misfits.is_empty() {
                 let fix = "make the option and the object agree";
                 let misfit = |fault| with_choice(Finding::error("options", &file, fault, fix));
-                return misfits.into_iter().map(misfit).collect();
+                return Err(misfits.into_iter().map(misfit).collect());
             }
             Some(object)
         }
         // The object is the same for every variant, and is reported by itself.
-        Some((_, Err(_))) => return Vec::new(),
+        Some((_, Err(_))) => return Ok(Vec::new()),
     };
     match Offline::describe(&variant, object.as_ref(), compiled.clone()) {
-        Ok(_) => Vec::new(),
-        Err(fault) => vec![with_choice(fixes::plugin_finding(&package.component.path.display().to_string(), &fault))],
+        Ok(variant) => Ok(lookup_tables(variant.plugin.schema()).collect()),
+        Err(fault) => {
+            Err(vec![with_choice(fixes::plugin_finding(&package.component.path.display().to_string(), &fault))])
+        }
     }
 }

@@ -1,0 +1,5 @@
+//! The packages of `plugins/` that are made of a BPF program and a configuration, one module each: what they count under a load of the test
+//! is held against a second source, the kernel's own counters where it has them. `every` holds for all packages.
+
+mod every;
+mod runqlat;
