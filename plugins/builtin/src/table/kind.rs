@@ -36,11 +36,14 @@ pub(super) struct Histogram {
     pub(super) suffix: &'static str,
 }
 
+/// Reads a kind from the keys of its table.
+type ReadKind = fn(&Keys<'_>) -> Option<Kind>;
+
 /// The keys of a table, checked for its kind, and the kind. None if there are mistakes, which are collected.
 pub(super) fn read<'a>(node: &Node<'a>) -> Option<(Keys<'a>, Kind)> {
     let all = node.keys_and_others(&COMMON);
     let kind = all.need("kind")?;
-    let (more, read): (&[&str], fn(&Keys<'_>) -> Option<Kind>) = match kind.text()?.as_str() {
+    let (more, read): (&[&str], ReadKind) = match kind.text()?.as_str() {
         "counts" => (&[], |_| Some(Kind::Counts)),
         "plain" => (&[], |_| Some(Kind::Plain)),
         "latencies" => (&[], |_| Some(Kind::Histogram(classic()))),
