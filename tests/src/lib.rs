@@ -4,6 +4,7 @@
 //! break them. It never links the host or a plugin: the tests test what a user runs. Everything that it creates
 //! (processes, disks, folders) is removed when its value is dropped, also on a panic.
 
+mod browser;
 mod caller;
 mod cgroup;
 pub mod component;
@@ -29,6 +30,7 @@ mod sample;
 pub mod small;
 mod sys;
 
+pub use browser::{Browser, Login};
 pub use caller::Caller;
 pub use cgroup::{Cgroup, CpuQuota, Throttled};
 pub use disk::{Disk, Mounted, Plugged, Stat};
@@ -46,6 +48,6 @@ pub use needs::{Need, missing, skip};
 pub use objects::compile;
 pub use process::{Running, alone, filtered, output, toucher, wait_until};
 pub use program::Program;
-pub use prometheus::{Prometheus, promtool};
+pub use prometheus::{Prometheus, encode, promtool};
 pub use sample::{Labels, Sample};
 pub use sys::program_exists;

@@ -58,6 +58,11 @@ impl Running {
         Self(die_with_us(command).stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
+    /// The same, for a program that reads what the test writes to it.
+    pub fn listening(command: &mut Command) -> Self {
+        Self(die_with_us(command).stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
     pub fn child(&mut self) -> &mut Child {
         &mut self.0
     }

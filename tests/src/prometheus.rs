@@ -53,6 +53,11 @@ impl Prometheus {
         Self { address, _process: process, _folder: folder }
     }
 
+    /// Its address, for a browser.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The value of a query that gives at most one number.
     pub fn query(&self, promql: &str) -> Option<f64> {
         let result = self.api(&format!("query?query={}", encode(promql)));
@@ -87,7 +92,8 @@ fn free_address() -> SocketAddr {
     free.expect("loopback has a free port")
 }
 
-fn encode(text: &str) -> String {
+/// Text as part of a URL's query.
+pub fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric();
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

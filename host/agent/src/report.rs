@@ -5,7 +5,8 @@ use std::{path::Path, time::Instant};
 use super::{Agent, package::folder_name, reload::RefusalCause};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
 use ebhost_telemetry::{
-    FailureReport, KernelCpuReport, PackageReport, Process, Report, Volatile, dropped_log_lines, http, unix_seconds,
+    FailureReport, KernelCpuReport, PackageReport, Process, Report, Volatile, dropped_log_lines, feed, http,
+    unix_seconds,
 };
 
 impl Agent {
@@ -61,6 +62,7 @@ impl Agent {
             decode_bounds: &DECODE_BOUNDS,
             states: HealthState::ALL.map(HealthState::name).into_iter().chain(left_out_states).collect(),
             http: http().report(),
+            feed: Volatile(feed().report()),
             process: Volatile(Process::now()),
             rates: Volatile::default(),
         }

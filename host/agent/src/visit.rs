@@ -28,12 +28,13 @@ impl Agent {
     /// The families of the packages whose maps were read in time, and the host's own. Small packages come first, so that a large one makes
     /// no other late; sizes are compared by their powers of two, so that the order is mostly the same.
     pub(super) fn families(&self) -> Collection<'_> {
-        let ready = self.running.iter().filter_map(|running| Some((running.compat, running.ready_table()?)));
+        let ready = self.running.iter().filter_map(|running| Some((running, running.ready_table()?)));
         let mut ready: Vec<_> = ready.collect();
         ready.sort_by_key(|(_, table)| table.exposition_bytes().checked_ilog2());
-        let packages = ready.into_iter().flat_map(|(compat, table)| {
-            let (origin, namespace) = (origin(compat), compat.namespace(&self.namespace));
-            table.families().map(move |series| NamedFamily { origin, namespace, series })
+        let packages = ready.into_iter().flat_map(|(running, table)| {
+            let (origin, namespace) = (origin(running.compat), running.compat.namespace(&self.namespace));
+            let package = running.name.as_str();
+            table.families().map(move |series| NamedFamily { origin, package, namespace, series })
         });
         Collection { packages: packages.collect(), own: &self.own }
     }

@@ -32,6 +32,8 @@ pub struct AllowedFiles {
     pub readable: Vec<PathBuf>,
     /// Read and written: the folder of compiled components, created here if it is absent.
     pub cache: Option<PathBuf>,
+    /// Read and written: the folder of the flight recorder, created here if it is absent.
+    pub recordings: Option<PathBuf>,
     /// Folders in which Unix sockets are created and removed.
     pub sockets: Vec<PathBuf>,
     /// Folders in which maps are pinned.
@@ -51,9 +53,10 @@ impl AllowedFiles {
     pub fn enforce(&self) -> FileAccess {
         // Cannot fail on a kernel that has BPF; Landlock asks for it too, and would report it.
         let _ = set_no_new_privs(true);
-        if let Some(cache) = &self.cache {
-            // A rule needs an existing folder. If it cannot be created, the cache reports that when it is opened.
-            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        let written: Vec<_> = self.cache.iter().chain(&self.recordings).cloned().collect();
+        for folder in &written {
+            // A rule needs an existing folder. If it cannot be created, whoever writes to it reports that.
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         }
         let mut readable: Vec<PathBuf> = KERNEL.iter().map(PathBuf::from).collect();
         readable.extend(kernel_configurations());
@@ -61,7 +64,7 @@ impl AllowedFiles {
             readable.extend(link_targets(path));
             readable.push(path.clone());
         }
-        FileAccess(restrict(&readable, self.cache.as_deref(), &self.sockets, &self.pins))
+        FileAccess(restrict(&readable, &written, &self.sockets, &self.pins))
     }
 }
 
@@ -125,7 +128,7 @@ fn has_landlock() -> bool {
 
 /// Denies every file to this thread and all that it starts.
 pub(crate) fn deny_all() -> Result<(), RulesetError> {
-    restrict(&[], None, &[], &[]).map(drop)
+    restrict(&[], &[], &[], &[]).map(drop)
 }
 
 /// Kernel build configurations (`/boot/config-*`), which objects ask for as externs.
@@ -145,7 +148,7 @@ fn link_targets(folder: &Path) -> Vec<PathBuf> {
 
 fn restrict(
     readable: &[PathBuf],
-    writable: Option<&Path>,
+    writable: &[PathBuf],
     sockets: &[PathBuf],
     pins: &[PathBuf],
 ) -> Result<RestrictionStatus, RulesetError> {

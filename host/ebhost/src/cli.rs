@@ -1,12 +1,13 @@
 //! The command line: flags as node_exporter and ebpf_exporter users know them.
 
-use std::{env, ffi::OsString, io, path::PathBuf};
+use std::{env, ffi::OsString, io, path::PathBuf, time::Duration};
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
 use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SyscallNames};
+use ebhost_recorder::parse_duration;
 use ebhost_server::{Address, TelemetryPath};
 
 use ebhost_confine::Keep;
@@ -109,6 +110,15 @@ pub struct Cli {
     /// Path under which the metrics are served.
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     pub telemetry_path: TelemetryPath,
+
+    /// Flight recorder: keep what changed in each second of this time, `15m` for instance, in at most 22 MiB of memory. The live page begins
+    /// with it, and GET /recorder/dump?last=5m returns a file for `ebhost view`. 0: off.
+    #[arg(long = "recorder.window", value_name = "TIME", default_value = "0", value_parser = parse_duration)]
+    pub recorder_window: Duration,
+
+    /// Folder of the flight recorder: its window is kept there over restarts, and SIGUSR1 writes it to a file.
+    #[arg(long = "recorder.dir", value_name = "DIR")]
+    pub recorder_folder: Option<PathBuf>,
 
     /// Prefix of the metric names of plugins, as in `ebhost_bio_latency_seconds`.
     #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]

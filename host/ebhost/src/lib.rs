@@ -12,3 +12,4 @@ pub mod memory;
 pub mod signals;
 pub mod sinks;
 pub mod systemd;
+pub mod view;

@@ -1,16 +1,17 @@
-//! Signals: SIGHUP reloads, SIGTERM and SIGINT stop.
+//! Signals: SIGHUP reloads, SIGUSR1 saves the flight recorder's window, SIGTERM and SIGINT stop.
 
-use std::{io, sync::Arc};
+use std::{error::Error as _, io, sync::Arc};
 
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
 };
-use tracing::info;
+use tracing::{error, info};
 
 use crate::systemd;
 use ebhost_agent::ReloadRequester;
+use ebhost_recorder::Feed;
 use ebhost_server::WebConfigFile;
 
 /// Receives SIGHUP.
@@ -45,6 +46,23 @@ impl Hangups {
             web_config.reload();
             packages.reload().await;
             systemd::notify("READY=1");
+        }
+    }
+}
+
+/// Writes the flight recorder's window into its folder at each SIGUSR1, and says in the log where it is, or why not.
+pub async fn save_at_each_usr1(feed: Feed) {
+    let mut requests = match signal(SignalKind::user_defined1()) {
+        Ok(requests) => requests,
+        Err(fault) => return error!("SIGUSR1 cannot be received: {fault}"),
+    };
+    while requests.recv().await.is_some() {
+        match feed.save().await {
+            Ok(file) => info!(file = %file.display(), "recording written"),
+            Err(fault) => {
+                let cause = fault.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                error!("no recording written: {fault}{cause}");
+            }
         }
     }
 }

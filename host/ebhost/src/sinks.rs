@@ -3,20 +3,22 @@
 //! Sinks depend on the agent's [`Handle`], and nothing depends on a sink but this file. To add one: write it on top of
 //! [`ebhost_handle`], give it its options in [`Options`], and start it in [`run`].
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
-    time::interval,
+    time::{interval, timeout},
 };
 use tracing::info;
 
-use crate::{build_info, systemd};
+use crate::{build_info, signals, systemd};
 use ebhost_agent as agent;
 use ebhost_agent::{AgentError, ReloadRequests};
 use ebhost_handle::Handle;
+use ebhost_limits as limits;
 use ebhost_metrics::{Created, Format};
+use ebhost_recorder::{Feed, FeedOptions};
 use ebhost_server as server;
 use ebhost_server::{ResolvedAddress, ServerError, Setting, TelemetryPath, WebConfigFile};
 
@@ -24,6 +26,15 @@ use ebhost_server::{ResolvedAddress, ServerError, Setting, TelemetryPath, WebCon
 pub struct Options {
     pub agent: agent::Options,
     pub web: WebOptions,
+    pub recorder: RecorderOptions,
+}
+
+/// The options of the flight recorder.
+pub struct RecorderOptions {
+    /// How much it keeps; zero: nothing.
+    pub window: Duration,
+    /// Where it keeps it over restarts, and writes dumps.
+    pub folder: Option<PathBuf>,
 }
 
 /// The options of the HTTP server.
@@ -35,7 +46,7 @@ pub struct WebOptions {
     /// Whether start times are exposed.
     pub created: Created,
     /// The settings in force, for the status page.
-    pub settings: Vec<Setting>,
+    pub settings: Arc<[Setting]>,
 }
 
 /// Requests to stop and to reload, which the host receives while it runs, and the message that it has started, which it sends.
@@ -66,16 +77,19 @@ pub enum RunError {
 /// [`RunError`] if an address cannot be bound, the packages cannot be loaded, or the agent or the server panicked.
 pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     let Signals { stop, reloads, started } = signals;
-    let Options { agent: agent_options, web } = options;
+    let Options { agent: agent_options, web, recorder } = options;
     let listeners = server::bind(&web.listen_addresses)?;
     let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
     let keep = agent_options.keep;
     let (is_ready, ready) = watch::channel(false);
     let path = web.telemetry_path.clone();
-    let server_options = server_options(&agent_options, web, ready);
+    let feed = feed(recorder, web.settings.clone());
+    let server_options = server_options(&agent_options, web, ready, feed.clone());
 
     let (handle, agent) = agent::start(agent_options, reloads)?;
-    let server = tokio::spawn(server::serve(listeners, handle.clone(), server_options, stop));
+    let server = tokio::spawn(server::serve(listeners, handle.clone(), server_options, stop.clone()));
+    let recording = tokio::spawn(feed.clone().run(handle.clone(), stop));
+    tokio::spawn(signals::save_at_each_usr1(feed));
     let watchdog = start_watchdog(handle);
 
     let agent = agent.loaded().await?;
@@ -92,11 +106,25 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }
+    // It writes its last segment. After a panic of the server nobody has told it to stop.
+    if ended.is_ok() {
+        let _ = timeout(limits::SHUTDOWN, recording).await;
+    }
     agent.stop();
     ended.map_err(|_| RunError::ServerPanic)
 }
 
-fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receiver<bool>) -> server::Options {
+fn feed(recorder: RecorderOptions, settings: Arc<[Setting]>) -> Feed {
+    let status = Arc::new(move |report| server::status_text(report, &settings));
+    Feed::new(FeedOptions { window: recorder.window, folder: recorder.folder, status })
+}
+
+fn server_options(
+    agent: &agent::Options,
+    web: WebOptions,
+    ready: watch::Receiver<bool>,
+    feed: Feed,
+) -> server::Options {
     server::Options {
         telemetry_path: web.telemetry_path,
         offered: match agent.folders.drop_ins {
@@ -109,6 +137,7 @@ fn server_options(agent: &agent::Options, web: WebOptions, ready: watch::Receive
         ready,
         failed_thread: ebhost_confine::first_failed_thread,
         settings: web.settings,
+        feed,
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy)]
 pub struct NamedFamily<'a> {
     pub origin: Origin,
+    /// The package that the family is of; empty for the host's own.
+    pub package: &'a str,
     /// Precedes the family's name, with a `_` in between; empty if nothing does.
     pub namespace: &'a str,
     pub series: FamilySeries<'a>,
@@ -42,7 +44,8 @@ pub struct Collection<'a> {
 impl<'a> Collection<'a> {
     /// All families: those of packages, then the host's own.
     pub fn families(&self) -> impl Iterator<Item = NamedFamily<'a>> {
-        let own = self.own.families().map(|series| NamedFamily { origin: Origin::Host, namespace: "", series });
+        let own =
+            self.own.families().map(|series| NamedFamily { origin: Origin::Host, package: "", namespace: "", series });
         self.packages.iter().copied().chain(own)
     }
 }

@@ -406,6 +406,44 @@ pub const STATUS_WINDOW: Duration = RECENT;
 pub const STATUS_SAMPLE: Duration = Duration::from_secs(60);
 pub const STATUS_LEAST: Duration = Duration::from_secs(1);
 
+/// Time between two frames of the live page and the flight recorder. Nothing is read for them while nobody looks and no window is kept.
+/// Shown by `ebhost_feed_frames_total`.
+pub const FRAME: Duration = Duration::from_secs(1);
+
+/// The pause after a frame as a multiple of the time that it took: where a collection takes long, frames take a fifth of the agent's time.
+pub const FRAME_REST: u32 = 4;
+
+/// Frames from one report on host and packages in the stream to the next: a report costs more than a frame and changes less.
+pub const FRAMES_PER_REPORT: u64 = 5;
+
+/// Viewers of the live page at once: each is a connection, and a queue of `VIEWER_FRAMES` frames that all share. One whose queue is full is dropped.
+/// Shown by `ebhost_feed_viewers` and `ebhost_feed_viewers_dropped_total`.
+pub const VIEWERS: usize = 16;
+pub const VIEWER_FRAMES: usize = 16;
+
+/// What the live page and the flight recorder follow: of each family the series in the first slots, and of all families together so many
+/// cells and bytes of labels, of which a copy is kept. Nobody looks at more lines. The page says how many series it does not show.
+pub const FOLLOWED_SERIES: usize = 4_096;
+pub const FOLLOWED_CELLS: usize = 1 << 20;
+pub const FOLLOWED_LABEL_BYTES: usize = 8 << 20;
+
+/// Memory of the flight recorder's window. Fifteen minutes of 3 000 series that all change take about half of it; if it is not enough,
+/// the window is shorter. Shown by `ebhost_recorder_bytes` and `ebhost_recorder_seconds`.
+pub const RECORDER_BYTES: usize = 22 << 20;
+
+/// Frames are compressed so many together, and dropped together.
+pub const RECORDER_SEGMENT: Duration = Duration::from_secs(60);
+
+/// The longest `--recorder.window`.
+pub const LONGEST_RECORDER_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A flight recording that `ebhost view` reads: the window of a host several times.
+pub const FLIGHT_RECORDING_BYTES: u64 = 256 << 20;
+
+/// A segment of a flight recording when it is unpacked, and native buckets of a family in one: more than a host writes.
+pub const RECORDING_SEGMENT_BYTES: usize = 64 << 20;
+pub const RECORDING_BUCKETS: usize = 1 << 14;
+
 /// Log lines that the status page shows, and bytes of each: enough to see why something was refused. The log has all of them.
 pub const STATUS_LOG_LINES: usize = 50;
 pub const STATUS_LOG_LINE_BYTES: usize = 1 << 10;

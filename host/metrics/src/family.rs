@@ -91,6 +91,13 @@ pub struct Series<'a> {
     pub cells: &'a [u64],
 }
 
+impl Series<'_> {
+    /// The slot of the series. It keeps it as long as it exists; then another series may have it.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+}
+
 impl<'a> FamilySeries<'a> {
     pub fn family(&self) -> &'a Family {
         self.family

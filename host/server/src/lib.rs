@@ -10,6 +10,7 @@ mod body;
 mod chunks;
 mod connections;
 mod encoding;
+mod live;
 mod page;
 mod password;
 mod routes;
@@ -23,10 +24,13 @@ mod web_config;
 use std::{io, os::fd::RawFd, sync::Arc};
 
 use ebhost_metrics::{Created, Format};
+use ebhost_recorder::Feed;
 use tokio::sync::watch;
 
 pub use address::{Address, Listener, Port, ResolvedAddress, SocketFile, bind, from_systemd};
+pub use live::{Recording, serve_recordings};
 pub use page::Setting;
+pub use routes::status_text;
 pub use serve::serve;
 pub use telemetry_path::{TelemetryPath, TelemetryPathError};
 pub use tls::TlsError;
@@ -40,7 +44,7 @@ pub struct Options {
     pub offered: &'static [Format],
     /// Whether start times are exposed.
     pub created: Created,
-    /// The version, for the landing page.
+    /// The version, for the live page.
     pub version: String,
     pub web_config: Arc<WebConfigFile>,
     /// Turns true once every package is attached or left out.
@@ -48,7 +52,9 @@ pub struct Options {
     /// Names a thread of the process that has failed, which makes the host unhealthy.
     pub failed_thread: fn() -> Option<String>,
     /// The settings in force, for the status page.
-    pub settings: Vec<Setting>,
+    pub settings: Arc<[Setting]>,
+    /// What the live page is drawn from.
+    pub feed: Feed,
 }
 
 /// Why there is no server.

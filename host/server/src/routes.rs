@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Options, body, chunks::BodyChunks, connections::Connection, page, scrapes::Scrapes, telemetry_path as paths,
+    Options, body, chunks::BodyChunks, connections::Connection, live, page, scrapes::Scrapes, telemetry_path as paths,
     unsent::Reader,
 };
 use ebhost_handle::{Handle, HandleError};
@@ -36,8 +36,8 @@ struct Context {
 
 pub(super) fn router(handle: Handle, options: Options) -> Router {
     let path = options.telemetry_path.clone();
+    let live = live::router(&options.feed, &options.version, path.as_str());
     Router::new()
-        .route(paths::LANDING, get(landing))
         .route(paths::STATUS, get(status))
         .route(paths::STATUS_JSON, get(status_json))
         .route(paths::HEALTHY, get(healthy))
@@ -48,6 +48,7 @@ pub(super) fn router(handle: Handle, options: Options) -> Router {
             options: Arc::new(options),
             in_flight: Arc::new(Semaphore::new(limits::SCRAPES_IN_FLIGHT)),
         })
+        .merge(live)
 }
 
 /// Whether the agent answers and every thread works: any may have ended by a panic.
@@ -176,10 +177,6 @@ fn header_text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join(","))
 }
 
-async fn landing(State(context): State<Context>) -> Html<String> {
-    Html(page::landing(&context.options.version, context.options.telemetry_path.as_str()))
-}
-
 async fn status(State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let wants_json = query.is_some_and(|query| query.split('&').any(|pair| pair == "format=json"))
         || header_text(&headers, &header::ACCEPT).is_some_and(|accept| accept.starts_with("application/json"));
@@ -201,13 +198,18 @@ struct Status<'a> {
     log: Vec<String>,
 }
 
+/// The text of `/status.json`: the report, the settings in force and the end of the log.
+pub fn status_text(report: Report, settings: &[page::Setting]) -> Vec<u8> {
+    let status = Status { report, settings, log: recent_log_lines() };
+    // It has no map with keys that are not text, so it always has a JSON form.
+    serde_json::to_vec(&status).unwrap_or_default()
+}
+
 async fn status_json(State(context): State<Context>) -> Response {
     match report(&context).await {
         Some(report) => {
             let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-            let status = Status { report, settings: &context.options.settings, log: recent_log_lines() };
-            // It has no map with keys that are not text, so it always has a JSON form.
-            (json, serde_json::to_vec(&status).unwrap_or_default()).into_response()
+            (json, status_text(report, &context.options.settings)).into_response()
         }
         None => unavailable(),
     }
@@ -226,6 +228,7 @@ fn unavailable() -> Response {
 mod tests {
     use axum::{body::Body, http::Request};
     use ebhost_metrics::Created;
+    use ebhost_recorder::{Feed, FeedOptions};
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
     use tokio::sync::watch;
@@ -242,7 +245,8 @@ mod tests {
             web_config: Arc::new(WebConfigFile::open(None).unwrap()),
             ready,
             failed_thread: || None,
-            settings: Vec::new(),
+            settings: Arc::default(),
+            feed: Feed::new(FeedOptions { window: Duration::ZERO, folder: None, status: Arc::new(|_| Vec::new()) }),
         }
     }
 

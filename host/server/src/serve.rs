@@ -55,7 +55,16 @@ struct Shared {
 /// Serves until `stop` changes, then finishes what is in flight, for a bounded time.
 pub async fn serve(listeners: Vec<Listener>, handle: Handle, options: Options, stop: watch::Receiver<()>) {
     let web_config = options.web_config.clone();
-    let router = routes::router(handle, options);
+    serve_routes(listeners, routes::router(handle, options), web_config, stop).await;
+}
+
+/// Serves these routes until `stop` changes, then finishes what is in flight, for a bounded time.
+pub(crate) async fn serve_routes(
+    listeners: Vec<Listener>,
+    router: Router,
+    web_config: Arc<WebConfigFile>,
+    stop: watch::Receiver<()>,
+) {
     let watching = tokio::spawn(web_config.clone().watch(stop.clone()));
     let shared =
         Shared { router: TowerToHyperService::new(router), web_config, passwords: Arc::new(Passwords::new()), stop };

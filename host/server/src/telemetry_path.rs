@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::live;
+
 /// The paths that the server has besides it.
 pub(super) const LANDING: &str = "/";
 pub(super) const STATUS: &str = "/status";
@@ -30,7 +32,7 @@ impl FromStr for TelemetryPath {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let malformed = |expected| Err(TelemetryPathError::Malformed { found: text.to_owned(), expected });
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~:@!$&'()*+,;=".contains(&byte);
-        if TAKEN.contains(&text) {
+        if TAKEN.contains(&text) || text.starts_with(live::PREFIX) || text == live::DUMP {
             return Err(TelemetryPathError::Taken(text.to_owned()));
         }
         if !text.starts_with('/') {

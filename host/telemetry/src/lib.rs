@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod feed;
 mod http;
 mod lines;
 mod own;
@@ -16,6 +17,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing::level_filters::LevelFilter;
 
+pub use feed::{FeedCounters, FeedReport, feed};
 pub use http::{HttpCounter, HttpCounters, HttpReport, http};
 pub use lines::{dropped_log_lines, flush_log};
 pub use own::{
@@ -25,7 +27,7 @@ pub use own::{
 pub use process::Process;
 pub use recent::recent_log_lines;
 pub use stages::{Stage, StageClock, StageTimes};
-pub use time::{thread_cpu_time, unix_seconds};
+pub use time::{civil, thread_cpu_time, unix_seconds, utc_stamp};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,3 +14,25 @@ pub fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
+
+/// A time in seconds since 1970 as part of a file's name: `20261126T210503Z`.
+pub fn utc_stamp(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    let ((year, month, date), second) = (civil(whole / 86_400), whole % 86_400);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year}{month:02}{date:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// Year, month and date of a day since 1970, in the Gregorian calendar. Years are counted from March here, so that the leap day is the
+/// last of a year.
+pub fn civil(day: u64) -> (u64, u64, u64) {
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let day = day + 719_468; // since 1 March of the year 0
+    let (era, of_era) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, date)
+}

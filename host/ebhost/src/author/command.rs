@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
+use ebhost_server::Address;
 
 /// A command for plugin authors.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,8 @@ pub enum Command {
     Docs(DocsArgs),
     /// Show the packages of a folder with their options, defaults and chosen values.
     Options(OptionsArgs),
+    /// Show flight recordings in the browser, in the page that a running host has: one, or two side by side.
+    View(ViewArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
     New(NewArgs),
 }
@@ -132,6 +135,22 @@ pub struct OptionsArgs {
     /// Output format.
     #[arg(long, default_value = "text")]
     pub(super) format: OutputFormat,
+}
+
+/// Arguments of `ebhost view`.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// Files written by /recorder/dump or SIGUSR1. A second one is shown beside the first, with the same scales.
+    #[arg(required = true, num_args = 1..=2, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Address to serve the page on, until Ctrl-C.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) address: Address,
+
+    /// Print what the files hold, and serve nothing.
+    #[arg(long)]
+    pub(crate) summary: bool,
 }
 
 /// Arguments of `ebhost new`.

@@ -30,7 +30,9 @@ use std::{
     sync::Arc,
 };
 
-pub use command::Command;
+pub use command::{Command, ViewArgs};
+
+use crate::view::{self, ViewError};
 
 use ebhost_agent::{DescribeError, SingleError};
 use ebhost_package::{FolderError, Package, PackageError, Settings};
@@ -74,6 +76,8 @@ enum AuthorError {
     Late,
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    View(#[from] ViewError),
     #[error("standard output: {0}")]
     Output(#[source] io::Error),
 }
@@ -94,6 +98,7 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::New(args) => new::new(args),
         Command::Docs(args) => engine().and_then(|engine| docs::docs(args, &engine)),
         Command::Options(args) => options::options(args),
+        Command::View(args) => view::view(args).map_err(AuthorError::from),
     };
     done.unwrap_or_else(|fault| {
         // A person reads this: one line, without the fields of a log.

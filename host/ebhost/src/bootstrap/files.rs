@@ -40,7 +40,13 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
         _ => None,
     });
     let pins = ebhost_kernel::pin_folders(&package_folders);
-    AllowedFiles { readable, cache: cli.cache_folder(), sockets: sockets.collect(), pins }
+    AllowedFiles {
+        readable,
+        cache: cli.cache_folder(),
+        recordings: cli.recorder_folder.clone(),
+        sockets: sockets.collect(),
+        pins,
+    }
 }
 
 /// Where the links on the way to a folder of packages lead, and those directly inside it.

@@ -9,7 +9,7 @@ use crate::{
     build_info,
     cli::{Cli, LogFormat, LogLevel, ReloadWhen, RequirePins},
     memory,
-    sinks::{Options, WebOptions},
+    sinks::{Options, RecorderOptions, WebOptions},
 };
 use ebhost_agent as agent;
 use ebhost_agent::{OnFault, Reload, Statistics};
@@ -33,8 +33,9 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsP
         telemetry_path: cli.telemetry_path.clone(),
         config: Arc::new(web.config),
         created: if cli.created { Created::Printed } else { Created::LeftOut },
-        settings: settings::in_force(&cli.arguments),
+        settings: settings::in_force(&cli.arguments).into(),
     };
+    let recorder = RecorderOptions { window: cli.recorder_window, folder: cli.recorder_folder.clone() };
     let agent = agent::Options {
         build: build_info::BUILD,
         faults,
@@ -57,7 +58,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsP
         return_free_memory: memory::return_free_memory,
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
-    Options { agent, web }
+    Options { agent, web, recorder }
 }
 
 pub(super) fn start_log(cli: &Cli) {

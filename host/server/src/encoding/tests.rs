@@ -48,7 +48,7 @@ async fn queued(requests: &mut Requests) -> Vec<Box<dyn FamilyVisitor>> {
 fn visit(mut visitor: Box<dyn FamilyVisitor>, origin: Origin) -> (Option<Demand>, Option<u64>) {
     let demand = visitor.begin();
     let (family, own) = (family(), OwnMetrics::new());
-    let packages = vec![NamedFamily { origin, namespace: "ebhost", series: family.series() }];
+    let packages = vec![NamedFamily { origin, package: "p", namespace: "ebhost", series: family.series() }];
     visitor.visit(&Collection { packages, own: &own });
     (demand, visitor.finish())
 }
@@ -174,7 +174,7 @@ async fn families_that_there_is_no_time_for_are_left_out_and_counted() {
         huge.push([("disk", disk.to_string().as_str())], &[1], None);
     }
     let (family, own) = (family(), OwnMetrics::new());
-    let named = |series| NamedFamily { origin: Origin::Package, namespace: "ebhost", series };
+    let named = |series| NamedFamily { origin: Origin::Package, package: "p", namespace: "ebhost", series };
     let huge = std::iter::repeat_n(named(huge.series()), 1_000);
     let packages = [named(family.series())].into_iter().chain(huge).collect();
     let before = http().families_left_out.get();

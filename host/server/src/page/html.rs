@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use ebhost_telemetry::civil;
+
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem}\
     table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{border:1px solid #9995;padding:.2rem .6rem;text-align:left}\
     td.n{text-align:right;font-variant-numeric:tabular-nums}.bad{color:#c22}pre{white-space:pre-wrap}";
@@ -80,20 +82,6 @@ pub(super) fn moment(seconds: f64, now: f64) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let ago = (now - seconds).max(0.0);
     format!("{year}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02} UTC, {ago:.0} s ago")
-}
-
-/// Year, month and date of a day since 1970, in the Gregorian calendar. Years are counted from March here, so that the leap day is the
-/// last of a year.
-fn civil(day: u64) -> (u64, u64, u64) {
-    const DAYS_OF_400_YEARS: u64 = 146_097;
-    let day = day + 719_468; // since 1 March of the year 0
-    let (era, of_era) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let date = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, date)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The HTML pages: landing page and status. No scripts; all text is escaped.
+//! The status page, for browsers without scripts and for those who only want to read. All text is escaped. The live page has the same with
+//! pictures.
 
 mod html;
 mod package;
@@ -17,15 +18,9 @@ const RELOAD: &str = "<meta http-equiv=\"refresh\" content=\"5\">";
 /// The stages that are done for one package after the other.
 const PACKAGE_STAGES: [Stage; 3] = [Stage::Read, Stage::Label, Stage::Count];
 
-pub(super) fn landing(version: &str, telemetry_path: &str) -> String {
-    let body = format!(
-        "<p>Version {}</p><ul><li><a href=\"{}\">Metrics</a></li><li><a href=\"/status\">Status</a> \
-         (<a href=\"/status.json\">JSON</a>)</li><li><a href=\"/-/healthy\">Healthy</a></li>\
-         <li><a href=\"/-/ready\">Ready</a></li></ul>",
-        Escaped(version),
-        Escaped(telemetry_path)
-    );
-    page("ebhost", "", &body)
+/// Text with its HTML metacharacters escaped.
+pub(super) fn html_text(text: &str) -> String {
+    Escaped(text).to_string()
 }
 
 /// A setting in force: its flag, its value, and whether the operator gave it.
@@ -221,6 +216,18 @@ mod tests {
         ] {
             assert!(html.contains(part), "expected {part:?} in {html}");
         }
+    }
+
+    /// "runs 0" of a program that ran all the time: the kernel did not count.
+    #[test]
+    fn runs_that_nobody_counts_are_unknown_and_not_0() {
+        let programs = vec![ProgramReport { name: "issue".into(), ..ProgramReport::default() }];
+        let mut package = PackageReport { state: Some("running"), programs, ..PackageReport::default() };
+        let html = |package: &PackageReport| shown(&Report { packages: vec![package.clone()], ..Report::default() });
+        assert!(html(&package).contains("<td>unknown</td>"), "{}", html(&package));
+        assert!(html(&package).contains("statistics are off: <code>--bpf.stats</code>"));
+        package.runs_are_measured = true;
+        assert!(!html(&package).contains("unknown"), "{}", html(&package));
     }
 
     #[test]

@@ -74,19 +74,29 @@ fn programs(out: &mut String, package: &PackageReport, rates: Option<&PackageRat
     ];
     table(out, "Programs", &columns, &package.programs, |p| {
         let rates = rates.and_then(|rates| rates.programs.iter().find(|rates| rates.name == p.name));
+        // A 0 that was not counted is none.
+        let is_known = package.runs_are_measured || p.runs > 0;
+        let known = |number: String| if is_known { number } else { "unknown".to_owned() };
         vec![
             p.name.clone(),
             if p.fault.is_empty() { "yes".to_owned() } else { format!("no: {}", p.fault) },
             p.id.to_string(),
             p.tag.clone(),
-            p.runs.to_string(),
+            known(p.runs.to_string()),
             rate(rates.map(|rates| rates.runs)),
-            format!("{:.6}", p.run_seconds),
+            known(format!("{:.6}", p.run_seconds)),
             percent(p.cpu_ratio.or(rates.map(|rates| rates.cpu))),
             p.run_duration_seconds.map_or_else(String::new, |seconds| format!("{:.0}", seconds * 1e9)),
             p.recursion_misses.to_string(),
         ]
-    })
+    })?;
+    if package.programs.is_empty() || package.runs_are_measured {
+        return Ok(());
+    }
+    out.write_str(
+        "<p>Runs are not counted, because the kernel's run statistics are off: <code>--bpf.stats</code> switches them on, at 0.1 µs a run. The \
+         share of a CPU is measured in short windows.</p>",
+    )
 }
 
 fn maps(out: &mut String, package: &PackageReport) -> fmt::Result {

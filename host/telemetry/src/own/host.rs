@@ -6,7 +6,7 @@ use super::{
     Report,
     families::{Families, Labels, counter, gauge},
 };
-use crate::{HttpReport, Process, Stage};
+use crate::{FeedReport, HttpReport, Process, Stage};
 
 /// Families without a volatile field.
 pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
@@ -55,6 +55,19 @@ pub(super) fn volatile(families: &mut Families<'_, '_>, report: &Report) -> fmt:
     families.numbers(counter("scrape_cpu", "CPU time of scrapes by stage.").seconds(), stages)?;
     let bytes = gauge("last_exposition", "Size of the last scrape's answer, before compression.").bytes();
     families.number(bytes, *report.exposition_bytes)
+}
+
+/// The live page and the flight recorder.
+pub(super) fn feed(families: &mut Families<'_, '_>, feed: &FeedReport) -> fmt::Result {
+    families.number(gauge("feed_viewers", "Viewers of the live page."), feed.viewers)?;
+    let help = "Viewers of the live page that did not take their frames in time, and were dropped.";
+    families.number(counter("feed_viewers_dropped", help), feed.viewers_dropped)?;
+    let help = "Frames made for the live page and the flight recorder.";
+    families.number(counter("feed_frames", help), feed.frames)?;
+    let help = "Memory of the flight recorder's window; 0 while it is off.";
+    families.number(gauge("recorder", help).bytes(), feed.recorded_bytes)?;
+    let help = "Time that the flight recorder's window covers.";
+    families.number(gauge("recorder", help).seconds(), feed.recorded_seconds)
 }
 
 /// The HTTP server: what its bounds did, and whether its configuration is in force.

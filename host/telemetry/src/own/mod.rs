@@ -73,6 +73,7 @@ impl OwnMetrics {
             .register(None, |families, report, _| host::process(families, &report.process))
             .register(Some("ebhost"), |families, report, packages| {
                 host::volatile(families, report)?;
+                host::feed(families, &report.feed)?;
                 plugins::cpu(families, packages)?;
                 kernel::cost(families, packages)?;
                 kernel::reads(families, packages)

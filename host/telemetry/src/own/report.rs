@@ -7,7 +7,7 @@ use std::{collections::HashSet, ops::Deref};
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::{HttpReport, Process, StageTimes};
+use crate::{FeedReport, HttpReport, Process, StageTimes};
 
 /// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -75,6 +75,7 @@ pub struct Report {
     /// All values that `PackageReport::state` can have.
     pub states: Vec<&'static str>,
     pub http: HttpReport,
+    pub feed: Volatile<FeedReport>,
     pub process: Volatile<Process>,
     /// For the status page alone: none in a report for the host's own metrics.
     pub rates: Volatile<Option<Rates>>,
