@@ -4,6 +4,7 @@
 //! Prometheus scrapes text and protobuf for real. No format may have a family or a series twice, and all three must have the same
 //! samples but for what a format has no place for.
 
+mod dashboards;
 mod generated;
 mod golden;
 mod parsers;

@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod clang;
 mod component;
+mod dashboards;
 mod debian;
 mod digest;
 mod docs;
@@ -40,8 +41,10 @@ cargo xtask fuzz [TARGET [CASES]]
                              run every target of host/fuzz for a fixed number of cases, or one until it is stopped or for so many cases
 cargo xtask mutants [--seed N] [--count N] [--crates A,B]
                              change the host's code in a sample of places, one at a time, and list the changes that no test notices
+cargo xtask dashboards       make dashboards and alerts in examples/ of examples/panels; with --check list those that are older
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
 cargo xtask docs             write docs/plugins.md and the list of packages in README.md
+cargo xtask story            make the pictures in docs/pictures: Prometheus and the live page under a few loads; as root
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
 fn main() -> ExitCode {
@@ -69,6 +72,9 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
         ["docs"] => docs::docs(root),
+        ["story"] => test::story(root),
+        ["dashboards"] => dashboards::write(root),
+        ["dashboards", "--check"] => dashboards::check(root),
         ["arm64"] => arm64::arm64(root),
         ["fuzz"] => fuzz::fuzz(root, None, None),
         ["fuzz", target] => fuzz::fuzz(root, Some(target), None),

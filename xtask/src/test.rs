@@ -25,6 +25,14 @@ pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Makes the pictures in docs/pictures: the test that drives Prometheus and the live page in a browser.
+pub(crate) fn story(root: &Path) -> Result<()> {
+    let missing = debian::provide();
+    missing.iter().for_each(|tests| println!("skipped  {tests}"));
+    let test = ["test", "--release", "--workspace", "--test", "page", "--", "--ignored", "the_story_in_pictures"];
+    run(cargo().current_dir(root).args(test))
+}
+
 fn closing(filter: Option<&str>, skipped: usize) -> String {
     let which = filter.map_or_else(|| "all tests".into(), |filter| format!("tests named …{filter}…"));
     match skipped {
