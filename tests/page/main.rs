@@ -3,6 +3,7 @@
 //! Every test of the page ends with a look at what the browser complained about: no error on the console, no request to elsewhere, no
 //! violation of the page's policy. Pictures are kept in `target/page/`.
 
+mod cost;
 mod decoder;
 mod live;
 mod recorder;

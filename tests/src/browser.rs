@@ -42,7 +42,7 @@ pub struct Browser {
     _profile: Folder,
 }
 
-/// What the person at the browser types when it asks for a password.
+/// The user and password that are typed when the browser asks for them.
 #[derive(Debug, Clone)]
 pub struct Login {
     pub user: &'static str,

@@ -69,7 +69,7 @@ fn read(path: &Path) -> Result<Recording, ViewError> {
     Ok(Recording { name, bytes: bytes.into() })
 }
 
-/// What a recording holds: `300 frames in 299 s from 20261127T002131Z on, 120 families with 3000 series`.
+/// The content of a recording in one line: `300 frames in 299 s from 20261127T002131Z on, 120 families with 3000 series`.
 fn sentence(summary: &Summary) -> String {
     let length = Duration::from_millis(summary.last_ms.saturating_sub(summary.first_ms)).as_secs();
     let first = utc_stamp(summary.first_ms as f64 / 1e3);

@@ -29,7 +29,7 @@ pub enum RecordingError {
     Nothing { bytes: usize },
 }
 
-/// What a recording holds.
+/// The content of a recording.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Frames that can be shown.
@@ -167,7 +167,7 @@ impl Player {
             BlockKind::Packed => {
                 let mut blocks = Vec::new();
                 let inflated = ZlibDecoder::new(payload).take(limits::RECORDING_SEGMENT_BYTES as u64);
-                // What was inflated before a fault is read all the same.
+                // Blocks that were inflated before a fault are read all the same.
                 if { inflated }.read_to_end(&mut blocks).is_err() {
                     self.summary.damaged += 1;
                 }

@@ -5,13 +5,8 @@
 //! it is bounded, and it may come again.
 
 use std::{
-    collections::VecDeque,
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -20,7 +15,7 @@ use ebhost_handle::{Handle, HandleError};
 use ebhost_limits as limits;
 use ebhost_telemetry::{Report, feed, unix_seconds};
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
@@ -29,7 +24,8 @@ use tracing::warn;
 use crate::{
     encode::Encoder,
     folder::{self, SaveError},
-    window::{Dump, Segment, Window},
+    viewer::{Frames, Viewer, ViewerRefused, viewer},
+    window::{Dump, OpenSegment, Segment, Window},
     wire::{BlockKind, HEADER, block},
 };
 
@@ -71,28 +67,6 @@ struct State {
     is_closed: bool,
 }
 
-/// The feed's end of a viewer.
-struct Viewer {
-    frames: mpsc::Sender<Vec<Bytes>>,
-    is_dropped: Arc<AtomicBool>,
-}
-
-/// Why nobody else may look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ViewerRefused {
-    #[error("{} viewers look already; close another page, or ask for /metrics", limits::VIEWERS)]
-    TooMany,
-    #[error("ebhost is stopping")]
-    Stopping,
-}
-
-/// The frames for one viewer, from a header on.
-pub struct Frames {
-    incoming: mpsc::Receiver<Vec<Bytes>>,
-    pending: VecDeque<Bytes>,
-    is_dropped: Arc<AtomicBool>,
-}
-
 impl Feed {
     /// A feed that nobody looks at. Segments of an earlier run are read from the folder.
     pub fn new(options: FeedOptions) -> Self {
@@ -117,12 +91,11 @@ impl Feed {
         if state.viewers.len() + state.joining.len() >= limits::VIEWERS {
             return Err(ViewerRefused::TooMany);
         }
-        let (frames, incoming) = mpsc::channel(limits::VIEWER_FRAMES);
-        let is_dropped = Arc::new(AtomicBool::new(false));
-        state.joining.push((Viewer { frames, is_dropped: is_dropped.clone() }, history));
+        let (viewer, frames) = viewer();
+        state.joining.push((viewer, history));
         state.count_viewers();
         self.0.arrival.notify_one();
-        Ok(Frames { incoming, pending: VecDeque::new(), is_dropped })
+        Ok(frames)
     }
 
     /// How much is kept; zero: nothing.
@@ -261,7 +234,7 @@ impl Feed {
         feed().recorded_seconds.set(covered.as_secs());
     }
 
-    async fn close_segment(&self, open: crate::window::OpenSegment) {
+    async fn close_segment(&self, open: OpenSegment) {
         let Ok(segment) = spawn_blocking(move || open.pack()).await else { return };
         let left = self.state().window.as_mut().map(|window| window.close(segment.clone())).unwrap_or_default();
         if let Some(folder) = self.0.options.folder.clone() {
@@ -305,7 +278,7 @@ impl Feed {
     }
 }
 
-fn on_disk(folder: &std::path::Path, segment: &Segment, left: &[Segment]) {
+fn on_disk(folder: &Path, segment: &Segment, left: &[Segment]) {
     if let Err(error) = folder::store(folder, segment) {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         warn!("{error}{cause}");
@@ -315,45 +288,11 @@ fn on_disk(folder: &std::path::Path, segment: &Segment, left: &[Segment]) {
 
 impl State {
     fn forget_gone(&mut self) {
-        self.viewers.retain(|viewer| !viewer.frames.is_closed());
-        self.joining.retain(|(viewer, _)| !viewer.frames.is_closed());
+        self.viewers.retain(|viewer| !viewer.is_gone());
+        self.joining.retain(|(viewer, _)| !viewer.is_gone());
     }
 
     fn count_viewers(&self) {
         feed().viewers.set((self.viewers.len() + self.joining.len()) as u64);
-    }
-}
-
-impl Viewer {
-    /// False if it went away, or does not take its frames: then it is dropped.
-    fn send(&self, frames: Vec<Bytes>) -> bool {
-        match self.frames.try_send(frames) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.is_dropped.store(true, Ordering::Relaxed);
-                feed().viewers_dropped.increment();
-                false
-            }
-        }
-    }
-}
-
-impl Frames {
-    /// The next bytes; `None` at the end: the host stops, or the viewer was too slow.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        loop {
-            if self.is_dropped.load(Ordering::Relaxed) {
-                self.pending.clear();
-                return Poll::Ready(None);
-            }
-            if let Some(bytes) = self.pending.pop_front() {
-                return Poll::Ready(Some(bytes));
-            }
-            match ready!(self.incoming.poll_recv(context)) {
-                Some(frames) => self.pending.extend(frames),
-                None => return Poll::Ready(None),
-            }
-        }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod family_flag {
     pub(crate) const TOTAL: u8 = 2;
 }
 
-/// What happened to a series since the frame before. The slot's distance from the one before it in the frame is shifted left by two bits
+/// A change of a series since the frame before. The slot's distance from the one before it in the frame is shifted left by two bits
 /// to make room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SeriesChange {

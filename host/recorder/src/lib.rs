@@ -8,10 +8,12 @@
 //! | module | does |
 //! |---|---|
 //! | `wire` | numbers and blocks: how bytes of the format are written |
+//! | `frames`, `changes` | the parts of a frame |
 //! | `encode` | a collection and the state before it → a frame |
 //! | `decode` | bytes, of anybody → a summary and the series; total: it accepts any input |
 //! | `window` | the frames of the last minutes in bounded memory |
 //! | `folder` | the same on disk |
+//! | `viewer` | a bounded queue of frames for one connection |
 //! | `feed` | asks for collections while somebody needs them, and hands frames to viewers and window |
 //!
 //! This crate changes no series and interprets none: what a cell means is written down with its family, and the page computes rates and
@@ -19,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod decode;
 mod encode;
 mod feed;
@@ -27,13 +30,15 @@ mod frames;
 #[cfg(test)]
 mod tests;
 mod times;
+mod viewer;
 mod window;
 mod wire;
 
 pub use decode::{Player, RecordedFamily, RecordedSeries, RecordingError, Summary, inspect};
 pub use encode::Encoder;
-pub use feed::{Feed, FeedOptions, Frames, StatusEncoder, ViewerRefused};
+pub use feed::{Feed, FeedOptions, StatusEncoder};
 pub use folder::{SaveError, file_name};
 pub use times::parse_duration;
+pub use viewer::{Frames, ViewerRefused};
 pub use window::Dump;
 pub use wire::HEADER;

@@ -1,4 +1,4 @@
-// What changed in one family, frame by frame, over two hours.
+// Changes of one family, frame by frame, over two hours.
 //
 // A column holds the cells that changed in a frame, and nothing else. The last quarter of an hour has a column a frame; older ones are
 // joined to one for ten seconds. A counter's column holds increases. A gauge's holds the values before the change, so that a line is

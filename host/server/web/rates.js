@@ -1,4 +1,4 @@
-// What a panel draws: lines of rates and values, and the columns of a heat map.
+// The contents of a panel: lines of rates and values, and the columns of a heat map.
 
 import { matches } from "./labels.js";
 

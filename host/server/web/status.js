@@ -1,4 +1,4 @@
-// What the report on host and packages says, in sentences. A number that means nothing is called unknown, with its reason.
+// The report on host and packages in sentences. A number that means nothing is called unknown, with its reason.
 
 import { element, table } from "./dom.js";
 import { duration, plural, show } from "./units.js";
@@ -27,7 +27,7 @@ export function stateOf(pack) {
   return { kind, word: pack.state ?? "unknown", sentence: [sentence, ...more].join(" ") };
 }
 
-/** What a package leaves out, and why: sentences. */
+/** Sentences on data that a package leaves out, and why. */
 export function leftOut(pack) {
   const texts = [];
   for (const program of pack.programs) if (program.fault) texts.push(`The program ${program.name} is not attached: ${program.fault}`);

@@ -28,7 +28,7 @@ pub(super) struct Panel {
     pub(super) drawn: Drawn,
 }
 
-/// What a panel draws.
+/// The data of a panel.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Drawn {

@@ -71,7 +71,7 @@ fn read(folder: &Path) -> Result<Vec<Description>> {
     paths.iter().map(read).collect()
 }
 
-/// What the live page takes from the descriptions: title and note of a family, in order.
+/// The part that the live page takes from the descriptions: title and note of a family, in order.
 fn page(descriptions: &[Description]) -> serde_json::Value {
     let families = descriptions.iter().flat_map(|description| {
         description.families.iter().enumerate().map(move |(place, family)| {
