@@ -153,7 +153,7 @@ impl Feed {
             (feed.encoder().frame(collection, time), time)
         });
         match frame.await {
-            Ok((frame, time)) => self.publish(frame.into(), time),
+            Ok((frame, time)) => self.publish(&frame.into(), time),
             Err(HandleError::Busy) => return Ok(()), // others wait for the agent; there is another second
             Err(HandleError::Stopped) => return Err(HandleError::Stopped),
         }
@@ -163,7 +163,7 @@ impl Feed {
     }
 
     /// Hands a frame to everybody.
-    fn publish(&self, frame: Bytes, time_ms: u64) {
+    fn publish(&self, frame: &Bytes, time_ms: u64) {
         let encoder = self.encoder();
         let mut state = self.state();
         let state = &mut *state;
