@@ -233,9 +233,7 @@ fn fifteen_minutes_of_3000_series_fit_into_the_window() {
     for second in 0..1000u64 {
         made[0].cells.iter_mut().for_each(|cell| *cell += next(&mut seed, 5000) as u64);
         for cells in made[1].cells.chunks_exact_mut(29) {
-            for bucket in 8..13 {
-                cells[bucket] += next(&mut seed, 200) as u64;
-            }
+            cells[8..13].iter_mut().for_each(|bucket| *bucket += next(&mut seed, 200) as u64);
             cells[28] += next(&mut seed, 100_000_000) as u64;
         }
         let bytes = frame(&mut encoder, &own, &made, second * 1000);
@@ -246,7 +244,7 @@ fn fifteen_minutes_of_3000_series_fit_into_the_window() {
         }
     }
     let covered = window.covered();
-    println!("{} bytes for {covered:?}, {:?} a frame with packing", window.bytes(), started.elapsed() / 1000);
+    eprintln!("{} bytes for {covered:?}, {:?} a frame with packing", window.bytes(), started.elapsed() / 1000);
     assert!(covered.as_secs() >= 900, "{covered:?}");
     assert!(window.bytes() < 25_000_000, "{}", window.bytes());
     let dump = window.dump(std::time::Duration::MAX).chunks.concat();
