@@ -1,5 +1,11 @@
 //! The packages of `plugins/` that are made of a BPF program and a configuration, one module each: what they count under a load of the test
 //! is held against a second source, the kernel's own counters where it has them. `every` holds for all packages.
 
+mod cachestat;
 mod every;
+mod oom;
+mod pagefaults;
+mod reclaim;
 mod runqlat;
+mod syscalls;
+mod writeback;

@@ -97,6 +97,76 @@ impl Drop for Throttled {
     }
 }
 
+/// A limit of memory on the processes of a cgroup of version 2. Where version 1 has the memory controller, they are in a cgroup of that, too.
+/// Removed on drop, after the processes in it have ended.
+#[derive(Debug)]
+pub struct MemoryLimit<'a> {
+    cgroup: &'a Cgroup,
+    /// The cgroup of version 1.
+    group: Option<PathBuf>,
+}
+
+impl<'a> MemoryLimit<'a> {
+    /// Limits the processes that [`starter`](Self::starter) runs to this number of bytes.
+    pub fn below(cgroup: &'a Cgroup, bytes: u64) -> Self {
+        let v1 = Path::new(MEMORY_V1);
+        let group = v1.is_dir().then(|| v1.join(cgroup.path().trim_start_matches('/')));
+        let limit = Self { cgroup, group };
+        if let Some(group) = &limit.group {
+            fs::create_dir(group).unwrap_or_else(|error| panic!("{}: {error}", group.display()));
+        }
+        let file = if limit.group.is_some() { "memory.limit_in_bytes" } else { "memory.max" };
+        let path = limit.folder().join(file);
+        fs::write(&path, bytes.to_string()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        limit
+    }
+
+    /// The path of the cgroup of version 2.
+    pub fn path(&self) -> &str {
+        self.cgroup.path()
+    }
+
+    /// A command that runs a program, given by its further arguments, below the limit.
+    pub fn starter(&self) -> Command {
+        let mut command = self.cgroup.starter();
+        if let Some(group) = &self.group {
+            command.args(["sh", "-c", STARTER]).arg(group);
+        }
+        command
+    }
+
+    /// How many processes the kernel killed because of the limit.
+    pub fn killed(&self) -> u64 {
+        self.number(if self.group.is_some() { "memory.oom_control" } else { "memory.events" }, "oom_kill ")
+    }
+
+    /// How often the limit was hit.
+    pub fn hit(&self) -> u64 {
+        match &self.group {
+            Some(_) => self.number("memory.failcnt", ""),
+            None => self.number("memory.events", "max "),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.group.as_deref().unwrap_or(&self.cgroup.folder)
+    }
+
+    fn number(&self, file: &str, name: &str) -> u64 {
+        let text = fs::read_to_string(self.folder().join(file)).expect("the kernel's file");
+        let number = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("no `{name}` in {file}: {text}"))
+    }
+}
+
+impl Drop for MemoryLimit<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = &self.group {
+            remove(group);
+        }
+    }
+}
+
 /// A cgroup whose processes together get a part of one CPU. Removed on drop, after the processes in it have ended.
 #[derive(Debug)]
 pub struct CpuQuota {
@@ -148,10 +218,20 @@ impl Drop for CpuQuota {
     }
 }
 
+/// A shell's script: enters the cgroup that is its first argument, and becomes the program that the others are.
+const STARTER: &str = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
+const MEMORY_V1: &str = "/sys/fs/cgroup/memory";
+
 fn starter(group: &Path) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(group);
+    command.args(["-c", STARTER]).arg(group);
     command
+}
+
+/// Whether cgroups can have a limit of memory: version 1, or version 2 with the controller given to the cgroups below the root.
+pub(crate) fn has_memory() -> bool {
+    let given = || fs::read_to_string(version_2()?.join("cgroup.subtree_control")).ok();
+    Path::new(MEMORY_V1).is_dir() || given().is_some_and(|given| given.split_whitespace().any(|name| name == "memory"))
 }
 
 /// The mount point of cgroup version 2.

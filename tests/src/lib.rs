@@ -32,7 +32,7 @@ mod sys;
 
 pub use browser::{Browser, Login};
 pub use caller::Caller;
-pub use cgroup::{Cgroup, CpuQuota, Throttled};
+pub use cgroup::{Cgroup, CpuQuota, MemoryLimit, Throttled};
 pub use disk::{Disk, Mounted, Plugged, Stat};
 pub use disks::Disks;
 pub use ebhost::{Ebhost, Ended, Start, binary};

@@ -25,6 +25,8 @@ pub enum Need {
     CpuQuota,
     /// A cgroup controller that throttles block I/O.
     BlkThrottle,
+    /// A cgroup controller that limits memory.
+    MemoryLimit,
     /// An x86-64 virtual machine under QEMU, with its kernel and initramfs.
     Guest,
     /// The same for arm64.
@@ -47,6 +49,7 @@ impl Need {
             Self::Cgroup2 => (crate::cgroup::version_2().is_some(), "a cgroup2 mount"),
             Self::CpuQuota => (crate::cgroup::cpu_root().is_some(), "a cgroup hierarchy with CPU quotas"),
             Self::BlkThrottle => (crate::cgroup::root().is_some(), "a cgroup hierarchy with block I/O throttling"),
+            Self::MemoryLimit => (crate::cgroup::has_memory(), "a cgroup hierarchy with limits of memory"),
             Self::Guest => return GUEST.into_iter().find(|tool| !is_on_path(tool)),
             Self::ArmGuest => return ARM_GUEST.into_iter().find(|tool| !is_on_path(tool)),
         };

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * How long reads, writes, opens and fsyncs of regular files took, by file system type.
+ *
+ * A call is timed from the entry of the kernel's vfs_* function to its return, whether it succeeded or not, so a read that the page cache served
+ * counts like one that waited for a disk. Calls that do not pass through these functions are not seen: readv and writev, io_uring, mmap, and
+ * opens that a network file system does together with its lookup.
+ */
+#include "current.h"
+#include "ebhost/cgroup.h"
+#include "ebhost/counts.h"
+#include "ebhost/durations.h"
+#include "ebhost/program.h"
+#include "ebhost/stamps.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+static long (*const bpf_probe_read_kernel_str)(void *to, u32 bytes, const void *from) = (void *)115;
+
+#define TYPE_BYTES 16
+
+/* The component's configuration knows the numbers. */
+enum operation { OPERATION_READ, OPERATION_WRITE, OPERATION_OPEN, OPERATION_FSYNC };
+
+struct call {
+	u64 cgroup;
+	char type[TYPE_BYTES];
+	u32 operation;
+	u32 zero;
+};
+
+DURATIONS(calls, struct call)
+/* One for each operation, because a synchronous write has an fsync within it. */
+STAMPS_BY_TASK(reads)
+STAMPS_BY_TASK(writes)
+STAMPS_BY_TASK(opens)
+STAMPS_BY_TASK(fsyncs)
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct file_system_type {
+	const char *name;
+};
+
+struct super_block {
+	struct file_system_type *s_type;
+};
+
+struct inode {
+	u16 i_mode;
+	struct super_block *i_sb;
+};
+
+struct dentry {
+	struct inode *d_inode;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+#pragma clang attribute pop
+
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+
+static __always_inline bool is_regular(struct inode *inode)
+{
+	return (inode->i_mode & S_IFMT) == S_IFREG;
+}
+
+static __always_inline int count_call(struct inode *inode, enum operation operation, u64 since)
+{
+	struct call call = { .cgroup = current_cg(), .operation = operation };
+
+	bpf_probe_read_kernel_str(call.type, sizeof(call.type), inode->i_sb->s_type->name);
+	calls_time(&call, bpf_ktime_get_ns() - since);
+	return 0;
+}
+
+/* The programs of a function whose argument leads to `inode`: `stamps` keep the start of a call that runs. */
+#define TIMED(function, argument, inode, stamps, operation)                                                  \
+	PROGRAM("fentry", function, argument)                                                                \
+	{                                                                                                    \
+		if (is_regular(inode))                                                                       \
+			stamps##_set(bpf_get_current_task_btf(), bpf_ktime_get_ns());                        \
+		return 0;                                                                                    \
+	}                                                                                                    \
+                                                                                                             \
+	static __always_inline int end_##function(argument)                                                  \
+	{                                                                                                    \
+		u64 since = stamps##_take(bpf_get_current_task_btf());                                       \
+                                                                                                             \
+		return since ? count_call(inode, operation, since) : 0;                                      \
+	}                                                                                                    \
+                                                                                                             \
+	SEC("fexit/" #function) int function##_end(u64 *args)                                                \
+	{                                                                                                    \
+		return end_##function((void *)args[0]);                                                      \
+	}
+
+TIMED(vfs_read, struct file *file, file->f_inode, reads, OPERATION_READ)
+TIMED(vfs_write, struct file *file, file->f_inode, writes, OPERATION_WRITE)
+TIMED(vfs_open, struct path *path, path->dentry->d_inode, opens, OPERATION_OPEN)
+/* The compiler may have inlined one of these two into the other. Where it has not, the inner one takes the start, and the outer one finds none. */
+TIMED(vfs_fsync, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
+TIMED(vfs_fsync_range, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
