@@ -14,3 +14,4 @@ mod kernel;
 mod lockdown;
 mod programs;
 mod small;
+mod storage;
