@@ -7,19 +7,12 @@
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 #include "ebhost/runqueue.h"
+#include "ebhost/stamps.h"
 
 DURATIONS(waits, u64)
 
 // The run_delay of each task when it began to run last.
-struct {
-	__uint(type, 29); // BPF_MAP_TYPE_TASK_STORAGE
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, u64);
-} delays SEC(".maps");
-
-static u64 *(*const task_storage_get)(void *map, struct task_struct *task, void *value, u64 flags) = (void *)156;
-#define CREATE 1
+STAMPS_BY_TASK(delays)
 
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -30,8 +23,8 @@ TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *
 		return 0;
 	wait = rq_of(next)->clock - queued;
 	before = info->run_delay;
-	delay = task_storage_get(&delays, next, NULL, 0);
-	if (delay) {
+	delay = delays_at(next);
+	if (delay && info->pcount) { // before 5.13 a new task may find what one of its id has left
 		wait += before - *delay;
 		*delay += wait;
 	} else {
@@ -39,10 +32,10 @@ TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *
 		if (!info->pcount)
 			wait += before;
 		before = wait + (info->pcount ? before : 0);
-		task_storage_get(&delays, next, &before, CREATE);
+		delays_set(next, before);
 	}
 	cgroup = cg_of(next);
-	waits_time(&cgroup, wait);
+	waits_time_alone(&cgroup, wait); // interrupts are disabled, and nothing else counts
 	return 0;
 }
 

@@ -6,15 +6,16 @@
  *	STAMPS_BY_SOCKET(opened)          opened_set(socket, ns)   ns = opened_take(socket)
  *	STAMPS_BY_KEY(starts, u64, 8192)  starts_set(&key, ns)     ns = starts_take(&key)
  *
- * `take` returns the time and forgets it; 0: there is none. `set` replaces a time that is there.
+ * `take` returns the time and forgets it; 0: there is none. `set` replaces a time that is there. `NAME_at(task)` is where it is kept; NULL: nowhere.
  *
  * By task and by socket the time is in the kernel's storage of that task or socket: no hash, nothing to size, and it is gone with its owner.
  * Programs on tp_btf may use it from Linux 5.13 on (5.11 for sockets); `task` and `socket` must be pointers that the verifier
- * knows, as arguments of such a program are. On 5.11 and 5.12 the same calls use the hash NAME_old by thread id. Linux 5.10 has no task
- * storage at all and refuses the object: for it use STAMPS_BY_KEY(NAME, u32, 10240) with `task->pid`.
+ * knows, as arguments of such a program are. On older kernels the same calls use the hash NAME_old with room for 10 240, by thread id or by
+ * the socket's address: what finds no room there is counted in the global NAME_old_lost.
  *
- * By key it is a preallocated hash with the size that you give. What finds no room is counted in the global NAME_lost. The address of a
- * request is a good key for a request; biolatency has slots by request tag (bpf/starts.h), which are twice as fast and know blk-mq's tags.
+ * By key it is a preallocated hash with the size that you give. What finds no room is counted in the global NAME_lost.
+ *
+ * For block requests "requests.h" has the same by request tag, STAMPS_BY_REQUEST, which is twice as fast as a hash by address.
  */
 #ifndef EBHOST_STAMPS_H
 #define EBHOST_STAMPS_H
@@ -41,6 +42,9 @@ enum bpf_func_id___stamps {
 #define STAMPS_KERNEL_HAS(helper)                                                                            \
 	bpf_core_enum_value_exists(enum bpf_func_id___stamps, BPF_FUNC_##helper##___stamps)
 
+/* A function that a program need not use. */
+#define STAMPS_UNUSED __attribute__((unused)) static __always_inline
+
 #define STAMPS_BY_KEY(name, key_type, entries)                                                               \
 	struct {                                                                                             \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                             \
@@ -50,13 +54,17 @@ enum bpf_func_id___stamps {
 	} name SEC(".maps");                                                                                 \
 	u64 name##_lost;                                                                                     \
                                                                                                              \
-	static __always_inline void name##_set(const key_type *key, u64 ns)                                  \
+	STAMPS_UNUSED u64 *name##_at(const key_type *key)                                                    \
+	{                                                                                                    \
+		return bpf_map_lookup_elem(&name, key);                                                      \
+	}                                                                                                    \
+	STAMPS_UNUSED void name##_set(const key_type *key, u64 ns)                                           \
 	{                                                                                                    \
 		if (bpf_map_update_elem(&name, key, &ns, BPF_ANY))                                           \
 			__sync_fetch_and_add(&name##_lost, 1);                                               \
 	}                                                                                                    \
                                                                                                              \
-	static __always_inline u64 name##_take(const key_type *key)                                          \
+	STAMPS_UNUSED u64 name##_take(const key_type *key)                                                   \
 	{                                                                                                    \
 		u64 *found = bpf_map_lookup_elem(&name, key), ns = found ? *found : 0;                       \
                                                                                                              \
@@ -74,7 +82,17 @@ enum bpf_func_id___stamps {
 	} name SEC(".maps");                                                                                 \
 	STAMPS_BY_KEY(name##_old, old_key_type, 10240)                                                       \
                                                                                                              \
-	static __always_inline void name##_set(owner_type *owner, u64 ns)                                    \
+	STAMPS_UNUSED u64 *name##_at(owner_type *owner)                                                      \
+	{                                                                                                    \
+		if (STAMPS_KERNEL_HAS(helper)) {                                                             \
+			return storage(&name, owner, NULL, 0);                                               \
+		} else {                                                                                     \
+			old_key_type key = old_key;                                                          \
+                                                                                                             \
+			return name##_old_at(&key);                                                          \
+		}                                                                                            \
+	}                                                                                                    \
+	STAMPS_UNUSED void name##_set(owner_type *owner, u64 ns)                                             \
 	{                                                                                                    \
 		if (STAMPS_KERNEL_HAS(helper)) {                                                             \
 			u64 *slot = storage(&name, owner, NULL, STAMPS_CREATE);                              \
@@ -90,7 +108,7 @@ enum bpf_func_id___stamps {
 		}                                                                                            \
 	}                                                                                                    \
                                                                                                              \
-	static __always_inline u64 name##_take(owner_type *owner)                                            \
+	STAMPS_UNUSED u64 name##_take(owner_type *owner)                                                     \
 	{                                                                                                    \
 		if (STAMPS_KERNEL_HAS(helper)) {                                                             \
 			u64 *slot = storage(&name, owner, NULL, 0), ns = slot ? *slot : 0;                   \

@@ -5,6 +5,7 @@
 mod arm;
 mod cgroups;
 mod counters;
+mod counting;
 mod cpus;
 mod disk;
 mod disk_paths;

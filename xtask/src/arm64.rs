@@ -57,7 +57,7 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     run(build.args(["build", "--locked", "--release", "--package", "ebhost", "--target", TARGET]))?;
     let ebhost = folder.join(TARGET).join("release/ebhost");
     let mut tests = cargo();
-    tests.current_dir(root).args(["test", "--release", "--workspace", "--test", "guest", "--", "arm::"]);
+    tests.current_dir(root).args(["test", "--release", "--workspace", "--test", "guest", "--", "arm"]);
     run(tests.env("EBHOST_ARM64", ebhost))
 }
 

@@ -16,7 +16,11 @@ use std::{
 
 use crate::sys;
 use ebhost_limits as limits;
-use ebhost_object::{Btf, ModuleFd, btf::Kind, core::KernelTypes};
+use ebhost_object::{
+    Btf, ModuleFd,
+    btf::{Enumerator, Kind},
+    core::KernelTypes,
+};
 
 /// Where the kernel shows its types.
 const FOLDER: &str = "/sys/kernel/btf";
@@ -78,6 +82,15 @@ impl KernelBtf {
             let id = module.is_none_or(|module| module == found).then(|| types.find(name, kind))??;
             Some(Found { id, types: types.clone(), module: Some(found.clone()) })
         })
+    }
+
+    /// Whether this kernel has the map type of this number.
+    pub(crate) fn has_map_type(&self, number: u32) -> bool {
+        let id = self.kernel.find("bpf_map_type", Kind::Enum);
+        let enumerators = id.and_then(|id| self.kernel.get(id)).map(|types| self.kernel.enumerators(types));
+        // The last one, `__MAX_BPF_MAP_TYPE`, is no type.
+        let is_type = |one: &Enumerator<'_>| one.value == i64::from(number) && !one.name.starts_with("__");
+        enumerators.is_none_or(|all| all.iter().any(is_type))
     }
 
     fn modules_read(&self) -> &Modules {

@@ -167,6 +167,9 @@ impl<'a> Loading<'a> {
                 map.max_entries = entries.on(cpus);
             }
         }
+        if let Ok(types) = &types {
+            parsed.maps.iter_mut().filter(|map| is_unknown_storage(map, types)).for_each(stand_in);
+        }
         check_memory(path, &parsed.maps, cpus, map_memory_limit_bytes)?;
         let maps = Maps::create(&mut parsed.maps, btf.as_ref().map(OwnedFd::as_fd))
             .map_err(|(map, error)| LoadError::no_map(path, map, error))?;
@@ -348,6 +351,27 @@ impl<'a> Loading<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a map keeps values with kernel objects of a kind that this kernel has no such maps for. (Task storage is there from Linux 5.11 on.)
+fn is_unknown_storage(map: &ebhost_object::Map, types: &KernelBtf) -> bool {
+    MapShape::declared(map).is_storage() && !types.has_map_type(map.kind)
+}
+
+/// Makes a map that this kernel cannot create an array of one number. A program may refer to it where the verifier never gets, because it asks
+/// by CO-RE what the kernel has; a program that uses it is refused.
+fn stand_in(map: &mut ebhost_object::Map) {
+    *map = ebhost_object::Map {
+        kind: aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
+        key_size: size_of::<u32>() as u32,
+        value_size: size_of::<u64>() as u32,
+        max_entries: 1,
+        flags: 0,
+        key_type: 0,
+        value_type: 0,
+        pinned: false,
+        ..map.clone()
+    };
 }
 
 /// Refuses maps that would take more memory than the package may have, before any of them is created.
