@@ -5,8 +5,9 @@ use ebhost_snapshot::{Keys, Snapshot};
 use super::TableView;
 use crate::labels::identities::AnswerState;
 use crate::plan::ViewPlan;
+use crate::rows::matcher::Rows;
 use crate::schema::{Field, Part};
-use crate::util::runs::append;
+use crate::util::runs::{append, same};
 
 impl TableView {
     /// Sets the identity of each new entry.
@@ -32,16 +33,35 @@ impl TableView {
 
     /// Finds rows whose values name another identity than last time, as those of a bank that is taken into use do.
     pub(super) fn identify_changed(&mut self, snapshot: &Snapshot, since: f64) {
-        for row in 0..snapshot.len {
+        for row in self.changed_rows(snapshot) {
             let Some(entry) = self.rows.entry_of(row) else { continue };
             let before = self.rows.entries.identity[entry as usize];
-            if self.has_identity(snapshot, row, before) {
-                continue;
-            }
             gather_identity(&self.plan, snapshot, row, &mut self.scratch);
             self.has_lapsed |= self.labels.identities.state(before) == AnswerState::Labelled;
             self.rows.entries.identity[entry as usize] = self.labels.identities.hold(&self.scratch, since);
             self.labels.identities.release(before);
+        }
+    }
+
+    /// The rows whose values name another identity than last time. Every scrape compares all rows, so the usual case, an array whose identities are
+    /// one piece of the value, has a loop of its own.
+    fn changed_rows(&self, snapshot: &Snapshot) -> Vec<usize> {
+        let identities = &self.labels.identities;
+        match (self.rows.rows(snapshot.len), &self.plan.identity[..]) {
+            (Rows::Identity(len), &[Field { part: Part::Value, offset, length }]) => {
+                let (stride, before) = (snapshot.row_stride(), &self.rows.entries.identity[..len]);
+                let values = snapshot.values.chunks_exact(stride.max(1)).zip(before).enumerate();
+                let changed = values.filter(|(_, (value, id))| !same(&value[offset..][..length], identities.get(**id)));
+                changed.map(|(row, _)| row).collect()
+            }
+            _ => {
+                let is_changed = |row: &usize| {
+                    let entry = self.rows.entry_of(*row);
+                    let before = entry.map(|entry| self.rows.entries.identity[entry as usize]);
+                    before.is_some_and(|before| !self.has_identity(snapshot, *row, before))
+                };
+                (0..snapshot.len).filter(is_changed).collect()
+            }
         }
     }
 
