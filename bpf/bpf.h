@@ -54,6 +54,9 @@ static u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
 
+/* Keeps clang from moving accesses to memory across it. */
+#define barrier() asm volatile("" : : : "memory")
+
 /*
  * Stops clang from moving address arithmetic on `var` ahead of the check that permits it.
  *

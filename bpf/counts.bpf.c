@@ -5,6 +5,7 @@
  * - Cost: four programs on one hook count with the same keys, in banks, in a hash, in a per-CPU hash, and not at all.
  * - Nothing is lost: a program in process context (getppid(2) of threads with one name) and one in interrupts (samples of the CPU clock), which
  *   interrupts the first, count in the same tables and, independently, in `truth`.
+ * - Nothing is lost when keys come and go: a program counts with one key after another.
  */
 #include "ebhost/counts.h"
 
@@ -154,6 +155,25 @@ int in_process(u64 *ctx)
 	WRITE_ONCE(*here, 1);
 	count_one(0);
 	WRITE_ONCE(*here, 0);
+	return 0;
+}
+
+/* Calls of one thread. */
+static u64 passing_calls;
+
+/* Counts with ids that come and go: each for targ_ids calls. */
+SEC("raw_tp/sys_enter")
+int in_passing(u64 *ctx)
+{
+	u64 id;
+	struct key key;
+
+	if (ctx[1] != targ_getppid || !is_counted())
+		return 0;
+	id = passing_calls++ / targ_ids;
+	key = key_of(id);
+	calls_add(&key, 0, 1);
+	times_observe(&id, 1000 * id);
 	return 0;
 }
 

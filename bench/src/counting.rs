@@ -21,8 +21,8 @@ use crate::{
 /// Numbers of keys that the programs count with: few, as of disks or operations, some, as of cgroups, and many, as of processes.
 const KEYS: [u32; 3] = [16, 1000, 10_000];
 
-/// The words of a bank of `COUNTS(calls, struct key, 1)`: head, check, two of the key, one count.
-const WORDS: usize = 5;
+/// The words of a bank of `COUNTS(calls, struct key, 1)`: head and check, two of the key, one count.
+const WORDS: usize = 4;
 
 /// Measures the programs that count, on every system call.
 pub(crate) fn cost() {
@@ -35,7 +35,10 @@ fn cost_of(keys: u32) {
     for (from, to) in [
         ("programs: []", "programs: [cost_empty, cost_hash, cost_per_cpu_hash, cost_banks]".to_owned()),
         ("targ_ids: 1024", format!("targ_ids: {keys}")),
-        (" calls: 256, calls_spill: 1", format!(" calls: {} per cpu, calls_spill: 1024", 2 * keys)),
+        (
+            " calls: 256, calls_spill: 1",
+            format!(" calls: {} per cpu, calls_spill: 1024", (2 * keys).next_power_of_two()),
+        ),
         (" hash: 1, per_cpu_hash: 1", format!(" hash: {}, per_cpu_hash: {}", 2 * keys, 2 * keys)),
         ("series: 1000", "series: 100000".to_owned()),
     ] {
@@ -96,11 +99,12 @@ pub(crate) fn banks(entries: usize) {
 /// Writes banks as counts.h does, with the keys and counts of [`Filled`].
 fn fill(memory: &Memory, entries: usize) {
     for (id, bank) in memory.words().chunks_exact(WORDS).take(entries).enumerate() {
-        let identity = bank_identity(&key(id as u64));
-        let owner = identity.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
-        let [check, first, second] = owner.collect::<Vec<_>>()[..] else { panic!("a key of two words") };
-        let head = 1 | 1 << 32; // one claim; used
-        let words = [head, check, first, second, id as u64 + 1_000_000];
+        let owner = key(id as u64);
+        let identity = bank_identity(&owner);
+        let check = u32::from_le_bytes(identity[..4].try_into().expect("4 bytes"));
+        let [first, second] = [0, 8].map(|at| u64::from_le_bytes(owner[at..at + 8].try_into().expect("8 bytes")));
+        let head = 1 | 1 << 8; // one claim; used
+        let words = [head | u64::from(check) << 32, first, second, id as u64 + 1_000_000];
         bank.iter().zip(words).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
     }
 }

@@ -147,6 +147,92 @@ fn counts_that_find_no_room_are_reported() {
     host.stop();
 }
 
+/// Calls with each id, and calls before each scrape, of a thread whose ids come and go.
+const CALLS_OF_AN_ID: u64 = 4;
+const CALLS_OF_A_ROUND: u64 = 80;
+/// Time between two scrapes. The programs keep what is not counted for at least 0.8 s.
+const ROUND: Duration = Duration::from_millis(150);
+
+/// Short-lived cgroups or processes, ten times as many as there is room for: each is counted to the end, and none leaves anything behind.
+#[test]
+fn keys_that_come_and_go_lose_no_count_and_leave_the_shared_map_empty() {
+    needs!(Root);
+    let _alone = alone();
+    let folder = Folder::new();
+    folder.copy(&workspace().join("bench/packages/counts"));
+    for (from, to) in [
+        ("programs: []", "programs: [in_passing]".to_owned()),
+        (
+            "targ_ids: 1024",
+            format!("targ_ids: {CALLS_OF_AN_ID}, targ_counts_keep_ns: 1000000000, targ_counts_rest_ns: 1"),
+        ),
+        ("targ_comm: 0", format!("targ_comm: {}", u64::from_le_bytes(*NAME))),
+        ("targ_getppid: 110", format!("targ_getppid: {}", libc::SYS_getppid)),
+        (" calls: 256, calls_spill: 1,", " calls: 64 per cpu, calls_spill: 512,".to_owned()),
+        (" times: 256, times_spill: 1,", " times: 64 per cpu, times_spill: 512,".to_owned()),
+        ("series: 1000", "series: 50000".to_owned()),
+    ] {
+        folder.amend("counts", from, &to);
+    }
+    let host = Start::with(folder.path()).args(&["--strict"]).listening();
+    let counted = thread::Builder::new().name("counted".to_owned());
+    let rounds = counted.spawn(move || {
+        let mut passing = Passing::default();
+        (0..250).for_each(|_| passing.round(&host, CALLS_OF_A_ROUND));
+        eprintln!("{} ids, at most {} of {} in the shared map", passing.ids(), passing.most_shared, 512);
+        assert!(passing.most_shared > 0.0, "too few ids for this test");
+        // Few keys at a time find a bank each. They take away what the others left.
+        let drained = (0..600).find(|_| {
+            passing.round(&host, CALLS_OF_A_ROUND / 10);
+            passing.shared == 0.0
+        });
+        eprintln!("the shared map was empty after {drained:?} more rounds");
+        assert!(drained.is_some(), "{} keys remain in the shared map", passing.shared);
+        passing.check(&host);
+        host.stop();
+    });
+    rounds.expect("a thread").join().expect("no assertion failed");
+}
+
+/// What was served of ids that come and go.
+#[derive(Default)]
+struct Passing {
+    calls: u64,
+    /// The last count of each id that was served.
+    served: HashMap<String, f64>,
+    shared: f64,
+    most_shared: f64,
+}
+
+impl Passing {
+    /// Makes calls, and scrapes until their ids have labels.
+    fn round(&mut self, host: &Ebhost, calls: u64) {
+        (0..calls).for_each(|_| _ = parent_id());
+        self.calls += calls;
+        thread::sleep(ROUND);
+        let served = Served::labelled(host);
+        self.shared = served.get("ebhost_calls_spill_entries") + served.get("ebhost_times_spill_entries");
+        self.most_shared = self.most_shared.max(self.shared);
+        let counts = served.0.into_iter().filter(|(name, _)| {
+            name.starts_with("ebhost_calls_total{") || name.starts_with("ebhost_times_seconds_count{")
+        });
+        self.served.extend(counts);
+    }
+
+    fn ids(&self) -> u64 {
+        self.calls / CALLS_OF_AN_ID
+    }
+
+    /// Every id was counted by both tables, as often as it was called with, and nothing was lost.
+    fn check(self, host: &Ebhost) {
+        assert_eq!(self.served.len() as u64, 2 * self.ids());
+        let wrong: Vec<_> = self.served.iter().filter(|(_, count)| **count != CALLS_OF_AN_ID as f64).take(5).collect();
+        assert!(wrong.is_empty(), "counts other than {CALLS_OF_AN_ID}: {wrong:?}");
+        let last = Served::scrape(host);
+        assert_eq!((last.lost("calls"), last.lost("times")), (0.0, 0.0));
+    }
+}
+
 /// The slots of all histograms that are computed for a package, at each bound and beside it, compiled for this machine.
 #[test]
 fn a_value_beyond_the_last_bound_does_not_count_as_a_small_one() {

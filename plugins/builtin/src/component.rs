@@ -1,6 +1,6 @@
 //! Turns the configuration into the contract's manifest: one family and one view for each metric, and the families and views of tables.
 
-use ebhost_plugin::exported::banks::{lost_family, spilled_family};
+use ebhost_plugin::exported::banks::{lost_family, spill_entries_family, spilled_family};
 use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 
 use crate::ViewRows;
@@ -23,9 +23,10 @@ pub(crate) fn manifest(config: &Config) -> (wit::Manifest, Vec<ViewRows>) {
     families.extend(tables.families.iter().cloned());
     let spilled = families.len() as u32;
     if tables.tables.iter().any(Table::has_statistics) {
-        families.extend([spilled_family(prefix), lost_family(prefix)].map(ebhost_plugin::Family::into_record));
+        let statistics = [spilled_family(prefix), spill_entries_family(prefix), lost_family(prefix)];
+        families.extend(statistics.map(ebhost_plugin::Family::into_record));
     }
-    let stats = StatFamilies { spilled, lost: spilled + 1 };
+    let stats = StatFamilies { spilled, entries: spilled + 1, lost: spilled + 2 };
     for (index, table) in tables.tables.iter().enumerate() {
         views.extend(table::views(table, index, first_family, stats));
     }

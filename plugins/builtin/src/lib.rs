@@ -26,6 +26,7 @@ use std::cell::RefCell;
 
 pub use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as contract;
 
+use ebhost_plugin::exported::banks::{SPILL_ENTRIES, SPILLED};
 use ebhost_plugin::exported::{Columns, Decoder};
 
 thread_local! {
@@ -52,6 +53,8 @@ enum ViewRows {
     Table(usize, table::Storage),
     /// The number of spilled counts among a table's statistics.
     Spilled,
+    /// The number of keys in a table's shared map.
+    SpillEntries,
     /// The numbers of lost counts, by reason.
     Lost,
 }
@@ -71,7 +74,8 @@ impl Decoder for Builtin {
         STATE.with_borrow_mut(|State { config, views, memo }| match views[batch.view as usize] {
             ViewRows::Metric(index) => rows::metric(&config.metrics[index], memo, batch, answer),
             ViewRows::Table(index, storage) => rows::table(&config.tables.tables[index], storage, memo, batch, answer),
-            ViewRows::Spilled => rows::spilled(batch, answer),
+            ViewRows::Spilled => rows::statistic(SPILLED, batch, answer),
+            ViewRows::SpillEntries => rows::statistic(SPILL_ENTRIES, batch, answer),
             ViewRows::Lost => rows::lost(batch, answer),
         });
     }

@@ -57,9 +57,9 @@ pub(crate) fn table(table: &Table, storage: Storage, memo: &mut Memo, batch: &wi
     keep_first_reasons(&mut answer.refused);
 }
 
-/// Decodes a batch of the array `NAME_stats` of a table: the number of counts that were spilled.
-pub(crate) fn spilled(batch: &wit::Batch, answer: &mut Columns) {
-    let others = stats(batch).filter(|(_, stat)| *stat != 0);
+/// Decodes a batch of the array `NAME_stats` of a table: one of its numbers.
+pub(crate) fn statistic(wanted: u32, batch: &wit::Batch, answer: &mut Columns) {
+    let others = stats(batch).filter(|(_, stat)| *stat != wanted);
     answer.refused.extend(others.map(|(entry, _)| refusal(entry, &Refused::Skip)));
 }
 

@@ -10,10 +10,10 @@ fn maps() -> Json {
     let map = |key_size: u32, value_size: u32| json!({"kind": "table", "key_size": key_size, "value_size": value_size});
     let stats = || map(4, 8);
     json!({
-        "waits": map(4, 16 + 8 + 8 * 30), "waits_spill": map(8, 8 + 8 + 8 * 30), "waits_stats": stats(),
-        "waits_n": map(4, 16 + 8 + 8 * 243), "waits_n_spill": map(8, 8 + 8 + 8 * 243), "waits_n_stats": stats(),
-        "things": map(4, 16 + 16 + 8 * 3), "things_spill": map(16, 8 + 16 + 8 * 3), "things_stats": stats(),
-        "depths": map(4, 16 + 8 + 8 * 5), "depths_spill": map(4, 8 + 8 + 8 * 5), "depths_stats": stats(),
+        "waits": map(4, 8 + 8 + 8 * 30), "waits_spill": map(8, 8 + 8 + 8 * 30), "waits_stats": stats(),
+        "waits_n": map(4, 8 + 8 + 8 * 243), "waits_n_spill": map(8, 8 + 8 + 8 * 243), "waits_n_stats": stats(),
+        "things": map(4, 8 + 16 + 8 * 3), "things_spill": map(16, 8 + 16 + 8 * 3), "things_stats": stats(),
+        "depths": map(4, 8 + 8 + 8 * 5), "depths_spill": map(4, 8 + 8 + 8 * 5), "depths_stats": stats(),
         "hash": map(8, 16), "cycles": map(4, 8 * 2 + 16),
     })
 }
@@ -89,17 +89,17 @@ fn number(offset: u32) -> Number {
 fn a_latency_table_is_read_as_the_sdk_reads_it() {
     let manifest = described(&waits("classic", "cgroup")).expect("good");
     let names: Vec<_> = manifest.families.iter().map(|family| family.name.as_str()).collect();
-    assert_eq!(names, ["wait_seconds", "a_package_spilled_total", "a_package_lost_total"]);
+    assert_eq!(names, ["wait_seconds", "a_package_spilled_total", "a_package_spill_entries", "a_package_lost_total"]);
     let family = &manifest.families[0];
     assert_eq!((family.unit.as_str(), family.per, &family.labels), ("seconds", 1e9, &vec!["cgroup".to_owned()]));
     let Kind::Histogram(bounds) = &family.kind else { panic!("{:?}", family.kind) };
     assert_eq!((bounds.len(), bounds[0], bounds[27]), (28, 1e-6, 134.217728));
 
-    let [banks, shared, spilled, lost] = &manifest.views[..] else { panic!("{:?}", manifest.views) };
-    assert_eq!((banks.source.as_str(), banks.key_size, banks.value_size), ("waits", 4, 264));
-    assert_eq!(banks.identity, [field(Part::Value, 8, 8), field(Part::Value, 16, 8)]);
+    let [banks, shared, spilled, entries, lost] = &manifest.views[..] else { panic!("{:?}", manifest.views) };
+    assert_eq!((banks.source.as_str(), banks.key_size, banks.value_size), ("waits", 4, 256));
+    assert_eq!(banks.identity, [field(Part::Value, 4, 4), field(Part::Value, 8, 8)]);
     assert_eq!((banks.lookups[0].table.as_str(), banks.lookups[0].field), ("live-cgroup", 1));
-    let slots = Slots { offset: 32, size: 8, sum: Some(number(24)) };
+    let slots = Slots { offset: 24, size: 8, sum: Some(number(16)) };
     assert_eq!(banks.series[0].value, Value::Slots(slots));
     assert_eq!((shared.source.as_str(), shared.key_size, shared.value_size), ("waits_spill", 8, 256));
     assert_eq!(shared.identity, [field(Part::Key, 0, 8)]);
@@ -107,7 +107,8 @@ fn a_latency_table_is_read_as_the_sdk_reads_it() {
         (&spilled.source, &lost.source, lost.columns),
         (&"waits_stats".to_owned(), &"waits_stats".to_owned(), 1)
     );
-    assert_eq!((spilled.series[0].family, lost.series[0].family), (1, 2));
+    let families = [spilled, entries, lost].map(|view| view.series[0].family);
+    assert_eq!((families, entries.columns), ([1, 2, 3], 0));
 }
 
 /// The same as in the SDK's own test of a package written in Rust.
@@ -121,17 +122,19 @@ fn banks_and_shared_entries_have_the_labels_of_their_cgroup() {
     assert_eq!(row(&manifest, 1, &key, &[None]), Err(Reason::Skip), "its counts wait");
     assert_eq!(row(&manifest, 0, &bank, &[Some("")]), Err(Reason::Skip), "the cgroup is gone");
     let mut partial = bank;
-    partial[8] ^= 1;
+    partial[4] ^= 1;
     assert_eq!(row(&manifest, 0, &partial, &[Some("/")]), Err(Reason::Skip));
-    assert_eq!(row(&manifest, 0, &[0; 16], &[Some("/")]), Err(Reason::Skip), "a bank without an owner");
-    for (stat, spilled, lost) in [
-        (0u32, labels(&[]), Err(Reason::Skip)),
-        (1, Err(Reason::Skip), labels(&["spill_full"])),
-        (2, Err(Reason::Skip), labels(&["spill_busy"])),
-        (3, Err(Reason::Skip), Err(Reason::Skip)),
+    assert_eq!(row(&manifest, 0, &[0; 12], &[Some("/")]), Err(Reason::Skip), "a bank without an owner");
+    let skip = || Err(Reason::Skip);
+    for (stat, spilled, entries, lost) in [
+        (0u32, labels(&[]), skip(), skip()),
+        (1, skip(), skip(), labels(&["spill_full"])),
+        (2, skip(), skip(), labels(&["spill_busy"])),
+        (3, skip(), labels(&[]), skip()),
     ] {
         assert_eq!(row(&manifest, 2, &stat.to_le_bytes(), &[]), spilled);
-        assert_eq!(row(&manifest, 3, &stat.to_le_bytes(), &[]), lost);
+        assert_eq!(row(&manifest, 3, &stat.to_le_bytes(), &[]), entries);
+        assert_eq!(row(&manifest, 4, &stat.to_le_bytes(), &[]), lost);
     }
 }
 
@@ -140,8 +143,8 @@ fn an_option_chooses_native_buckets_and_leaves_the_cgroup_out() {
     let manifest = described(&waits("native", "off")).expect("good");
     let (family, view) = (&manifest.families[0], &manifest.views[0]);
     assert!(family.labels.is_empty() && view.lookups.is_empty() && view.columns == 0);
-    assert_eq!((view.source.as_str(), &view.identity), ("waits_n", &vec![field(Part::Value, 8, 16)]));
-    let slots = NativeSlots { offset: 32, schema: 3, first: -159, count: 240, sum: Some(number(24)) };
+    assert_eq!((view.source.as_str(), &view.identity), ("waits_n", &vec![field(Part::Value, 4, 12)]));
+    let slots = NativeSlots { offset: 24, schema: 3, first: -159, count: 240, sum: Some(number(16)) };
     assert_eq!(view.series[0].value, Value::NativeSlots(slots));
     assert_eq!(row(&manifest, 0, &bank_identity(&[0; 8]), &[]), labels(&[]));
 }
@@ -152,16 +155,16 @@ fn numbers_of_a_table_are_series_with_labels_of_their_own() {
     assert_eq!(manifest.families[0].labels, ["unit", "kind", "way"]);
     assert_eq!((&manifest.families[1].labels, manifest.families[1].per), (&vec!["kind".to_owned()], 1e9));
     let view = &manifest.views[0];
-    assert_eq!(view.identity, [field(Part::Value, 8, 8), field(Part::Value, 16, 8), field(Part::Value, 24, 8)]);
+    assert_eq!(view.identity, [field(Part::Value, 4, 4), field(Part::Value, 8, 8), field(Part::Value, 16, 8)]);
     let series: Vec<_> =
         view.series.iter().map(|series| (series.family, series.labels.clone(), series.value)).collect();
     let way = |way: &str| vec![Label::Column(0), Label::Column(1), Label::Fixed(way.to_owned())];
     assert_eq!(
         series,
         [
-            (0, way("in"), Value::Number(number(32))),
-            (0, way("out"), Value::Number(number(40))),
-            (1, vec![Label::Column(1)], Value::Number(number(48))),
+            (0, way("in"), Value::Number(number(24))),
+            (0, way("out"), Value::Number(number(32))),
+            (1, vec![Label::Column(1)], Value::Number(number(40))),
         ]
     );
     let key = [&7u64.to_le_bytes()[..], &1u32.to_le_bytes(), &[0; 4]].concat();
@@ -221,7 +224,7 @@ fn two_tables_may_feed_one_family() {
         ]})
     };
     let both = described(&json!({"tables": [table("things", "Things."), table("things", "")]})).expect("good");
-    assert_eq!((both.families.len(), both.views.len()), (3, 8));
+    assert_eq!((both.families.len(), both.views.len()), (4, 10));
     assert_eq!(both.families[0].help, "Things.");
     let mistake = described(&json!({"tables": [table("things", "Things."), table("things", "Others.")]})).unwrap_err();
     assert!(mistake.contains("config.tables[1].families[0]: found the family `things_total` again"), "{mistake}");

@@ -1,7 +1,7 @@
 //! Tables of `bpf/ebhost/counts.h`: counters and histograms that BPF programs keep in banks for each CPU, and in a map that all CPUs share
 //! for what finds no free bank.
 //!
-//! The layout of a bank is here and in counts.h; a plugin declares the key alone. The sizes of the two structs are compared when the
+//! The layout of a bank is here and in `bpf/ebhost/table.h`; a plugin declares the key alone. The sizes of the two structs are compared when the
 //! package is checked or loaded.
 
 #![allow(
@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::component;
-use crate::family::{Family, FamilyId};
+use crate::family::{Family, FamilyId, Fold};
 use crate::identity::{KeyField, fields_of, key};
 use crate::label::{Answer, Label, LookupNames, Refusal};
 use crate::layout::{Layout, Packed};
@@ -24,9 +24,9 @@ use crate::value::{Shape, number};
 use crate::view::{Draft, Feed, LabelledView, View};
 
 /// Bytes before the key in a bank: `struct bank_head`.
-pub const BANK_HEAD: u32 = 16;
-/// Where the check is in a bank: just before the key.
-pub const BANK_CHECK: u32 = 8;
+pub const BANK_HEAD: u32 = 8;
+/// Where the check is in a bank, and in an entry of the shared map: just before the key.
+pub const BANK_CHECK: u32 = 4;
 /// Bytes before the key in an entry of the shared map: `struct entry_head`.
 pub const ENTRY_HEAD: u32 = 8;
 
@@ -70,6 +70,8 @@ pub struct Banks<K, V> {
     values: V,
     lookups: Vec<(String, Vec<wit::Field>)>,
     feeds: Vec<(FamilyId, BankValue)>,
+    /// Bytes of the map's key, if `K` ends with a note.
+    noted: Option<u32>,
     key: PhantomData<fn(&K)>,
 }
 
@@ -168,8 +170,19 @@ impl<K: Layout, V> Banks<K, V> {
         self
     }
 
+    /// `K` is the map's key, of type `M`, and the note that the program describes it with: `HISTOGRAM_ABOUT(map, M, note, …)`. There is no
+    /// padding.
+    ///
+    /// # Panics
+    /// If `M` is not of eight bytes or a multiple.
+    pub fn noted<M: Layout>(mut self) -> Self {
+        assert!(M::SIZE.is_multiple_of(8), "a key with a note has whole words");
+        self.noted = Some(M::SIZE as u32);
+        self
+    }
+
     fn of(map: &str, values: V) -> Self {
-        Self { map: map.into(), values, lookups: Vec::new(), feeds: Vec::new(), key: PhantomData }
+        Self { map: map.into(), values, lookups: Vec::new(), feeds: Vec::new(), noted: None, key: PhantomData }
     }
 
     /// The two views: of the banks, and of the shared map. `values`: the number of `u64` in each.
@@ -181,27 +194,38 @@ impl<K: Layout, V> Banks<K, V> {
         let banks = self.draft(Place::Bank, values);
         let shared = self.draft(Place::Shared, values);
         let view = |draft, decode| LabelledView { draft, names: L, columns: C, buckets: false, decode };
-        let views = [
-            view(banks, component::rows(skipping_partial::<P, K, F, L, C>(function.clone()))),
-            view(shared, component::rows(function)),
-        ];
+        let whole = component::rows(skipping_partial::<P, K, F, L, C>(function.clone()));
+        let of_entries = if self.noted.is_some() {
+            component::rows(skipping_partial::<P, K, F, L, C>(function))
+        } else {
+            component::rows(function)
+        };
+        let views = [view(banks, whole), view(shared, of_entries)];
         LabelledBanks { map: self.map, views }
     }
 
     fn draft(&self, place: Place, values: u32) -> Draft {
-        let offset = place.head() + OwnedKey::<K>::BYTES as u32;
+        let offset = BANK_HEAD + OwnedKey::<K>::BYTES as u32;
         let feed = |(family, value): &(FamilyId, BankValue)| value.feed(*family, offset);
         let lookup = |(table, fields): &(String, Vec<wit::Field>)| {
-            (table.clone(), fields.iter().map(|field| place.key_field(*field)).collect())
+            (table.clone(), fields.iter().map(|field| place.key_field(*field, self.noted)).collect())
         };
         Draft {
             source: place.map(&self.map),
-            key_size: place.key_size::<K>(),
+            key_size: place.key_size::<K>(self.noted),
             value_size: offset + values * 8,
-            identity: place.identity::<K>(),
+            identity: place.identity::<K>(self.noted),
             lookups: self.lookups.iter().map(lookup).collect(),
             feeds: self.feeds.iter().map(feed).collect(),
         }
+    }
+}
+
+impl<P: Plugin> LabelledBanks<P> {
+    /// The views of the banks and of the shared map, for plugins that have families of their own about `NAME_stats` instead of those that
+    /// [`Manifest::banks`] adds.
+    pub fn into_views(self) -> [LabelledView<P>; 2] {
+        self.views
     }
 }
 
@@ -220,34 +244,38 @@ impl Place {
         }
     }
 
-    fn head(self) -> u32 {
-        match self {
-            Self::Bank => BANK_HEAD,
-            Self::Shared => ENTRY_HEAD,
-        }
-    }
-
-    fn key_size<K: Layout>(self) -> u32 {
+    fn key_size<K: Layout>(self, noted: Option<u32>) -> u32 {
         match self {
             Self::Bank => u32::SIZE as u32,
-            Self::Shared => K::SIZE as u32,
+            Self::Shared => noted.unwrap_or(K::SIZE as u32),
         }
     }
 
-    /// A bank is identified by its check and its whole key, with padding, because the check covers it.
-    fn identity<K: Layout>(self) -> Vec<wit::Field> {
+    /// A bank is identified by its check and its whole key, with padding, because the check covers it. So is an entry with a note, which is
+    /// written after the entry is there.
+    fn identity<K: Layout>(self, noted: Option<u32>) -> Vec<wit::Field> {
         let value = |offset, length| wit::Field { part: wit::Part::Value, offset, length };
-        match self {
-            Self::Bank => vec![value(BANK_CHECK, OwnedKey::<K>::PACKED as u32)],
-            Self::Shared => fields_of(&key::<K>()),
+        match (self, noted) {
+            (Self::Bank, _) => vec![value(BANK_CHECK, OwnedKey::<K>::PACKED as u32)],
+            (Self::Shared, None) => fields_of(&key::<K>()),
+            (Self::Shared, Some(length)) => {
+                let note = OwnedKey::<K>::BYTES as u32 - length;
+                vec![
+                    value(BANK_CHECK, ENTRY_HEAD - BANK_CHECK),
+                    wit::Field { part: wit::Part::Key, offset: 0, length },
+                    value(ENTRY_HEAD + length, note),
+                ]
+            }
         }
     }
 
-    /// Where a part of the key lies.
-    fn key_field(self, field: wit::Field) -> wit::Field {
+    /// Where a part of the key, or of the note after it, lies.
+    fn key_field(self, field: wit::Field, noted: Option<u32>) -> wit::Field {
         match self {
-            Self::Bank => wit::Field { part: wit::Part::Value, offset: BANK_HEAD + field.offset, ..field },
-            Self::Shared => field,
+            Self::Shared if noted.is_none_or(|key| field.offset < key) => field,
+            Self::Bank | Self::Shared => {
+                wit::Field { part: wit::Part::Value, offset: BANK_HEAD + field.offset, ..field }
+            }
         }
     }
 }
@@ -287,23 +315,23 @@ impl<K: Layout> OwnedKey<K> {
 }
 
 impl<K: Layout> Packed for OwnedKey<K> {
-    const PACKED: usize = 8 + Self::BYTES;
+    const PACKED: usize = size_of::<u32>() + Self::BYTES;
 
     fn unpack(packed: &[u8]) -> Self {
-        let (check, owner) = packed[..Self::PACKED].split_at(8);
-        let is_whole = u64::unpack(check) == check_of(owner);
+        let (check, owner) = packed[..Self::PACKED].split_at(size_of::<u32>());
+        let is_whole = u32::unpack(check) == check_of(owner);
         Self { key: K::read(owner), is_whole }
     }
 }
 
-/// The check of a bank with this key, which is filled up to whole words: `counts_check` in counts.h.
-pub fn check_of(owner: &[u8]) -> u64 {
+/// The check of a bank with this key, which is filled up to whole words: `counts_check` in table.h.
+pub fn check_of(owner: &[u8]) -> u32 {
     let words = owner.chunks_exact(8).map(u64::unpack);
     let mixed = words.fold(0xcbf2_9ce4_8422_2325, |sum, word| {
         let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         sum ^ sum >> 32
     });
-    mixed | 1
+    mixed as u32 | 1
 }
 
 /// A row function that skips banks without an owner, and those whose owner was being written.
@@ -316,13 +344,25 @@ where
     move |plugin, owner, names| if owner.is_whole { function(plugin, &owner.key, names) } else { Err(Refusal::Skip) }
 }
 
-/// Reasons of lost counts, from 1, as `enum counts_stat` has them; 0 is the number of spilled counts.
+/// The slot of `NAME_stats`, an array of `u64`, that counts what went to the shared map. `enum counts_stat` in table.h has the slots.
+pub const SPILLED: u32 = 0;
+/// From here on lost counts, by reason; see [`SPILLED`].
+pub const FIRST_LOST: u32 = 1;
+/// The keys that have an entry in the shared map; see [`SPILLED`].
+pub const SPILL_ENTRIES: u32 = 3;
+/// Reasons of lost counts, from [`FIRST_LOST`] on.
 pub const LOST: [&str; 2] = ["spill_full", "spill_busy"];
 
 /// The counter of counts that found no free bank.
 pub fn spilled_family(prefix: &str) -> Family {
     Family::counter(&format!("{prefix}_spilled_total"))
         .help("Counts that found no free bank on their CPU and went to the map that all CPUs share.")
+}
+
+/// The gauge of keys that are in the shared map.
+pub fn spill_entries_family(prefix: &str) -> Family {
+    Family::gauge(&format!("{prefix}_spill_entries"), Fold::Sum)
+        .help("Keys that have their counts in the map that all CPUs share.")
 }
 
 /// The counter of counts that found no room at all.
@@ -333,23 +373,34 @@ pub fn lost_family(prefix: &str) -> Family {
 }
 
 impl<P: Plugin> Manifest<P> {
-    /// Adds the views of a table of counts.h, and two counters of how it does: `PREFIX_spilled_total`, counts that found no free bank and
-    /// cost more than usual, and `PREFIX_lost_total{reason}`, counts that found no room at all. Several tables may have one prefix.
+    /// Adds the views of a table of counts.h, and three families about it:
+    ///
+    /// - `PREFIX_spilled_total`, a counter: counts that found no free bank and cost more than usual;
+    /// - `PREFIX_spill_entries`, a gauge: the keys that have their counts in the map that all CPUs share, now;
+    /// - `PREFIX_lost_total{reason}`, a counter: counts that found no room at all.
+    ///
+    /// Several tables may have one prefix.
     pub fn banks(&mut self, prefix: &str, banks: LabelledBanks<P>) {
         let spilled = self.family_once(spilled_family(prefix));
+        let entries = self.family_once(spill_entries_family(prefix));
         let lost = self.family_once(lost_family(prefix));
         banks.views.into_iter().for_each(|view| self.view(view));
-        let stats = || View::table::<u32, u64>(&format!("{}_stats", banks.map)).identity(key());
-        self.view(stats().feed(spilled, number(member!(u64))).rows(spilled_row::<P>));
-        self.view(stats().feed(lost, number(member!(u64))).rows(lost_row::<P>));
+        let stats = |family| {
+            let stats = View::table::<u32, u64>(&format!("{}_stats", banks.map)).identity(key());
+            stats.feed(family, number(member!(u64)))
+        };
+        self.view(stats(spilled).rows(stat_row::<P, SPILLED>));
+        self.view(stats(entries).rows(stat_row::<P, SPILL_ENTRIES>));
+        self.view(stats(lost).rows(lost_row::<P>));
     }
 }
 
-fn spilled_row<'a, P>(_: &'a P, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 0> {
-    if *stat == 0 { Ok([]) } else { Err(Refusal::Skip) }
+/// The row of one slot of `NAME_stats`.
+fn stat_row<'a, P, const STAT: u32>(_: &'a P, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 0> {
+    if *stat == STAT { Ok([]) } else { Err(Refusal::Skip) }
 }
 
 fn lost_row<'a, P>(_: &'a P, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
-    let reason = (*stat as usize).checked_sub(1).and_then(|reason| LOST.get(reason));
+    let reason = stat.checked_sub(FIRST_LOST).and_then(|reason| LOST.get(reason as usize));
     reason.map(|reason| [Label::from(*reason)]).ok_or(Refusal::Skip)
 }

@@ -82,7 +82,7 @@ mod view;
 #[doc(hidden)]
 pub mod zero_copy;
 
-pub use banks::{Banks, LabelledBanks, Numbers, Observations};
+pub use banks::{Banks, FIRST_LOST, LabelledBanks, Numbers, Observations, SPILL_ENTRIES, SPILLED};
 pub use bounds::{Bounds, exp2, fixed, linear};
 pub use family::{Family, FamilyId, Fold};
 pub use identity::{FieldSelector, KeyField, ValueField, key, key_at, value, value_at};
@@ -120,7 +120,7 @@ pub mod exported {
     pub mod banks {
         pub use crate::banks::{
             BANK_CHECK, BANK_HEAD, ENTRY_HEAD, LATENCY_SLOTS, LOST, NATIVE_FIRST, NATIVE_SCHEMA, NATIVE_SLOTS,
-            check_of, lost_family, spilled_family,
+            SPILL_ENTRIES, SPILLED, check_of, lost_family, spill_entries_family, spilled_family,
         };
     }
     pub use crate::bindings::export_component;

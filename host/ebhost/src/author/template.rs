@@ -27,14 +27,18 @@ macro_rules! file {
 }
 
 /// Files of every package.
-const COMMON: [File; 13] = [
+const COMMON: [File; 17] = [
     file!("bpf.h" = "bpf/bpf.h"),
     file!("buckets.h" = "bpf/buckets.h"),
+    file!("claim.h" = "bpf/claim.h"),
+    file!("kernel.h" = "bpf/kernel.h"),
     file!("native.h" = "bpf/native.h"),
     file!("task.h" = "bpf/task.h"),
     file!("ebhost/counts.h" = "bpf/ebhost/counts.h"),
     file!("ebhost/program.h" = "bpf/ebhost/program.h"),
+    file!("ebhost/requests.h" = "bpf/ebhost/requests.h"),
     file!("ebhost/stamps.h" = "bpf/ebhost/stamps.h"),
+    file!("ebhost/table.h" = "bpf/ebhost/table.h"),
     file!("ebhost/task.h" = "bpf/ebhost/task.h"),
     file!(".gitignore", "common/gitignore"),
     file!("build-bpf.sh", "common/build-bpf.sh"),

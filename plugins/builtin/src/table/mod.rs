@@ -17,7 +17,7 @@ pub(crate) use read::read;
 pub(crate) use views::{StatFamilies, views};
 
 /// Bytes of a bank's check, which precedes the key in its identity.
-pub(crate) const CHECK_BYTES: usize = 8;
+pub(crate) const CHECK_BYTES: usize = 4;
 
 /// All tables of a configuration, with the families that they feed.
 #[derive(Default)]

@@ -6,10 +6,11 @@ use ebhost_plugin::exported::bindings::exports::ebhost::plugin::decoder as wit;
 use super::{CHECK_BYTES, FeedValue, Storage, Table, TableLayout};
 use crate::ViewRows;
 
-/// Indices of the two families of statistics among all families.
+/// Indices of the families of statistics among all families.
 #[derive(Clone, Copy)]
 pub(crate) struct StatFamilies {
     pub(crate) spilled: u32,
+    pub(crate) entries: u32,
     pub(crate) lost: u32,
 }
 
@@ -23,6 +24,7 @@ pub(crate) fn views(table: &Table, index: usize, first_family: u32, stats: StatF
             view(Storage::Banks),
             view(Storage::Shared),
             (statistics(table, stats.spilled, 0), ViewRows::Spilled),
+            (statistics(table, stats.entries, 0), ViewRows::SpillEntries),
             (statistics(table, stats.lost, 1), ViewRows::Lost),
         ],
     }
