@@ -14,7 +14,7 @@
  *	field 12, discards   discard
  *	field 16, flushes    flush
  *
- * if the requests in `lost` are added. (Kernels in which a zone operation has an even number count it as a read.) Passthrough
+ * and the bytes in `sizes` those of fields 2, 6 and 13 (sectors of 512 bytes), if the requests in `lost` are added. (Kernels in which a zone operation has an even number count it as a read.) Passthrough
  * commands are not counted; stat does not count them either unless queue/iostats_passthrough is set.
  *
  * Because of flushes the fields are not simply operations. An fsync sends an empty write with a preflush flag.
@@ -24,12 +24,13 @@
  * and completed twice; the first completion is counted here, the second in stat.
  *
  * A request costs one lookup in an array at its issue and two at its completion: no insertion, deletion or lock, and no hash map.
- * starts.h and banks.h say why that is right, and what happens when they are full.
+ * ebhost/requests.h and ebhost/table.h say why that is right, and what happens when they are full.
  * The programs read neither the data nor the process that did the I/O.
  */
 #include "banks.h"
+#include "ebhost/requests.h"
+#include "lost.h"
 #include "request.h"
-#include "starts.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -38,6 +39,19 @@ const volatile bool targ_queued = false;
 /* Distinguish requests by their flags as well (enum flag). */
 const volatile bool targ_per_flag = false;
 
+/* 1 once there was no room for a start. */
+static volatile u8 starts_full;
+
+static __always_inline void request_stamp_event(enum request_stamp event)
+{
+	if (event == STAMP_STRAY)
+		count_slow(SLOW_STARTS_FULL);
+	else if (event == STAMP_REPLACED)
+		count_lost(LOST_NO_END);
+	else
+		starts_full = 1;
+}
+
 SEC("tp_btf/block_rq_insert")
 int block_rq_insert(u64 *ctx)
 {
@@ -45,7 +59,7 @@ int block_rq_insert(u64 *ctx)
 
 	/* A requeued request is inserted again, but has been waiting since its first insertion. */
 	if (targ_queued && !is_passthrough(rq->cmd_flags))
-		put_start(rq, true);
+		put_start(rq, bpf_ktime_get_ns(), true);
 	return 0;
 }
 
@@ -55,7 +69,7 @@ int block_rq_issue(u64 *ctx)
 	struct request *rq = REQUEST_OF(ctx, block_rq_issue);
 
 	if (!is_passthrough(rq->cmd_flags))
-		put_start(rq, targ_queued);
+		put_start(rq, bpf_ktime_get_ns(), targ_queued);
 	return 0;
 }
 
@@ -102,14 +116,19 @@ SEC("tp_btf/block_rq_complete")
 int block_rq_complete(u64 *ctx)
 {
 	struct request *rq = (struct request *)ctx[0];
-	u32 bytes = ctx[2], cmd_flags = rq->cmd_flags, operation;
-	struct series series;
+	u32 bytes = ctx[2], cmd_flags = rq->cmd_flags, operation, flags;
 	u64 start, now;
 
-	/* A request may complete in parts: it is counted at the last one. */
-	if (bytes < rq->__data_len || is_passthrough(cmd_flags))
+	if (is_passthrough(cmd_flags))
 		return 0;
 	operation = operation_of(cmd_flags);
+	flags = targ_per_flag ? flags_of(cmd_flags) : 0;
+	/* A request may complete in parts: it is counted at the last one. */
+	if (bytes < rq->__data_len) {
+		if (targ_sizes)
+			count_part(key_of(disk_of(rq), operation, flags), disk_of(rq), bytes);
+		return 0;
+	}
 	start = take_start(rq);
 	now = bpf_ktime_get_ns();
 	if (!completed_since)
@@ -120,7 +139,6 @@ int block_rq_complete(u64 *ctx)
 			return 0;
 		operation = OP_PREFLUSH;
 	}
-	series = series_of(disk_of(rq), operation, targ_per_flag ? flags_of(cmd_flags) : 0);
-	count(&series, now > start ? now - start : 0, now);
+	count(key_of(disk_of(rq), operation, flags), disk_of(rq), now > start ? now - start : 0, bytes);
 	return 0;
 }

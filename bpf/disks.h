@@ -36,80 +36,50 @@ static __always_inline u64 sequence_of(struct gendisk *disk)
 	return bpf_core_field_exists(disk->diskseq) ? disk->diskseq : inode_of(disk);
 }
 
-struct disk {
-	u64 sequence; /* the lower 40 bits of its sequence number */
-	u64 spilled; /* the last of its keys in the shared map of banks, each of which leads to the one before; 0: none */
-};
-
 /*
- * Disks that have been counted and still exist, by the address of their statistics. The program below deletes a disk when the kernel
- * frees it. No request of that disk can complete afterwards.
+ * Disks that have been counted and still exist: their sequence numbers by the address of their statistics, and the other way round. The
+ * program below deletes a disk when the kernel frees its statistics. No request of that disk can complete afterwards.
  *
  * Preallocated: the kernel calls the program with the lock of the per-CPU allocator held.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u64);
-	__type(value, struct disk);
-} disks SEC(".maps");
+#define DISKS(name)                                  \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_HASH);     \
+		__uint(max_entries, 4096);           \
+		__type(key, u64);                    \
+		__type(value, u64);                  \
+	} name SEC(".maps")
 
-/* A disk that is gone and has entries in the shared map of banks. */
-struct removed {
-	u64 spilled;
-	u64 ns; /* when it was freed */
-};
+DISKS(by_statistics);
+DISKS(by_sequence);
 
-#define REMOVED 4096
-
-/* A queue: entries [cleared, removals) are waiting, modulo REMOVED. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, REMOVED);
-	__type(key, u32);
-	__type(value, struct removed);
-} removed SEC(".maps");
-
-static volatile u32 removals, cleared;
-
-/* Remembers a disk. NULL: the map is full, so that nobody knows when the disk goes. */
-static __always_inline struct disk *register_disk(u64 statistics, u64 sequence)
+/* Remembers a disk. If the maps are full nobody knows when it goes: then it is taken to be gone when it is idle. */
+static __always_inline void register_disk(u64 statistics, u64 sequence)
 {
-	struct disk *known = bpf_map_lookup_elem(&disks, &statistics);
-	struct disk disk = { .sequence = sequence };
+	u64 *known = bpf_map_lookup_elem(&by_statistics, &statistics);
 
-	if (known && known->sequence == sequence)
-		return known;
-	bpf_map_update_elem(&disks, &statistics, &disk, BPF_ANY);
-	return bpf_map_lookup_elem(&disks, &statistics);
+	if (known && *known == sequence)
+		return;
+	if (!bpf_map_update_elem(&by_statistics, &statistics, &sequence, BPF_ANY))
+		bpf_map_update_elem(&by_sequence, &sequence, &statistics, BPF_ANY);
 }
 
-/* Whether the kernel has freed a disk that was registered. */
-static __always_inline bool is_gone(u64 statistics, u64 sequence)
+/* Whether the kernel has freed a disk. */
+static __always_inline bool is_gone(u64 sequence)
 {
-	struct disk *known = bpf_map_lookup_elem(&disks, &statistics);
-
-	return statistics && (!known || known->sequence != sequence);
+	return !bpf_map_lookup_elem(&by_sequence, &sequence);
 }
 
 /* The kernel frees a part of the per-CPU memory: perhaps the statistics of a disk. */
 SEC("tp_btf/percpu_free_percpu")
 int percpu_free_percpu(u64 *ctx)
 {
-	u64 address = ctx[2];
-	struct disk *disk = bpf_map_lookup_elem(&disks, &address);
-	struct removed *entry;
-	u32 index = removals % REMOVED;
+	u64 address = ctx[2], *sequence = bpf_map_lookup_elem(&by_statistics, &address);
 
-	if (!disk)
+	if (!sequence)
 		return 0;
-	entry = disk->spilled ? bpf_map_lookup_elem(&removed, &index) : NULL;
-	if (entry) {
-		entry->spilled = disk->spilled;
-		entry->ns = bpf_ktime_get_ns();
-		removals++;
-	}
-	bpf_map_delete_elem(&disks, &address);
+	bpf_map_delete_elem(&by_sequence, sequence);
+	bpf_map_delete_elem(&by_statistics, &address);
 	return 0;
 }
 

@@ -12,7 +12,7 @@
  * interrupt arrives while the same program runs on that CPU (recursion_misses in its statistics).
  */
 enum lost {
-	/* The CPU had no free bank for the disk, operation and flags, and `spill` was full. */
+	/* There was no room for the disk, operation and flags: the statistics of the tables have these. */
 	LOST_BANKS_FULL,
 	/* Its start was not recorded, after `parts` and `strays` had both been full. */
 	LOST_STARTS_FULL,
@@ -25,7 +25,7 @@ enum lost {
 
 /* Requests that were counted, but cost more than usual. */
 enum slow {
-	/* The CPU had no free bank: counted in `spill`. */
+	/* The CPU had no free bank: the statistics of the tables have these. */
 	SLOW_BANKS_FULL,
 	/* The tag had no part: timed in `strays`. */
 	SLOW_STARTS_FULL,

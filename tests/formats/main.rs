@@ -119,7 +119,7 @@ fn series_that_are_labelled_late_are_in_all_formats_once() {
     let configure = |fault: &str| {
         let yaml = format!(
             "name: misbehaving\ncomponent: misbehaving.wasm\nbpf:\n  object: biolatency.bpf.o\n  programs: []\n  \
-             globals: {{ targ_banks: 128 }}\n  max_entries: {{ banks: 128 per cpu }}\nconfig: {{ fault: {fault} }}\n"
+             max_entries: {{ banks: 128 per cpu }}\nconfig: {{ fault: {fault} }}\n"
         );
         fs::write(package.join("plugin.yaml"), yaml).expect("our own folder");
     };

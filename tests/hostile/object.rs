@@ -11,8 +11,7 @@ use ebhost_tests::{Folder, Start, compile, needs, output};
 use crate::{component::truncate, refusal, says};
 
 /// The maps that biolatency's component reads, and a correct program.
-const MAPS: &str =
-    "MAP(banks, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u64); MAP(slow, u32, u64);";
+const MAPS: &str = "MAP(banks, u32, struct bank); HASH(banks_spill, u64, struct bank); MAP(banks_stats, u32, u64); MAP(lost, u32, u64); MAP(slow, u32, u64);";
 const PROGRAM: &str = "SEC(\"raw_tp/sys_enter\") int on_enter(u64 *ctx) { return 0; }";
 
 /// The error for an object with these lines of C.
@@ -95,12 +94,12 @@ fn a_tracepoint_that_the_kernel_does_not_have() {
 fn a_map_that_is_not_in_the_object() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!(
-        "MAP(bank, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u64); {PROGRAM}"
+        "MAP(bank, u32, struct bank); HASH(banks_spill, u64, struct bank); MAP(lost, u32, u64); {PROGRAM}"
     ));
     says(
         &message,
         &[
-            "found the source `banks`, expected a map of the BPF object or a source under `perf` in plugin.yaml: bank, lost, spill",
+            "found the source `banks`, expected a map of the BPF object or a source under `perf` in plugin.yaml: bank, banks_spill, lost",
         ],
     );
 }
@@ -108,7 +107,7 @@ fn a_map_that_is_not_in_the_object() {
 #[test]
 fn a_map_of_another_key_size() {
     needs!(Root, Tool("clang-19"));
-    let hash = "HASH(banks, u64, struct bank); HASH(spill, u64, struct bank);";
+    let hash = "HASH(banks, u64, struct bank); HASH(banks_spill, u64, struct bank); MAP(banks_stats, u32, u64);";
     let message = refusal_of(&format!("{hash} MAP(lost, u32, u64); MAP(slow, u32, u64); {PROGRAM}"));
     says(&message, &["view 0 (`banks`): found key-size 4, expected 8, as the map has it"]);
 }
@@ -117,9 +116,9 @@ fn a_map_of_another_key_size() {
 fn a_map_of_another_value_size() {
     needs!(Root, Tool("clang-19"));
     let message = refusal_of(&format!(
-        "MAP(banks, u32, struct bank); HASH(spill, u64, struct bank); MAP(lost, u32, u32); {PROGRAM}"
+        "MAP(banks, u32, struct bank); HASH(banks_spill, u64, struct bank); MAP(banks_stats, u32, u64); MAP(lost, u32, u32); {PROGRAM}"
     ));
-    says(&message, &["view 2 (`lost`): found value-size 8, expected 4, as the map has it"]);
+    says(&message, &["view 3 (`lost`): found value-size 8, expected 4, as the map has it"]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_global_that_is_not_in_the_object() {
         &message,
         &[
             "a-faulty/biolatency.bpf.o: has no global `targ_qeued`",
-            "targ_banks, targ_keep_ns, targ_native, targ_part_keep_ns, targ_parts, targ_per_flag, targ_queued",
+            "targ_counts_keep_ns, targ_counts_rest_ns, targ_native, targ_part_keep_ns, targ_parts, targ_per_flag, targ_queued, targ_sizes",
         ],
     );
 }

@@ -20,7 +20,7 @@ use ebhost_tests::{
 
 use crate::{counted, from_insertion};
 
-const RUNS: usize = 10;
+pub(crate) const RUNS: usize = 10;
 
 #[test]
 fn counts_equal_the_kernels() {
@@ -115,7 +115,7 @@ fn missing(served: &Stat, kernel: &Stat) -> u64 {
 }
 
 /// Reads, writes and fsyncs that overlap; discards; write-zeroes; writes that are flushed one by one; a file system.
-fn load(disk: &Disk) -> Fio {
+pub(crate) fn load(disk: &Disk) -> Fio {
     let device = disk.device();
     let mixed =
         ["--rw=randrw", "--bsrange=4k-64k", "--ioengine=libaio", "--iodepth=8", "--fsync=16", "--number_ios=4000"];

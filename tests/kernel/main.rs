@@ -8,6 +8,7 @@ mod attach;
 mod counts;
 mod latencies;
 mod many_disks;
+mod sizes;
 
 use std::collections::BTreeMap;
 

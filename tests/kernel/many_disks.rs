@@ -20,7 +20,7 @@ fn many_disks_are_counted_exactly_and_so_are_those_that_replace_them() {
     needs!(Root);
     let _alone = alone();
     for _ in 0..ROUNDS {
-        // A host of its own for each try: `spill` has room for twice 1 000 disks within the two minutes for which it keeps what is gone.
+        // A host of its own for each try: `banks_spill` has room for twice 1 000 disks within the two minutes for which it keeps what is gone.
         let host = Ebhost::start(&committed());
         let first = host.scrape();
         let is_exact = is_round_exact(&host) && is_round_exact(&host);
@@ -43,9 +43,13 @@ fn disks_that_come_and_go_never_fill_the_maps() {
     needs!(Root);
     let _alone = alone();
     let folder = Folder::with_biolatency();
-    // 20 disks with 4 operations each take 80 entries of `spill` a round, beside 8 banks on each CPU.
+    // 20 disks with 4 operations each take 80 entries of `banks_spill` a round, beside 8 banks on each CPU.
     folder.set("plugins: { biolatency: { banks: 8, spill: 400, parts: 16, keep: 1s } }");
-    folder.amend("biolatency", "targ_keep_ns: $keep", "targ_keep_ns: $keep\n    targ_part_keep_ns: 1000000000");
+    folder.amend(
+        "biolatency",
+        "targ_counts_keep_ns: $keep",
+        "targ_counts_keep_ns: $keep\n    targ_part_keep_ns: 1000000000",
+    );
     let host = Ebhost::start(folder.path());
     let mut exact = 0;
     for _ in 0..20 {

@@ -42,7 +42,8 @@ fn a_section_names_its_event() {
     let folder = Folder::with_biolatency();
     let source = "
         MAP(banks, u32, struct bank);
-        HASH(spill, u64, struct bank);
+        HASH(banks_spill, u64, struct bank);
+        MAP(banks_stats, u32, u64);
         MAP(lost, u32, u64);
         MAP(slow, u32, u64);
         static void *(*lookup)(void *, const void *) = (void *)1;

@@ -17,4 +17,5 @@ mod pins;
 mod runqlat;
 mod rust;
 mod small;
+mod stamps;
 mod types;

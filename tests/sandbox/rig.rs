@@ -67,7 +67,7 @@ pub(crate) fn write_config(package: &Path, config: &str, limits: &str) {
     let yaml = format!(
         "name: {name}\nversion: \"1.2\"\ncomponent: misbehaving.wasm\nbpf:\n  object: biolatency.bpf.o\n  \
          programs: [block_rq_issue, block_rq_complete, block_rq_requeue]\n  \
-         globals: {{ targ_queued: false, targ_per_flag: false, targ_banks: 128 }}\n  \
+         globals: {{ targ_queued: false, targ_per_flag: false }}\n  \
          max_entries: {{ banks: 128 per cpu }}\nconfig: {{ {config} }}\nlimits: {{ {limits} }}\n"
     );
     replace(&package.join("plugin.yaml"), yaml.as_bytes());

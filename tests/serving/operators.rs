@@ -36,10 +36,10 @@ fn an_array_is_never_a_full_map_and_a_hash_is_as_full_as_it_has_rows() {
         let samples = served.samples().filter(|sample| sample.name == name);
         samples.map(|sample| (sample.labels["map"].clone(), sample.value)).collect()
     };
-    // `spill` is biolatency's only hash.
-    assert_eq!(maps("ebhost_map_entries"), [("spill".to_owned(), 0.0), ("hash".to_owned(), 3.0)]);
+    // `banks_spill` is biolatency's only hash.
+    assert_eq!(maps("ebhost_map_entries"), [("banks_spill".to_owned(), 0.0), ("hash".to_owned(), 3.0)]);
     let most = maps("ebhost_map_max_entries");
-    assert_eq!(most.iter().map(|(map, _)| map.as_str()).collect::<Vec<_>>(), ["spill", "hash"]);
+    assert_eq!(most.iter().map(|(map, _)| map.as_str()).collect::<Vec<_>>(), ["banks_spill", "hash"]);
     assert_eq!(most[1].1, 8.0);
     let read = served.samples().filter(|sample| sample.name == "ebhost_map_read_seconds_total").count();
     assert!(read >= 3, "arrays are read, too: {read}");
@@ -89,7 +89,7 @@ fn a_refused_package_has_a_state_and_the_time_of_its_refusal() {
     needs!(Root);
     let started = now();
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_banks:", "targ_bank:");
+    folder.amend("biolatency", "targ_parts:", "targ_part:");
     let host = Ebhost::start(folder.path());
     let served = host.scrape();
     let state =
@@ -103,7 +103,7 @@ fn a_refused_package_has_a_state_and_the_time_of_its_refusal() {
     assert_eq!(served.value("ebhost_ready", &[]), Some(0.0), "nothing is served");
     assert_eq!(refused_at(&host.scrape()), Some(at), "it is when it was refused, not now");
 
-    folder.amend("biolatency", "targ_bank:", "targ_banks:");
+    folder.amend("biolatency", "targ_part:", "targ_parts:");
     wait_until("the mended package", Duration::from_secs(60), || {
         let served = host.scrape();
         let is_mended = state(&served, "refused") == Some(0.0) && served.value("ebhost_ready", &[]) == Some(1.0);

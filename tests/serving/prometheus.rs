@@ -56,7 +56,7 @@ fn promtool_finds_no_problems() {
     fs::copy(committed().join("biolatency/biolatency.bpf.o"), folder.path().join("misbehaving/biolatency.bpf.o"))
         .expect("our own folder");
     let yaml = "name: misbehaving\nversion: \"1\"\ncomponent: misbehaving.wasm\nconfig: { fault: trap-one }\nbpf:\n  object: biolatency.bpf.o\n  \
-                programs: []\n  globals: { targ_banks: 128 }\n  max_entries: { banks: 128 per cpu }\n";
+                programs: []\n  max_entries: { banks: 128 per cpu }\n";
     fs::write(folder.path().join("misbehaving/plugin.yaml"), yaml).expect("our own folder");
     let host = Start::with(folder.path()).args(&["--exposition.created", "--bpf.stats"]).listening();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=100"]);

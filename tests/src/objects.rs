@@ -11,7 +11,7 @@ typedef unsigned long long u64;
 #define SEC(name) __attribute__((section(name), used))
 #define MAP(name, key_type, value_type) \\
     struct { int (*type)[2]; int (*max_entries)[4]; key_type *key; value_type *value; } name SEC(\".maps\")
-struct bank { u64 words[40]; };
+struct bank { u64 words[37]; };
 #define HASH(name, key_type, value_type) \\
     struct { int (*type)[1]; int (*max_entries)[4]; key_type *key; value_type *value; } name SEC(\".maps\")
 char LICENSE[] SEC(\"license\") = \"GPL\";

@@ -79,16 +79,16 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
 #[test]
 fn observations_above_the_last_bound_are_in_the_infinite_bucket() {
     needs!(Root, Tool("fio"), Tool("prometheus"), Tool("promtool"));
-    // Offsets in `struct native_bank` of bpf/banks.h.
-    const NAME: usize = 16;
+    // Offsets in a bank of the table `natives` of bpf/banks.h.
+    const NAME: usize = 24;
     const SUM: usize = 56;
-    const FIRST_SLOT: usize = 88;
+    const FIRST_SLOT: usize = 64;
     const SLOTS: usize = 242;
     let disk = Disk::in_memory();
     let folder = native();
     let host = Ebhost::start(folder.path());
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=20"]);
-    let map = KernelMap::of(host.pid(), "native_banks");
+    let map = KernelMap::of(host.pid(), "natives");
     let mut bank = vec![0; FIRST_SLOT + SLOTS * 8];
     let mut name = disk.name().as_bytes().to_vec();
     name.resize(32, 0);

@@ -53,10 +53,10 @@ fn check_loads_attaches_and_exits_with_the_result() {
     assert!(good.status.success(), "{}", good.log.text());
     assert!(good.log.text().contains("the configuration is good"), "{}", good.log.text());
     let folder = Folder::with_biolatency();
-    folder.amend("biolatency", "targ_banks:", "targ_bank:");
+    folder.amend("biolatency", "targ_parts:", "targ_part:");
     let bad = Start::with(folder.path()).args(&["--config.check"]).ended();
     assert_eq!(bad.status.code(), Some(1), "{}", bad.log.text());
-    assert!(bad.log.text().contains("targ_bank"), "{}", bad.log.text());
+    assert!(bad.log.text().contains("targ_part"), "{}", bad.log.text());
 }
 
 /// The verdict was that the configuration is good when the only program was left out.

@@ -1,7 +1,6 @@
-//! Latency of block requests, by disk and operation: labels for the banks in which `bpf/biolatency.bpf.c` counts. A bank is a histogram
-//! of one disk and operation, on one CPU (`banks`) or on all that had no free bank (`spill`).
+//! Latency and size of block requests, by disk and operation: labels for the tables in which `bpf/biolatency.bpf.c` counts.
 //!
-//! Each bank carries its owner in its value: the disk's name as the kernel has it, and the operation. The host looks up the name under
+//! Each bank carries its owner: the operation, and the disk's name as the kernel has it. The host looks up the name under
 //! which the disk is shown: for a path below NVMe multipath, that of the multipath disk. The host returns an empty name after it has
 //! taken the last counts of a disk that is gone; then the series end.
 
@@ -12,10 +11,13 @@ use std::borrow::Cow;
 
 use ebhost_plugin::table::DISK;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, LabelledView, Layout, LookupName, LookupNames, Manifest, Member, Plugin, Refusal, Value,
-    View, exp2, key, layout, member, native_slots, number, row, slots, value_at,
+    Answer, Banks, FIRST_LOST, Family, Fold, LookupName, LookupNames, Manifest, Observations, Plugin, Refusal,
+    SPILL_ENTRIES, SPILLED, View, exp2, key, key_at, member, number, row,
 };
-use owner::{Disk, Owner};
+use owner::Owner;
+
+/// The reason `banks_full` in bpf/lost.h.
+const BANKS_FULL: u32 = 0;
 
 /// Exponents of the bounds, in powers of two of a microsecond: 1 µs to 134 s. The BPF program has one more slot, for +Inf.
 const BOUNDS: core::ops::RangeInclusive<i32> = 0..=27;
@@ -24,37 +26,10 @@ const BOUNDS: core::ops::RangeInclusive<i32> = 0..=27;
 /// are bounds of native buckets too; powers of two of a microsecond would miss the nearest one by 4.9 %.
 const NATIVE_BOUNDS: core::ops::RangeInclusive<i32> = -20..=7;
 
-/// The native buckets of `bpf/native.h`: 2^3 = 8 for each power of two; the first one ends at 2^(-20 + 1/8) s.
-const NATIVE_SCHEMA: i8 = 3;
-const NATIVE_FIRST: i32 = -159;
-
-layout! {
-    /// `struct head` in bpf/banks.h.
-    struct Head: 88 bytes {
-        key: u64,
-        owner: Owner,
-        sum_ns: u64,
-        statistics: u64,
-        since: u64,
-        claims: u64,
-    }
-}
-
-layout! {
-    /// `struct bank` in bpf/banks.h.
-    struct Bank: 320 bytes {
-        head: Head,
-        slots: [u64; 29],
-    }
-}
-
-layout! {
-    /// `struct native_bank` in bpf/banks.h.
-    struct NativeBank: 2024 bytes {
-        head: Head,
-        slots: [u64; 242],
-    }
-}
+/// Exponents of the bounds of sizes: 512 bytes to 16 MiB.
+const SIZES: core::ops::RangeInclusive<i32> = 9..=24;
+/// Slots of `sizes`: a bound each, and one for all that is larger.
+const SIZE_SLOTS: u32 = 17;
 
 /// The package's `config`.
 #[derive(Default, serde::Deserialize)]
@@ -69,6 +44,8 @@ pub struct Config {
     disks: Vec<String>,
     /// Shows each path of an NVMe multipath disk under its own name (`nvme0c1n1`) instead of the disk's (`nvme0n1`).
     paths: bool,
+    /// Exposes the sizes of requests. The BPF program needs `targ_sizes: true` as well.
+    sizes: bool,
 }
 
 /// The plugin.
@@ -93,7 +70,7 @@ impl Plugin for Biolatency {
                 .help("Time from a block request's issue to the driver to its completion.")
                 .unit("seconds")
                 .per(1e9)
-                .labels(["device", "operation", "flags"].into_iter().take(if self.config.per_flag { 3 } else { 2 })),
+                .labels(self.labels()),
         );
         let lost = manifest.family(
             Family::counter("bio_latency_lost_total")
@@ -105,11 +82,30 @@ impl Plugin for Biolatency {
                 .help("Block requests that were counted at a higher cost than usual, by reason.")
                 .labels(["reason"]),
         );
-        for view in self.banks(latency) {
-            manifest.view(view);
+        let spilled =
+            manifest.family(Family::gauge("bio_latency_spill_entries", Fold::Sum).help(
+                "Disks and operations that found no room in banks and are counted in the map that all CPUs share.",
+            ));
+        let banks = if self.config.native {
+            Banks::native_latencies::<Owner>("natives").feed(latency)
+        } else {
+            Banks::latencies::<Owner>("banks").feed(latency)
+        };
+        let stats = if self.config.native { "natives_stats" } else { "banks_stats" };
+        self.add(&mut manifest, banks);
+        let numbers =
+            |map: &str, family| View::table::<u32, u64>(map).identity(key()).feed(family, number(member!(u64)));
+        manifest.view(numbers(stats, spilled).rows(Self::spill_entries));
+        for (map, family, rows) in [
+            ("lost", lost, Self::lost_reason as ReasonRow),
+            (stats, lost, Self::lost_banks),
+            ("slow", slow, Self::slow_reason),
+            (stats, slow, Self::slow_banks),
+        ] {
+            manifest.view(numbers(map, family).rows(rows));
         }
-        for (map, family, rows) in [("lost", lost, Self::lost_reason as ReasonRow), ("slow", slow, Self::slow_reason)] {
-            manifest.view(View::table::<u32, u64>(map).identity(key()).feed(family, number(member!(u64))).rows(rows));
+        if self.config.sizes {
+            self.add_sizes(&mut manifest);
         }
         manifest
     }
@@ -119,61 +115,61 @@ impl Plugin for Biolatency {
 type ReasonRow = for<'a> fn(&'a Biolatency, &'a u32, LookupNames<'a, 0>) -> Answer<'a, 1>;
 
 impl Biolatency {
-    /// The views of the banks: those of each CPU, and those that all CPUs share.
-    fn banks(&self, latency: FamilyId) -> [LabelledView<Self>; 2] {
-        if self.config.native {
-            let slots = || native_slots(member!(NativeBank.slots), NATIVE_SCHEMA, NATIVE_FIRST);
-            let sum = member!(NativeBank.head.sum_ns);
-            let (owner, disk) = (member!(NativeBank.head.owner), member!(NativeBank.head.owner.disk));
-            [
-                self.view::<u32, _>("native_banks", owner, disk, latency, slots().sum(sum)),
-                self.view::<u64, _>("native_spill", owner, disk, latency, slots().sum(sum)),
-            ]
-        } else {
-            let slots = || slots(member!(Bank.slots)).sum(member!(Bank.head.sum_ns));
-            let (owner, disk) = (member!(Bank.head.owner), member!(Bank.head.owner.disk));
-            [
-                self.view::<u32, _>("banks", owner, disk, latency, slots()),
-                self.view::<u64, _>("spill", owner, disk, latency, slots()),
-            ]
-        }
+    fn labels(&self) -> impl Iterator<Item = &'static str> {
+        ["device", "operation", "flags"].into_iter().take(if self.config.per_flag { 3 } else { 2 })
     }
 
-    fn view<K: Layout, B: Layout>(
-        &self,
-        map: &str,
-        owner: Member<B, Owner>,
-        disk: Member<B, Disk>,
-        latency: FamilyId,
-        counts: impl Into<Value<B>>,
-    ) -> LabelledView<Self> {
-        let view =
-            View::table::<K, B>(map).identity(value_at(owner)).lookup(DISK, value_at(disk)).feed(latency, counts);
-        if self.config.per_flag { view.rows(Self::by_flags) } else { view.rows(Self::by_operation) }
+    /// Adds the views of a table by disk, operation and flags: of its banks and of the map that all CPUs share.
+    fn add(&self, manifest: &mut Manifest<Self>, banks: Banks<Owner, Observations>) {
+        let banks = banks.noted::<u64>().lookup(DISK, key_at(member!(Owner.disk)));
+        let banks = if self.config.per_flag { banks.rows(Self::by_flags) } else { banks.rows(Self::by_operation) };
+        banks.into_views().into_iter().for_each(|view| manifest.view(view));
+    }
+
+    fn add_sizes(&self, manifest: &mut Manifest<Self>) {
+        let sizes = manifest.family(
+            Family::histogram("bio_size_bytes", exp2(SIZES))
+                .help("Bytes that block requests transferred.")
+                .unit("bytes")
+                .labels(self.labels()),
+        );
+        self.add(manifest, Banks::histogram::<Owner>("sizes", SIZE_SLOTS).feed(sizes));
     }
 
     fn by_operation<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 2> {
         let device = self.device(owner, disk)?;
-        row![device, names::operation(owner.operation)]
+        row![device, names::operation(owner.operation())]
     }
 
     fn by_flags<'a>(&'a self, owner: &'a Owner, [disk]: LookupNames<'a, 1>) -> Answer<'a, 3> {
         let device = self.device(owner, disk)?;
-        row![device, names::operation(owner.operation), names::flags(owner.flags)]
+        row![device, names::operation(owner.operation()), names::flags(owner.flags())]
     }
 
     fn lost_reason<'a>(&'a self, reason: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![names::lost(*reason)]
     }
 
+    /// What `banks_stats` has of requests that found no room anywhere.
+    fn lost_banks<'a>(&'a self, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+        if (FIRST_LOST..SPILL_ENTRIES).contains(stat) { row![names::lost(BANKS_FULL)] } else { Err(Refusal::Skip) }
+    }
+
+    fn slow_banks<'a>(&'a self, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+        if *stat == SPILLED { row![names::slow(BANKS_FULL)] } else { Err(Refusal::Skip) }
+    }
+
+    fn spill_entries<'a>(&'a self, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 0> {
+        if *stat == SPILL_ENTRIES { row![] } else { Err(Refusal::Skip) }
+    }
+
     fn slow_reason<'a>(&'a self, reason: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         row![names::slow(*reason)]
     }
 
-    /// The disk's name. Skips banks without an owner, banks whose owner was being written while they were read, disks that are gone and
-    /// disks that are not configured.
+    /// The disk's name. Skips disks that are gone, and disks that are not configured.
     fn device<'a>(&self, owner: &Owner, found: Option<LookupName<'a>>) -> Result<Cow<'a, str>, Refusal> {
-        let shown = found.map(LookupName::as_str).filter(|name| !name.is_empty() && owner.is_whole());
+        let shown = found.map(LookupName::as_str).filter(|name| !name.is_empty());
         let shown = shown.ok_or(Refusal::Skip)?;
         let device = if self.config.paths { Cow::Owned(owner.disk.name()) } else { Cow::Borrowed(shown) };
         let is_wanted = self.config.disks.is_empty() || self.config.disks.iter().any(|disk| *disk == device);

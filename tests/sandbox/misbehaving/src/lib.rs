@@ -204,7 +204,7 @@ fn view() -> View {
     View {
         source: "banks".into(),
         key_size: 4,
-        value_size: 320,
+        value_size: 296,
         identity: vec![Field { part: Part::Key, offset: 0, length: 4 }],
         lookups: vec![],
         columns: 1,

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Start times of requests, by their tags.
+ * Start times of block requests, by their tags: when one began, until it ends.
+ *
+ *	STAMPS_BY_REQUEST(issued)         issued_set(rq, ns)       ns = issued_take(rq)
+ *
+ * `set` replaces a time that is there, `take` returns the time and forgets it; 0: there is none. `issued_lost` counts times for which there was
+ * no room, and those that another request replaced before they were taken. An object has one such table, whatever its name is. A program that
+ * wants to know more defines `request_stamp_event` itself, and calls `put_start` and `take_start`, as biolatency does.
  *
  * A tag belongs to one request at a time (a flush has the tag of a request that waits for it). So a slot for every tag needs no
  * insertion, deletion or lock, and the start of a request that never completed is overwritten by the next request. Tags are numbers
@@ -18,12 +24,20 @@
  * - Only speed depends on when other CPUs see `key`. If two CPUs claim a part each for the same tags, both parts are right: a start is
  *   found by the request's address, in every part of its tags.
  */
-#ifndef EBHOST_STARTS_H
-#define EBHOST_STARTS_H
+#ifndef EBHOST_REQUESTS_H
+#define EBHOST_REQUESTS_H
 
-#include "claim.h"
-#include "kernel.h"
-#include "lost.h"
+#include "../claim.h"
+#include "../kernel.h"
+
+/* What happened to a start time. */
+enum request_stamp {
+	STAMP_STRAY, /* its tag has no part: it is in `strays` */
+	STAMP_FULL, /* there was no room for it, here and there */
+	STAMP_REPLACED, /* it was not taken before its tag was used again */
+};
+
+static __always_inline void request_stamp_event(enum request_stamp event);
 
 /* Parts, a power of two. `parts` must have this many entries. */
 const volatile u32 targ_parts = 2048;
@@ -60,8 +74,6 @@ struct {
 	__type(value, u64);
 } strays SEC(".maps");
 
-/* 1 once `strays` was full. */
-static volatile u8 starts_full;
 /* When the first start was recorded: requests that began before are not ours to count. */
 static volatile u64 recorded_since;
 /* When the first completion was seen: nobody saw how requests ended before. */
@@ -164,7 +176,7 @@ static __always_inline struct start *slot_for(const struct place *place, u64 now
 }
 
 /*
- * Whether a start time belongs to the current use of the request. If a completion was not seen (LOST_NO_END), the
+ * Whether a start time belongs to the current use of the request. If a completion was not seen (STAMP_REPLACED), the
  * start that remains is older than the next use of the request, whose start time the kernel records if disk statistics
  * are on. The tolerance of 1 ms allows for the clock being read slightly before the kernel reads it.
  */
@@ -179,17 +191,13 @@ static __always_inline void put_stray(struct request *rq, bool keep, u64 now)
 
 	if (known && is_current(rq, *known))
 		return;
-	if (bpf_map_update_elem(&strays, &key, &now, BPF_ANY))
-		starts_full = 1;
-	else
-		count_slow(SLOW_STARTS_FULL);
+	request_stamp_event(bpf_map_update_elem(&strays, &key, &now, BPF_ANY) ? STAMP_FULL : STAMP_STRAY);
 }
 
-/* Records the start of a request. With `keep`, a start that it has already is kept. */
-static __always_inline void put_start(struct request *rq, bool keep)
+/* Records that a request starts now. With `keep`, a start that it has already is kept. */
+static __always_inline void put_start(struct request *rq, u64 now, bool keep)
 {
 	struct place place = place_of(rq);
-	u64 now = bpf_ktime_get_ns();
 	struct start *slot = slot_for(&place, now);
 
 	if (!recorded_since)
@@ -203,7 +211,7 @@ static __always_inline void put_start(struct request *rq, bool keep)
 			if (keep)
 				return;
 		} else if (completed_since && slot->ns > completed_since) {
-			count_lost(LOST_NO_END);
+			request_stamp_event(STAMP_REPLACED);
 		}
 	}
 	slot->ns = now;
@@ -251,5 +259,26 @@ static __always_inline bool began_before_attach(struct request *rq)
 {
 	return !recorded_since || (rq->start_time_ns && rq->start_time_ns < recorded_since);
 }
+
+#define STAMPS_BY_REQUEST(name)                                                                              \
+	u64 name##_lost;                                                                                     \
+                                                                                                             \
+	static __always_inline void request_stamp_event(enum request_stamp event)                            \
+	{                                                                                                    \
+		if (event != STAMP_STRAY)                                                                    \
+			__sync_fetch_and_add(&name##_lost, 1);                                               \
+	}                                                                                                    \
+	static __always_inline void name##_set(struct request *rq, u64 ns)                                   \
+	{                                                                                                    \
+		put_start(rq, ns, false);                                                                    \
+	}                                                                                                    \
+	static __always_inline u64 name##_take(struct request *rq)                                           \
+	{                                                                                                    \
+		u64 ns = take_start(rq);                                                                     \
+                                                                                                             \
+		if (!completed_since)                                                                        \
+			completed_since = bpf_ktime_get_ns();                                                \
+		return ns;                                                                                   \
+	}
 
 #endif
