@@ -37,7 +37,7 @@ fn cost_of(keys: u32) {
         ("targ_ids: 1024", format!("targ_ids: {keys}")),
         (
             " calls: 256, calls_spill: 1",
-            format!(" calls: {} per cpu, calls_spill: 1024", (2 * keys).next_power_of_two()),
+            format!(" calls: {} per cpu, calls_spill: 1024", (keys + keys / 2).next_power_of_two()),
         ),
         (" hash: 1, per_cpu_hash: 1", format!(" hash: {}, per_cpu_hash: {}", 2 * keys, 2 * keys)),
         ("series: 1000", "series: 100000".to_owned()),

@@ -29,7 +29,7 @@
  * as much and another key for each entry, and is preallocated, because a program that runs in the scheduler or in an NMI must not allocate.
  *
  * Cost of a call: one lookup in an array, which is inlined, about 30 instructions, and two atomic additions (one in COUNTS), when the key has
- * a bank at its first place; at most 8 such lookups. When it has none: 24 of them and one in the hash; when that lacks the key 3 map
+ * a bank at its first place; at most 8 such lookups. When it has none: 32 of them and one in the hash; when that lacks the key 3 map
  * operations more, and 3 for each of 4 entries of others that it looks at (12 when the hash is more than half full). No loop is longer.
  *
  * Reuse: a bank in which nobody counted for `targ_counts_keep_ns` may go to another key when its CPU has no free one, and an entry of

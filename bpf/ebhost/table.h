@@ -41,8 +41,6 @@ const volatile u64 targ_counts_rest_ns = 2000000000ull;
 /* Entries of the shared hash that a new key looks at, to find some that can be deleted: always, and when the hash is more than half full. */
 #define COUNTS_SWEEP 4
 #define COUNTS_SWEEP_MORE 12
-/* Banks that a new key looks at, to find some that can be given up. */
-#define COUNTS_AGED 2
 /* Times are kept in ticks of 2^28 ns, modulo 2^16. */
 #define COUNTS_TICK 28
 #define COUNTS_LONGEST 0x7fff
@@ -483,10 +481,13 @@ struct counts_no_note {};
 		return bpf_map_lookup_elem(name##_map(), &index);                                            \
 	}                                                                                                    \
                                                                                                              \
-	/* Looks at banks that can perhaps be given up. */                                                   \
-	static __always_inline void name##_age(u32 home, u32 last, u64 ns, u32 banks)                        \
+	/*                                                                                                   \
+	 * Looks at banks that can perhaps be given up. A new key looks at all that it may have: so those of a CPU are free again \
+	 * although nothing but new keys reminds it of them.                                                 \
+	 */                                                                                                  \
+	static __noinline void name##_age(u32 home, u32 last, u64 ns, u32 banks)                             \
 	{                                                                                                    \
-		for (u32 i = 0; last && i < banks; i++) {                                                    \
+		for (u32 i = 0; last && i < COUNTS_PROBES && i < banks; i++) {                               \
 			struct name##_bank *bank = name##_bank_at(home, (ns >> 14) + i & COUNTS_PROBES - 1, last); \
                                                                                                              \
 			if (bank && name##_may_end(&bank->owner.key))                                        \
@@ -522,7 +523,7 @@ struct counts_no_note {};
 			WRITE_ONCE(bank->head.check, counts_check(own->words, COUNTS_WORDS(key_type),        \
 							  bank->note.words, COUNTS_WORDS(note_type)));       \
 			WRITE_ONCE(bank->head.used, 1);                                                      \
-			name##_age(home, last, ns, COUNTS_AGED);                                             \
+			name##_age(home, last, ns, COUNTS_PROBES);                                           \
 			name##_tidy(counts_tick(ns));                                                        \
 			return bank->values;                                                                 \
 		}                                                                                            \
@@ -544,7 +545,7 @@ struct counts_no_note {};
 			}                                                                                    \
 		} else {                                                                                     \
 			values = name##_admit(own, about, counts_tick(ns));                                  \
-			name##_age(home, last, ns, COUNTS_AGED);                                             \
+			name##_age(home, last, ns, COUNTS_PROBES);                                           \
 		}                                                                                            \
 		if (values)                                                                                  \
 			counts_note(&name##_stats, COUNTS_SPILLED, 1);                                       \
