@@ -37,7 +37,10 @@ fn the_log_has_one_line_for_a_package() {
     assert_eq!(lines.len(), 1, "{}", log.text());
     assert_eq!(lines[0].field("programs"), "block_rq_complete block_rq_requeue block_rq_issue percpu_free_percpu");
     assert_eq!(lines[0].field("sources"), "banks banks_spill banks_stats lost slow");
-    assert_eq!(lines[0].field("families"), "bio_latency_seconds bio_latency_lost_total bio_latency_slow_total");
+    assert_eq!(
+        lines[0].field("families"),
+        "bio_latency_seconds bio_latency_lost_total bio_latency_slow_total bio_latency_spill_entries"
+    );
     assert!(lines[0].field("took_ms").is_u64(), "{}", lines[0].text);
     assert!(log.lines().iter().all(|line| line.level == "INFO"), "{}", log.text());
 }
