@@ -7,7 +7,7 @@ use std::{
     io,
     os::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::process::CommandExt,
+        unix::{fs::OpenOptionsExt as _, process::CommandExt},
     },
     process::Command,
 };
@@ -60,4 +60,23 @@ pub(crate) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<l
 pub(crate) unsafe fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
     // SAFETY: by this function's contract; a new descriptor is nobody else's.
     unsafe { bpf(command, attr).map(|fd| OwnedFd::from_raw_fd(fd as i32)) }
+}
+
+/// Moves this thread, and no other, into a new network namespace.
+pub(crate) fn leave_network_namespace() -> io::Result<()> {
+    // SAFETY: the flag changes no memory and no descriptor, and other threads stay where they are.
+    Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }?)
+}
+
+/// Creates a TUN device in the network namespace of this thread. Each read and write of the file is a packet, without a header before it;
+/// neither waits. The device is gone when the file is closed.
+pub(crate) fn create_tun(name: &str) -> io::Result<File> {
+    let file = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun")?;
+    let mut request = [0_u8; size_of::<libc::ifreq>()];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    let flags = (libc::IFF_TUN | libc::IFF_NO_PI) as u16;
+    request[libc::IFNAMSIZ..libc::IFNAMSIZ + 2].copy_from_slice(&flags.to_ne_bytes());
+    // SAFETY: the kernel reads and writes an ifreq, which is what it gets.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, request.as_mut_ptr()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(file) }
 }

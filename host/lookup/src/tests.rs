@@ -372,6 +372,33 @@ fn pci_numbers_have_names_as_soon_as_there_is_a_database() {
     assert_eq!(name_of(&mut lookups, table("pci-vendor"), &vendor), Some("Intel, packed".into()));
 }
 
+/// The numbers differ between kernels; this one's tracepoint says what they are.
+#[test]
+fn dropped_packets_have_the_reason_that_the_kernels_own_tracepoint_prints() {
+    let Ok(format) = fs::read_to_string("/sys/kernel/tracing/events/skb/kfree_skb/format") else {
+        eprintln!("skipped: needs tracefs at /sys/kernel/tracing");
+        return;
+    };
+    let mut lookups = Lookups::new(&Roots::default());
+    let printed = format.split("{ ").skip(1).filter_map(|entry| entry.split_once(" }")?.0.split_once(", "));
+    let mut count = 0;
+    for (number, name) in printed {
+        let key = number.parse::<u32>().unwrap().to_le_bytes();
+        assert_eq!(name_of(&mut lookups, table("drop-reason"), &key).as_deref(), Some(name.trim_matches('"')));
+        count += 1;
+    }
+    assert!(count > 10 || format.lines().all(|line| !line.contains("reason")), "found {count} reasons in:\n{format}");
+    let name = |number: u32, lookups: &mut Lookups| name_of(lookups, table("drop-reason"), &number.to_le_bytes());
+    assert_eq!(name(0x7fff, &mut lookups).as_deref(), Some("NOT_SPECIFIED"), "a number that no kernel has");
+}
+
+#[test]
+fn without_kernel_types_no_reason_is_specified() {
+    let folder = Folder::new("drop-reasons");
+    let mut lookups = folder.lookups();
+    assert_eq!(name_of(&mut lookups, table("drop-reason"), &[3, 0, 0, 0]).as_deref(), Some("NOT_SPECIFIED"));
+}
+
 #[test]
 fn every_table_has_its_own_name_and_says_what_it_reads() {
     let roots = Roots::default();

@@ -19,6 +19,10 @@ pub const DISK: &str = "disk";
 ///
 /// The key: the interface's index; 4 bytes.
 pub const NETWORK_INTERFACE: &str = "network-interface";
+/// Finds the reason as the tracepoint `kfree_skb` prints it, such as `NO_SOCKET`; the subsystem's name if it has reasons of its own; `NOT_SPECIFIED` if the kernel gives none.
+///
+/// The key: `enum skb_drop_reason`, whose numbers differ between kernels; 4 bytes.
+pub const DROP_REASON: &str = "drop-reason";
 /// Finds the path of a cgroup below the cgroup2 mount, also after it was removed; the root is `/`.
 ///
 /// The key: the cgroup's id; 4 or 8 bytes.

@@ -6,6 +6,7 @@
 mod cgroups;
 mod disk_folders;
 mod disks;
+mod drop_reasons;
 mod interfaces;
 mod kernel_symbols;
 mod pci_ids;
@@ -21,6 +22,7 @@ use super::Roots;
 pub(crate) use cgroups::Cgroups;
 pub(crate) use disk_folders::{DiskFolders, KEY_BYTES as DISK_KEY_BYTES};
 pub(crate) use disks::{DeviceNumber, Disks};
+pub(crate) use drop_reasons::DropReasons;
 pub(crate) use interfaces::Interfaces;
 pub(crate) use kernel_symbols::{KernelSymbols, Symbol, nearest};
 pub(crate) use pci_ids::PciIds;

@@ -9,6 +9,7 @@ mod block_device_user;
 mod cgroup;
 mod cgroup_folder;
 mod disk;
+mod drop_reason;
 mod kernel_stack;
 mod kernel_symbol;
 mod kernel_symbol_exact;
@@ -28,11 +29,12 @@ use crate::{
 };
 
 /// Every table, in the order in which messages and documents list them.
-pub(crate) static REGISTRY: [Definition; 14] = [
+pub(crate) static REGISTRY: [Definition; 15] = [
     block_device::TABLE,
     block_device_user::TABLE,
     disk::TABLE,
     network_interface::TABLE,
+    drop_reason::TABLE,
     cgroup::TABLE,
     cgroup_folder::TABLE,
     live_cgroup::TABLE,
