@@ -81,9 +81,10 @@ static __always_inline void count_drops(struct sock *socket, u32 port, u64 walk)
 	known_set(socket, (u64)drops + 1);
 	if (!before && walk == first_walk)
 		return;
-	drops -= before ? before - 1 : 0;
-	if (drops)
-		drops_add(&port, 0, drops);
+	before = before ? before - 1 : 0;
+	// Linux 5.10 knows a socket by its address alone, which another one may have had before.
+	if (drops > before)
+		drops_add(&port, 0, drops - before);
 }
 
 // Deletes ports that have no socket any more.

@@ -90,6 +90,8 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 		if (since)
 			connect_time(&opening, since);
 	} else if (to == TCP_CLOSE) {
+		if (opening.direction == ACTIVE)
+			begun_take(socket);
 		opening.reason = reason_of(socket);
 		failed_add(&opening, 0, 1);
 	}

@@ -49,8 +49,11 @@ fn packets_are_counted_by_the_reason_for_which_the_kernel_dropped_them() {
         let kernel = namespace.counters();
         let counted = ["NO_SOCKET", "SOCKET_FILTER", "SOCKET_RCVBUFF"];
         let [nobody, filtered, full] = counted.map(|reason| dropped(&served, reason) - dropped(&first, reason));
-        let [no_ports, buffer_errors] = ["NoPorts", "RcvbufErrors"].map(|name| kernel.since(&before, &format!("Udp {name}")));
-        eprintln!("NO_SOCKET {nobody}, NoPorts {no_ports}; SOCKET_FILTER {filtered}; SOCKET_RCVBUFF {full}, RcvbufErrors {buffer_errors}");
+        let [no_ports, buffer_errors] =
+            ["NoPorts", "RcvbufErrors"].map(|name| kernel.since(&before, &format!("Udp {name}")));
+        eprintln!(
+            "NO_SOCKET {nobody}, NoPorts {no_ports}; SOCKET_FILTER {filtered}; SOCKET_RCVBUFF {full}, RcvbufErrors {buffer_errors}"
+        );
         let is_equal = nobody >= UNWANTED && nobody == no_ports && full == buffer_errors && full > 0;
         (is_equal && filtered >= FILTERED).then_some(())
     });

@@ -39,7 +39,8 @@ fn datagrams_that_did_not_fit_are_counted_by_port() {
     assert!(server > 0 && client > 0, "both buffers were too small: {server}, {client}");
     wait_until("the counts of ebhost, of the kernel and of the test to be equal", Duration::from_secs(10), || {
         let served = host.scrape();
-        let counted = [PORT.to_string().as_str(), "ephemeral"].map(|port| dropped(&served, port) - dropped(&first, port));
+        let counted =
+            [PORT.to_string().as_str(), "ephemeral"].map(|port| dropped(&served, port) - dropped(&first, port));
         let kernel = namespace.counters().since(&before, "Udp RcvbufErrors");
         eprintln!("{counted:?} dropped of {SENT} each, {server} and {client} missing; RcvbufErrors: {kernel}");
         (counted == [server, client] && kernel == server + client).then_some(())

@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
+    fs::{self, File},
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
@@ -24,11 +24,14 @@ const INTERFACE: &str = "wire";
 const MTU: usize = 1500;
 /// How long the thread may take to see that it is to end.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long connections may take to close.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Whether a packet is lost.
 type Loss = Box<dyn FnMut(&Segment) -> bool + Send>;
 
-/// A wire in the network namespace of the thread that made it. Packets are lost when this is dropped.
+/// A wire in the network namespace of the thread that made it. When this is dropped, it waits for the end of the connections: the kernel
+/// would go on for minutes to send what nobody carries.
 pub struct Wire {
     loss: Arc<Mutex<Loss>>,
     is_cut: Arc<AtomicBool>,
@@ -71,11 +74,27 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        self.lose(|_| false);
+        let end = Instant::now() + CLOSING;
+        while has_connections() && Instant::now() < end {
+            thread::sleep(IDLE);
+        }
         self.is_cut.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether a TCP socket in the network namespace of this thread is neither listening nor done.
+fn has_connections() -> bool {
+    // Of include/net/tcp_states.h: TIME_WAIT, CLOSE, LISTEN.
+    const DONE: [&str; 3] = ["06", "07", "0A"];
+    ["tcp", "tcp6"].iter().any(|name| {
+        let table = fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
+        let state = |line: &str| line.split_whitespace().nth(3).is_some_and(|state| !DONE.contains(&state));
+        table.lines().skip(1).any(state)
+    })
 }
 
 fn carry(mut tun: File, delay: Duration, loss: &Mutex<Loss>, is_cut: &AtomicBool) {

@@ -15,7 +15,7 @@ struct Tool {
 
 const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
 
-const TOOLS: [Tool; 26] = [
+const TOOLS: [Tool; 28] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
@@ -41,6 +41,8 @@ const TOOLS: [Tool; 26] = [
     Tool { program: "lspci", package: "pciutils", tests: "names of PCI devices compared with lspci's" },
     Tool { program: "perf", package: "linux-perf", tests: "counts compared with those of perf" },
     Tool { program: "xz", package: "xz-utils", tests: "modules of other kernels, in a virtual machine" },
+    Tool { program: "ip", package: "iproute2", tests: "network packages, in a network namespace" },
+    Tool { program: "dnsmasq", package: "dnsmasq-base", tests: "latencies of DNS" },
     Tool { program: "cpio", package: "cpio", tests: "other kernels, in a virtual machine" },
 ];
 
