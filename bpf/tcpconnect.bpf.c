@@ -33,7 +33,8 @@ struct opening {
 	u8 unused;
 };
 
-STAMPS_BY_SOCKET(begun)
+// By the socket's address: its storage would be allocated for each connection, which takes longer. An entry lasts as long as the handshake.
+STAMPS_BY_KEY(begun, u64, 8192)
 DURATIONS(connect, struct opening)
 COUNTS(opened, struct opening, 1)
 COUNTS(failed, struct opening, 1)
@@ -67,7 +68,7 @@ static __always_inline u64 handshake_ns(const struct sock *socket)
 TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 {
 	struct opening opening = {};
-	u64 since;
+	u64 address = (u64)socket, since;
 
 	from = (u32)from;
 	to = (u32)to;
@@ -78,10 +79,10 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 	opening.direction = from == TCP_SYN_RECV ? PASSIVE : ACTIVE;
 	opening.family = ip_family_of(socket);
 	if (to == TCP_SYN_SENT) {
-		begun_set(socket, bpf_ktime_get_ns());
+		begun_set(&address, bpf_ktime_get_ns());
 		opened_add(&opening, 0, 1);
 	} else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT) {
-		since = begun_take(socket);
+		since = begun_take(&address);
 		if (since)
 			connect_time(&opening, bpf_ktime_get_ns() - since);
 	} else if (to == TCP_ESTABLISHED) {
@@ -91,7 +92,7 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 			connect_time(&opening, since);
 	} else if (to == TCP_CLOSE) {
 		if (opening.direction == ACTIVE)
-			begun_take(socket);
+			begun_take(&address);
 		opening.reason = reason_of(socket);
 		failed_add(&opening, 0, 1);
 	}

@@ -1,9 +1,12 @@
 //! The network packages on other kernels, whose tracepoints have other arguments, on a loopback that delays and loses packets.
 
+use std::path::Path;
+
 use ebhost_tests::{Exposition, Folder, committed, needs};
 
 use crate::guest::{Console, Guest};
 
+const TC: &str = "/usr/sbin/tc";
 const PACKAGES: [&str; 9] =
     ["dns", "drops", "packets", "tcpbacklog", "tcpconnect", "tcplife", "tcploss", "tcprtt", "udp"];
 /// Connections to a port without a listener, and datagrams to a port without a socket.
@@ -34,7 +37,7 @@ fn kernel(console: &Console, protocol: &str, counter: &str) -> f64 {
 fn network_counts_on(line: &str, reason: &str) {
     let guest = Guest::x86(line, "network-init").in_one_thread();
     guest.put_ebhost();
-    guest.put_tool("tc");
+    guest.put_program(Path::new(TC), "iproute2-tc");
     guest.put_modules(&["sch_netem"]);
     let folder = Folder::new();
     PACKAGES.iter().for_each(|package| _ = folder.copy(&committed().join(package)));
@@ -79,24 +82,24 @@ fn network_counts_on(line: &str, reason: &str) {
 
 #[test]
 fn network_packages_count_on_5_10() {
-    needs!(Guest, Tool("tc"));
+    needs!(Guest, File(TC));
     network_counts_on("5.10", "NOT_SPECIFIED");
 }
 
 #[test]
 fn network_packages_count_on_6_1() {
-    needs!(Guest, Tool("tc"));
+    needs!(Guest, File(TC));
     network_counts_on("6.1", "NO_SOCKET");
 }
 
 #[test]
 fn network_packages_count_on_6_12() {
-    needs!(Guest, Tool("tc"));
+    needs!(Guest, File(TC));
     network_counts_on("6.12", "NO_SOCKET");
 }
 
 #[test]
 fn network_packages_count_on_the_newest() {
-    needs!(Guest, Tool("tc"));
+    needs!(Guest, File(TC));
     network_counts_on("7.3", "NO_SOCKET");
 }

@@ -46,7 +46,7 @@ const MAX_LABELS: usize = 32;
 const ALL: &str = "cgroup, dname, errno, hex, ifname, inet_ip, kstack, ksym, majorminor, pci_class, pci_device, pci_subclass, \
                    pci_vendor, regexp, static_map, string, syscall, uint";
 /// Those that packages with a plugin.yaml have beside them.
-const MORE: &str = "live_cgroup, systemd_unit";
+const MORE: &str = "drop_reason, live_cgroup, systemd_unit";
 
 fn all_decoders(machine: &Machine) -> String {
     if machine.is_ebpf_exporter { ALL.to_owned() } else { format!("{ALL}, {MORE}") }

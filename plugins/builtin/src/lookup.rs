@@ -22,10 +22,13 @@ pub(crate) enum Lookup {
     LiveCgroup,
     /// The systemd unit that a cgroup belongs to, until the cgroup is gone.
     SystemdUnit,
+    /// The kernel's name of the reason for which it dropped a packet.
+    DropReason,
 }
 
 use Lookup::{
-    Cgroup, IfName, Kstack, Ksym, LiveCgroup, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor, SystemdUnit,
+    Cgroup, DropReason, IfName, Kstack, Ksym, LiveCgroup, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor,
+    SystemdUnit,
 };
 
 /// The names that the host found for a label.
@@ -38,7 +41,7 @@ pub(crate) struct Found<'a> {
 }
 
 /// Each lookup with the decoder's name in a configuration and the host's lookup table.
-const ALL: [(Lookup, &str, &str); 11] = [
+const ALL: [(Lookup, &str, &str); 12] = [
     (Ksym, "ksym", "kernel-symbol-exact"),
     (Kstack, "kstack", "kernel-stack"),
     (MajorMinor, "majorminor", "block-device-user"),
@@ -50,6 +53,7 @@ const ALL: [(Lookup, &str, &str); 11] = [
     (PciSubclass, "pci_subclass", "pci-subclass"),
     (LiveCgroup, "live_cgroup", "live-cgroup"),
     (SystemdUnit, "systemd_unit", "live-cgroup"),
+    (DropReason, "drop_reason", "drop-reason"),
 ];
 
 /// The result of the `pci_*` decoders if no database is installed.
@@ -59,7 +63,7 @@ impl Lookup {
     /// The lookup with this decoder name. Files of ebpf_exporter have no others than ebpf_exporter has.
     pub(crate) fn named(name: &str, machine: &Machine) -> Option<Self> {
         let lookup = ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)?;
-        let is_own = matches!(lookup, LiveCgroup | SystemdUnit);
+        let is_own = matches!(lookup, LiveCgroup | SystemdUnit | DropReason);
         (!is_own || !machine.is_ebpf_exporter).then_some(lookup)
     }
 
@@ -86,7 +90,7 @@ impl Lookup {
         match self {
             Ksym | LiveCgroup | SystemdUnit => size == 8,
             Kstack => size >= 8 && size.is_multiple_of(8),
-            MajorMinor | IfName => size == 4,
+            MajorMinor | IfName | DropReason => size == 4,
             Cgroup => size == 4 || size == 8,
             PciVendor | PciDevice | PciClass | PciSubclass => matches!(size, 1 | 2 | 4 | 8),
         }
@@ -97,7 +101,7 @@ impl Lookup {
         match self {
             Ksym | LiveCgroup | SystemdUnit => "a `size` of 8",
             Kstack => "a `size` of 8 for each address",
-            MajorMinor | IfName => "a `size` of 4",
+            MajorMinor | IfName | DropReason => "a `size` of 4",
             Cgroup => "a `size` of 4 or 8",
             PciVendor | PciDevice | PciClass | PciSubclass => "a `size` of 1, 2, 4 or 8",
         }
@@ -127,7 +131,7 @@ impl Lookup {
                 let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xf_ff00));
                 format!("unknown:{major}:{minor}")
             }
-            IfName => format!("unknown:{number}"),
+            IfName | DropReason => format!("unknown:{number}"),
             Cgroup | LiveCgroup | SystemdUnit => format!("unknown_cgroup_id:{number}"),
             PciVendor => format!("unknown pci vendor: 0x{number:02x}"),
             PciDevice => format!("unknown pci device: 0x{number:04x}"),
