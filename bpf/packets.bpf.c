@@ -49,7 +49,8 @@ static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from)
 // Ports below have series of their own: the services that they belong to are few.
 const volatile u32 targ_ports_below = 1024;
 
-COUNTS(flows, struct flow, 2)
+// Packets and bytes.
+COUNTS_TABLE(flows, struct flow, 2)
 
 static __always_inline u16 host_order(u16 number)
 {
@@ -105,11 +106,15 @@ static __always_inline u32 segments(const struct sk_buff *packet)
 static __always_inline int count(const struct sk_buff *packet, u32 interface, u8 direction, const u8 *ip)
 {
 	struct flow flow = { .interface = interface, .direction = direction };
+	u64 *values;
 
 	parse(&flow, host_order(packet->protocol), ip);
-	flows_add(&flow, 0, segments(packet));
+	values = flows_values(&flow);
+	if (!values)
+		return 0;
+	__sync_fetch_and_add(&values[0], segments(packet));
 	// Without the header of the link.
-	flows_add(&flow, 1, packet->len - (u32)(ip - packet->data));
+	__sync_fetch_and_add(&values[1], packet->len - (u32)(ip - packet->data));
 	return 0;
 }
 

@@ -90,8 +90,11 @@ static __always_inline void count_drops(struct sock *socket, u32 port, u64 walk)
 // Deletes ports that have no socket any more.
 static __noinline int forget(u64 walk)
 {
-	u32 count = ports_count, i;
+	u32 count = ports_count, i, other = 0;
+	struct queue *rest = bpf_map_lookup_elem(&queues, &other);
 
+	if (rest && rest->walk != walk)
+		bpf_map_delete_elem(&queues, &other);
 	ports_kept = 0;
 	for (i = 0; i < PORTS && i < count; i++) {
 		u32 index = i, to = ports_kept, port, *slot = bpf_map_lookup_elem(&ports, &index);
