@@ -50,7 +50,7 @@ static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from)
 const volatile u32 targ_ports_below = 1024;
 
 // Packets and bytes.
-COUNTS_TABLE(flows, struct flow, 2)
+COUNTS(flows, struct flow, 2)
 
 static __always_inline u16 host_order(u16 number)
 {
@@ -109,7 +109,7 @@ static __always_inline int count(const struct sk_buff *packet, u32 interface, u8
 	u64 *values;
 
 	parse(&flow, host_order(packet->protocol), ip);
-	values = flows_values(&flow);
+	values = flows_values(&flow, NULL);
 	if (!values)
 		return 0;
 	__sync_fetch_and_add(&values[0], segments(packet));
