@@ -57,7 +57,7 @@ fn sessions_have_the_bytes_that_were_sent_and_the_time_that_they_were_open() {
         let ended = wait_until("the sessions' end", Duration::from_secs(10), || {
             let served = host.scrape();
             let histogram = |name: &str| served.histogram(&format!("ebhost_tcp_session_{name}"), &labels);
-            Some(["seconds", "sent_bytes", "received_bytes"].map(|name| histogram(name)))
+            Some(["seconds", "sent_bytes", "received_bytes"].map(histogram))
                 .filter(|all| all.iter().flatten().all(|one| one.count == SESSIONS) && all[0].is_some())
         });
         let [seconds, sent_bytes, received_bytes] = ended.map(|histogram| histogram.expect("sessions that ended"));

@@ -13,7 +13,6 @@ mod disk_queues;
 mod guest;
 mod kernel;
 mod lockdown;
-mod network;
 mod programs;
 mod small;
 mod storage;
