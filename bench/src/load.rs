@@ -34,6 +34,12 @@ impl Filled {
         self.counting.add(first, u32::try_from(self.next - first).expect("the range of ids fits into 32 bits"));
     }
 
+    /// Increments the counts of this number of entries. Their places in the map, and in an answer, are spread over all of it.
+    pub(crate) fn count_some(&self, entries: usize) {
+        let first = self.ids.iter().min().copied().unwrap_or_default();
+        self.counting.add(first, u32::try_from(entries).expect("the range of ids fits into 32 bits"));
+    }
+
     /// Deletes this number of entries, spread over all of them, and inserts as many new ones.
     pub(crate) fn replace(&mut self, entries: usize) {
         let step = (self.ids.len() / entries.max(1)).max(1);

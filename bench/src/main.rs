@@ -2,10 +2,13 @@
 //!
 //! It scrapes the real binary over HTTP, with the package `bench/packages/maps`, whose maps this process fills. For every scrape it measures
 //! the floor: the time in which this process reads the map in batches (or copies it from memory) and does nothing else. Times are CPU
-//! time, so that other work on the machine disturbs them less; ratios are more reliable than times.
+//! time, so that other work on the machine disturbs them less; ratios are more reliable than times. Rows `asked` are scrapes as Prometheus asks
+//! for them, beside the floor that a process of its own reads at its best.
 
+mod asked;
 mod cases;
 mod counting;
+mod floor;
 mod host;
 mod load;
 mod native;
@@ -17,6 +20,9 @@ use report::text;
 
 fn main() {
     let only: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((floor::ARGUMENT, arguments)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return text(&floor::measure(arguments).to_string());
+    }
     let wanted = |row: &str| {
         only.is_empty() || only.iter().any(|only| row == only || row.split('/').next() == Some(only.as_str()))
     };
@@ -39,12 +45,26 @@ fn main() {
             counting::banks(entries);
         }
     }
+    report::asked_head();
+    for entries in [10_000, 100_000, 1_000_000] {
+        if wanted(&format!("asked/{entries}")) {
+            asked::hash(entries);
+        }
+    }
     text("\n| | measured |\n|---|---|");
     if wanted("start") {
         rest::start_up();
     }
     if wanted("biolatency") {
         rest::biolatency();
+    }
+    for count in [1, 10, 30, 100] {
+        if wanted(&format!("packages/{count}")) {
+            asked::packages(count);
+        }
+    }
+    if wanted("drop_ins") {
+        asked::drop_ins();
     }
     if wanted("counting") {
         counting::cost();

@@ -67,7 +67,7 @@ impl Sandboxed {
         let file = workspace().join("bench/packages/maps/plugin.yaml");
         let package = Package::read(&file, &Default::default()).unwrap_or_else(|error| panic!("{error}"));
         let engine = Engine::new(None, None).expect("an engine");
-        let compiled = Arc::new(engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}")));
+        let compiled = engine.compile(&package.component).unwrap_or_else(|error| panic!("{error}"));
         let shape = SourceShape::Table { key_size: KEY, value_size: 8 };
         let sources = BTreeMap::from([("hash".to_owned(), shape)]);
         let limits = PluginLimits {

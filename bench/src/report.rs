@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::host::{STAGES, Spent};
+use crate::host::{Accepted, STAGES, Spent};
 
 /// The measurements of one scrape and its floor.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,64 @@ impl Measured {
             each(&|round| round.spent.all),
             each(&|round| round.floor),
             ratios[ratios.len() / 2],
+            self.memory.0,
+            self.memory.1,
+        );
+    }
+}
+
+/// The measurements of one map as Prometheus asks for it.
+pub(crate) struct AskedRow {
+    pub(crate) entries: usize,
+    /// Percent of the values that changed between two scrapes.
+    pub(crate) changed: usize,
+    pub(crate) accepted: Accepted,
+    pub(crate) floor: Duration,
+    /// The CPU time of each scrape, and the bytes of its response.
+    pub(crate) scrapes: Vec<(Spent, usize)>,
+    pub(crate) text_bytes: usize,
+    /// The bytes of that text compressed by level 6.
+    pub(crate) level_6: usize,
+    pub(crate) memory: (f64, f64),
+}
+
+pub(crate) fn asked_head() {
+    println!(
+        "\n| entries | changed | encoding | read | count | print | send | whole scrape | warm floor | whole ÷ floor | median ÷ floor | bytes | ÷ level 6 | RSS MB (highest) |"
+    );
+    println!("|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+}
+
+impl AskedRow {
+    pub(crate) fn print(&self) {
+        let entries = self.entries as f64;
+        let each = |time: Duration| time.as_nanos() as f64 / entries;
+        let best = |time: &dyn Fn(&Spent) -> Duration| {
+            each(self.scrapes.iter().map(|(spent, _)| time(spent)).min().unwrap_or_default())
+        };
+        let stage = |name: &str| {
+            let at = STAGES.iter().position(|stage| *stage == name).expect("a stage");
+            best(&|spent| spent.stages[at])
+        };
+        let whole = best(&|spent| spent.all);
+        let typical = each(median(self.scrapes.iter().map(|(spent, _)| spent.all)));
+        let floor = each(self.floor);
+        let bytes = self.scrapes.last().map_or(0, |(_, bytes)| *bytes);
+        let compared = match self.accepted {
+            Accepted::Plain => format!("{:.2}", self.text_bytes as f64 / self.level_6 as f64),
+            Accepted::Gzip => format!("**{:.2}**", bytes as f64 / self.level_6 as f64),
+        };
+        println!(
+            "| {} | {} % | {} | {:.1} | {:.1} | {:.1} | {:.1} | **{whole:.1}** | {floor:.1} | **{:.2}** | {:.2} | {bytes} | {compared} | {:.0} ({:.0}) |",
+            self.entries,
+            self.changed,
+            self.accepted,
+            stage("read"),
+            stage("count"),
+            stage("print"),
+            best(&|spent| spent.all.saturating_sub(spent.stages.iter().sum())),
+            whole / floor,
+            typical / floor,
             self.memory.0,
             self.memory.1,
         );
