@@ -87,6 +87,12 @@ pub const GUEST_TIME_PER_SCRAPE: Duration = Duration::from_millis(500);
 /// of what those before it left, so that no number of slow plugins makes a scrape late.
 pub const GUEST_SHARE: u32 = 2;
 
+/// An instance that was not called for so long is dropped, with its memory, and started again for the next new identity: longer than most scrape
+/// intervals, so that a package with new identities in every scrape keeps its instance. Only those whose first start took no longer than
+/// [`IDLE_START`], which the scrape that needs them waits for. Shown by `process_resident_memory_bytes`.
+pub const IDLE_INSTANCE: Duration = Duration::from_secs(60);
+pub const IDLE_START: Duration = Duration::from_millis(25);
+
 /// A plugin's first wait after it failed, and the longest: each is twice the one before. Shown by `ebhost_plugin_state`.
 pub const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
@@ -315,6 +321,14 @@ pub const WAIT_FOR_FLIGHT: Duration = Duration::from_secs(1);
 /// any case, so that two scrapers of a very large host do not push each other out. Beyond it the slowest reader is cut off. Shown by
 /// `ebhost_http_unsent_bytes` and `ebhost_http_connections_closed_total{reason="slow_reader"}`.
 pub const UNSENT_BYTES: usize = 32 << 20;
+
+/// Memory of series that are prepared for compression, 60 to 100 bytes each: about a million series. What is beyond it is compressed as any
+/// text, which takes more CPU time. Shown by `process_resident_memory_bytes`.
+pub const PREPARED_BYTES: usize = 64 << 20;
+
+/// Series that are prepared for compression in one answer, at 1 µs each; the next answers continue. Shown by
+/// `ebhost_scrape_cpu_seconds_total{stage="print"}`.
+pub const PREPARED_LINES_PER_ANSWER: usize = 64 << 10;
 
 /// Bytes of an answer that the kernel holds for a client before it has sent them. Without a bound it takes megabytes of memory and of copying for
 /// each client that reads nothing; less of it would cost a fast client a wake-up for each piece.

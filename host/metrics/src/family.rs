@@ -1,8 +1,8 @@
 //! Metric families: the description of a family, and a family with its series as an encoder sees it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
-use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout};
+use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout, revisions::Revisions};
 
 /// One metric family, named without the namespace that precedes plugins' families.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +79,8 @@ pub struct FamilySeries<'a> {
     pub start_seconds: &'a [f64],
     /// By slot: the label block, escaped, without braces.
     pub blocks: &'a LabelBlocks,
+    /// Whether there are the same series as before; `None`: it is not known.
+    pub revisions: Option<Revisions<'a>>,
 }
 
 /// One series of a [`FamilySeries`].
@@ -110,13 +112,19 @@ impl<'a> FamilySeries<'a> {
     /// The series, in the order of their slots.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Series<'a>> + use<'a> {
-        let blocks = self.blocks;
-        let slots = self.feeders.iter().zip(self.cells.chunks_exact(self.layout.width())).enumerate();
-        slots.filter(|(_, (feeders, _))| **feeders > 0).map(|(slot, (_, cells))| Series {
-            slot,
-            labels: blocks.get(slot as u32),
-            cells,
-        })
+        self.range(0..self.feeders.len())
+    }
+
+    /// The series of these slots.
+    #[inline]
+    pub fn range(&self, slots: Range<usize>) -> impl Iterator<Item = Series<'a>> + use<'a> {
+        let (blocks, first, width) = (self.blocks, slots.start, self.layout.width());
+        let cells = self.cells[slots.start * width..slots.end * width].chunks_exact(width);
+        let slots = self.feeders[slots].iter().zip(cells).enumerate();
+        slots
+            .filter(|(_, (feeders, _))| **feeders > 0)
+            .map(move |(slot, (_, cells))| (slot + first, cells))
+            .map(move |(slot, cells)| Series { slot, labels: blocks.get(slot as u32), cells })
     }
 
     pub fn is_empty(&self) -> bool {

@@ -11,20 +11,24 @@
 
 mod blocks;
 mod cell;
+pub mod deflate;
 pub mod encode;
 mod family;
 pub mod labels;
 mod layout;
 pub mod negotiate;
 mod owned;
+mod revisions;
 pub mod scale;
 mod size;
 
 pub use blocks::LabelBlocks;
 pub use cell::CellKind;
-pub use encode::{ChunkSink, Created, Encoder, Integers, Presentation, encode_fragment, encoder};
+pub use deflate::{Deflated, PreparationLimits, Preparations};
+pub use encode::{ChunkSink, Created, Encoder, Integers, Presentation, deflating_encoder, encode_fragment, encoder};
 pub use family::{Family, FamilySeries, Fold, Kind, Series};
 pub use layout::{Layout, native_slot};
 pub use negotiate::{Encoding, Format};
 pub use owned::OwnedFamily;
+pub use revisions::{GROUP_SERIES, Revisions, SeriesRevisions};
 pub use size::SeriesSize;

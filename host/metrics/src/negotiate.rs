@@ -15,7 +15,7 @@ pub enum Format {
 }
 
 /// How the answer is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     Identity,
     Gzip,

@@ -126,6 +126,7 @@ impl OwnedFamily {
             cells: &self.cells,
             start_seconds: &self.start_seconds,
             blocks: &self.blocks,
+            revisions: None,
         }
     }
 }

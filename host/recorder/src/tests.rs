@@ -66,6 +66,7 @@ impl Made {
             cells: &self.cells,
             start_seconds: &[],
             blocks: &self.blocks,
+            revisions: None,
         };
         NamedFamily { origin: Origin::Package, package: "p", namespace: "n", series }
     }

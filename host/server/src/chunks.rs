@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ebhost_metrics::ChunkSink;
+use ebhost_metrics::{ChunkSink, Deflated};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::unsent::{AnswerBytes, CountedBytes, Reader, UnsentBytes};
@@ -19,7 +19,17 @@ use super::unsent::{AnswerBytes, CountedBytes, Reader, UnsentBytes};
 #[derive(Debug, Clone)]
 pub(super) enum BodyChunk {
     More(Bytes),
+    /// Text that is compressed already: in answers that are compressed, before they are.
+    Deflated(DeflatedBytes),
     Last(Bytes),
+}
+
+/// [`Deflated`] that its readers share.
+#[derive(Debug, Clone)]
+pub(super) struct DeflatedBytes {
+    pub(super) blocks: Bytes,
+    pub(super) crc: u32,
+    pub(super) text_bytes: u64,
 }
 
 /// The chunks of an answer, in order, as they are encoded.
@@ -103,9 +113,29 @@ impl ChunkSink for ResponseWriter {
         let counted = self.unsent.count(chunk.len());
         let chunk = Bytes::from_owner(PooledBuf { bytes: chunk, pool: self.pool.clone(), _counted: counted });
         let before = std::mem::replace(&mut self.held, chunk);
+        if before.is_empty() { self.check_readers() } else { self.send_to_all(&BodyChunk::More(before)) }
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::BrokenPipe`] when no reader is left.
+    fn send_deflated(&mut self, Deflated { blocks, crc, text_bytes }: Deflated) -> io::Result<()> {
+        let before = std::mem::take(&mut self.held);
         if !before.is_empty() {
-            self.readers.retain(|reader| reader.send(BodyChunk::More(before.clone())).is_ok());
+            self.send_to_all(&BodyChunk::More(before))?;
         }
+        self.bytes += text_bytes;
+        let blocks = self.unsent.counted(blocks);
+        self.send_to_all(&BodyChunk::Deflated(DeflatedBytes { blocks, crc, text_bytes }))
+    }
+}
+
+impl ResponseWriter {
+    fn send_to_all(&mut self, chunk: &BodyChunk) -> io::Result<()> {
+        self.readers.retain(|reader| reader.send(chunk.clone()).is_ok());
+        self.check_readers()
+    }
+
+    fn check_readers(&self) -> io::Result<()> {
         if self.readers.is_empty() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 }
@@ -145,7 +175,11 @@ mod tests {
 
     fn received(chunks: &mut BodyChunks) -> Vec<Bytes> {
         let chunks = std::iter::from_fn(|| chunks.try_recv().ok());
-        chunks.map(|(BodyChunk::More(bytes) | BodyChunk::Last(bytes))| bytes).collect()
+        let bytes = |chunk| match chunk {
+            BodyChunk::More(bytes) | BodyChunk::Last(bytes) => bytes,
+            BodyChunk::Deflated(deflated) => deflated.blocks,
+        };
+        chunks.map(bytes).collect()
     }
 
     #[test]

@@ -1,24 +1,31 @@
 //! The visitor that encodes a collection in one format, for all scrapes of its group.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use ebhost_handle::{Collection, Demand, FamilyVisitor, NamedFamily, Origin};
-use ebhost_metrics::{ChunkSink, Created, Format, Integers, Presentation, encoder};
+use ebhost_metrics::{
+    ChunkSink, Created, Encoder, Encoding, Integers, Preparations, Presentation, deflating_encoder, encoder,
+};
 use tracing::{debug, error};
 
 use super::{
     chunks::{BufferPool, ResponseWriter},
-    scrapes::ScrapeGroup,
+    scrapes::{AnswerForm, ScrapeGroup},
 };
 use ebhost_limits as limits;
 use ebhost_telemetry::http;
 
 /// Encodes a collection into an answer.
 pub(super) struct EncodeVisitor {
-    format: Format,
+    form: AnswerForm,
     created: Created,
     group: Arc<ScrapeGroup>,
     pool: BufferPool,
+    preparations: Arc<Mutex<Preparations>>,
     /// The answer, once the reading has begun.
     writer: Option<ResponseWriter>,
     /// No family of a package is begun after that. Before the reading has begun it is in the past.
@@ -26,12 +33,28 @@ pub(super) struct EncodeVisitor {
 }
 
 impl EncodeVisitor {
-    pub(super) fn new(format: Format, created: Created, group: Arc<ScrapeGroup>, pool: BufferPool) -> Self {
-        Self { format, created, group, pool, writer: None, print_until: Instant::now() }
+    pub(super) fn new(
+        form: AnswerForm,
+        created: Created,
+        group: Arc<ScrapeGroup>,
+        pool: BufferPool,
+        preparations: Arc<Mutex<Preparations>>,
+    ) -> Self {
+        Self { form, created, group, pool, preparations, writer: None, print_until: Instant::now() }
     }
 
     fn encode(&self, collection: &Collection<'_>, out: &mut dyn ChunkSink) -> io::Result<()> {
-        let mut encoder = encoder(self.format, self.created, out);
+        match self.form.encoding {
+            Encoding::Identity => self.encode_with(collection, encoder(self.form.format, self.created, out)),
+            Encoding::Gzip => {
+                let mut preparations = self.preparations.lock().unwrap_or_else(PoisonError::into_inner);
+                let encoder = deflating_encoder(self.form.format, self.created, &mut preparations, out);
+                self.encode_with(collection, encoder)
+            }
+        }
+    }
+
+    fn encode_with(&self, collection: &Collection<'_>, mut encoder: Box<dyn Encoder + '_>) -> io::Result<()> {
         let until = self.print_until.max(Instant::now() + limits::LEAST_PRINT);
         for (index, family) in collection.packages.iter().enumerate() {
             if Instant::now() >= until {
@@ -40,7 +63,7 @@ impl EncodeVisitor {
             }
             encoder.family(presentation(family), family.series)?;
         }
-        collection.own.encode(self.format, &mut *encoder)?;
+        collection.own.encode(self.form.format, &mut *encoder)?;
         encoder.finish()
     }
 }

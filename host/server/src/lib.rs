@@ -10,6 +10,7 @@ mod body;
 mod chunks;
 mod connections;
 mod encoding;
+mod gzip;
 mod live;
 mod page;
 mod password;

@@ -18,7 +18,13 @@ use tokio::{
 };
 
 use super::{
-    Options, body, chunks::BodyChunks, connections::Connection, live, page, scrapes::Scrapes, telemetry_path as paths,
+    Options,
+    body::{self, SentChunks},
+    chunks::BodyChunks,
+    connections::Connection,
+    gzip, live, page,
+    scrapes::{AnswerForm, Scrapes},
+    telemetry_path as paths,
     unsent::Reader,
 };
 use ebhost_handle::{Handle, HandleError};
@@ -126,7 +132,8 @@ async fn scrape(context: &Context, client: Reader, headers: &HeaderMap) -> Resul
     let format = Format::negotiate(header_text(headers, &header::ACCEPT).as_deref(), context.options.offered);
     let encoding = Encoding::negotiate(header_text(headers, &header::ACCEPT_ENCODING).as_deref());
     let patience = Patience::of(headers, Instant::now());
-    let chunks = context.scrapes.request(format, patience.read_until, client.clone()).map_err(|error| match error {
+    let form = AnswerForm { format, encoding };
+    let chunks = context.scrapes.request(form, patience.read_until, client.clone()).map_err(|error| match error {
         HandleError::Busy => ScrapeError::Queue,
         HandleError::Stopped => ScrapeError::Stopping,
     })?;
@@ -149,8 +156,8 @@ async fn body_of(
     client: Reader,
 ) -> Option<axum::body::Body> {
     let chunks = match encoding {
-        Encoding::Identity => chunks,
-        Encoding::Gzip => body::gzip(chunks, context.scrapes.unsent(), client).await?,
+        Encoding::Identity => SentChunks::Ready(chunks),
+        Encoding::Gzip => gzip::gzip(chunks, context.scrapes.unsent(), client).await?,
     };
     body::from_chunks(chunks).await
 }

@@ -1,6 +1,6 @@
 //! Scrapes: requests for all metrics in one format.
 //!
-//! Scrapes of the same format that wait when a reading of the kernel begins share the reading and the encoding. The first of them
+//! Scrapes of the same format and compression that wait when a reading of the kernel begins share the reading and the encoding. The first of them
 //! queues a [`FamilyVisitor`] for the agent, and the others join its group until the reading begins.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use ebhost_handle::{Handle, HandleError};
-use ebhost_metrics::{Created, Format};
+use ebhost_metrics::{Created, Encoding, Format, PreparationLimits, Preparations};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
@@ -25,10 +25,18 @@ use ebhost_telemetry::http;
 #[derive(Clone)]
 pub(super) struct Scrapes {
     handle: Handle,
-    /// By format: the group that can still be joined. It belongs to the visitor that will answer it.
-    groups: Arc<Mutex<HashMap<Format, Weak<ScrapeGroup>>>>,
+    /// The groups that can still be joined. Each belongs to the visitor that will answer it.
+    groups: Arc<Mutex<HashMap<AnswerForm, Weak<ScrapeGroup>>>>,
     created: Created,
     pool: BufferPool,
+    preparations: Arc<Mutex<Preparations>>,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct AnswerForm {
+    pub(super) format: Format,
+    pub(super) encoding: Encoding,
 }
 
 /// Scrapes that one visitor answers.
@@ -48,7 +56,10 @@ pub(super) struct Scrape {
 
 impl Scrapes {
     pub(super) fn new(handle: Handle, created: Created) -> Self {
-        Self { handle, groups: Arc::default(), created, pool: BufferPool::default() }
+        let limits =
+            PreparationLimits { bytes: limits::PREPARED_BYTES, lines_per_answer: limits::PREPARED_LINES_PER_ANSWER };
+        let preparations = Arc::new(Mutex::new(Preparations::new(limits)));
+        Self { handle, groups: Arc::default(), created, pool: BufferPool::default(), preparations }
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -60,15 +71,20 @@ impl Scrapes {
         self.pool.unsent()
     }
 
-    /// Asks for all metrics in `format`, for `client`.
+    /// Asks for all metrics in this form, for `client`.
     ///
     /// # Errors
     /// [`HandleError`] if the agent's queue is full or the agent has stopped.
-    pub(super) fn request(&self, format: Format, deadline: Instant, client: Reader) -> Result<BodyChunks, HandleError> {
+    pub(super) fn request(
+        &self,
+        form: AnswerForm,
+        deadline: Instant,
+        client: Reader,
+    ) -> Result<BodyChunks, HandleError> {
         let (sender, chunks) = unbounded_channel();
         let reader = ChunkReader { chunks: sender, client };
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let scrape = match groups.get(&format).and_then(Weak::upgrade) {
+        let scrape = match groups.get(&form).and_then(Weak::upgrade) {
             Some(group) => match group.join(Scrape { deadline, reader }) {
                 Ok(()) => return Ok(chunks),
                 Err(scrape) => scrape,
@@ -76,8 +92,9 @@ impl Scrapes {
             None => Scrape { deadline, reader },
         };
         let group = Arc::new(ScrapeGroup { waiting: Mutex::new(Some(vec![scrape])) });
-        groups.insert(format, Arc::downgrade(&group));
-        self.handle.visit(Box::new(EncodeVisitor::new(format, self.created, group, self.pool.clone())))?;
+        groups.insert(form, Arc::downgrade(&group));
+        let visitor = EncodeVisitor::new(form, self.created, group, self.pool.clone(), self.preparations.clone());
+        self.handle.visit(Box::new(visitor))?;
         Ok(chunks)
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -120,6 +121,21 @@ impl AnswerBytes {
             self.all.shed();
         }
         CountedBytes { bytes, answer: self.clone() }
+    }
+
+    /// A buffer of one answer, counted until the last reader has taken it.
+    pub(super) fn counted(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
+        struct Counted {
+            bytes: Vec<u8>,
+            _counted: CountedBytes,
+        }
+        impl AsRef<[u8]> for Counted {
+            fn as_ref(&self) -> &[u8] {
+                &self.bytes
+            }
+        }
+        let counted = self.count(bytes.len());
+        Bytes::from_owner(Counted { bytes, _counted: counted })
     }
 
     /// The answer is complete; its length is known.

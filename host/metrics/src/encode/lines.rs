@@ -3,13 +3,15 @@
 //! Label blocks come rendered from the table; what is left is copying them and formatting numbers. A histogram's lines share a stem that is
 //! assembled once a series. Nothing is allocated per series, and what the formats do differently ([`Syntax`]) is resolved at compile time.
 
-use std::io;
+use std::{io, ops::Range};
 
 use super::{Chunk, ChunkSink, Encoder, Integers, Presentation, number};
 use crate::{
     cell::CellKind,
+    deflate::{NumberText, Preparations},
     family::{Family, FamilySeries, Kind, Series},
     layout::Layout,
+    negotiate::Format,
     scale::Scale,
 };
 
@@ -43,11 +45,18 @@ pub(super) struct Lines<'w, S> {
     chunk: Chunk<'w>,
     /// A histogram series' bucket lines up to `le`; kept for its memory.
     stem: Vec<u8>,
+    /// The format, and what of it is compressed here.
+    deflating: Option<(Format, &'w mut Preparations)>,
 }
 
 impl<'w, S: Syntax> Lines<'w, S> {
     pub(super) fn new(syntax: S, out: &'w mut dyn ChunkSink) -> Self {
-        Self { syntax, chunk: Chunk::new(out), stem: Vec::new() }
+        Self { syntax, chunk: Chunk::new(out), stem: Vec::new(), deflating: None }
+    }
+
+    /// The same, which compresses what is prepared.
+    pub(super) fn deflating(self, format: Format, preparations: &'w mut Preparations) -> Self {
+        Self { deflating: Some((format, preparations)), ..self }
     }
 }
 
@@ -67,7 +76,14 @@ impl<S: Syntax> Encoder for Lines<'_, S> {
             series,
         };
         match (series.layout(), &family.kind) {
-            (Layout::Single(kind), _) => self.numbers(&printer, *kind),
+            (Layout::Single(kind), _) => match self.deflating.take() {
+                Some((format, preparations)) => {
+                    let encoded = self.deflated_numbers(&printer, *kind, format, preparations);
+                    self.deflating = Some((format, preparations));
+                    encoded
+                }
+                None => self.numbers(&printer, *kind, 0..printer.series.feeders.len()),
+            },
             (_, Kind::Histogram(bounds)) => self.histograms(&printer, bounds),
             // A table gives no such family: several cells are a histogram's.
             (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
@@ -98,14 +114,79 @@ struct Printer<'a> {
     series: FamilySeries<'a>,
 }
 
+impl Printer<'_> {
+    /// Whether cells of this kind print as whole numbers with all their digits.
+    fn has_whole_numbers(&self, kind: CellKind) -> bool {
+        (self.scale, kind, self.integers) == (Scale::One, CellKind::U64, Integers::Exact)
+    }
+}
+
 impl<S: Syntax> Lines<'_, S> {
+    /// Counters and gauges whose labels may be prepared.
+    fn deflated_numbers(
+        &mut self,
+        printer: &Printer<'_>,
+        kind: CellKind,
+        format: Format,
+        preparations: &mut Preparations,
+    ) -> io::Result<()> {
+        let (series, slots) = (printer.series, printer.series.feeders.len());
+        // Start times are lines of their own between those of the series.
+        let is_plain = printer.created_name.is_none();
+        let lines = is_plain.then(|| preparations.family(format, &printer.name, printer.integers, series)).flatten();
+        let Some(mut lines) = lines else { return self.numbers(printer, kind, 0..slots) };
+        let mut text = Vec::new();
+        for group in 0..lines.groups() {
+            let is_written = if printer.has_whole_numbers(kind) {
+                lines.write(group, |slot| NumberText::integer(series.cells[slot as usize]))
+            } else {
+                lines.write(group, |slot| {
+                    text.clear();
+                    Self::number(printer, kind, series.cells[slot as usize], &mut text);
+                    NumberText::text(&text)
+                })
+            };
+            let deflated = if is_written { lines.take_chunk() } else { lines.take() };
+            deflated.map_or(Ok(()), |deflated| self.chunk.send_deflated(deflated))?;
+            if !is_written {
+                self.numbers(printer, kind, lines.slots(group))?;
+            }
+        }
+        lines.take().map_or(Ok(()), |deflated| self.chunk.send_deflated(deflated))
+    }
+
     /// Counters and gauges: one line a series.
-    fn numbers(&mut self, printer: &Printer<'_>, kind: CellKind) -> io::Result<()> {
-        for each in printer.series.iter() {
+    fn numbers(&mut self, printer: &Printer<'_>, kind: CellKind, slots: Range<usize>) -> io::Result<()> {
+        if printer.has_whole_numbers(kind) && printer.created_name.is_none() {
+            return self.whole_numbers(printer, slots);
+        }
+        for each in printer.series.range(slots) {
             self.name_and_labels(printer.name.as_bytes(), each.labels);
-            self.number(printer, kind, each.cells[0]);
+            Self::number(printer, kind, each.cells[0], &mut self.chunk.bytes);
             self.chunk.bytes.push(b'\n');
             self.created(printer, &each);
+            self.chunk.send_if_full()?;
+        }
+        Ok(())
+    }
+
+    /// The same for most counters: whole numbers, without start times.
+    fn whole_numbers(&mut self, printer: &Printer<'_>, slots: Range<usize>) -> io::Result<()> {
+        let stem = format!("{}{{", printer.name).into_bytes();
+        for each in printer.series.range(slots) {
+            if each.labels.is_empty() {
+                self.name_and_labels(printer.name.as_bytes(), each.labels);
+                number::integer(each.cells[0], &mut self.chunk.bytes);
+                self.chunk.bytes.push(b'\n');
+                continue;
+            }
+            // Few and short copies: they are most of the time of a line.
+            let text = &mut self.chunk.bytes;
+            text.extend_from_slice(&stem);
+            text.extend_from_slice(each.labels);
+            let (tail, length) = number::tail(each.cells[0]);
+            text.extend_from_slice(&tail);
+            text.truncate(text.len() - (tail.len() - length));
             self.chunk.send_if_full()?;
         }
         Ok(())
@@ -124,7 +205,7 @@ impl<S: Syntax> Lines<'_, S> {
             }
             if sum.is_some() || !S::COUNT_NEEDS_SUM {
                 self.name_and_labels(count_name.as_bytes(), each.labels);
-                self.integer(printer.integers, total);
+                Self::integer(printer.integers, total, &mut self.chunk.bytes);
                 self.chunk.bytes.push(b'\n');
             }
             self.created(printer, &each);
@@ -148,7 +229,7 @@ impl<S: Syntax> Lines<'_, S> {
             total = count;
             self.chunk.bytes.extend_from_slice(&stem);
             self.chunk.bytes.extend_from_slice(les.next().expect("as many counts as bounds, and +Inf"));
-            self.integer(printer.integers, count);
+            Self::integer(printer.integers, count, &mut self.chunk.bytes);
             self.chunk.bytes.push(b'\n');
         });
         self.stem = stem;
@@ -190,11 +271,11 @@ impl<S: Syntax> Lines<'_, S> {
     }
 
     #[inline]
-    fn number(&mut self, printer: &Printer<'_>, kind: CellKind, cell: u64) {
+    fn number(printer: &Printer<'_>, kind: CellKind, cell: u64, out: &mut Vec<u8>) {
         match (printer.scale, kind) {
-            (Scale::One, CellKind::U64) => self.integer(printer.integers, cell),
-            (Scale::One, CellKind::I64) => self.signed(printer.integers, cell as i64),
-            (scale, kind) => S::float(kind.value(cell, scale), &mut self.chunk.bytes),
+            (Scale::One, CellKind::U64) => Self::integer(printer.integers, cell, out),
+            (Scale::One, CellKind::I64) => Self::signed(printer.integers, cell as i64, out),
+            (scale, kind) => S::float(kind.value(cell, scale), out),
         }
     }
 
@@ -206,17 +287,17 @@ impl<S: Syntax> Lines<'_, S> {
     }
 
     #[inline]
-    fn integer(&mut self, integers: Integers, number: u64) {
+    fn integer(integers: Integers, number: u64, out: &mut Vec<u8>) {
         match integers {
-            Integers::Exact => number::integer(number, &mut self.chunk.bytes),
-            Integers::AsGoFloat => number::float(number as f64, &mut self.chunk.bytes),
+            Integers::Exact => number::integer(number, out),
+            Integers::AsGoFloat => number::integer_as_float(number, out),
         }
     }
 
-    fn signed(&mut self, integers: Integers, number: i64) {
+    fn signed(integers: Integers, number: i64, out: &mut Vec<u8>) {
         match integers {
-            Integers::Exact => number::signed(number, &mut self.chunk.bytes),
-            Integers::AsGoFloat => number::float(number as f64, &mut self.chunk.bytes),
+            Integers::Exact => number::signed(number, out),
+            Integers::AsGoFloat => number::float(number as f64, out),
         }
     }
 }

@@ -15,7 +15,11 @@ mod text;
 
 use std::io;
 
-use crate::{family::FamilySeries, negotiate::Format};
+use crate::{
+    deflate::{Deflated, Preparations},
+    family::FamilySeries,
+    negotiate::Format,
+};
 
 /// Encodes families in one exposition format.
 pub trait Encoder {
@@ -81,6 +85,11 @@ pub trait ChunkSink {
 
     /// Takes a chunk over.
     fn send(&mut self, chunk: Vec<u8>) -> io::Result<()>;
+
+    /// Takes text over that is compressed already. Only a [`deflating_encoder`] has such text.
+    fn send_deflated(&mut self, _: Deflated) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl ChunkSink for Vec<u8> {
@@ -102,6 +111,23 @@ pub fn encoder<'w>(format: Format, created: Created, out: &'w mut dyn ChunkSink)
         Format::Text004 => Box::new(text::encoder(out)),
         Format::OpenMetrics001 | Format::OpenMetrics100 => Box::new(openmetrics::encoder(created, out)),
         Format::Protobuf => Box::new(protobuf::Messages::new(created, out)),
+    }
+}
+
+/// The same for an answer that will be compressed with gzip: what is in `preparations` is compressed here, the rest goes to `out` as text.
+pub fn deflating_encoder<'w>(
+    format: Format,
+    created: Created,
+    preparations: &'w mut Preparations,
+    out: &'w mut dyn ChunkSink,
+) -> Box<dyn Encoder + 'w> {
+    preparations.begin();
+    match format {
+        Format::Text004 => Box::new(text::encoder(out).deflating(format, preparations)),
+        Format::OpenMetrics001 | Format::OpenMetrics100 => {
+            Box::new(openmetrics::encoder(created, out).deflating(format, preparations))
+        }
+        Format::Protobuf => encoder(format, created, out),
     }
 }
 
@@ -146,6 +172,14 @@ impl<'w> Chunk<'w> {
         self.bytes = self.out.buffer();
         self.bytes.reserve(capacity);
         Ok(())
+    }
+
+    /// Hands out compressed text, after the text before it.
+    fn send_deflated(&mut self, deflated: Deflated) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.send()?;
+        }
+        self.out.send_deflated(deflated)
     }
 
     /// Hands out what there is, however short.

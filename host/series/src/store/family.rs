@@ -1,6 +1,6 @@
 //! The series of one family: label blocks, cells, and how many identities feed each.
 
-use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesSize};
+use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize};
 use foldhash::fast::RandomState;
 
 use crate::rows::entries::SWEEP;
@@ -24,6 +24,7 @@ pub(crate) struct FamilyTable {
     /// By slot: when the series was 0, in seconds since 1970: the time of the oldest baseline that feeds it; 0 if unknown.
     start_seconds: Vec<f64>,
     blocks: LabelBlocks,
+    revisions: SeriesRevisions,
     by_block: HashIndex,
     hasher: RandomState,
     /// By slot: the identities that feed the series (counted once for each CPU that has a series), and 1 for an inherited series that
@@ -65,6 +66,7 @@ impl FamilyTable {
             cells: Vec::new(),
             start_seconds: Vec::new(),
             blocks: LabelBlocks::default(),
+            revisions: SeriesRevisions::default(),
             by_block: HashIndex::default(),
             hasher: RandomState::default(),
             feeders: Vec::new(),
@@ -86,6 +88,7 @@ impl FamilyTable {
             cells: &self.cells,
             start_seconds: &self.start_seconds,
             blocks: &self.blocks,
+            revisions: Some(self.revisions.view()),
         }
     }
 
@@ -127,6 +130,7 @@ impl FamilyTable {
         let slot = self.free.pop().unwrap_or(self.feeders.len() as u32);
         self.by_block.fill(insert_slot, hash, slot);
         self.blocks.set(slot, block);
+        self.revisions.touch(slot);
         self.exposition_bytes += self.bytes_of(block);
         if slot as usize == self.feeders.len() {
             self.feeders.push(0);
@@ -196,7 +200,11 @@ impl FamilyTable {
         }
         let feeders = &mut self.feeders[slot as usize];
         *feeders += 1;
-        *feeders == 1
+        let first = *feeders == 1;
+        if first {
+            self.revisions.touch(slot);
+        }
+        first
     }
 
     /// Removes a feeder; returns whether it was the last.
@@ -205,6 +213,7 @@ impl FamilyTable {
         *feeders -= 1;
         let last = *feeders == 0;
         if last {
+            self.revisions.touch(slot);
             self.idle.push(slot);
         }
         last
@@ -232,6 +241,7 @@ impl FamilyTable {
             zero(&mut self.cells[first..first + self.width]);
             self.exposition_bytes -= self.bytes_of(self.blocks.get(slot));
             self.blocks.clear(slot);
+            self.revisions.touch(slot);
             self.free.push(slot);
         }
         shed(&mut idle);
@@ -256,6 +266,7 @@ impl FamilyTable {
     pub(crate) fn release_inherited(&mut self) {
         for slot in self.inherited.iter() {
             self.feeders[slot] = 0;
+            self.revisions.touch(slot as u32);
             self.idle.push(slot as u32);
         }
         self.inherited.clear();

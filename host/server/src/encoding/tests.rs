@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ebhost_handle::{AgentRequest, Requests};
-use ebhost_metrics::{CellKind, Family, Kind, Layout, OwnedFamily};
+use ebhost_metrics::{CellKind, Family, Format, Kind, Layout, OwnedFamily};
 use ebhost_telemetry::OwnMetrics;
 
 use super::*;
@@ -13,6 +13,10 @@ use crate::{
     scrapes::Scrapes,
     unsent::Reader,
 };
+
+const PLAIN: AnswerForm = AnswerForm { format: Format::Text004, encoding: Encoding::Identity };
+const PROTOBUF: AnswerForm = AnswerForm { format: Format::Protobuf, encoding: Encoding::Identity };
+const GZIP: AnswerForm = AnswerForm { format: Format::Text004, encoding: Encoding::Gzip };
 
 fn client() -> Reader {
     Reader::of(Arc::new(Connection::new(None)))
@@ -58,6 +62,7 @@ fn text(mut chunks: BodyChunks) -> Option<String> {
     loop {
         match chunks.try_recv().ok()? {
             BodyChunk::More(bytes) => text.extend_from_slice(&bytes),
+            BodyChunk::Deflated(_) => return None,
             BodyChunk::Last(bytes) => {
                 text.extend_from_slice(&bytes);
                 return String::from_utf8(text).ok();
@@ -71,10 +76,11 @@ async fn scrapes_of_one_format_that_wait_together_share_one_encoding() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
     let until = Instant::now() + Duration::from_secs(1);
-    let [one, other] = [(); 2].map(|()| scrapes.request(Format::Text004, until, client()).unwrap());
-    let protobuf = scrapes.request(Format::Protobuf, until, client()).unwrap();
+    let [one, other] = [(); 2].map(|()| scrapes.request(PLAIN, until, client()).unwrap());
+    let protobuf = scrapes.request(PROTOBUF, until, client()).unwrap();
+    let compressed = scrapes.request(GZIP, until, client()).unwrap();
     let visitors = queued(&mut requests).await;
-    assert_eq!(visitors.len(), 2, "one for each format");
+    assert_eq!(visitors.len(), 3, "one for each format and compression");
     let outcomes: Vec<_> = visitors.into_iter().map(|visitor| visit(visitor, Origin::Package)).collect();
     assert_eq!(outcomes[0].0, Some(Demand { deadline: until, first_deadline: until, scrapes: 2 }));
     assert_eq!(outcomes[1].0, Some(Demand { deadline: until, first_deadline: until, scrapes: 1 }));
@@ -82,17 +88,17 @@ async fn scrapes_of_one_format_that_wait_together_share_one_encoding() {
     assert!(one.ends_with("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "{one}");
     assert_eq!(outcomes[0].1, Some(one.len() as u64));
     assert_eq!(text(other), Some(one));
-    assert!(!protobuf.is_empty());
+    assert!(!protobuf.is_empty() && !compressed.is_empty());
 }
 
 #[tokio::test]
 async fn a_scrape_that_comes_while_the_kernel_is_read_gets_a_reading_of_its_own() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let _early = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let _early = scrapes.request(PLAIN, Instant::now(), client()).unwrap();
     let mut visitor = queued(&mut requests).await.remove(0);
     assert_eq!(visitor.begin().map(|demand| demand.scrapes), Some(1));
-    let _late = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let _late = scrapes.request(PLAIN, Instant::now(), client()).unwrap();
     assert_eq!(queued(&mut requests).await.len(), 1);
 }
 
@@ -103,9 +109,9 @@ async fn an_impatient_client_does_not_shorten_the_reading_of_the_others() {
     let scrapes = Scrapes::new(handle, Created::LeftOut);
     let now = Instant::now();
     let patient = now + Duration::from_secs(10);
-    let _impatient = scrapes.request(Format::Text004, now, client()).unwrap();
-    let _patient = scrapes.request(Format::Text004, patient, client()).unwrap();
-    let gone = scrapes.request(Format::Text004, patient + Duration::from_secs(1), client()).unwrap();
+    let _impatient = scrapes.request(PLAIN, now, client()).unwrap();
+    let _patient = scrapes.request(PLAIN, patient, client()).unwrap();
+    let gone = scrapes.request(PLAIN, patient + Duration::from_secs(1), client()).unwrap();
     drop(gone);
     let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
     assert_eq!(
@@ -119,7 +125,7 @@ async fn an_impatient_client_does_not_shorten_the_reading_of_the_others() {
 async fn nothing_is_read_for_clients_that_went_away() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    drop(scrapes.request(Format::Text004, Instant::now(), client()).unwrap());
+    drop(scrapes.request(PLAIN, Instant::now(), client()).unwrap());
     assert_eq!(queued(&mut requests).await.remove(0).begin(), None);
 }
 
@@ -127,17 +133,17 @@ async fn nothing_is_read_for_clients_that_went_away() {
 async fn scrapes_end_without_an_answer_when_the_agent_stops() {
     let (handle, requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let waiting = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let waiting = scrapes.request(PLAIN, Instant::now(), client()).unwrap();
     drop(requests);
     assert_eq!(text(waiting), None);
-    assert!(scrapes.request(Format::Text004, Instant::now(), client()).is_err());
+    assert!(scrapes.request(PLAIN, Instant::now(), client()).is_err());
 }
 
 #[tokio::test]
 async fn whole_numbers_of_a_drop_in_print_as_go_prints_floats() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let chunks = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let chunks = scrapes.request(PLAIN, Instant::now(), client()).unwrap();
     visit(queued(&mut requests).await.remove(0), Origin::DropIn);
     let text = text(chunks).unwrap();
     assert!(text.ends_with("ebhost_reads_total{disk=\"sda\"} 1.287408e+06\n"), "{text}");
@@ -151,9 +157,9 @@ async fn clients_that_went_away_do_not_pile_up_in_the_queue() {
     let until = Instant::now() + Duration::from_secs(1);
     let before = http().abandoned.get();
     for _ in 0..10_000 {
-        drop(scrapes.request(Format::Text004, until, client()).unwrap());
+        drop(scrapes.request(PLAIN, until, client()).unwrap());
     }
-    let waiting = scrapes.request(Format::Text004, until, client()).unwrap();
+    let waiting = scrapes.request(PLAIN, until, client()).unwrap();
     let dropped = http().abandoned.get() - before;
     assert!(dropped >= 10_000 - 2 * limits::SCRAPES_IN_FLIGHT as u64, "{dropped}");
     let (demand, _) = visit(queued(&mut requests).await.remove(0), Origin::Package);
@@ -166,7 +172,7 @@ async fn clients_that_went_away_do_not_pile_up_in_the_queue() {
 async fn families_that_there_is_no_time_for_are_left_out_and_counted() {
     let (handle, mut requests) = ebhost_handle::channel();
     let scrapes = Scrapes::new(handle, Created::LeftOut);
-    let chunks = scrapes.request(Format::Text004, Instant::now(), client()).unwrap();
+    let chunks = scrapes.request(PLAIN, Instant::now(), client()).unwrap();
     let mut visitor = queued(&mut requests).await.remove(0);
     visitor.begin();
     let mut huge = family();
