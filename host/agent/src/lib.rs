@@ -273,12 +273,21 @@ impl Agent {
         }
     }
 
+    /// Drops instances that were not needed for a while: a steady scrape enters no guest.
+    fn rest_guests(&mut self, now: Instant) {
+        let dropped = self.running.iter_mut().filter_map(|package| package.rest(now).then_some(())).count();
+        if dropped > 0 {
+            (self.return_free_memory)();
+        }
+    }
+
     /// Measures what BPF programs cost, and detaches packages that were above their budget for too long: their series end, because a counter
     /// that stands still would be wrong.
     fn measure_programs(&mut self) {
         let detached = self.budgets.step(&self.running, self.run_statistics.are_on());
         if self.budgets.is_between_windows() {
             self.running.iter_mut().for_each(Running::look_at_memory);
+            self.rest_guests(Instant::now());
         }
         for package in detached {
             error!(package = package.name, "package detached: {}", package.reason);

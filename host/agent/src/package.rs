@@ -172,6 +172,11 @@ impl Running {
         self.folded_before = Some(self.table.stats().folded_for_exposition);
     }
 
+    /// Drops the guest's instance if it was not needed for a while. Returns whether there was one.
+    pub(super) fn rest(&mut self, now: Instant) -> bool {
+        self.plugin.rest(now)
+    }
+
     /// Asks the kernel how much memory the maps take.
     pub(super) fn look_at_memory(&mut self) {
         self.map_memory = self.loaded.map_memory();

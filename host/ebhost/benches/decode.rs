@@ -9,7 +9,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -53,8 +52,8 @@ fn main() {
         let sources = BTreeMap::from([("hash".to_owned(), SourceShape::Table { key_size: KEY, value_size: 8 })]);
         let limits = PluginLimits { memory_bytes: 64 << 20, decode: Duration::from_millis(500), pace: Pace::Scrape };
         let context = ManifestContext { sources: &sources, grants: &[], compat: Compat::Native };
-        let mut plugin = Plugin::describe(name, Arc::new(compiled), config, limits, &context)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let mut plugin =
+            Plugin::describe(name, compiled, config, limits, &context).unwrap_or_else(|error| panic!("{error}"));
         let rounds = (0..ROUNDS).map(|round| {
             let before = plugin.tally().guest_time;
             let whole = label_all(&mut plugin, round);

@@ -73,7 +73,7 @@ pub(crate) fn examine(
 ) -> Result<(Option<ObjectFile>, Plugin, Duration), DescribeError> {
     let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
     let started = Instant::now();
-    let compiled = Arc::new(engine.compile(&package.component)?);
+    let compiled = engine.compile(&package.component)?;
     let compile_time = started.elapsed();
     let plugin = describe(package, object.as_ref(), compiled, conditions)?;
     table_limits(package.limits).check(plugin.schema())?;

@@ -71,7 +71,7 @@ fn check_package(folder: &Path, engine: &Engine, taken: &mut MetricNameRegistry)
     let mut findings = Vec::new();
     let object = object(&package, &mut findings);
     let compiled = match engine.compile(&package.component) {
-        Ok(compiled) => Some(Arc::new(compiled)),
+        Ok(compiled) => Some(compiled),
         Err(fault) => {
             findings.push(fixes::component_finding(&package, &fault));
             None

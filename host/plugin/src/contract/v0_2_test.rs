@@ -80,7 +80,7 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
     use crate::{
-        DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress, Row,
+        CompiledComponent, DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress, Row,
         contract::testdata::{Memory, Pointer},
     };
     use ebhost_package::{Artefact, Compat};
@@ -151,15 +151,20 @@ mod tests {
         memory.put(&[&Memory::list(dictionary, 1), &Memory::list(labels, 2), &none, &none])
     }
 
-    /// Describes a component and decodes two entries: the family's help, and the label of each entry.
-    fn served(engine: &Engine, component: Vec<u8>) -> (String, Vec<String>) {
-        let compiled =
-            engine.compile(&Artefact::new("x.wasm".into(), component)).unwrap_or_else(|error| panic!("{error}"));
+    fn compiled(engine: &Engine, path: &str, component: Vec<u8>) -> Arc<CompiledComponent> {
+        engine.compile(&Artefact::new(path.into(), component)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn described(engine: &Engine, component: Vec<u8>) -> Plugin {
+        let compiled = compiled(engine, "x.wasm", component);
         let sources = BTreeMap::from([("calls".to_owned(), SourceShape::Table { key_size: 4, value_size: 8 })]);
         let context = ManifestContext { sources: &sources, grants: &[], compat: Compat::Native };
         let limits = PluginLimits { memory_bytes: 1 << 20, decode: Duration::from_secs(1), pace: Pace::Scrape };
-        let mut plugin = Plugin::describe("calls", Arc::new(compiled), "{}", limits, &context)
-            .unwrap_or_else(|error| panic!("{error}"));
+        Plugin::describe("calls", compiled, "{}", limits, &context).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Decodes two entries: the label of each.
+    fn labels(plugin: &mut Plugin) -> Vec<String> {
         let request = DecodeRequest { view: 0, count: 2, identities: vec![0; 8], ..DecodeRequest::default() };
         let now = crate::clock::now();
         let until = now + Duration::from_secs(10);
@@ -173,7 +178,37 @@ mod tests {
             }
         });
         assert_eq!(progress, Progress::Done);
+        labels
+    }
+
+    /// Describes a component and decodes two entries: the family's help, and the label of each entry.
+    fn served(engine: &Engine, component: Vec<u8>) -> (String, Vec<String>) {
+        let mut plugin = described(engine, component);
+        let labels = labels(&mut plugin);
         (plugin.schema().families[0].help.clone(), labels)
+    }
+
+    /// Thirty packages of one component took 57 MB.
+    #[test]
+    fn packages_with_the_same_component_share_its_code() {
+        let engine = Engine::new(None, None).unwrap();
+        let component = component("0.1.0", None, "old");
+        let one = compiled(&engine, "x.wasm", component.clone());
+        assert!(Arc::ptr_eq(&one, &compiled(&engine, "x.wasm", component.clone())));
+        assert!(!Arc::ptr_eq(&one, &compiled(&engine, "other.wasm", component)), "errors name its own file");
+    }
+
+    #[test]
+    fn an_instance_that_is_not_needed_is_dropped_and_started_again_for_the_next_identity() {
+        let mut plugin = described(&Engine::new(None, None).unwrap(), component("0.1.0", None, "old"));
+        let expected = vec!["old".to_owned(); 2];
+        assert_eq!(labels(&mut plugin), expected);
+        let now = crate::clock::now();
+        assert!(!plugin.rest(now), "it was called a moment ago");
+        assert!(plugin.rest(now + ebhost_limits::IDLE_INSTANCE));
+        assert!(!plugin.rest(now + ebhost_limits::IDLE_INSTANCE), "there is none");
+        assert_eq!(labels(&mut plugin), expected);
+        assert_eq!(plugin.tally().instances, 1, "nothing failed");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod ticker;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -31,7 +31,7 @@ use crate::{
     guest::{Guest, one_line},
 };
 use ebhost_limits as limits;
-use ebhost_package::Artefact;
+use ebhost_package::{Artefact, Digest};
 
 /// Compiles components and drives the clock that bounds their calls.
 #[derive(Clone)]
@@ -41,6 +41,14 @@ pub struct Engine {
     ticker: Ticker,
     cache: Option<Cache>,
     compiler: Option<Arc<Compiler>>,
+    shared: Arc<Mutex<Vec<SharedComponent>>>,
+}
+
+/// A component that packages have in common, as long as any of them runs.
+struct SharedComponent {
+    path: PathBuf,
+    digest: Digest,
+    component: Weak<CompiledComponent>,
 }
 
 /// A component that is ready to be instantiated.
@@ -114,14 +122,36 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         contract::add_imports(&mut linker).map_err(unusable)?;
         let ticker = Ticker::start(engine.clone()).map_err(ComponentError::Ticker)?;
-        Ok(Self { engine, linker: Arc::new(linker), ticker, cache: cache.and_then(Cache::open), compiler })
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            ticker,
+            cache: cache.and_then(Cache::open),
+            compiler,
+            shared: Arc::default(),
+        })
     }
 
-    /// Compiles and links a package's component. It runs nothing of it.
+    /// Compiles and links a package's component. It runs nothing of it. Packages with the same component, as all that are labelled by
+    /// configuration have, share its code.
     ///
     /// # Errors
     /// All but [`ComponentError::Engine`] and [`ComponentError::Ticker`].
-    pub fn compile(&self, artefact: &Artefact) -> Result<CompiledComponent, ComponentError> {
+    pub fn compile(&self, artefact: &Artefact) -> Result<Arc<CompiledComponent>, ComponentError> {
+        let shared = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |known: &&SharedComponent| known.path == artefact.path && known.digest == artefact.digest;
+        if let Some(known) = shared().iter().find(is_same).and_then(|known| known.component.upgrade()) {
+            return Ok(known);
+        }
+        let compiled = Arc::new(self.compile_alone(artefact)?);
+        let (path, digest, component) = (artefact.path.clone(), artefact.digest, Arc::downgrade(&compiled));
+        let mut shared = shared();
+        shared.retain(|known| known.component.strong_count() > 0);
+        shared.push(SharedComponent { path, digest, component });
+        Ok(compiled)
+    }
+
+    fn compile_alone(&self, artefact: &Artefact) -> Result<CompiledComponent, ComponentError> {
         let path = &artefact.path;
         header::check(path, &artefact.bytes)?;
         let invalid = |why: &str| ComponentError::Invalid { path: path.clone(), why: one_line(why, limits::LOG_BYTES) };

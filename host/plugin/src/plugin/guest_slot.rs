@@ -19,6 +19,7 @@ use crate::{
     engine::CompiledComponent,
     guest::{CallError, Instance, LogForwarder, StartParameters},
 };
+use ebhost_limits as limits;
 
 /// A component and, while it is healthy, an instance of it.
 pub(super) struct GuestSlot {
@@ -33,6 +34,10 @@ pub(super) struct GuestSlot {
     background: Option<BackgroundStart>,
     /// Why such a start failed, until the next call.
     failed_start: Option<CallError>,
+    /// When an instance was last called or started.
+    used_at: Instant,
+    /// Whether there is no instance only because it was not needed.
+    is_resting: bool,
     /// Calls of `decode` in this instance, or in the last one.
     calls_in_instance: u32,
     pub(super) start_policy: StartPolicy,
@@ -67,6 +72,8 @@ impl GuestSlot {
             instance: Some(instance),
             background: None,
             failed_start: None,
+            used_at: clock::now(),
+            is_resting: false,
             calls_in_instance: 0,
             start_policy: StartPolicy::new(first_start, clock::now()),
             log,
@@ -115,6 +122,7 @@ impl GuestSlot {
             },
         };
         self.calls_in_instance += 1;
+        self.used_at = scrape.began;
         let (rows, time) = instance.decode(request, limit);
         self.note_call(&mut instance, entries, time, scrape.began);
         self.instance = Some(instance);
@@ -131,6 +139,18 @@ impl GuestSlot {
         self.calls_in_instance <= 1
     }
 
+    /// Drops an instance that was not needed for a while, unless it takes long to start. Returns whether there was one.
+    pub(super) fn rest(&mut self, now: Instant) -> bool {
+        let is_due = self.instance.is_some()
+            && now.saturating_duration_since(self.used_at) >= limits::IDLE_INSTANCE
+            && self.start_policy.first_start() <= limits::IDLE_START;
+        if is_due {
+            self.instance = None;
+            self.is_resting = true;
+        }
+        is_due
+    }
+
     /// Drops the instance after a failure: it may be in any state.
     pub(super) fn discard(&mut self) {
         self.instance = None;
@@ -138,7 +158,7 @@ impl GuestSlot {
 
     /// Starts another instance, which has to be ready by `until`: a scrape waits for it.
     fn restart(&mut self, until: Instant) -> Result<Instance, CallError> {
-        self.tally.instances += 1;
+        self.tally.instances += u64::from(!std::mem::take(&mut self.is_resting));
         self.calls_in_instance = 0;
         let began = clock::now();
         let left = until.saturating_duration_since(began);
@@ -163,7 +183,7 @@ impl GuestSlot {
         let (compiled, config) = (self.compiled.clone(), self.config.clone());
         self.background = BackgroundStart::begin(compiled, config, self.limits.memory_bytes, time_limit);
         if self.background.is_some() {
-            self.tally.instances += 1;
+            self.tally.instances += u64::from(!std::mem::take(&mut self.is_resting));
             self.calls_in_instance = 0;
         }
     }
@@ -175,7 +195,7 @@ impl GuestSlot {
             Some(StartState::Ended(started)) => {
                 self.start_policy.note_start(started.took, started.ended);
                 match self.check_manifest(started.outcome) {
-                    Ok(instance) => self.instance = Some(instance),
+                    Ok(instance) => (self.instance, self.used_at) = (Some(instance), clock::now()),
                     Err(error) => self.failed_start = Some(error),
                 }
             }

@@ -178,6 +178,11 @@ impl Plugin {
         self.last_failure = self.last_failure.take().or_else(|| previous.last_failure.clone());
     }
 
+    /// Drops the instance if it was not called for a while; the next new identity starts another. Returns whether there was one.
+    pub fn rest(&mut self, now: Instant) -> bool {
+        self.guest.rest(now)
+    }
+
     /// Begins a scrape at `now`. Returns whether the plugin may be called in it. A new instance is started only if it can be
     /// expected to be ready by `restart_until`, since that may take longer than a plugin's share of a scrape.
     pub fn begin_scrape(&mut self, now: Instant, restart_until: Instant) -> bool {
