@@ -63,7 +63,12 @@ struct folio {
 	struct address_space *mapping;
 };
 
-/* From 5.18 on. Before, the page cache of files had pages alone. */
+/* Before 5.16 the page cache had pages instead. */
+struct page {
+	struct address_space *mapping;
+};
+
+/* From 5.18 on. Before, those of files were single pages. */
 struct folio___nr_pages {
 	u32 _folio_nr_pages;
 };
@@ -78,6 +83,13 @@ enum pageflags {
 };
 
 #pragma clang attribute pop
+
+static __always_inline struct inode *inode_of(struct folio *folio)
+{
+	struct page *page = (void *)folio;
+
+	return bpf_core_field_exists(folio->mapping) ? folio->mapping->host : page->mapping->host;
+}
 
 /* The pages of a folio. Its flags are its first word, in every kernel. */
 static __always_inline u32 pages_of(struct folio *folio)
@@ -134,9 +146,14 @@ static __always_inline bool is_rest(struct inode *inode, u64 first, u64 last)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 range = (inode->i_ino ^ last * 0x9e3779b97f4a7c15ull) * 0xd1b54a32d192ed03ull >> 32;
-	u64 before = looked_take(task);
+	u64 now = (u64)range << 32 | (u32)first, before = 0, *last_time = looked_at(task);
 
-	looked_set(task, (u64)range << 32 | (u32)first);
+	if (last_time) {
+		before = *last_time;
+		*last_time = now;
+	} else {
+		looked_set(task, now);
+	}
 	return before >> 32 == range && (u32)before < (u32)first;
 }
 
@@ -165,7 +182,7 @@ PROGRAM("fentry", filemap_fault) { return count_pages(NUMBER_FAULT, 1); }
 
 TP_BTF(mm_filemap_add_to_page_cache, struct folio *folio)
 {
-	return is_writing(folio->mapping->host) ? 0 : count_pages(NUMBER_MISSED, pages_of(folio));
+	return is_writing(inode_of(folio)) ? 0 : count_pages(NUMBER_MISSED, pages_of(folio));
 }
 
 TP_BTF(writeback_dirty_folio, struct folio *folio) { return count_pages(NUMBER_DIRTIED, pages_of(folio)); }

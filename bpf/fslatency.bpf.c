@@ -31,10 +31,10 @@ struct call {
 
 DURATIONS(calls, struct call)
 /* One for each operation, because a synchronous write has an fsync within it. */
-STAMPS_BY_TASK(reads)
-STAMPS_BY_TASK(writes)
-STAMPS_BY_TASK(opens)
-STAMPS_BY_TASK(fsyncs)
+STAMPS_BY_CURRENT(reads)
+STAMPS_BY_CURRENT(writes)
+STAMPS_BY_CURRENT(opens)
+STAMPS_BY_CURRENT(fsyncs)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -87,13 +87,13 @@ static __always_inline int count_call(struct inode *inode, enum operation operat
 	PROGRAM("fentry", function, argument)                                                                \
 	{                                                                                                    \
 		if (is_regular(inode))                                                                       \
-			stamps##_set(bpf_get_current_task_btf(), bpf_ktime_get_ns());                        \
+			stamps##_begin(bpf_ktime_get_ns());                        \
 		return 0;                                                                                    \
 	}                                                                                                    \
                                                                                                              \
 	static __always_inline int end_##function(argument)                                                  \
 	{                                                                                                    \
-		u64 since = stamps##_take(bpf_get_current_task_btf());                                       \
+		u64 since = stamps##_end();                                       \
                                                                                                              \
 		return since ? count_call(inode, operation, since) : 0;                                      \
 	}                                                                                                    \

@@ -44,6 +44,7 @@ struct request_queue {
 
 struct request {
 	struct request_queue *q;
+	u32 cmd_flags;
 };
 
 struct nvme_ctrl {
@@ -68,14 +69,49 @@ struct nvme_request {
 
 #define bpf_core_type_size(type) __builtin_preserve_type_info(*(type *)0, 1)
 
+#define REQ_OP_MASK 0xff
+
+/* Operations of block I/O, the same numbers in every kernel that has BTF. */
+enum req_op {
+	REQ_OP_READ = 0,
+	REQ_OP_WRITE = 1,
+	REQ_OP_FLUSH = 2,
+	REQ_OP_DISCARD = 3,
+};
+
+enum nvme_opcode {
+	nvme_cmd_flush = 0x00,
+	nvme_cmd_write = 0x01,
+	nvme_cmd_read = 0x02,
+	nvme_cmd_dsm = 0x09,
+};
+
+/* The operation of a command. Before 5.13 a request of block I/O did not keep its command. */
+static __always_inline u8 opcode_of(struct request *request, struct nvme_request *nvme)
+{
+	u8 opcode = 0;
+
+	switch (READ(request, cmd_flags) & REQ_OP_MASK) {
+	case REQ_OP_READ:
+		return nvme_cmd_read;
+	case REQ_OP_WRITE:
+		return nvme_cmd_write;
+	case REQ_OP_FLUSH:
+		return nvme_cmd_flush;
+	case REQ_OP_DISCARD:
+		return nvme_cmd_dsm;
+	}
+	bpf_probe_read_kernel(&opcode, sizeof(opcode), READ(nvme, cmd));
+	return opcode;
+}
+
 RAW_TP(nvme_complete_rq, struct request *request)
 {
 	struct nvme_request *nvme = (void *)request + bpf_core_type_size(struct request);
 	struct command command = { .status = READ(nvme, status) & STATUS_MASK };
 	struct device *device = READ(READ(nvme, ctrl), device);
-	u8 opcode = 0;
+	u8 opcode = opcode_of(request, nvme);
 
-	bpf_probe_read_kernel(&opcode, sizeof(opcode), READ(nvme, cmd));
 	command.opcode = READ(READ(request, q), queuedata) ? opcode : ADMIN | opcode;
 	bpf_probe_read_kernel_str(command.device, sizeof(command.device), READ(device, kobj.name));
 	commands_add(&command, 0, 1);

@@ -35,23 +35,25 @@ struct task_struct___faults {
 
 #pragma clang attribute pop
 
-static __always_inline int count_faults(struct task_struct *task)
+static __always_inline u64 faults_of(struct task_struct *task)
 {
 	struct task_struct___faults *counted = (void *)task;
-	u32 minor = counted->min_flt, major = counted->maj_flt;
-	u64 before = seen_take(task), cgroup;
+
+	return counted->maj_flt << 32 | (u32)counted->min_flt;
+}
+
+/* Counts what the faults of a thread grew by since they were `before`; 0: they were not seen before. */
+static __always_inline int count_growth(struct task_struct *task, u64 before, u64 now)
+{
+	struct task_struct___faults *counted = (void *)task;
+	u32 minor = (u32)now - (u32)before, major = (now >> 32) - (before >> 32);
+	u64 cgroup;
 
 	if (!attached)
 		attached = bpf_ktime_get_ns();
-	/* A thread of the kernel, as a rule. */
-	if (!minor && !major && !before)
-		return 0;
-	seen_set(task, (u64)major << 32 | minor);
 	if (!before && counted->start_time < attached)
 		return 0;
 	cgroup = cg_of(task);
-	minor -= before;
-	major -= before >> 32;
 	if (minor)
 		faults_add(&cgroup, TYPE_MINOR, minor);
 	if (major)
@@ -59,12 +61,29 @@ static __always_inline int count_faults(struct task_struct *task)
 	return 0;
 }
 
+static __always_inline int count_faults(struct task_struct *task)
+{
+	u64 now = faults_of(task), before = 0, *last;
+
+	/* A thread of the kernel, as a rule. */
+	if (!now)
+		return 0;
+	last = seen_at(task);
+	if (last) {
+		before = *last;
+		*last = now;
+	} else {
+		seen_set(task, now);
+	}
+	return count_growth(task, before, now);
+}
+
 TP_BTF(page_fault_user)
 {
 	return count_faults(bpf_get_current_task_btf());
 }
 
-/* Where the architecture has no such tracepoint: when the thread leaves its CPU. */
+/* Where the architecture has no such tracepoint, and before Linux 5.11: when the thread leaves its CPU. */
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev)
 {
 	return count_faults(prev);
@@ -72,5 +91,5 @@ TP_BTF(sched_switch, u64 preempt, struct task_struct *prev)
 
 TP_BTF(sched_process_exit, struct task_struct *task)
 {
-	return count_faults(task);
+	return count_growth(task, seen_take(task), faults_of(task));
 }

@@ -13,7 +13,6 @@
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 #include "ebhost/stamps.h"
-#include "task.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -35,7 +34,7 @@ struct failure {
 COUNTS(calls, u32, 1)
 COUNTS(failures, struct failure, 1)
 DURATIONS(times, u32)
-STAMPS_BY_TASK(started)
+STAMPS_BY_CURRENT(started)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -96,13 +95,13 @@ TP_BTF(sys_enter, void *regs, s64 number)
 
 	calls_add(&call, 0, 1);
 	if (targ_seconds)
-		started_set(bpf_get_current_task_btf(), bpf_ktime_get_ns());
+		started_begin(bpf_ktime_get_ns());
 	return 0;
 }
 
 TP_BTF(sys_exit, void *regs, s64 result)
 {
-	u64 since = targ_seconds ? started_take(bpf_get_current_task_btf()) : 0;
+	u64 since = targ_seconds ? started_end() : 0;
 	struct failure failure;
 	s64 number;
 

@@ -161,6 +161,12 @@ fn memory(grown: &Grown<'_>) {
 }
 
 #[test]
+fn memory_and_files_are_counted_on_5_10() {
+    needs!(Guest, Tool("mkfs.ext4"));
+    counts_on("5.10");
+}
+
+#[test]
 fn memory_and_files_are_counted_on_6_1() {
     needs!(Guest, Tool("mkfs.ext4"));
     counts_on("6.1");
