@@ -15,6 +15,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+static long (*const bpf_probe_read_kernel)(void *to, u32 bytes, const void *from) = (void *)113;
 static long (*const bpf_probe_read_kernel_str)(void *to, u32 bytes, const void *from) = (void *)115;
 
 #define TYPE_BYTES 16
@@ -63,6 +64,18 @@ struct file {
 	struct inode *f_inode;
 };
 
+struct fdtable {
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct task_struct___files {
+	struct files_struct *files;
+};
+
 #pragma clang attribute pop
 
 #define S_IFMT 0170000
@@ -106,6 +119,49 @@ static __always_inline int count_call(struct inode *inode, enum operation operat
 TIMED(vfs_read, struct file *file, file->f_inode, reads, OPERATION_READ)
 TIMED(vfs_write, struct file *file, file->f_inode, writes, OPERATION_WRITE)
 TIMED(vfs_open, struct path *path, path->dentry->d_inode, opens, OPERATION_OPEN)
-/* The compiler may have inlined one of these two into the other. Where it has not, the inner one takes the start, and the outer one finds none. */
+/*
+ * fsync(2) passes through do_fsync, vfs_fsync and vfs_fsync_range, and kernels differ in which of them the compiler inlined. Where one calls the
+ * other, the inner one takes the start, and the outer one finds none.
+ */
 TIMED(vfs_fsync, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
 TIMED(vfs_fsync_range, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
+
+/* Reads a member of a struct of the kernel. */
+#define READ(from, member)                                                       \
+	({                                                                       \
+		typeof((from)->member) value_ = {};                              \
+		bpf_probe_read_kernel(&value_, sizeof(value_), &(from)->member); \
+		value_;                                                          \
+	})
+
+/* The file of a descriptor of the current task. */
+static __always_inline struct file *file_of(u32 descriptor)
+{
+	struct task_struct___files *task = (void *)bpf_get_current_task();
+	struct file **files = READ(READ(READ(task, files), fdt), fd), *file = NULL;
+
+	bpf_probe_read_kernel(&file, sizeof(file), &files[descriptor]);
+	return file;
+}
+
+PROGRAM("fentry", do_fsync)
+{
+	fsyncs_begin(bpf_ktime_get_ns());
+	return 0;
+}
+
+SEC("fexit/do_fsync") int do_fsync_end(u64 *args)
+{
+	struct call call = { .cgroup = current_cg(), .operation = OPERATION_FSYNC };
+	u64 since = fsyncs_end();
+	struct inode *inode;
+
+	if (!since)
+		return 0;
+	inode = READ(file_of(args[0]), f_inode);
+	if ((READ(inode, i_mode) & S_IFMT) != S_IFREG)
+		return 0;
+	bpf_probe_read_kernel_str(call.type, sizeof(call.type), READ(READ(READ(inode, i_sb), s_type), name));
+	calls_time(&call, bpf_ktime_get_ns() - since);
+	return 0;
+}
