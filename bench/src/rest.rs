@@ -94,7 +94,7 @@ pub(crate) fn switches() {
 }
 
 /// Runs two threads that wait for each other in turns.
-fn ping_pong(time: Duration) {
+pub(crate) fn ping_pong(time: Duration) {
     let (ping, pinged) = mpsc::sync_channel::<()>(0);
     let (pong, ponged) = mpsc::sync_channel::<()>(0);
     let other = thread::spawn(move || while pinged.recv().is_ok() && pong.send(()).is_ok() {});

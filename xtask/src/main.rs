@@ -43,6 +43,8 @@ cargo xtask mutants [--seed N] [--count N] [--crates A,B]
                              change the host's code in a sample of places, one at a time, and list the changes that no test notices
 cargo xtask dashboards       make dashboards and alerts in examples/ of examples/panels; with --check list those that are older
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
+cargo xtask bench cost [PACKAGE]
+                             measure what a run of each package's programs costs; as root
 cargo xtask docs             write docs/plugins.md and the list of packages in README.md
 cargo xtask story            make the pictures in docs/pictures: Prometheus and the live page under a few loads; as root
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
