@@ -6,8 +6,8 @@
 #include "ebhost/switch.h"
 
 enum event {
-	VOLUNTARY, // the task gave the CPU up: nonvoluntary_ctxt_switches of /proc/PID/status does not count it
-	INVOLUNTARY, // it could have run on
+	VOLUNTARY, // the task gave up its CPU: voluntary_ctxt_switches in /proc/PID/status
+	INVOLUNTARY, // it could have run on: nonvoluntary_ctxt_switches
 	FROM_IDLE, // from the idle task
 	MIGRATION,
 	EVENTS,

@@ -64,3 +64,31 @@ fn programs_that_were_not_chosen_cost_nothing() {
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.log.text().contains("program `unknown` is in section `of_tomorrow/block`"), "{}", ended.log.text());
 }
+
+/// A package for one kernel's function failed on every other kernel, though another hook would have done.
+#[test]
+fn of_alternatives_the_first_one_that_the_kernel_has_is_attached() {
+    needs!(Root, Tool("clang-19"));
+    let _alone = alone();
+    let folder = Folder::new();
+    let package = folder.path().join("chosen");
+    fs::create_dir(&package).expect("a folder in our own");
+    let source = source().replace("SEC(\"of_tomorrow/block\") int unknown(u64 *ctx) { return 0; }\n", "");
+    compile(&source, "bpf", &package.join("chosen.bpf.o"));
+    fs::write(package.join("plugin.yaml"), PACKAGE.replace("[chosen]", "[[absent, chosen]]")).expect("our own folder");
+    let host = Start::with(folder.path()).args(&["--strict"]).listening();
+    (0..12).for_each(|_| _ = rustix::process::getpgid(None));
+    let served = host.scrape();
+    assert_eq!(served.value("ebhost_calls_total", &[("id", "7")]), Some(12.0));
+    let attached = &served.families["ebhost_program_attached"].samples;
+    let programs: Vec<_> = attached.iter().map(|sample| (sample.labels["program"].as_str(), sample.value)).collect();
+    assert_eq!(programs, [("chosen", 1.0)]);
+    host.stop();
+    // When there is none, the message has the reason of each.
+    fs::write(package.join("plugin.yaml"), PACKAGE.replace("[chosen]", "[[absent, absent]]")).expect("our own folder");
+    let ended = Start::with(folder.path()).args(&["--strict"]).ended();
+    assert_eq!(ended.status.code(), Some(1));
+    let log = ended.log.text();
+    assert!(log.contains("none of the alternatives in `programs` can be attached: "), "{log}");
+    assert!(log.matches("program `absent`").count() >= 2, "{log}");
+}
