@@ -14,5 +14,6 @@ mod guest;
 mod kernel;
 mod lockdown;
 mod programs;
+mod scheduler;
 mod small;
 mod storage;
