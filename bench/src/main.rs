@@ -2,7 +2,8 @@
 //!
 //! It scrapes the real binary over HTTP, with the package `bench/packages/maps`, whose maps this process fills. For every scrape it measures
 //! the floor: the time in which this process reads the map in batches (or copies it from memory) and does nothing else. Times are CPU
-//! time, so that other work on the machine disturbs them less; ratios are more reliable than times.
+//! time, so that other work on the machine disturbs them less; ratios are more reliable than times. Rows `asked` are scrapes as Prometheus asks
+//! for them, beside the floor that a process of its own reads at its best.
 //!
 //! `cargo xtask bench cost [PACKAGE]` measures the programs of the packages instead.
 
@@ -22,9 +23,12 @@ use report::text;
 
 fn main() {
     let only: Vec<String> = std::env::args().skip(1).collect();
-    if only.first().is_some_and(|row| row == "cost") {
+    if let Some((floor::ARGUMENT, arguments)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return text(&floor::measure(arguments).to_string());
+    }
+    if let Some(("cost", packages)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         text(&format!("Machine: {}", native::machine()));
-        return cost::packages(only.get(1).map(String::as_str));
+        return cost::packages(packages.first().map(String::as_str));
     }
     let wanted = |row: &str| {
         only.is_empty() || only.iter().any(|only| row == only || row.split('/').next() == Some(only.as_str()))

@@ -2,9 +2,9 @@
 //! is held against a second source, the kernel's own counters where it has them. `every` holds for all packages.
 
 mod cachestat;
+mod cpuperf;
 mod dns;
 mod drops;
-mod cpuperf;
 mod every;
 mod hardirqs;
 mod oncpu;
@@ -25,6 +25,6 @@ mod tcpconnect;
 mod tcplife;
 mod tcploss;
 mod tcprtt;
-mod udp;
 mod timers;
+mod udp;
 mod writeback;
