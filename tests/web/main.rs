@@ -12,6 +12,7 @@ mod rotation;
 mod slots;
 mod sockets;
 mod status;
+mod top;
 
 use std::process::Command;
 

@@ -80,9 +80,9 @@ impl KernelBudgets {
         self.costs.get(file)
     }
 
-    /// Whether costs are measured.
-    pub(super) fn are_measured(&self) -> bool {
-        self.unmeasured.is_none()
+    /// Why costs are not measured; none: they are.
+    pub(super) fn unmeasured(&self) -> Option<&str> {
+        self.unmeasured.as_deref()
     }
 
     /// Whether no window is open, so that nothing else that runs now is measured.

@@ -530,3 +530,22 @@ pub const LONGEST_THREAD_RESTART: Duration = Duration::from_secs(30);
 
 /// A thread that ran for so long before it panicked starts again at the first pause.
 pub const THREAD_HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// `ebhost top`: time to connect to an address, one of several that a name may have.
+pub const TOP_CONNECT: Duration = Duration::from_secs(3);
+
+/// `ebhost top`: time without a byte of an answer. A scrape may take [`SCRAPE`].
+pub const TOP_ANSWER: Duration = Duration::from_secs(15);
+
+/// `ebhost top`: an answer is read whole. A million series have 150 MB.
+pub const TOP_ANSWER_BYTES: u64 = 512 << 20;
+
+/// `ebhost top`: if the maps were not read for that long, it has them read. Prometheus scrapes every 15 s to 60 s; this makes at most one more
+/// scrape in that time.
+pub const TOP_STALE: Duration = Duration::from_secs(10);
+
+/// `ebhost top`: time between looking for readings and signals while no key is pressed: less than a person notices.
+pub const TOP_KEYS: Duration = Duration::from_millis(100);
+
+/// `ebhost top --once`: longest time between the two readings that rates are computed from.
+pub const TOP_ONCE: Duration = Duration::from_secs(2);

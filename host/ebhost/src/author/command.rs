@@ -3,6 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
+
+use crate::top::TopArgs;
 use ebhost_server::Address;
 
 /// A command for plugin authors.
@@ -22,6 +24,8 @@ pub enum Command {
     Options(OptionsArgs),
     /// Show flight recordings in the browser, in the page that a running host has: one, or two side by side.
     View(ViewArgs),
+    /// Show a running host: what its packages, programs and maps cost, and their histograms.
+    Top(TopArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
     New(NewArgs),
 }
@@ -191,7 +195,7 @@ pub(super) enum Language {
 }
 
 /// Parses a duration with its unit.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let time = number.parse().ok().and_then(|number| match unit {

@@ -1,4 +1,4 @@
-//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`; and `options` for operators.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`; and `options` and `top` for operators.
 //!
 //! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
 //! output, errors to standard error, and the exit status tells success, findings and errors apart.
@@ -30,10 +30,13 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use command::time;
 pub use command::{Command, ViewArgs};
 
-use crate::view::{self, ViewError};
-
+use crate::{
+    top::{self, TopError},
+    view::{self, ViewError},
+};
 use ebhost_agent::{DescribeError, SingleError};
 use ebhost_package::{FolderError, Package, PackageError, Settings};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
@@ -74,6 +77,8 @@ enum AuthorError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error("the maps could not be read in time; try again, or with a longer --for")]
     Late,
+    #[error(transparent)]
+    Top(#[from] TopError),
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
     #[error(transparent)]
@@ -99,6 +104,7 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::Docs(args) => engine().and_then(|engine| docs::docs(args, &engine)),
         Command::Options(args) => options::options(args),
         Command::View(args) => view::view(args).map_err(AuthorError::from),
+        Command::Top(args) => top::top(args).map_err(AuthorError::from),
     };
     done.unwrap_or_else(|fault| {
         // A person reads this: one line, without the fields of a log.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use ebhost_metrics::{CellKind, Family, FamilySeries, Kind, Layout, scale::Scale};
+use crate::histogram::{self, quantity};
+use ebhost_metrics::{CellKind, FamilySeries, Kind, Layout, scale::Scale};
 
-/// Longest bar.
-const BAR: u64 = 40;
+/// Characters of the longest bar.
+const BAR_WIDTH: usize = 40;
 
 /// Appends a family to `out`; for one without series a line that says so.
 pub(super) fn family(series: FamilySeries<'_>, out: &mut String) {
@@ -69,39 +70,10 @@ fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
             format!(", mean {}", quantity(sum / before as f64, &family.unit))
         });
         let _ = writeln!(out, "\n  {}: {before} in all{}", named.join(", "), mean.unwrap_or_default());
-        bars(family, bounds, &counts, out);
+        for line in histogram::lines(&family.unit, bounds, &counts, BAR_WIDTH) {
+            let _ = writeln!(out, "{line}");
+        }
     }
-}
-
-/// Appends bars from the first bucket that is not empty to the last.
-fn bars(family: &Family, bounds: &[f64], counts: &[u64], out: &mut String) {
-    let filled = |count: &u64| *count > 0;
-    let (Some(first), Some(last)) = (counts.iter().position(filled), counts.iter().rposition(filled)) else { return };
-    let most = counts.iter().max().copied().unwrap_or(1).max(1);
-    let label = |bucket: usize| match bounds.get(bucket) {
-        Some(bound) => format!("<= {}", quantity(*bound, &family.unit)),
-        None => format!("> {}", bounds.last().map_or_else(String::new, |bound| quantity(*bound, &family.unit))),
-    };
-    for (bucket, count) in counts.iter().enumerate().take(last + 1).skip(first) {
-        let length = (u128::from(*count) * u128::from(BAR)).div_ceil(u128::from(most));
-        let bar = "*".repeat(usize::try_from(length).unwrap_or_default());
-        let _ = writeln!(out, "  {:>14} : {:<10} |{bar:<40}|", label(bucket), count);
-    }
-}
-
-/// A number with a unit of suitable size.
-fn quantity(value: f64, unit: &str) -> String {
-    const TIMES: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")];
-    const SIZES: [(f64, &str); 4] = [(1_073_741_824.0, "GiB"), (1_048_576.0, "MiB"), (1024.0, "KiB"), (1.0, "B")];
-    let units: &[(f64, &str)] = match unit {
-        "seconds" => &TIMES,
-        "bytes" => &SIZES,
-        _ => &[(1.0, "")],
-    };
-    let (size, name) =
-        units.iter().find(|(size, _)| value.abs() >= *size).or(units.last()).copied().unwrap_or((1.0, ""));
-    let shown = (value / size * 1000.0).round() / 1000.0;
-    if name.is_empty() { format!("{shown}") } else { format!("{shown} {name}") }
 }
 
 /// The values of an encoded label block, unescaped except for line breaks.
@@ -131,14 +103,5 @@ mod tests {
     fn values_of_a_label_block_are_unescaped() {
         assert_eq!(values(br#"device="sda",path="a\"b\\c\nd""#), ["sda", r#"a"b\c\nd"#]);
         assert!(values(b"").is_empty());
-    }
-
-    #[test]
-    fn quantities_have_a_unit_of_their_size() {
-        assert_eq!(quantity(0.001024, "seconds"), "1.024 ms");
-        assert_eq!(quantity(134.217728, "seconds"), "134.218 s");
-        assert_eq!(quantity(0.0, "seconds"), "0 ns");
-        assert_eq!(quantity(4096.0, "bytes"), "4 KiB");
-        assert_eq!(quantity(12.0, ""), "12");
     }
 }

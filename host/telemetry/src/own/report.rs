@@ -68,6 +68,8 @@ pub struct Report {
     pub bpf_stats_enabled: bool,
     /// Whether the CPU time of programs is measured from time to time.
     pub kernel_cpu_measured: bool,
+    /// Why it is not; none: it is.
+    pub kernel_cpu_unmeasured: Option<String>,
     /// Panics of each thread by its name, since the start.
     pub thread_panics: Vec<(String, u64)>,
     /// Upper bounds of the buckets of `PackageReport::decode_durations`.
