@@ -8,5 +8,5 @@ command -v "$EBHOST" >/dev/null || {
 	exit 1
 }
 node --test units.test.mjs >/dev/null || node --test units.test.mjs
-"$EBHOST" check .
+"$EBHOST" check --deny-warnings .
 "$EBHOST" replay . sample.jsonl --expect expected.prom

@@ -3,6 +3,7 @@
 mod counting;
 mod examples;
 mod guide;
+mod kit;
 mod mistakes;
 mod new;
 mod promise;

@@ -48,6 +48,29 @@ fn a_c_package_builds_and_passes_its_test() {
     builds_and_passes("c");
 }
 
+/// The helpers for C knew counters alone: everything else had to be written with the generated bindings.
+#[test]
+fn the_helpers_for_c_make_every_kind_of_family() {
+    needs!(Tool("clang-19"), Tool("wasm-ld-19"), File("/usr/lib/wasm32-wasi/libc.a"), Tool("rustc"));
+    let folder = Folder::new();
+    assert_eq!(ebhost(&["new", "kinds", "--lang", "c"], folder.path()).code, Some(0));
+    let package = folder.path().join("kinds");
+    for name in ["kinds.bpf.c", "component.c", "plugin.yaml", "sample.jsonl", "expected.prom"] {
+        fs::copy(workspace().join("tests/author/kinds").join(name), package.join(name)).expect("our own folder");
+    }
+    let path = env::var("PATH").unwrap_or_default();
+    for name in ["build.sh", "test.sh"] {
+        let ended = script(name, &package, &path);
+        assert_eq!(ended.code, Some(0), "{name}: {}{}", ended.out, ended.err);
+    }
+    let yaml = package.join("plugin.yaml");
+    let text = fs::read_to_string(&yaml).expect("our own file");
+    fs::write(&yaml, text.replace("least: 2", "least: two")).expect("our own file");
+    let refused = ebhost(&["check", "."], &package);
+    let says = "found the key `least` with another value than a whole number";
+    assert!(refused.code == Some(1) && refused.out.contains(says), "{}", refused.out);
+}
+
 #[test]
 fn a_javascript_package_builds_and_passes_its_test() {
     needs!(Tool("clang-19"), Tool("node"), Tool("npm"));
@@ -85,6 +108,30 @@ fn every_pattern_builds_passes_its_tests_and_counts() {
         let ran = ebhost(&["run", ".", "--for", "1s"], &package);
         assert!(ran.code == Some(0) && ran.out.contains(shown), "{pattern}: {}{}", ran.out, ran.err);
     }
+}
+
+/// All packages share one build folder, so that the standard library is built once.
+#[test]
+fn packages_of_one_name_get_their_own_components_from_the_shared_build_folder() {
+    needs!(Tool("clang-19"), Tool("cargo"));
+    let folder = Folder::new();
+    let built = |parent: &str| {
+        let package = folder.path().join(parent).join("forks");
+        let mut command = Command::new(package.join("build.sh"));
+        let ended = said(command.current_dir(&package).env("CARGO_TARGET_DIR", workspace().join("target/guide")));
+        assert_eq!(ended.code, Some(0), "{parent}: {}{}", ended.out, ended.err);
+        assert!(!package.join("target").exists(), "nothing is built in the package");
+        fs::read(package.join("forks.wasm")).expect("it was built")
+    };
+    for parent in ["a", "b"] {
+        fs::create_dir(folder.path().join(parent)).expect("our own folder");
+        assert_eq!(ebhost(&["new", "forks"], &folder.path().join(parent)).code, Some(0));
+    }
+    let source = folder.path().join("b/forks/src/lib.rs");
+    let text = fs::read_to_string(&source).expect("the template's");
+    fs::write(&source, text.replace("\"comm\"", "\"command\"")).expect("our own file");
+    let (first, other) = (built("a"), built("b"));
+    assert!(first != other && built("a") == first && built("b") == other);
 }
 
 #[test]

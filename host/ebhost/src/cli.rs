@@ -159,7 +159,7 @@ pub struct Cli {
     #[arg(long, value_name = "WHEN", default_value = "watch")]
     pub reload: ReloadWhen,
 
-    /// File of SHA-256 pins, as printed by `cd plugins && sha256sum */*`. A package with a file that differs from its pin is refused.
+    /// File of SHA-256 pins, as printed by `ebhost pack` or by `cd plugins && sha256sum */plugin.yaml */*.wasm */*.bpf.o`. A package with a file that differs from its pin is refused.
     #[arg(long = "trust.pins", value_name = "FILE")]
     pub pins: Option<PathBuf>,
 

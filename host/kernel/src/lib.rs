@@ -14,6 +14,7 @@
 //! | `read` | fills a snapshot from a map |
 //! | `events` | empties ring buffers and perf event arrays |
 //! | `perf` | opens and reads perf events |
+//! | `tracepoint` | describes a tracepoint for the author of a program |
 //! | `rights`, `objections` | what this thread may do, and what else forbids it, for messages |
 //! | `cgroup_map` | fills a map with cgroup ids |
 //! | `sys` | system calls; all `unsafe` of this crate |
@@ -38,6 +39,7 @@ mod source;
 mod statistics;
 mod sys;
 mod tracefs;
+mod tracepoint;
 mod types;
 mod unread_maps;
 
@@ -54,4 +56,6 @@ pub use read::MapReader;
 pub use source::Source;
 pub use statistics::{StatisticsOn, StatisticsProcess, StatisticsWindow, switch_on_statistics};
 pub use sys::{RunStatistics, possible_cpus};
+pub use tracepoint::{Argument, ClassicTracepoint, Tracepoint, TracepointError, describe_tracepoint};
+pub use types::KernelStructs;
 pub use unread_maps::UnreadMaps;

@@ -4,6 +4,7 @@
 //! the object asks for. Types of a module are named to the kernel by a descriptor of the module's BTF, which takes CAP_SYS_ADMIN to open.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read as _},
     os::{
@@ -18,7 +19,7 @@ use crate::sys;
 use ebhost_limits as limits;
 use ebhost_object::{
     Btf, ModuleFd,
-    btf::{Enumerator, Kind},
+    btf::{Enumerator, Kind, Type},
     core::KernelTypes,
 };
 
@@ -169,6 +170,36 @@ fn section_of_elf(file: File, most: u64) -> Result<Vec<u8>, String> {
 pub(crate) fn read_kernel() -> Result<Arc<Btf>, String> {
     let bytes = read_file(&Path::new(FOLDER).join("vmlinux")).map_err(|error| error.to_string())?;
     Ok(Arc::new(Btf::shared(Arc::new(bytes), None)?))
+}
+
+/// The structs of the running kernel, for a check of a program's source.
+pub struct KernelStructs(Arc<Btf>);
+
+impl KernelStructs {
+    /// None: the kernel shows no types.
+    pub fn read() -> Option<Self> {
+        read_kernel().ok().map(Self)
+    }
+
+    /// Names of a struct's members, those of its anonymous structs and unions included. None: the kernel has no such struct.
+    pub fn members(&self, name: &str) -> Option<BTreeSet<String>> {
+        let ty = self.0.get(self.0.find(name, Kind::Struct)?)?;
+        let mut found = BTreeSet::new();
+        self.collect(ty, &mut found, 8);
+        Some(found)
+    }
+
+    fn collect(&self, ty: Type<'_>, found: &mut BTreeSet<String>, depth: u32) {
+        for member in self.0.members(ty) {
+            if !member.name.is_empty() {
+                found.insert(member.name.to_owned());
+            } else if let Some(inner) =
+                self.0.resolved(member.ty).filter(|inner| inner.kind.is_composite() && depth > 0)
+            {
+                self.collect(inner, found, depth - 1);
+            }
+        }
+    }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {

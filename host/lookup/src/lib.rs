@@ -72,6 +72,8 @@ pub struct Lookups {
     /// Identities that were noticed to be gone in this collection.
     departed: QuestionSet,
     sources: Sources,
+    /// Questions that a recording has no answer to. None: the machine is asked.
+    unrecorded: Option<BTreeSet<Question>>,
 }
 
 /// Whether there is room for further names.
@@ -100,19 +102,26 @@ impl Lookups {
             room: Room::Left,
             departed: QuestionSet::default(),
             sources: Sources::new(roots.clone()),
+            unrecorded: None,
         }
     }
 
-    /// Lookups that know these names and no others: they never look at the machine.
+    /// Lookups that know these names and no others: they never look at the machine. [`unrecorded`](Self::unrecorded) has the questions that
+    /// they know no answer to.
     pub fn recorded(names: impl IntoIterator<Item = (Question, Option<String>)>) -> Self {
         // There is nothing below a file, so every source is empty.
         let nowhere = PathBuf::from("/dev/null");
         let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
-        let mut lookups = Self::new(&nowhere);
+        let mut lookups = Self { unrecorded: Some(BTreeSet::new()), ..Self::new(&nowhere) };
         for (question, text) in names {
             lookups.names.insert(question, Name { text, is_gone: false });
         }
         lookups
+    }
+
+    /// The questions that were asked of [recorded](Self::recorded) names and that the recording does not hold, in order.
+    pub fn unrecorded(&self) -> impl Iterator<Item = &Question> {
+        self.unrecorded.iter().flatten()
     }
 
     /// Opens what needs privileges that the process drops later: the kernel's reports of new and removed cgroups.
@@ -127,7 +136,12 @@ impl Lookups {
 
     /// The name for `key`. A new one waits while those that are kept take [`limits::LOOKUP_NAME_BYTES`].
     pub fn find(&mut self, table: LookupTable, key: &[u8]) -> Found {
-        let question = (table, key.into());
+        let question: Question = (table, key.into());
+        if let Some(unrecorded) = &mut self.unrecorded
+            && self.names.get(&question).is_none()
+        {
+            unrecorded.insert(question.clone());
+        }
         let new = match self.names.get(&question) {
             Some(_) => None,
             None if self.names.bytes() >= limits::LOOKUP_NAME_BYTES => {

@@ -389,6 +389,11 @@ impl Btf {
         ty.tail.chunks_exact(8).map(|entry| u32_at(entry, 4).unwrap_or(0)).collect()
     }
 
+    /// Names of a function's parameters; empty where one has none.
+    pub fn param_names(&self, prototype: Type<'_>) -> Vec<&str> {
+        (0..self.params(prototype).len()).map(|index| self.text(self.param_name(prototype, index))).collect()
+    }
+
     /// Offset of the name of a function's parameter; 0: it has none.
     pub(crate) fn param_name(&self, prototype: Type<'_>, index: usize) -> u32 {
         u32_at(prototype.tail, index * 8).unwrap_or(0)

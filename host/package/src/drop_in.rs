@@ -71,6 +71,7 @@ impl DropIns {
         Ok(Package {
             name,
             version: String::new(),
+            license: String::new(),
             file: file.to_owned(),
             digest,
             compat: Compat::EbpfExporter,

@@ -26,6 +26,7 @@ use ebhost_lookup::tables::LookupTable;
 pub(super) struct Declared {
     pub(super) name: String,
     pub(super) version: String,
+    pub(super) license: String,
     pub(super) component: String,
     pub(super) bpf: Option<Bpf>,
     pub(super) perf: PerfSources,
@@ -55,6 +56,8 @@ struct Raw {
     name: String,
     #[serde(default)]
     version: String,
+    #[serde(default)]
+    license: String,
     #[serde(default)]
     summary: String,
     #[serde(default)]
@@ -267,7 +270,16 @@ impl Draft<'_> {
     }
 
     /// Every reference has its option, in places that no choice reaches today, too.
-    fn check_references(&self) -> Result<(), PackageError> {
+    /// Options that nothing depends on: no place names them, and no value of theirs changes anything.
+    pub(super) fn unused_options(&self) -> Vec<String> {
+        let named: Vec<_> = self.references().into_iter().flat_map(|(_, names)| names).collect();
+        let is_unused =
+            |(name, option): &(&String, &options::PackageOption)| !option.changes_anything() && !named.contains(name);
+        self.raw.options.iter().filter(is_unused).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Every place that names options, and the names.
+    fn references(&self) -> Vec<(String, Vec<String>)> {
         let options = &self.raw.options;
         let bpf = self.raw.bpf.iter().flat_map(|bpf| {
             let globals = bpf.globals.iter().map(|(key, value)| (format!("bpf.globals.{key}"), value.references()));
@@ -278,7 +290,12 @@ impl Draft<'_> {
         // Without options a `$` in the configuration is the component's.
         let config = Some(("config".to_owned(), references(&self.config))).filter(|_| !options.is_empty());
         let overlays = options.iter().map(|(name, option)| (format!("options.{name}"), option.references()));
-        for (path, names) in bpf.chain(config).chain(overlays) {
+        bpf.chain(config).chain(overlays).collect()
+    }
+
+    fn check_references(&self) -> Result<(), PackageError> {
+        let options = &self.raw.options;
+        for (path, names) in self.references() {
             if let Some(name) = names.iter().find(|name| !options.contains_key(*name)) {
                 let declared = options.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 let declared = if declared.is_empty() { "none is declared" } else { &declared };
@@ -325,6 +342,7 @@ impl Draft<'_> {
         Ok(Declared {
             name: self.raw.name,
             version: self.raw.version,
+            license: self.raw.license,
             component: self.raw.component,
             bpf,
             perf,

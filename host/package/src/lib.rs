@@ -22,6 +22,7 @@ mod package_limits;
 pub mod perf;
 mod quantity;
 mod settings;
+mod suggestion;
 mod trust;
 
 use std::{
@@ -46,6 +47,7 @@ pub use options::{OptionKind, PackageOption, PackageOptions, truth};
 pub use package_limits::Limits;
 pub use quantity::CpuShare;
 pub use settings::{FlagSetting, Setting, Settings};
+pub use suggestion::{did_you_mean, nearest};
 pub use trust::{Require, Trust, TrustError};
 
 /// A package after every check that needs no kernel and no engine.
@@ -54,6 +56,8 @@ pub struct Package {
     pub name: String,
     /// The author's version; empty: none is given.
     pub version: String,
+    /// The license that others may use it under; empty: none is given.
+    pub license: String,
     /// The `plugin.yaml`, or the drop-in configuration, that it is known by.
     pub file: PathBuf,
     /// The digest of `file`.
@@ -86,6 +90,8 @@ pub struct Offer {
     /// Whether it is loaded with the settings.
     pub switch: Switch,
     pub options: PackageOptions,
+    /// Names of options that nothing depends on.
+    pub unused: Vec<String>,
     /// The value of each option with the settings, or why they are refused.
     pub choices: Result<BTreeMap<String, serde_json::Value>, PackageError>,
 }
@@ -140,6 +146,7 @@ pub fn read_offer(file: &Path, settings: &Settings) -> Result<Offer, PackageErro
         default: draft.default_switch(),
         switch: draft.switch(settings),
         options: draft.options().clone(),
+        unused: draft.unused_options(),
         choices: draft.resolve(settings).map(|declared| declared.choices),
     })
 }
@@ -214,6 +221,7 @@ impl Package {
         Ok(Self {
             name: declared.name,
             version: declared.version,
+            license: declared.license,
             file: file.to_owned(),
             digest,
             compat: Compat::Native,

@@ -35,7 +35,7 @@ pub enum TrustError {
     #[error(transparent)]
     Unreadable(#[from] PackageError),
     #[error(
-        "{file}:{line}: found `{found}`, expected a sha256 and a path, as `cd plugins && sha256sum */*` prints them"
+        "{file}:{line}: found `{found}`, expected a sha256 and a path, as `ebhost pack` or `cd plugins && sha256sum */plugin.yaml */*.wasm` prints them"
     )]
     Line { file: PathBuf, line: usize, found: String },
     #[error("{file}:{line}: `{path}` is pinned to another digest before; a file has one")]
@@ -181,6 +181,7 @@ mod tests {
         Package {
             name: "x".into(),
             version: String::new(),
+            license: String::new(),
             file: "plugins/x/plugin.yaml".into(),
             digest: Digest::of(yaml),
             compat: Compat::Native,

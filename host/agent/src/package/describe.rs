@@ -9,7 +9,7 @@ use std::{
 use super::{super::builtin, table_limits};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{ObjectError, ObjectFile, Wanted};
-use ebhost_package::Package;
+use ebhost_package::{Compat, Package};
 use ebhost_plugin_host::{
     CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Pace, Plugin, PluginError, PluginLimits,
 };
@@ -72,6 +72,10 @@ pub(crate) fn examine(
     conditions: Conditions<'_>,
 ) -> Result<(Option<ObjectFile>, Plugin, Duration), DescribeError> {
     let object = package.bpf.as_ref().map(ObjectFile::parse).transpose()?;
+    // Drop-ins are loaded as libbpf loads them, which takes any object.
+    if let Some(object) = object.as_ref().filter(|_| package.compat == Compat::Native) {
+        object.check_license()?;
+    }
     let started = Instant::now();
     let compiled = engine.compile(&package.component)?;
     let compile_time = started.elapsed();

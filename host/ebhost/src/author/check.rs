@@ -8,33 +8,48 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
 use super::{
     AuthorError,
     command::{CheckArgs, OutputFormat},
+    core_check::{self, WithoutCore},
     cost,
     findings::{Finding, Severity},
-    fixes, manifest_of, purity,
+    fixes, manifest_of, plausible, purity,
     recording::Recording,
-    replay, variants,
+    replay::{self, Played},
+    stale::{self, Stale},
+    variants,
 };
 use ebhost_agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
 use ebhost_package::{Package, Settings};
-use ebhost_plugin_host::{CompiledComponent, Engine};
+use ebhost_plugin_host::{CompiledComponent, Engine, ManifestRule, PluginError};
 use ebhost_series::schema::Schema;
 
 pub(super) fn check(args: &CheckArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let mut taken = MetricNameRegistry::default();
-    let mut is_sound = true;
+    let (mut is_sound, mut has_warnings) = (true, false);
     for package in &args.packages {
         let mut findings = check_package(package, engine, &mut taken);
         if let Some(recording) = args.recording.as_deref().filter(|_| findings.iter().all(is_warning)) {
             findings.extend(check_recording(package, recording, engine));
         }
         is_sound &= findings.iter().all(is_warning);
+        has_warnings |= findings.iter().any(is_warning);
         match args.format {
             OutputFormat::Text => print_text(package, &findings),
             OutputFormat::Json => print_json(package, &findings),
         }
     }
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_passed = is_sound && !(args.deny_warnings && has_warnings);
+    Ok(if is_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a package passes its checks; the mistakes are printed if it does not.
+pub(super) fn loads(package: &Path, engine: &Engine) -> bool {
+    let findings = check_package(package, engine, &mut MetricNameRegistry::default());
+    let is_sound = findings.iter().all(is_warning);
+    if !is_sound {
+        print_text(package, &findings);
+    }
+    is_sound
 }
 
 fn is_warning(finding: &Finding) -> bool {
@@ -68,7 +83,7 @@ fn check_package(folder: &Path, engine: &Engine, taken: &mut MetricNameRegistry)
             Err(fault) => return vec![fixes::package_finding(&file, &fault)],
         },
     };
-    let mut findings = Vec::new();
+    let mut findings: Vec<_> = stale::artefacts(&package).iter().map(stale_finding).collect();
     let object = object(&package, &mut findings);
     let compiled = match engine.compile(&package.component) {
         Ok(compiled) => Some(compiled),
@@ -94,11 +109,14 @@ fn object(package: &Package, findings: &mut Vec<Finding>) -> Option<Option<Objec
             let misfit =
                 |fault: ObjectError| Finding::error("object", &place, fault, "make plugin.yaml and the object agree");
             findings.extend(object.misfits(bpf).into_iter().map(misfit));
+            findings.extend(object.perf_misfits(&package.perf).into_iter().map(misfit));
+            let license = object.check_license().err();
+            findings.extend(license.map(|fault| Finding::error("object", &place, &fault, fixes::object_fix(&fault))));
+            findings.extend(core_check::declarations(package).iter().map(without_core_finding));
             Some(Some(object))
         }
         Err(fault) => {
-            let fix = "compile it with `clang -target bpf -mcpu=v3 -g -O2 -c`, as the package's build.sh does";
-            findings.push(Finding::error("object", &place, fault, fix));
+            findings.push(Finding::error("object", &place, &fault, fixes::object_fix(&fault)));
             None
         }
     }
@@ -116,7 +134,11 @@ fn check_manifest(
     let place = package.component.path.display().to_string();
     let (first, second) = match describe().and_then(|first| Ok((first, describe()?))) {
         Ok(both) => both,
-        Err(fault) => return findings.push(fixes::plugin_finding(&place, &fault)),
+        Err(fault) => {
+            let mut finding = fixes::plugin_finding(&place, &fault);
+            finding.message += &object.map_or_else(String::new, |object| named_types(object, &fault));
+            return findings.push(finding);
+        }
     };
     let schema = first.plugin.schema().clone();
     if schema != *second.plugin.schema() {
@@ -169,6 +191,33 @@ fn unused_grants<'a>(package: &'a Package, used: &'a BTreeSet<String>) -> impl I
     })
 }
 
+fn stale_finding(stale: &Stale) -> Finding {
+    let place = stale.artefact.display().to_string();
+    Finding::warning("package", &place, stale.message(), "run the package's ./build.sh, and look at what it says")
+}
+
+/// A struct of the kernel that is read at offsets of the program's own.
+fn without_core_finding(found: &WithoutCore) -> Finding {
+    let WithoutCore { file, line, name, member } = found;
+    let message = format!(
+        "`struct {name}` is a part of the kernel's, and `{member}` is read at the offset that it has here: no CO-RE follows the running kernel"
+    );
+    let fix = "put `#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)` before the struct and \
+               `#pragma clang attribute pop` behind it";
+    Finding::warning("object", &format!("{}:{line}", file.display()), message, fix)
+}
+
+/// Behind a message about the size of a view's keys or values: the types that the program has for them.
+fn named_types(object: &ObjectFile, fault: &PluginError) -> String {
+    let text = fault.to_string();
+    let is_about_size = matches!(fault, PluginError::Manifest { error, .. } if error.rule() == ManifestRule::Size);
+    let map = object.maps.keys().find(|map| is_about_size && text.contains(&format!("(`{map}`)")));
+    let Some([key, value]) = map.map(|map| object.type_names(map)) else { return String::new() };
+    let named = |what: &str, ty: Option<String>| ty.map(|ty| format!("its {what} is `{ty}`"));
+    let types: Vec<_> = [named("key", key), named("value", value)].into_iter().flatten().collect();
+    if types.is_empty() { String::new() } else { format!("; in the program {}", types.join(" and ")) }
+}
+
 /// Findings about decoding a recording.
 fn check_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> {
     let place = path.display().to_string();
@@ -181,8 +230,13 @@ fn check_recording(folder: &Path, path: &Path, engine: &Engine) -> Vec<Finding> 
         Ok(played) => played,
         Err(fault) => return vec![Finding::error("decode", &place, fault, "record it again")],
     };
+    let Played { offline: played, unrecorded } = played;
     let (tally, stats) = (played.plugin.tally(), played.table.stats());
     let mut findings = Vec::new();
+    let fix = "record it again with `ebhost record`; in a recording made by hand add the lines `name`";
+    findings.extend(unrecorded.map(|names| Finding::error("decode", &place, names, fix)));
+    let fix = "for nanoseconds in a family of seconds use Family::latency, or `per: 1e9`; compare bounds and slots with the program's";
+    findings.extend(plausible::implausible_sums(&played.table).map(|sum| Finding::warning("decode", &place, sum, fix)));
     for (reason, count) in &tally.failures {
         let message = format!("decode failed {count} times: {reason}");
         findings.push(Finding::error("decode", &place, message, "refuse what is not understood instead"));

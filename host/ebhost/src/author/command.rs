@@ -24,6 +24,10 @@ pub enum Command {
     Options(OptionsArgs),
     /// Show flight recordings in the browser, in the page that a running host has: one, or two side by side.
     View(ViewArgs),
+    /// Show a tracepoint of this kernel: its arguments and fields, and the lines of C to paste.
+    Tracepoint(TracepointArgs),
+    /// Put what a host needs of a package into an archive, and print its pins.
+    Pack(PackArgs),
     /// Show a running host: what its packages, programs and maps cost, and their histograms.
     Top(TopArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.
@@ -44,6 +48,10 @@ pub struct CheckArgs {
     /// Output format of the findings.
     #[arg(long, default_value = "text")]
     pub(super) format: OutputFormat,
+
+    /// Exit with status 1 if there is any finding, also if it is a warning.
+    #[arg(long = "deny-warnings")]
+    pub(super) deny_warnings: bool,
 }
 
 /// How findings are printed.
@@ -155,6 +163,25 @@ pub struct ViewArgs {
     /// Print what the files hold, and serve nothing.
     #[arg(long)]
     pub(crate) summary: bool,
+}
+
+/// Arguments of `ebhost tracepoint`.
+#[derive(Debug, Args)]
+pub struct TracepointArgs {
+    /// Name of the tracepoint, with or without its category: `sched_switch`, `sched:sched_switch`.
+    #[arg(required = true)]
+    pub(super) names: Vec<String>,
+}
+
+/// Arguments of `ebhost pack`.
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// Folder with a plugin.yaml.
+    pub(super) package: PathBuf,
+
+    /// Archive to write. Default: NAME-VERSION.tar.gz, or NAME.tar.gz if the package has no version.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Arguments of `ebhost new`.

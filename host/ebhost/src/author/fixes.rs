@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::findings::Finding;
+use ebhost_kernel::ObjectError;
 use ebhost_package::{Package, PackageError};
 use ebhost_plugin_host::{CallError, ComponentError, DecodeError, ManifestRule, PluginError};
 
@@ -40,6 +41,11 @@ pub(super) fn component_finding(package: &Package, fault: &ComponentError) -> Fi
 /// A finding about the config or the manifest.
 pub(super) fn plugin_finding(place: &str, fault: &PluginError) -> Finding {
     let fix = match fault {
+        // The SDK's own checks of a manifest, which the contract has no other way to report.
+        PluginError::Describe { error: CallError::ConfigRefused(why), .. } if why.starts_with("view `") => {
+            let message = fault.to_string().replacen("refuses its config", "has a manifest that contradicts itself", 1);
+            return Finding::error("manifest", place, message, "correct the manifest in the component's `describe`");
+        }
         PluginError::Describe { error: CallError::ConfigRefused(_), .. } => {
             "mend `config` in plugin.yaml, or the manifest if it is that which is refused"
         }
@@ -49,6 +55,15 @@ pub(super) fn plugin_finding(place: &str, fault: &PluginError) -> Finding {
         PluginError::Config(_) => "correct those lines of plugin.yaml",
     };
     Finding::error("manifest", place, fault, fix)
+}
+
+/// Advice about an object.
+pub(super) fn object_fix(fault: &ObjectError) -> &'static str {
+    match fault {
+        ObjectError::UnknownSection { .. } => "correct the program's `SEC(\"…\")`",
+        ObjectError::NoLicense { .. } => "add that line to the program's source, and build it again",
+        _ => "compile it with `clang -target bpf -mcpu=v3 -g -O2 -c`, as the package's build.sh does",
+    }
 }
 
 fn rule_fix(rule: ManifestRule) -> &'static str {

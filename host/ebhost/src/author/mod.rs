@@ -1,4 +1,5 @@
-//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`; and `options` and `top` for operators.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`, `pack`, `tracepoint`; and `options` and `top` for
+//! operators.
 //!
 //! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
 //! output, errors to standard error, and the exit status tells success, findings and errors apart.
@@ -7,6 +8,7 @@
 
 mod check;
 mod command;
+mod core_check;
 mod cost;
 mod docs;
 mod findings;
@@ -14,13 +16,18 @@ mod fixes;
 mod interrupt;
 mod new;
 mod options;
+mod pack;
+mod plausible;
 mod purity;
 mod record;
 mod recording;
 mod replay;
 mod run;
 mod show;
+mod stale;
 mod template;
+mod tracepoint;
+mod unrecorded;
 mod variants;
 
 use std::{
@@ -38,6 +45,7 @@ use crate::{
     view::{self, ViewError},
 };
 use ebhost_agent::{DescribeError, SingleError};
+use ebhost_kernel::TracepointError;
 use ebhost_package::{FolderError, Package, PackageError, Settings};
 use ebhost_plugin_host::{Compiler, ComponentError, Engine};
 use ebhost_series::ShapeMismatch;
@@ -78,6 +86,12 @@ enum AuthorError {
     #[error("the maps could not be read in time; try again, or with a longer --for")]
     Late,
     #[error(transparent)]
+    Tracepoint(#[from] TracepointError),
+    #[error("{path}: cannot be packed: {source}")]
+    Unpackable { path: PathBuf, source: io::Error },
+    #[error("{package}: does not load, so it is not packed; `ebhost check` says why")]
+    Unsound { package: PathBuf },
+    #[error(transparent)]
     Top(#[from] TopError),
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
@@ -104,6 +118,8 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::Docs(args) => engine().and_then(|engine| docs::docs(args, &engine)),
         Command::Options(args) => options::options(args),
         Command::View(args) => view::view(args).map_err(AuthorError::from),
+        Command::Tracepoint(args) => tracepoint::tracepoint(args),
+        Command::Pack(args) => engine().and_then(|engine| pack::pack(args, &engine)),
         Command::Top(args) => top::top(args).map_err(AuthorError::from),
     };
     done.unwrap_or_else(|fault| {

@@ -12,6 +12,7 @@ use super::{
     interrupt::{InterruptibleWait, WaitEnd},
     read,
     recording::{Read, Recording},
+    stale,
 };
 use ebhost_agent::Single;
 use ebhost_limits as limits;
@@ -19,6 +20,9 @@ use ebhost_plugin_host::Engine;
 
 pub(super) fn record(args: &RecordArgs, engine: &Engine) -> Result<ExitCode, AuthorError> {
     let package = read(&args.package)?;
+    stale::artefacts(&package)
+        .iter()
+        .for_each(|stale| eprintln!("warning: {}: {}", stale.artefact.display(), stale.message()));
     let architecture = Some(std::env::consts::ARCH.to_owned());
     let mut recording = Recording { package: package.name.clone(), architecture, ..Recording::default() };
     let mut single = Single::load(package, engine)?;

@@ -15,8 +15,9 @@ use super::{
     AuthorError,
     command::ReplayArgs,
     cost::{self, LimitUsage},
-    read,
+    plausible, read,
     recording::{Contents, Read, Recording},
+    unrecorded::UnrecordedNames,
 };
 use ebhost_agent::Offline;
 use ebhost_limits as limits;
@@ -39,6 +40,8 @@ pub(super) enum ReplayError {
     OtherPackage { recording: PathBuf, found: String, expected: String },
     #[error("{recording}: has no source `{source_name}`, which the manifest reads; record it again")]
     NoSource { recording: PathBuf, source_name: String },
+    #[error(transparent)]
+    Unrecorded(#[from] UnrecordedNames),
     #[error(
         "the component did not answer within {} s: found a decoder that hangs, expected one that returns; look for a loop that never ends", limits::REPLAY.as_secs()
     )]
@@ -55,10 +58,16 @@ pub(super) fn replay(args: &ReplayArgs, engine: &Engine) -> Result<ExitCode, Aut
         let (found, expected) = (recording.package, package.name);
         return Err(ReplayError::OtherPackage { recording: args.recording.clone(), found, expected }.into());
     }
-    let replayed = play(&package, &recording, &args.recording, engine)?;
+    let Played { offline: replayed, unrecorded } = play(&package, &recording, &args.recording, engine)?;
     let text = print(&replayed.table, &args.namespace);
     for line in report(&replayed, package.limits, text.len()) {
         eprintln!("{line}");
+    }
+    match unrecorded {
+        // Without its names a replay is no test: it has other series than the machine had, or none.
+        Some(names) if args.expect.is_some() => return Err(ReplayError::Unrecorded(names).into()),
+        Some(names) => eprintln!("warning: {names}"),
+        None => {}
     }
     let Some(golden) = &args.expect else {
         io::stdout().write_all(&text).map_err(AuthorError::Output)?;
@@ -72,13 +81,20 @@ pub(super) fn replay(args: &ReplayArgs, engine: &Engine) -> Result<ExitCode, Aut
     compare(golden, &text)
 }
 
+/// A package that has counted a recording.
+pub(super) struct Played {
+    pub(super) offline: Offline,
+    /// The names that it asked for and the recording does not hold.
+    pub(super) unrecorded: Option<UnrecordedNames>,
+}
+
 /// Counts every read of a recording.
 pub(super) fn play(
     package: &Package,
     recording: &Recording,
     path: &Path,
     engine: &Engine,
-) -> Result<Offline, AuthorError> {
+) -> Result<Played, AuthorError> {
     let architecture = recording.architecture.as_deref().unwrap_or(std::env::consts::ARCH);
     let mut offline = Offline::for_replay(package, engine, architecture)?;
     let mut lookups = Lookups::recorded(recording.names.iter().cloned());
@@ -92,7 +108,7 @@ pub(super) fn play(
             return Err(ReplayError::Hangs.into());
         }
     }
-    Ok(offline)
+    Ok(Played { offline, unrecorded: UnrecordedNames::of(path, recording, &lookups) })
 }
 
 /// The rows of one read that each view sees.
@@ -130,6 +146,7 @@ fn report(replayed: &Offline, limits: Limits, text_bytes: usize) -> Vec<String> 
             stats.refused
         ));
     }
+    lines.extend(plausible::implausible_sums(&replayed.table).map(|message| format!("warning: {message}")));
     let failures =
         tally.failures.iter().map(|(reason, count)| format!("warning: decode failed {count} times: {reason}"));
     lines.extend(failures);

@@ -58,7 +58,9 @@ pub(super) fn lines(screen: &Screen, size: Size, first: &mut usize) -> Vec<Line>
     lines.push(Line::new(&view_names(screen.view), Style::Plain));
     // The keys are always in the last line.
     let room = size.lines.saturating_sub(lines.len() + 1);
-    let bars = histogram(screen, Size { lines: room / 2, ..size });
+    // A histogram has what its table leaves, which has a third at least if it has so many rows.
+    let rows = screen.table().map_or(0, |table| table.rows.len());
+    let bars = histogram(screen, Size { lines: room - (rows + 1).min(room.div_ceil(3)), ..size });
     let mut table = table(screen, Size { lines: room - bars.len(), ..size }, first);
     table.resize(room - bars.len(), Line::new("", Style::Plain));
     lines.append(&mut table);
@@ -223,7 +225,7 @@ mod tests {
         assert_eq!(lines[0], "ebhost 9.9 at localhost:9435: 40 packages, 40 up, 0 down");
         assert!(lines[2].starts_with("[1 programs]  2 packages "), "{lines:#?}");
         assert!(lines[3].starts_with("PACKAGE") && lines[3].contains(" CPU %v "), "{lines:#?}");
-        assert_eq!(lines[4], "package39        a_program_of_a_very_lo~     15600     250   0.390 yes");
+        assert_eq!(lines[4], "package39        a_program_of_a_very_lon~     15600     250   0.390 yes");
         assert!(lines[22].starts_with("package21") && lines[23].starts_with("q quit  tab view"), "{lines:#?}");
     }
 

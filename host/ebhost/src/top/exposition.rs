@@ -65,8 +65,18 @@ pub(super) fn histograms(text: &str) -> Vec<Histogram> {
 struct Building {
     /// Empty: the family is no histogram.
     name: String,
-    /// By labels; their place in the text, and cumulative counts by bound.
-    series: BTreeMap<String, (usize, Vec<(f64, u64)>, Option<f64>)>,
+    /// By their labels.
+    series: BTreeMap<String, Series>,
+}
+
+/// One series, while its lines are read.
+#[derive(Default)]
+struct Series {
+    /// Its place in the text.
+    place: usize,
+    /// Cumulative counts by bound.
+    buckets: Vec<(f64, u64)>,
+    sum: Option<f64>,
 }
 
 impl Building {
@@ -75,11 +85,11 @@ impl Building {
         let Some((name, labels, value)) = sample(line) else { return };
         let Some(part) = name.strip_prefix(&self.name) else { return };
         let (own, bound) = split_bound(labels);
-        let next = self.series.len();
-        let (_, buckets, sum) = self.series.entry(own).or_insert_with(|| (next, Vec::new(), None));
+        let place = self.series.len();
+        let series = self.series.entry(own).or_insert_with(|| Series { place, ..Series::default() });
         match (part, bound.as_deref().map(str::parse::<f64>)) {
-            ("_bucket", Some(Ok(bound))) => buckets.push((bound, value as u64)),
-            ("_sum", _) => *sum = Some(value),
+            ("_bucket", Some(Ok(bound))) => series.buckets.push((bound, value as u64)),
+            ("_sum", _) => series.sum = Some(value),
             _ => {}
         }
     }
@@ -87,8 +97,9 @@ impl Building {
     fn finish(&mut self) -> Vec<Histogram> {
         let name = std::mem::take(&mut self.name);
         let mut series: Vec<_> = std::mem::take(&mut self.series).into_iter().collect();
-        series.sort_by_key(|(_, (place, ..))| *place);
-        let histogram = |(labels, (_, mut buckets, sum)): (String, (usize, Vec<(f64, u64)>, Option<f64>))| {
+        series.sort_by_key(|(_, series)| series.place);
+        let histogram = |(labels, series): (String, Series)| {
+            let Series { mut buckets, sum, .. } = series;
             buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
             let before = [0].into_iter().chain(buckets.iter().map(|(_, total)| *total));
             let counts = buckets.iter().zip(before).map(|((_, total), before)| total.saturating_sub(before)).collect();

@@ -24,7 +24,7 @@ bool exports_ebhost_plugin_decoder_describe(text_t *config, manifest_t *ret, tex
 {
 	static const char *const labels[] = { "event", "comm", NULL }, *const none[] = { NULL };
 
-	const struct key_of_config keys[] = { { "commands", &commands } };
+	const struct key_of_config keys[] = { { .name = "commands", .texts = &commands } };
 
 	if (!read_config(*config, keys, sizeof(keys) / sizeof(keys[0]), err))
 		return false;

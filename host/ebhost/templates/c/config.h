@@ -1,6 +1,6 @@
 /*
- * Parser of the package's `config`, which is passed as JSON: an object whose values are lists of strings. Unknown keys are refused, so that
- * a misspelt one is reported when the package is loaded.
+ * Parser of the package's `config`, which is passed as JSON: an object whose values are lists of strings, strings, whole numbers, true or
+ * false. Unknown keys are refused, so that a misspelt one is reported when the package is loaded.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -15,10 +15,13 @@ typedef struct {
 	size_t len;
 } texts_t;
 
-/* A known key. */
+/* A known key, and where its value goes: `{ .name = "disks", .texts = &disks }`. */
 struct key_of_config {
 	const char *name;
 	texts_t *texts;
+	text_t *text;
+	int64_t *number;
+	bool *flag;
 };
 
 struct config_reader {
@@ -69,6 +72,56 @@ static inline bool config_texts(struct config_reader *reader, texts_t *texts)
 	return config_takes(reader, ']');
 }
 
+/* A whole number, with at most 18 digits. */
+static inline bool config_number(struct config_reader *reader, int64_t *number)
+{
+	bool is_negative = config_takes(reader, '-');
+	size_t digits = 0;
+
+	for (*number = 0; reader->at < reader->end && isdigit((unsigned char)*reader->at); reader->at++, digits++)
+		if (digits < 18)
+			*number = *number * 10 + (*reader->at - '0');
+	if (is_negative)
+		*number = -*number;
+	return digits > 0 && digits <= 18;
+}
+
+static inline bool config_flag(struct config_reader *reader, bool *flag)
+{
+	size_t left;
+
+	while (reader->at < reader->end && isspace((unsigned char)*reader->at))
+		reader->at++;
+	left = reader->end - reader->at;
+	*flag = left >= 4 && !memcmp(reader->at, "true", 4);
+	if (!*flag && !(left >= 5 && !memcmp(reader->at, "false", 5)))
+		return false;
+	reader->at += *flag ? 4 : 5;
+	return true;
+}
+
+/* The value of a known key. */
+static inline bool config_value(struct config_reader *reader, const struct key_of_config *key)
+{
+	if (key->texts)
+		return config_texts(reader, key->texts);
+	if (key->text)
+		return config_text(reader, key->text);
+	if (key->number)
+		return config_number(reader, key->number);
+	return config_flag(reader, key->flag);
+}
+
+/* What a key's value has to be, for messages. */
+static inline const char *config_kind(const struct key_of_config *key)
+{
+	if (key->texts)
+		return "a list of texts";
+	if (key->text)
+		return "a text";
+	return key->number ? "a whole number" : "true or false";
+}
+
 /* Returns false if it is not such an object; `refusal` says why. */
 static inline bool read_config(text_t config, const struct key_of_config *keys, size_t count, text_t *refusal)
 {
@@ -89,9 +142,10 @@ static inline bool read_config(text_t config, const struct key_of_config *keys, 
 			break;
 		while (key < count && (strlen(keys[key].name) != name.len || memcmp(keys[key].name, name.ptr, name.len)))
 			key++;
-		if (key == count || !config_texts(&reader, keys[key].texts)) {
-			snprintf(why, sizeof(why), "config: found the key `%.*s`%s", (int)name.len, (char *)name.ptr,
-				 key == count ? ", expected none of that name" : " with another value than a list of texts");
+		if (key == count || !config_value(&reader, &keys[key])) {
+			snprintf(why, sizeof(why), "config: found the key `%.*s`%s%s", (int)name.len, (char *)name.ptr,
+				 key == count ? ", expected none of that name" : " with another value than ",
+				 key == count ? "" : config_kind(&keys[key]));
 			*refusal = text(why);
 			return false;
 		}
@@ -99,7 +153,7 @@ static inline bool read_config(text_t config, const struct key_of_config *keys, 
 	} while (config_takes(&reader, ','));
 	if (config_takes(&reader, '}'))
 		return true;
-	*refusal = text("config: expected an object whose keys have lists of texts");
+	*refusal = text("config: expected an object whose keys have texts, lists of texts, whole numbers, true or false");
 	return false;
 }
 

@@ -7,5 +7,5 @@ command -v "$EBHOST" >/dev/null || {
 	echo "test.sh: found no ebhost; put it on PATH, or name it: EBHOST=/path/to/ebhost ./test.sh" >&2
 	exit 1
 }
-"$EBHOST" check .
+"$EBHOST" check --deny-warnings .
 "$EBHOST" replay . sample.jsonl --expect expected.prom

@@ -42,8 +42,11 @@ if ! [ -d "$SYSROOT/lib/rustlib/$TARGET/lib" ]; then
 fi
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$LINKERS/wasm-component-ld" PATH="$LINKERS/gcc-ld:$PATH"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C linker-flavor=wasm-ld'
-# A folder of its own: the native build of `cargo test` may be another compiler's.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/component"
+# Shared by all packages, because each would build the standard library and the SDK again. A folder beside the one of `cargo test`,
+# whose native build may be another compiler's.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ebhost/target}/component"
+# The component's file has its name alone, so that of another package of this name would be taken for this one's: it is built anew.
+rm -rf "$CARGO_TARGET_DIR/$TARGET/release/.fingerprint/__NAME__-"*
 # shellcheck disable=SC2086 # two words, or none
 cargo build --quiet --release --target $TARGET $STD
 cp "$CARGO_TARGET_DIR/$TARGET/release/__NAME__.wasm" __NAME__.wasm

@@ -7,6 +7,8 @@ command -v "$EBHOST" >/dev/null || {
 	echo "test.sh: found no ebhost; put it on PATH, or name it: EBHOST=/path/to/ebhost ./test.sh" >&2
 	exit 1
 }
+# Shared by all packages, as in build.sh.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ebhost/target}"
 cargo test --quiet
-"$EBHOST" check .
+"$EBHOST" check --deny-warnings .
 "$EBHOST" replay . sample.jsonl --expect expected.prom

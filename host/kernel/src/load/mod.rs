@@ -145,9 +145,7 @@ impl<'a> Loading<'a> {
             return Err(LoadError::SameName { path: path.clone(), name: name.clone() });
         }
         let globals = Globals::new(object, bpf)?;
-        for name in bpf.max_entries.keys() {
-            object.map(name, "`bpf.max_entries` in plugin.yaml")?;
-        }
+        bpf.max_entries.iter().try_for_each(|(name, size)| object.check_size(name, *size))?;
         let cpus = sys::possible_cpus().map_err(|error| LoadError::PossibleCpus { path: path.clone(), error })?;
         let mut parsed = object.parsed().clone();
         for (name, value) in &globals.values {

@@ -14,12 +14,12 @@ use std::{
 };
 
 use crate::{MapShape, attach::Section};
-use ebhost_object::{Object, ParseError};
+use ebhost_object::{Btf, Object, ParseError, btf::Kind};
 pub use error::ObjectError;
 use global::GlobalType;
 
 use ebhost_package as package;
-use ebhost_package::{FailureCost, GlobalValue, ProgramChoice};
+use ebhost_package::{FailureCost, GlobalValue, MaxEntries, ProgramChoice, perf::PerfSources};
 
 /// An object's declarations.
 #[derive(Debug)]
@@ -143,8 +143,65 @@ impl ObjectFile {
     pub fn misfits(&self, bpf: &package::Bpf) -> Vec<ObjectError> {
         let programs = self.chosen(bpf.programs.as_deref()).err();
         let globals = bpf.globals.iter().filter_map(|(name, value)| self.encode_global(name, value).err());
-        let maps = bpf.max_entries.keys().filter_map(|name| self.map(name, "`bpf.max_entries` in plugin.yaml").err());
-        programs.into_iter().chain(globals).chain(maps).collect()
+        let sizes = bpf.max_entries.iter().filter_map(|(name, size)| self.check_size(name, *size).err());
+        let deletable = bpf.delete_departed.iter().map(|name| (name, "`delete_departed` in plugin.yaml"));
+        let filled = bpf.cgroup_id_map.iter().map(|map| (&map.name, "`cgroup_id_map` in plugin.yaml"));
+        let maps = deletable.chain(filled).filter_map(|(name, by)| self.map(name, by).err());
+        programs.into_iter().chain(globals).chain(sizes).chain(maps).collect()
+    }
+
+    /// Everything that `perf` in plugin.yaml names and the object does not have.
+    pub fn perf_misfits(&self, perf: &PerfSources) -> Vec<ObjectError> {
+        let array = |name: &String| match self.map(name, "`perf` in plugin.yaml") {
+            Ok(map) if map.is_perf_event_array() => None,
+            Ok(_) => Some(ObjectError::NotPerfEventArray { path: self.path.clone(), name: name.clone() }),
+            Err(missing) => Some(missing),
+        };
+        let maps = perf.values().flat_map(|perf| &perf.maps).filter_map(array);
+        let samples = perf.values().filter_map(|perf| perf.samples.as_ref());
+        maps.chain(samples.filter_map(|samples| self.program(&samples.program).err())).collect()
+    }
+
+    /// Checks that a map exists and can have a size.
+    ///
+    /// # Errors
+    /// There is no such map, it has no size, or not such a one.
+    pub(crate) fn check_size(&self, name: &str, size: MaxEntries) -> Result<(), ObjectError> {
+        let map = self.map(name, "`bpf.max_entries` in plugin.yaml")?;
+        let (path, name) = (self.path.clone(), name.to_owned());
+        match size {
+            _ if map.is_storage() => Err(ObjectError::SizeOfStorage { path, name }),
+            // A multiple of the number of CPUs is a power of two on machines that have such a number of them.
+            MaxEntries::Fixed(found) if map.is_ring_buffer() && (!found.is_power_of_two() || found < error::PAGE) => {
+                Err(ObjectError::SizeOfRing { path, name, found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the object has a license.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn check_license(&self) -> Result<(), ObjectError> {
+        let is_there = !self.parsed.license.is_empty();
+        if is_there { Ok(()) } else { Err(ObjectError::NoLicense { path: self.path.clone() }) }
+    }
+
+    /// The types of a map's key and value in the program, such as `struct key`, where they have names.
+    pub fn type_names(&self, map: &str) -> [Option<String>; 2] {
+        let btf = self.parsed.btf.as_ref();
+        let found = btf.zip(self.parsed.map(map));
+        let name = |btf: &Btf, id: u32| {
+            let ty = btf.resolved(id).filter(|_| id != 0)?;
+            let kind = match ty.kind {
+                Kind::Struct => "struct ",
+                Kind::Union => "union ",
+                _ => "",
+            };
+            Some(btf.name(ty.id)).filter(|name| !name.is_empty()).map(|name| format!("{kind}{name}"))
+        };
+        found.map_or([None, None], |(btf, map)| [name(btf, map.key_type), name(btf, map.value_type)])
     }
 
     /// The programs to attach, each with its alternatives: those that are chosen, or all but those that the object leaves to a choice

@@ -73,6 +73,11 @@ impl TryFrom<RawOption> for PackageOption {
 }
 
 impl PackageOption {
+    /// Whether a value of it changes anything beside the places that name it.
+    pub(crate) fn changes_anything(&self) -> bool {
+        !self.when.is_empty()
+    }
+
     /// Changes that this value makes beside the places that refer to the option.
     pub(super) fn overlay(&self, value: &Value) -> Option<&Overlay> {
         self.when.get(&kind::text_of(value))

@@ -9,6 +9,7 @@ use crate::contract::declared::{self, Label};
 use ebhost_limits as limits;
 use ebhost_lookup::tables::LookupTable;
 use ebhost_metrics::Family;
+use ebhost_package::did_you_mean;
 use ebhost_series::schema::{Feed, Field, LabelSource, Lookup, Part, SourceShape, Value, View};
 
 /// Checks a view whose families were checked.
@@ -30,7 +31,10 @@ pub(super) fn view(
             ManifestRule::Source,
             &place,
             format!("the source `{}`", view.source),
-            format!("a map of the BPF object or a source under `perf` in plugin.yaml: {has}"),
+            format!(
+                "a map of the BPF object or a source under `perf` in plugin.yaml: {has}{}",
+                did_you_mean(&view.source, context.sources.keys().map(String::as_str))
+            ),
         );
     };
     let (key_size, value_size) = (view.key_size as usize, view.value_size as usize);
