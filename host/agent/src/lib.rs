@@ -42,7 +42,7 @@ use ebhost_confine::{ALL, EndProcess, READING, Thread};
 use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
 use ebhost_kernel::KernelContext;
 use ebhost_limits as limits;
-use ebhost_lookup::{Lookups, Roots};
+use ebhost_lookup::Lookups;
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
 use ebhost_telemetry::{BuildInfo, History, OwnMetrics, Stage, StageClock};
@@ -196,7 +196,7 @@ impl Agent {
         let trust = options.pins.as_ref().map(|(file, require)| Trust::read(file, *require)).transpose()?;
         let types = Arc::new(KernelContext::keeping(options.keep.0));
         // Before any program counts, so that every cgroup that is created from then on has a name.
-        let mut lookups = Lookups::new(&Roots::default());
+        let mut lookups = Lookups::new(&options.roots);
         lookups.open_privileged();
         let mut reloader = Reloader::new(options, engine, types.clone(), trust);
         let packages = reloader.start()?;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use ebhost_confine::Keep;
 use ebhost_kernel::StatisticsProcess;
+use ebhost_lookup::Roots;
 use ebhost_package::{PackageFolders, Require, Settings};
 use ebhost_plugin_host::Compiler;
 use ebhost_telemetry::BuildInfo;
@@ -14,6 +15,8 @@ pub struct Options {
     /// The build that runs, for `ebhost_build_info`.
     pub build: BuildInfo,
     pub folders: PackageFolders,
+    /// Where names are looked up.
+    pub roots: Roots,
     /// The operator's choices.
     pub settings: Settings,
     /// The prefix of the names of plugins' families.

@@ -17,5 +17,5 @@ mod walk;
 
 pub use fanotify::FolderEvents;
 pub use follow::{CgroupCounts, Changed, Found, Hierarchy};
-pub use mounts::{Mounts, mount};
+pub use mounts::{Mounts, choose_mount, mount};
 pub use walk::{Visited, Walk, walk};

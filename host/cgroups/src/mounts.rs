@@ -4,7 +4,8 @@ use std::{
     ffi::OsString,
     fs,
     os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::fs::statfs;
@@ -19,16 +20,35 @@ pub struct Mounts {
     pub version_2: Option<PathBuf>,
     /// The folders of version 1.
     pub version_1: Vec<PathBuf>,
+    /// The folder that was to be taken, whatever else is mounted.
+    chosen: Option<PathBuf>,
+}
+
+/// The inode number of the root of the hierarchy.
+const ROOT: u64 = 1;
+
+/// The mount that the operator chose for this process.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Has [`mount`] take this folder. To be called at the start, once.
+pub fn choose_mount(folder: PathBuf) {
+    // A second choice would come after the first was used.
+    let _ = CHOSEN.set(folder);
 }
 
 /// The folder in which cgroups of version 2 are mounted on this machine; `None`: they are not.
 pub fn mount() -> Option<PathBuf> {
-    Mounts::read(Path::new("/proc"), Path::new("/sys")).version_2
+    Mounts::read(Path::new("/proc"), Path::new("/sys"), CHOSEN.get().map(PathBuf::as_path)).version_2
 }
 
 /// Whether the kernel shows cgroups of version 2 in this folder.
 pub(crate) fn is_hierarchy(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|system| system.f_type as u64 == CGROUP2)
+}
+
+/// Whether this is a mount of cgroups, and its root is not the root of all of them.
+fn shows_a_part(folder: &Path) -> bool {
+    is_hierarchy(folder) && fs::metadata(folder).is_ok_and(|metadata| metadata.ino() != ROOT)
 }
 
 /// One line of mountinfo.
@@ -42,13 +62,17 @@ struct MountLine {
 }
 
 impl Mounts {
-    /// The mounts as this process sees them, by what these two folders say.
-    pub fn read(proc: &Path, sys: &Path) -> Self {
+    /// The mounts as this process sees them, by what these two folders say. `chosen`: the mount of version 2 to take, if it is one.
+    pub fn read(proc: &Path, sys: &Path, chosen: Option<&Path>) -> Self {
+        if let Some(folder) = chosen {
+            let version_2 = Some(folder.to_owned()).filter(|folder| is_hierarchy(folder));
+            return Self { version_2, chosen: Some(folder.to_owned()), ..Self::default() };
+        }
         match fs::read(proc.join("self/mountinfo")) {
             Ok(text) => Self::parse(&text),
             Err(_) => {
                 let usual = sys.join("fs/cgroup");
-                Self { version_2: Some(usual).filter(|usual| is_hierarchy(usual)), version_1: Vec::new() }
+                Self { version_2: Some(usual).filter(|usual| is_hierarchy(usual)), ..Self::default() }
             }
         }
     }
@@ -56,10 +80,10 @@ impl Mounts {
     fn parse(mountinfo: &[u8]) -> Self {
         let lines: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(MountLine::parse).collect();
         let of_kind = |kind: &'static str| lines.iter().filter(move |line| line.kind == kind && line.is_visible());
-        // A mount of the whole hierarchy is preferred to one of a part, then the shortest path, as of two that are equal the first.
-        let version_2 =
-            of_kind("cgroup2").min_by_key(|line| (line.root != Path::new("/"), line.folder.as_os_str().len()));
+        // The mount that shows most is preferred, then the shortest path, as of two that are equal the first.
+        let version_2 = of_kind("cgroup2").min_by_key(|line| (line.hidden(), line.folder.as_os_str().len()));
         Self {
+            chosen: None,
             version_2: version_2.map(|line| line.folder.clone()),
             version_1: of_kind("cgroup").map(|line| line.folder.clone()).collect(),
         }
@@ -70,6 +94,16 @@ impl Mounts {
         let folders =
             || self.version_1.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
         match (&self.version_2, self.version_1.as_slice()) {
+            (Some(folder), _) if shows_a_part(folder) => Some(format!(
+                "only some cgroups have names: found at {} the part of the hierarchy that this process' cgroup namespace shows, expected all of it; try \
+                 the machine's cgroup namespace (`--cgroupns=host`), or mount the machine's /sys/fs/cgroup into the container and name that folder \
+                 by `--path.cgroup`",
+                folder.display()
+            )),
+            (None, _) if self.chosen.is_some() => Some(format!(
+                "cgroups have no names: found no cgroups of version 2 at {}, expected a mount of type cgroup2 by `--path.cgroup`",
+                self.chosen.as_deref().unwrap_or(Path::new("")).display()
+            )),
             (None, []) => Some(
                 "no cgroup hierarchy is mounted, so no cgroup has a name: found none in /proc/self/mountinfo, expected a mount of type cgroup2".to_owned(),
             ),
@@ -99,6 +133,13 @@ impl MountLine {
         let (root, folder) = (unescaped(fields.next()?), unescaped(fields.next()?));
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
         Some(Self { device, root, folder, kind: String::from_utf8_lossy(kind).into_owned() })
+    }
+
+    /// How much of the hierarchy it hides: less than nothing if it shows what is above this process' cgroup namespace (`/../..`, as the kernel
+    /// writes a folder above the namespace's root), and something if it is a folder below.
+    fn hidden(&self) -> isize {
+        let root = self.root.components().filter(|part| !matches!(part, Component::RootDir));
+        root.map(|part| if part == Component::ParentDir { -1 } else { 1 }).sum()
     }
 
     /// Whether its folder leads to it, and not to another mount on top of it.
@@ -170,6 +211,22 @@ mod tests {
         assert_eq!(Mounts::parse(text.as_bytes()).version_2, Some(whole));
         let mounts = Mounts::parse((text + &line(&hybrid, "/", "cgroup")).as_bytes());
         assert!(mounts.warning().unwrap().starts_with("names of cgroups are those of version 2 below "));
+    }
+
+    #[test]
+    fn in_a_private_cgroup_namespace_the_machines_own_mount_is_taken() {
+        let [private, whole] = folders("namespace", ["sys/fs/cgroup", "host/sys/fs/cgroup"]);
+        let text = line(&private, "/", "cgroup2") + &line(&whole, "/../../..", "cgroup2");
+        assert_eq!(Mounts::parse(text.as_bytes()).version_2, Some(whole));
+    }
+
+    #[test]
+    fn a_chosen_folder_without_cgroups_is_reported_and_nothing_else_is_taken() {
+        let [folder] = folders("chosen", ["x"]);
+        let mounts = Mounts::read(Path::new("/proc"), Path::new("/sys"), Some(&folder));
+        assert_eq!(mounts.version_2, None);
+        let warning = mounts.warning().unwrap();
+        assert!(warning.contains("found no cgroups of version 2 at") && warning.contains("--path.cgroup"), "{warning}");
     }
 
     #[test]

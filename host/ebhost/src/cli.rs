@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
 
 use crate::build_info;
+use ebhost_lookup::Roots;
 use ebhost_package::{DropIns, FailureCost, PackageFolders, Settings, SyscallNames};
 use ebhost_recorder::parse_duration;
 use ebhost_server::{Address, TelemetryPath};
@@ -167,6 +168,23 @@ pub struct Cli {
     #[arg(long = "trust.require", value_name = "WHAT", default_value = "bpf", requires = "pins")]
     pub require: RequirePins,
 
+    /// Mount of the machine's cgroups of version 2, if it is not found by itself: in a container with a cgroup namespace of its own, where the
+    /// machine's /sys/fs/cgroup is mounted.
+    #[arg(long = "path.cgroup", value_name = "DIR")]
+    cgroup: Option<PathBuf>,
+
+    /// The machine's sysfs, from which names of disks and network interfaces are read.
+    #[arg(long = "path.sys", value_name = "DIR", default_value = "/sys")]
+    sys: PathBuf,
+
+    /// The machine's procfs, from which kernel symbols and mounts are read.
+    #[arg(long = "path.proc", value_name = "DIR", default_value = "/proc")]
+    proc: PathBuf,
+
+    /// The machine's root file system, below which container runtimes keep the names of containers and pods.
+    #[arg(long = "path.rootfs", value_name = "DIR", default_value = "/")]
+    rootfs: PathBuf,
+
     /// Capabilities to keep after the start, such as `cap_sys_admin,cap_dac_read_search`. All others are dropped,
     /// except CAP_BPF, CAP_PERFMON and CAP_SYSLOG in the threads that need them.
     #[arg(long = "capabilities.keep", value_name = "NAMES", default_value = "")]
@@ -241,6 +259,12 @@ impl Cli {
             },
         });
         PackageFolders { plugins: self.plugins.clone(), drop_ins }
+    }
+
+    /// The folders in which names are looked up.
+    pub fn roots(&self) -> Roots {
+        let [sys, proc, rootfs] = [&self.sys, &self.proc, &self.rootfs].map(PathBuf::clone);
+        Roots { sys, proc, cgroup: self.cgroup.clone(), rootfs, ..Roots::default() }
     }
 
     /// Whether to refuse to start if a package fails to load.

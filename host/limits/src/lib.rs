@@ -471,6 +471,18 @@ pub const REPLAY: Duration = Duration::from_secs(120);
 /// Of pci.ids, which has 1.5 MB: what is beyond is not read.
 pub const PCI_IDS_BYTES: u64 = 16 << 20;
 
+/// Bytes of a file in which a container runtime describes a container, or lists them all: what is beyond is not read, and the container has its id
+/// as its name.
+pub const CONTAINER_STATE_BYTES: u64 = 8 << 20;
+
+/// Collections in which the counts of a new container wait for its name, which its runtime may write after it created the cgroup. Then it has its id as
+/// its name.
+pub const CONTAINER_NAME_ATTEMPTS: u64 = 3;
+
+/// Containers whose names are remembered, so that each is looked up once: a machine runs some hundred. Names that series have are kept in any
+/// case.
+pub const CONTAINER_NAMES: usize = 16 << 10;
+
 /// Memory of the builtin component for a drop-in configuration: a batch of the longest keys, and its answer, several times.
 pub const DROP_IN_MEMORY_BYTES: u64 = 256 << 20;
 

@@ -18,7 +18,10 @@ mod questions;
 mod sources;
 pub mod tables;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use ebhost_limits as limits;
 use names::{Name, Names};
@@ -42,25 +45,37 @@ pub enum Found {
     NotYet,
 }
 
-/// The folders that the tables are read below; tests have their own.
+/// The folders that the tables are read below. In a container they are where the machine's own are mounted; tests have their own.
 #[derive(Debug, Clone)]
 pub struct Roots {
     pub sys: PathBuf,
     pub proc: PathBuf,
+    /// The mount of cgroups of version 2; `None`: the one that shows most of them.
+    pub cgroup: Option<PathBuf>,
     /// Databases that distributions install.
     pub share: PathBuf,
+    /// The file system in which container runtimes keep their state.
+    pub rootfs: PathBuf,
+}
+
+impl Roots {
+    /// All of them below one folder, which need not exist.
+    pub fn below(folder: &Path) -> Self {
+        let [sys, proc, share] = ["sys", "proc", "share"].map(|name| folder.join(name));
+        Self { sys, proc, cgroup: None, share, rootfs: folder.to_owned() }
+    }
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: PathBuf::from("/sys"), proc: PathBuf::from("/proc"), share: PathBuf::from("/usr/share") }
+        Self { share: PathBuf::from("/usr/share"), ..Self::below(Path::new("/")) }
     }
 }
 
 /// Every file and folder that a table may read on this machine: the source of the Landlock rules. Not all of them need exist.
-pub fn readable_paths() -> Vec<PathBuf> {
-    let roots = Roots::default();
-    let paths: BTreeSet<_> = tables::REGISTRY.iter().flat_map(|table| table.source.paths(&roots)).collect();
+pub fn readable_paths(roots: &Roots) -> Vec<PathBuf> {
+    let sources = tables::REGISTRY.iter().flat_map(|table| table.sources);
+    let paths: BTreeSet<_> = sources.flat_map(|source| source.paths(roots)).collect();
     paths.into_iter().collect()
 }
 
@@ -110,8 +125,7 @@ impl Lookups {
     /// they know no answer to.
     pub fn recorded(names: impl IntoIterator<Item = (Question, Option<String>)>) -> Self {
         // There is nothing below a file, so every source is empty.
-        let nowhere = PathBuf::from("/dev/null");
-        let nowhere = Roots { sys: nowhere.clone(), proc: nowhere.clone(), share: nowhere };
+        let nowhere = Roots::below(Path::new("/dev/null"));
         let mut lookups = Self { unrecorded: Some(BTreeSet::new()), ..Self::new(&nowhere) };
         for (question, text) in names {
             lookups.names.insert(question, Name { text, is_gone: false });
@@ -131,7 +145,7 @@ impl Lookups {
 
     /// Prepares for questions about a table.
     pub fn start(&mut self, table: LookupTable) {
-        self.sources.start(table.source());
+        table.sources().iter().for_each(|source| self.sources.start(*source));
     }
 
     /// The name for `key`. A new one waits while those that are kept take [`limits::LOOKUP_NAME_BYTES`].
@@ -171,7 +185,7 @@ impl Lookups {
     pub fn refresh(&mut self) -> Changes {
         self.sources.refresh();
         let mut changes = Changes { renamed: QuestionSet::default(), departed: std::mem::take(&mut self.departed) };
-        let freshness = LookupTable::ALL.map(|table| self.sources.freshness(table.source()));
+        let freshness = LookupTable::ALL.map(|table| self.sources.freshness(table.sources()));
         let all: [bool; LookupTable::ALL.len()] = std::array::from_fn(|table| freshness[table] == Freshness::MayDiffer);
         if all.contains(&true) {
             let (sources, departed) = (&mut self.sources, &mut self.departed);

@@ -117,6 +117,7 @@ impl World {
         Options {
             build: BuildInfo { version: "0", revision: "test", rustc: "test" },
             folders: PackageFolders { plugins: Some(self.folder.join("plugins")), drop_ins: None },
+            roots: ebhost_lookup::Roots::default(),
             settings: Settings::default(),
             namespace: "ebhost".to_owned(),
             faults: OnFault::LeaveOut,

@@ -34,7 +34,7 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
     readable.extend(linked);
     let package_folders: Vec<_> = package_folders.iter().map(PathBuf::as_path).collect();
     readable.extend(ebhost_kernel::probed_files(&package_folders));
-    readable.extend(ebhost_lookup::readable_paths());
+    readable.extend(ebhost_lookup::readable_paths(&cli.roots()));
     let sockets = cli.listen_addresses.iter().filter_map(|address| match address {
         Address::Unix(path) => Some(folder_of(path).to_owned()),
         _ => None,

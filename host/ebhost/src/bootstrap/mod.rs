@@ -66,6 +66,9 @@ pub fn run_host(cli: Cli) -> ExitCode {
     if let Err(fault) = open_files::check_limit() {
         return end_start(&cli, &fault);
     }
+    if let Some(folder) = cli.roots().cgroup {
+        ebhost_cgroups::choose_mount(folder);
+    }
     let hangups = Hangups::receive();
     let processes = Processes { compiler: Compiler::start(), statistics: StatisticsProcess::start() };
     systemd::connect();

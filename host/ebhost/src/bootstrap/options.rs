@@ -48,6 +48,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsP
             ReloadWhen::Off => Reload::Off,
         },
         folders: cli.places(),
+        roots: cli.roots(),
         settings: cli.settings,
         pins: cli.pins.map(|file| match cli.require {
             RequirePins::Bpf => (file, Require::Bpf),

@@ -24,6 +24,10 @@ pub(crate) struct Cgroups {
     warning: Option<String>,
 }
 
+fn mounts(roots: &Roots) -> Mounts {
+    Mounts::read(&roots.proc, &roots.sys, roots.cgroup.as_deref())
+}
+
 #[derive(Debug)]
 enum Following {
     /// Nobody has asked.
@@ -75,12 +79,12 @@ impl Cgroups {
 
 impl Source for Cgroups {
     fn paths(roots: &Roots) -> Vec<PathBuf> {
-        let mount = Mounts::read(&roots.proc, &roots.sys).version_2;
+        let mount = mounts(roots).version_2;
         [roots.proc.join("self/mountinfo")].into_iter().chain(mount).collect()
     }
 
     fn open(roots: &Roots) -> Self {
-        let mounts = Mounts::read(&roots.proc, &roots.sys);
+        let mounts = mounts(roots);
         Self {
             warning: mounts.warning(),
             events: mounts.version_2.as_deref().and_then(|mount| FolderEvents::open(mount).ok()),

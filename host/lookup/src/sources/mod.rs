@@ -4,6 +4,7 @@
 //! never reads them. Tables that read the same source share it.
 
 mod cgroups;
+mod containers;
 mod disk_folders;
 mod disks;
 mod drop_reasons;
@@ -20,6 +21,7 @@ use std::{
 
 use super::Roots;
 pub(crate) use cgroups::Cgroups;
+pub(crate) use containers::{ContainerLabel, Containers};
 pub(crate) use disk_folders::{DiskFolders, KEY_BYTES as DISK_KEY_BYTES};
 pub(crate) use disks::{DeviceNumber, Disks};
 pub(crate) use drop_reasons::DropReasons;
@@ -57,6 +59,20 @@ pub(crate) enum Freshness {
     MayDiffer,
     /// Those about the keys that are these numbers may.
     Numbers(Vec<u64>),
+}
+
+impl Freshness {
+    /// That of answers which come from both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unchanged, freshness) | (freshness, Self::Unchanged) => freshness,
+            (Self::Numbers(mut numbers), Self::Numbers(more)) => {
+                numbers.extend(more);
+                Self::Numbers(numbers)
+            }
+            _ => Self::MayDiffer,
+        }
+    }
 }
 
 /// A type of sources.
@@ -121,11 +137,14 @@ impl Sources {
         (kind.start)(self);
     }
 
-    /// The result of the last refresh. A source that is not open has given no answer that could differ.
-    pub(crate) fn freshness(&self, kind: SourceType) -> Freshness {
-        let id = (kind.id)();
-        let open = self.open.iter().find(|open| open.kind == id);
-        open.map_or(Freshness::Unchanged, |open| open.freshness.clone())
+    /// The results of the last refresh of these, together. A source that is not open has given no answer that could differ.
+    pub(crate) fn freshness(&self, kinds: &[SourceType]) -> Freshness {
+        let of = |kind: &SourceType| {
+            let id = (kind.id)();
+            let open = self.open.iter().find(|open| open.kind == id);
+            open.map_or(Freshness::Unchanged, |open| open.freshness.clone())
+        };
+        kinds.iter().map(of).fold(Freshness::Unchanged, Freshness::and)
     }
 
     /// The source of this type, if it is open.

@@ -11,6 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[4]),
     key: "the kernel's `dev_t`, `major << 20 | minor`",
     value: "name of a disk or partition",
-    source: SourceType::of::<Disks>(),
+    sources: &[SourceType::of::<Disks>()],
     resolve: Resolve::Name(|sources, key| sources.get::<Disks>().name(DeviceNumber::from_kernel(key)?)),
 };

@@ -12,7 +12,7 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[4, 8]),
     key: "the cgroup's id",
     value: "folder of a cgroup, from the root of the file system on, also after it was removed",
-    source: SourceType::of::<Cgroups>(),
+    sources: &[SourceType::of::<Cgroups>()],
     resolve: Resolve::Found(|sources, key| {
         number(key).map_or(Found::Unknown, |number| sources.get::<Cgroups>().folder(number))
     }),

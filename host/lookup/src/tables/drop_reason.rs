@@ -12,6 +12,6 @@ pub(super) const TABLE: Definition = Definition {
     key: "`enum skb_drop_reason`, whose numbers differ between kernels",
     value: "reason as the tracepoint `kfree_skb` prints it, such as `NO_SOCKET`; the subsystem's name if it has reasons of its own; \
             `NOT_SPECIFIED` if the kernel gives none",
-    source: SourceType::of::<DropReasons>(),
+    sources: &[SourceType::of::<DropReasons>()],
     resolve: Resolve::Name(|sources, key| Some(sources.get::<DropReasons>().name(number(key)?))),
 };

@@ -11,7 +11,7 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::ListOf(8),
     key: "addresses, up to the first 0",
     value: "function names of a kernel stack, one line each; `??` below the first symbol",
-    source: SourceType::of::<KernelSymbols>(),
+    sources: &[SourceType::of::<KernelSymbols>()],
     resolve: Resolve::Name(|sources, key| {
         let symbols = sources.get::<KernelSymbols>().all();
         let name = |address| nearest(symbols, address).map_or("??", Symbol::last_name);

@@ -11,7 +11,7 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::ListOf(8),
     key: "addresses, up to the first 0",
     value: "kernel symbols at the addresses, as lines of `name` or `name+0x1a`",
-    source: SourceType::of::<KernelSymbols>(),
+    sources: &[SourceType::of::<KernelSymbols>()],
     resolve: Resolve::Name(|sources, key| {
         let symbols = sources.get::<KernelSymbols>().all();
         let lines: Option<Vec<_>> = addresses(key).map(|address| with_offset(symbols, address)).collect();

@@ -11,7 +11,7 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[8]),
     key: "an address",
     value: "kernel symbol that begins at that address",
-    source: SourceType::of::<KernelSymbols>(),
+    sources: &[SourceType::of::<KernelSymbols>()],
     resolve: Resolve::Name(|sources, key| {
         let address = number(key)?;
         let symbol = nearest(sources.get::<KernelSymbols>().all(), address)?;

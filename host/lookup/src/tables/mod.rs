@@ -8,6 +8,7 @@ mod block_device;
 mod block_device_user;
 mod cgroup;
 mod cgroup_folder;
+mod container;
 mod disk;
 mod drop_reason;
 mod kernel_stack;
@@ -19,6 +20,10 @@ mod pci_class;
 mod pci_device;
 mod pci_subclass;
 mod pci_vendor;
+mod pod;
+mod pod_namespace;
+mod pod_uid;
+mod unit;
 
 use std::fmt;
 
@@ -29,7 +34,7 @@ use crate::{
 };
 
 /// Every table, in the order in which messages and documents list them.
-pub(crate) static REGISTRY: [Definition; 15] = [
+pub(crate) static REGISTRY: [Definition; 20] = [
     block_device::TABLE,
     block_device_user::TABLE,
     disk::TABLE,
@@ -38,6 +43,11 @@ pub(crate) static REGISTRY: [Definition; 15] = [
     cgroup::TABLE,
     cgroup_folder::TABLE,
     live_cgroup::TABLE,
+    unit::TABLE,
+    container::TABLE,
+    pod::TABLE,
+    pod_namespace::TABLE,
+    pod_uid::TABLE,
     kernel_symbol::TABLE,
     kernel_symbol_exact::TABLE,
     kernel_stack::TABLE,
@@ -57,8 +67,8 @@ pub(crate) struct Definition {
     pub(crate) key: &'static str,
     /// What is found, for the documents.
     pub(crate) value: &'static str,
-    /// The [`Source`](crate::sources::Source) that it reads, whose refresh says whether its names may have changed.
-    pub(crate) source: SourceType,
+    /// The [`Source`](crate::sources::Source)s that it reads, whose refreshes say whether its names may have changed.
+    pub(crate) sources: &'static [SourceType],
     /// Finds the name for a key.
     pub(crate) resolve: Resolve,
 }
@@ -127,8 +137,8 @@ impl LookupTable {
         usize::from(self.0)
     }
 
-    pub(crate) fn source(self) -> SourceType {
-        self.definition().source
+    pub(crate) fn sources(self) -> &'static [SourceType] {
+        self.definition().sources
     }
 
     /// A number as each of the keys that the table may have for it.

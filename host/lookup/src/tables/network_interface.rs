@@ -11,6 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[4]),
     key: "the interface's index",
     value: "name of a network interface in the host's own network namespace",
-    source: SourceType::of::<Interfaces>(),
+    sources: &[SourceType::of::<Interfaces>()],
     resolve: Resolve::Name(|sources, key| sources.get::<Interfaces>().name(number(key)?)),
 };

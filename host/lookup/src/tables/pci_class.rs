@@ -11,6 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
     key: "`class`",
     value: "name of a PCI class, as in `pci-vendor`",
-    source: SourceType::of::<PciIds>(),
+    sources: &[SourceType::of::<PciIds>()],
     resolve: Resolve::Name(|sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.classes)),
 };

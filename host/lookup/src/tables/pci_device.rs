@@ -11,6 +11,6 @@ pub(super) const TABLE: Definition = Definition {
     key_widths: KeyWidths::OneOf(&[1, 2, 4, 8]),
     key: "`vendor << 16 | device`",
     value: "name of a PCI device, as in `pci-vendor`",
-    source: SourceType::of::<PciIds>(),
+    sources: &[SourceType::of::<PciIds>()],
     resolve: Resolve::Name(|sources, key| sources.get::<PciIds>().name(number(key)?, |names| &names.devices)),
 };
