@@ -40,18 +40,11 @@ dpkg-deb -x ./*.deb . && rm -rf lists archives ./*.deb
 
 /// Builds ebhost and runs the tests in the virtual machine.
 pub(crate) fn arm64(root: &Path) -> Result<()> {
-    if find(LINKER).is_none() {
-        let remedy = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm";
-        return Err(Error::Missing { tool: LINKER, remedy });
-    }
     let folder = root.join("target/arm64");
     let mut build = cargo();
-    if let Some(rustc) = rustc()? {
-        build.env("RUSTC", rustc);
-    }
+    cross(&mut build)?;
     // Optimized little, to compile fast: these tests measure no speed.
     build.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
-    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER).env("CC_aarch64_unknown_linux_gnu", LINKER);
     build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static");
     build.current_dir(root).env("CARGO_TARGET_DIR", &folder);
     run(build.args(["build", "--locked", "--release", "--package", "ebhost", "--target", TARGET]))?;
@@ -59,6 +52,19 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     let mut tests = cargo();
     tests.current_dir(root).args(["test", "--release", "--workspace", "--test", "guest", "--", "arm"]);
     run(tests.env("EBHOST_ARM64", ebhost))
+}
+
+/// Has a build use the compiler and the linker for arm64. Returns the prefix of the other tools' names.
+pub(crate) fn cross(build: &mut Command) -> Result<&'static str> {
+    if find(LINKER).is_none() {
+        let remedy = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm";
+        return Err(Error::Missing { tool: LINKER, remedy });
+    }
+    if let Some(rustc) = rustc()? {
+        build.env("RUSTC", rustc);
+    }
+    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER).env("CC_aarch64_unknown_linux_gnu", LINKER);
+    Ok("aarch64-linux-gnu-")
 }
 
 /// A compiler with a standard library for arm64; none if the installed one has it.

@@ -22,6 +22,11 @@ pub(crate) fn of(root: &Path, artefact: &Artefact) -> Result<String> {
     Ok(format!("sha256:{}", hex(&all.finalize())))
 }
 
+/// The sha256 of some bytes, in hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string does not fail");

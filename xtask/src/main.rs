@@ -15,6 +15,7 @@ mod dashboards;
 mod debian;
 mod digest;
 mod docs;
+mod dist;
 mod error;
 mod fuzz;
 mod mutants;
@@ -47,6 +48,8 @@ cargo xtask bench cost [PACKAGE]
                              measure what a run of each package's programs costs; as root
 cargo xtask docs             write docs/plugins.md and the list of packages in README.md
 cargo xtask story            make the pictures in docs/pictures: Prometheus and the live page under a few loads; as root
+cargo xtask dist [ARCH …]    make a release below target/dist/out: static binaries, tarballs, deb, rpm, image, list of contents; all architectures, or
+                             x86_64 and aarch64 by name
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
 fn main() -> ExitCode {
@@ -78,6 +81,7 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["dashboards"] => dashboards::write(root),
         ["dashboards", "--check"] => dashboards::check(root),
         ["arm64"] => arm64::arm64(root),
+        ["dist", archs @ ..] => dist::dist(root, archs),
         ["fuzz"] => fuzz::fuzz(root, None, None),
         ["fuzz", target] => fuzz::fuzz(root, Some(target), None),
         ["fuzz", target, cases] if cases.parse::<u32>().is_ok() => fuzz::fuzz(root, Some(target), cases.parse().ok()),

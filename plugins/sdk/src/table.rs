@@ -35,6 +35,26 @@ pub const CGROUP_FOLDER: &str = "cgroup-folder";
 ///
 /// The key: the cgroup's id; 4 or 8 bytes.
 pub const LIVE_CGROUP: &str = "live-cgroup";
+/// Finds the systemd unit that a cgroup belongs to: the first one below its slices, or else the innermost slice; empty if its path names none. Also after the cgroup was removed.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const UNIT: &str = "unit";
+/// Finds the name of the container that a cgroup belongs to, without one the first 12 digits of its id, `POD` for the one that holds a pod's namespaces; empty outside of containers. Also after the cgroup was removed.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const CONTAINER: &str = "container";
+/// Finds the name of the Kubernetes pod that a cgroup belongs to; empty outside of pods. Also after the cgroup was removed.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const POD: &str = "pod";
+/// Finds the namespace of the Kubernetes pod that a cgroup belongs to, as in `pod`.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const POD_NAMESPACE: &str = "pod-namespace";
+/// Finds the uid of the Kubernetes pod that a cgroup belongs to, as in `pod`.
+///
+/// The key: the cgroup's id; 4 or 8 bytes.
+pub const POD_UID: &str = "pod-uid";
 /// Finds the kernel symbols at the addresses, as lines of `name` or `name+0x1a`.
 ///
 /// The key: addresses, up to the first 0; 8 bytes each.

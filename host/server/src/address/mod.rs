@@ -3,10 +3,17 @@
 //! The text of the command line is parsed first ([`Address`]), then host names and service names are looked up
 //! ([`Address::resolve`]), then the sockets are bound ([`bind`]). Looking up comes early, because it reads files that Landlock denies later.
 
+mod hosts;
 mod inherited;
 mod listener;
 
-use std::{fmt, net::SocketAddr, os::fd::RawFd, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::RawFd,
+    path::PathBuf,
+    str::FromStr,
+};
 
 pub use inherited::from_systemd;
 pub use listener::{Listener, SocketFile, bind};
@@ -130,10 +137,18 @@ impl Address {
         let unknown = |why: String| ServerError::Resolve { address: self.clone(), why };
         let port = port.number().ok_or_else(|| unknown("the service is not in /etc/services".to_owned()))?;
         let Some(host) = host else { return Ok(vec![ResolvedAddress::Any(port)]) };
-        let found = (host.as_str(), port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
-        let mut addresses: Vec<_> = found.map(ResolvedAddress::Tcp).collect();
+        let is_name = !host.contains(':') && host.parse::<Ipv4Addr>().is_err();
+        let mut addresses: Vec<_> = if hosts::IS_STATIC && is_name {
+            let text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+            let found = hosts::addresses(&text, host).into_iter();
+            found.map(|address| ResolvedAddress::Tcp(SocketAddr::new(address, port))).collect()
+        } else {
+            let found = (host.as_str(), port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+            found.map(ResolvedAddress::Tcp).collect()
+        };
         addresses.dedup();
-        if addresses.is_empty() { Err(unknown("the host has no address".to_owned())) } else { Ok(addresses) }
+        let why = if hosts::IS_STATIC { "the host is not in /etc/hosts" } else { "the host has no address" };
+        if addresses.is_empty() { Err(unknown(why.to_owned())) } else { Ok(addresses) }
     }
 }
 

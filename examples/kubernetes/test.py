@@ -1,0 +1,158 @@
+"""Renders the chart with Helm's own engine and checks the result offline: `python3 test.py`, after
+`pip install --target FOLDER helm-python-sdk==0.2.2 kubernetes-validate==1.37.0` and with PYTHONPATH=FOLDER.
+
+`python3 test.py --write` writes manifests.yaml, which is the chart with its defaults.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+import helm_python
+import kubernetes_validate
+import yaml
+
+HERE = pathlib.Path(__file__).parent
+CHART = helm_python.Chart.load(HERE / "chart")
+VERSION = "1.31"  # of Kubernetes, against whose schemas objects are checked
+MONITORS = ("PodMonitor", "ServiceMonitor", "PrometheusRule")  # the Prometheus operator's, which have no schema there
+HEADER = "# The chart with its defaults, for `kubectl apply --namespace NAMESPACE -f`. Written by test.py --write.\n"
+
+# A value other than the default for each value of the chart.
+OTHERS = {
+    "image": {"repository": "registry.example/ebhost", "tag": "1", "digest": "sha256:" + "a" * 64, "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "settings": {"plugins": {"biolatency": {"native": True}}, "limits": {"series": 20000}},
+    "extraArgs": ["--log.format=json"],
+    "port": 9436,
+    "web": {"existingSecret": "ebhost-web", "scheme": "https"},
+    "extraCapabilities": ["SYS_ADMIN"],
+    "host": {"cgroup": False, "containers": False, "tracing": True, "network": True},
+    "resources": {"limits": {"memory": "1Gi"}},
+    "nodeSelector": {"kubernetes.io/arch": "arm64"},
+    "tolerations": [{"key": "a", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}},
+    "priorityClassName": "system-node-critical",
+    "updateStrategy": {"type": "OnDelete", "rollingUpdate": None},
+    "podAnnotations": {"a": "b"},
+    "podLabels": {"a": "b"},
+    "serviceAccount": {"create": False, "name": "other", "annotations": {"a": "b"}},
+    "service": {"enabled": False, "annotations": {"a": "b"}},
+    "podMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "20s", "labels": {"release": "a"}},
+    "serviceMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "20s", "labels": {"release": "a"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "a"}},
+}
+
+
+def render(values):
+    rendered = CHART.render(values, name="ebhost", namespace="default")
+    texts = rendered.values() if isinstance(rendered, dict) else [rendered]
+    objects = [o for text in texts for o in yaml.safe_load_all(text) if isinstance(o, dict) and "kind" in o]
+    return sorted(objects, key=lambda o: (o["kind"], o["metadata"]["name"]))
+
+
+def check(objects):
+    for o in objects:
+        if o["kind"] not in MONITORS:
+            kubernetes_validate.validate(o, VERSION, strict=True)
+
+
+def daemonset(objects):
+    return next(o for o in objects if o["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+
+
+def leaves(values, path=()):
+    """The paths of all values; free-form objects and lists are values."""
+    if isinstance(values, dict) and values and path not in (("resources",), ("updateStrategy",), ("affinity",), ("settings",)):
+        for key, value in values.items():
+            yield from leaves(value, path + (key,))
+    else:
+        yield path
+
+
+def at(values, path):
+    for key in path:
+        values = values[key]
+    return values
+
+
+def test_defaults():
+    objects = render({})
+    check(objects)
+    assert [o["kind"] for o in objects] == ["ConfigMap", "DaemonSet", "Service", "ServiceAccount"], objects
+    pod = daemonset(objects)
+    security = pod["containers"][0]["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["BPF", "PERFMON"]}
+    assert security["privileged"] is False and security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
+    assert not pod["hostNetwork"] and not pod["automountServiceAccountToken"] and "hostPID" not in pod
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert all(m.get("readOnly") for m in mounts if m["name"] != "cache"), mounts
+    assert sorted(m["name"] for m in mounts) == sorted(v["name"] for v in pod["volumes"])
+
+
+def test_every_value_changes_something():
+    enabling = {"serviceAccount": {"annotations": {"x": "y"}}}
+    for path in leaves(CHART.values):
+        base = dict(enabling)
+        if path[0] in ("podMonitor", "serviceMonitor", "prometheusRule") and path[1] != "enabled":
+            base = {path[0]: {"enabled": True}}
+        changed = json.loads(json.dumps(base))
+        other = at(OTHERS, path)
+        if len(path) == 1:
+            changed[path[0]] = other
+        else:
+            changed.setdefault(path[0], {})[path[1]] = other
+        with_other = render(changed)
+        check(with_other)
+        assert with_other != render(base), f"{'.'.join(path)} has no effect"
+
+
+def test_all_others_at_once():
+    check(render(OTHERS))
+
+
+def test_the_schema_refuses_what_is_wrong():
+    for wrong in (
+        {"port": "9435"}, {"port": 0}, {"no-such": 1}, {"host": {"pid": True}}, {"image": {"digest": "abc"}},
+        {"extraCapabilities": ["CAP_BPF"]}, {"extraArgs": ["log.level"]}, {"web": {"scheme": "HTTP"}}, {"podMonitor": {"interval": "often"}},
+    ):
+        try:
+            render(wrong)
+        except helm_python.HelmError:
+            continue
+        raise AssertionError(f"{wrong} was accepted")
+
+
+def test_every_value_is_documented():
+    table = (HERE / "README.md").read_text()
+    documented = set(re.findall(r"^\| `([a-zA-Z.]+)`", table, re.MULTILINE))
+    values = {".".join(path) for path in leaves(CHART.values)}
+    assert documented == values, f"missing {values - documented}, too many {documented - values}"
+
+
+def test_rules_are_those_of_the_example():
+    rule = next(o for o in render({"prometheusRule": {"enabled": True}}) if o["kind"] == "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((HERE / "../prometheus/alerts.yml").read_text())
+
+
+def manifests():
+    objects = render({})
+    for o in objects:
+        del o["metadata"]["namespace"]  # that of `kubectl --namespace`
+    return HEADER + "".join("---\n" + yaml.safe_dump(o, sort_keys=False, width=140) for o in objects)
+
+
+def test_manifests_are_the_chart_with_its_defaults():
+    assert (HERE / "manifests.yaml").read_text() == manifests(), "write them with `python3 test.py --write`"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        (HERE / "manifests.yaml").write_text(manifests())
+    else:
+        for name, test in list(globals().items()):
+            if name.startswith("test_"):
+                test()
+                print("ok", name)

@@ -1,0 +1,73 @@
+#!/bin/bash
+# install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems: for each Debian suite a debootstrap in CACHE, which is kept, and
+# for `rpm` the rpm in a root without systemd. As root. Each prints PASSED, or what failed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$1 cache=$2
+shift 2
+arch=$(dpkg --print-architecture)
+work=$(mktemp -d /var/tmp/ebhost-install-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$cache" "$work/dist"
+mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources)
+
+base() {
+    if [ ! -e "$cache/$1.ready" ]; then
+        rm -rf "${cache:?}/$1"
+        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl "$1" "$cache/$1" "$mirror" > "$cache/$1.log"
+        touch "$cache/$1.ready"
+    fi
+}
+
+# The same package as the next version, for an upgrade.
+cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
+dpkg-deb -R "$work/dist/ebhost.deb" "$work/next"
+sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
+dpkg-deb --root-owner-group -b "$work/next" "$work/dist/next.deb" > "$work/log"
+cp "$here/inside-deb.sh" "$work/dist/inside.sh"
+
+debian() {
+    base "$1"
+    # The machine's cgroups are of both versions; systemd in the container gets version 2 alone.
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout 300 systemd-nspawn --quiet --directory "$cache/$1" --volatile=overlay --private-network --boot \
+        --console=read-only --register=no --keep-unit --machine="ebhost-$1" --capability=CAP_BPF,CAP_PERFMON \
+        --system-call-filter='bpf perf_event_open' --bind-ro="$work/dist:/dist" \
+        --bind-ro="$here/inside.service:/etc/systemd/system/multi-user.target.wants/ebhost-install-test.service" \
+        < /dev/null > "$work/$1.log" 2>&1 || true
+    grep -a '^== \|PASSED\|FAILED' "$work/$1.log" || true
+    if ! grep -aq '^PASSED' "$work/$1.log"; then
+        tail -n 60 "$work/$1.log"
+        exit 1
+    fi
+}
+
+# rpm's scripts do nothing where no systemd runs; the files are what is asserted.
+rpm_root() {
+    base bookworm
+    mkdir -p "$work/upper" "$work/lower" "$work/root"
+    mount -t overlay overlay -o "lowerdir=$cache/bookworm,upperdir=$work/upper,workdir=$work/lower" "$work/root"
+    trap 'umount "$work/root"; rm -rf "$work"' EXIT
+    local package root=$work/root
+    package=$(ls "$out"/ebhost-*."$(uname -m)".rpm)
+    with_rpm() { rpm --root "$root" --dbpath /var/lib/rpm "$@"; }
+    with_rpm --initdb
+    with_rpm --install --nodeps "$package"
+    "$root/usr/bin/ebhost" --version
+    [ "$(with_rpm --verify ebhost)" = '' ]
+    echo '# changed' >> "$root/etc/ebhost/ebhost.yaml"
+    with_rpm --upgrade --nodeps --force "$package"
+    grep -q '# changed' "$root/etc/ebhost/ebhost.yaml"
+    with_rpm --erase ebhost
+    [ ! -e "$root/usr/bin/ebhost" ] && [ ! -e "$root/usr/lib/ebhost" ]
+    # rpm keeps what was changed under another name, and has no purge.
+    [ "$(find "$root/etc" "$root/usr" "$root/var/cache" -name '*ebhost*' -type f | sed "s|$root||")" = '/etc/ebhost/ebhost.yaml.rpmsave' ] ||
+        [ "$(find "$root/etc/ebhost" -type f | sed "s|$root||")" = '/etc/ebhost/ebhost.yaml.rpmsave' ]
+    umount "$root"
+    trap 'rm -rf "$work"' EXIT
+    echo PASSED
+}
+
+for suite; do
+    echo "-- $suite"
+    if [ "$suite" = rpm ]; then rpm_root; else debian "$suite"; fi
+done
