@@ -90,7 +90,7 @@ impl<'a> InputColumn<'a> {
     pub(crate) fn found(&self, entry: usize) -> Found<'a> {
         let batch = self.batch;
         let mut names = self.indices_of_names(entry).iter().map(|index| batch.names[*index as usize].as_deref());
-        Found { name: names.next().flatten(), class: names.next().flatten() }
+        Found { name: names.next().flatten(), second: names.next().flatten() }
     }
 
     fn indices_of_names(&self, entry: usize) -> &'a [u32] {

@@ -263,7 +263,8 @@ impl Label {
     /// The tables in which the host looks its fields up, in their order.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &'static str> {
         let class = self.finds_class.then(|| Lookup::PciClass.table());
-        self.chain.lookup.map(Lookup::table).into_iter().chain(class)
+        let second = self.chain.lookup.and_then(Lookup::second_table).or(class);
+        self.chain.lookup.map(Lookup::table).into_iter().chain(second)
     }
 
     /// The label's value, from its bytes and the names that the host found for them.

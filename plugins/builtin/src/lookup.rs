@@ -24,11 +24,15 @@ pub(crate) enum Lookup {
     SystemdUnit,
     /// The kernel's name of the reason for which it dropped a packet.
     DropReason,
+    /// The container, the pod and the pod's namespace that a cgroup belongs to, until the cgroup is gone.
+    Container,
+    Pod,
+    PodNamespace,
 }
 
 use Lookup::{
-    Cgroup, DropReason, IfName, Kstack, Ksym, LiveCgroup, MajorMinor, PciClass, PciDevice, PciSubclass, PciVendor,
-    SystemdUnit,
+    Cgroup, Container, DropReason, IfName, Kstack, Ksym, LiveCgroup, MajorMinor, PciClass, PciDevice, PciSubclass,
+    PciVendor, Pod, PodNamespace, SystemdUnit,
 };
 
 /// The names that the host found for a label.
@@ -36,12 +40,12 @@ use Lookup::{
 pub(crate) struct Found<'a> {
     /// The name of the label's bytes. PCI names are empty if the database does not have the number.
     pub(crate) name: Option<&'a str>,
-    /// The name of the PCI class, if the host was asked for it.
-    pub(crate) class: Option<&'a str>,
+    /// The name in the second table, if the host was asked for it: of the PCI class, or of the container.
+    pub(crate) second: Option<&'a str>,
 }
 
 /// Each lookup with the decoder's name in a configuration and the host's lookup table.
-const ALL: [(Lookup, &str, &str); 12] = [
+const ALL: [(Lookup, &str, &str); 15] = [
     (Ksym, "ksym", "kernel-symbol-exact"),
     (Kstack, "kstack", "kernel-stack"),
     (MajorMinor, "majorminor", "block-device-user"),
@@ -54,6 +58,10 @@ const ALL: [(Lookup, &str, &str); 12] = [
     (LiveCgroup, "live_cgroup", "live-cgroup"),
     (SystemdUnit, "systemd_unit", "live-cgroup"),
     (DropReason, "drop_reason", "drop-reason"),
+    // Their names are in a second table; the first tells whether the cgroup is there.
+    (Container, "container", "live-cgroup"),
+    (Pod, "pod", "live-cgroup"),
+    (PodNamespace, "pod_namespace", "live-cgroup"),
 ];
 
 /// The result of the `pci_*` decoders if no database is installed.
@@ -64,7 +72,8 @@ impl Lookup {
     pub(crate) fn named(name: &str, machine: &Machine) -> Option<Self> {
         let lookup = ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)?;
         let is_own = matches!(lookup, LiveCgroup | SystemdUnit | DropReason);
-        (!is_own || !machine.is_ebpf_exporter).then_some(lookup)
+        // Those with a second table are labels of a `cgroup:` key alone.
+        (lookup.second_table().is_none() && (!is_own || !machine.is_ebpf_exporter)).then_some(lookup)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -74,6 +83,16 @@ impl Lookup {
     /// The host's lookup table.
     pub(crate) fn table(self) -> &'static str {
         self.entry().2
+    }
+
+    /// The table in which the same bytes are looked up, too.
+    pub(crate) fn second_table(self) -> Option<&'static str> {
+        match self {
+            Container => Some("container"),
+            Pod => Some("pod"),
+            PodNamespace => Some("pod-namespace"),
+            _ => None,
+        }
     }
 
     fn entry(self) -> &'static (Self, &'static str, &'static str) {
@@ -88,7 +107,7 @@ impl Lookup {
     /// Whether the label may have this size, in bytes.
     pub(crate) fn takes(self, size: u32) -> bool {
         match self {
-            Ksym | LiveCgroup | SystemdUnit => size == 8,
+            Ksym | LiveCgroup | SystemdUnit | Container | Pod | PodNamespace => size == 8,
             Kstack => size >= 8 && size.is_multiple_of(8),
             MajorMinor | IfName | DropReason => size == 4,
             Cgroup => size == 4 || size == 8,
@@ -99,7 +118,7 @@ impl Lookup {
     /// The sizes for which [`takes`](Self::takes) holds, for an error message.
     pub(crate) fn sizes(self) -> &'static str {
         match self {
-            Ksym | LiveCgroup | SystemdUnit => "a `size` of 8",
+            Ksym | LiveCgroup | SystemdUnit | Container | Pod | PodNamespace => "a `size` of 8",
             Kstack => "a `size` of 8 for each address",
             MajorMinor | IfName | DropReason => "a `size` of 4",
             Cgroup => "a `size` of 4 or 8",
@@ -111,7 +130,10 @@ impl Lookup {
     pub(crate) fn text<'a>(self, bytes: &[u8], found: Found<'a>) -> Decoded<'a> {
         match (self, found.name) {
             // Counts of a cgroup wait until the host knows its path, and end after it is gone, when it has none.
-            (LiveCgroup | SystemdUnit, None | Some("")) => return Err(Refused::Skip),
+            (LiveCgroup | SystemdUnit | Container | Pod | PodNamespace, None | Some("")) => return Err(Refused::Skip),
+            (Container | Pod | PodNamespace, Some(_)) => {
+                return found.second.map(|name| Cow::Borrowed(name.as_bytes())).ok_or(Refused::Skip);
+            }
             (SystemdUnit, Some(path)) => return Ok(Cow::Borrowed(systemd::unit_of(path).as_bytes())),
             // There is a database, but it does not contain the number.
             (PciVendor | PciDevice | PciClass | PciSubclass, Some("")) => {}
@@ -132,11 +154,11 @@ impl Lookup {
                 format!("unknown:{major}:{minor}")
             }
             IfName | DropReason => format!("unknown:{number}"),
-            Cgroup | LiveCgroup | SystemdUnit => format!("unknown_cgroup_id:{number}"),
+            Cgroup | LiveCgroup | SystemdUnit | Container | Pod | PodNamespace => format!("unknown_cgroup_id:{number}"),
             PciVendor => format!("unknown pci vendor: 0x{number:02x}"),
             PciDevice => format!("unknown pci device: 0x{number:04x}"),
             PciClass => format!("unknown pci class: 0x{number:02x}"),
-            PciSubclass if found.class == Some("") || number > 0xffff => PciClass.unknown(number >> 8, found),
+            PciSubclass if found.second == Some("") || number > 0xffff => PciClass.unknown(number >> 8, found),
             PciSubclass => format!("unknown pci subclass: 0x{:02x} (class 0x{:02x})", number & 0xff, number >> 8),
         }
     }

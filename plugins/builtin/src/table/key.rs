@@ -21,7 +21,8 @@ pub(super) struct Key {
 struct Part {
     /// With padding.
     size: u32,
-    label: Option<Label>,
+    /// Those of a cgroup's containers are made of the same bytes; others have one label at most.
+    labels: Vec<Label>,
 }
 
 /// Reads the parts of a key; none if there are mistakes, which are collected.
@@ -33,8 +34,8 @@ pub(super) fn read(keys: &Keys<'_>, machine: &Machine) -> Option<Key> {
     let parts: Vec<_> = nodes.iter().map(|node| part(node, machine)).collect();
     let mut key = Key { size: 0, labels: Vec::new() };
     for (part, node) in parts.into_iter().zip(&nodes) {
-        let Part { size, label } = part?;
-        if let Some(label) = label {
+        let Part { size, labels } = part?;
+        for label in labels {
             if key.labels.iter().any(|(_, other)| other.name == label.name) {
                 node.mistake(format!("the label `{}` a second time", label.name), "each name once");
             }
@@ -55,7 +56,8 @@ fn part(node: &Node<'_>, machine: &Machine) -> Option<Part> {
     }
     let is_kept = keys.find("keep").map_or(Some(true), |node| node.boolean());
     let label = read_one(&keys, LabelsOf::Metric, machine)?;
-    Some(Part { size: label.size + label.padding, label: Some(label).filter(|_| is_kept.unwrap_or(true)) })
+    let size = label.size + label.padding;
+    Some(Part { size, labels: if is_kept.unwrap_or(true) { vec![label] } else { Vec::new() } })
 }
 
 /// The id of a cgroup, labelled as an option says.
@@ -63,16 +65,21 @@ fn cgroup(keys: &Keys<'_>, by: &Node<'_>) -> Option<Part> {
     if let Some(other) = ["name", "size", "padding", "decoders", "keep"].into_iter().find_map(|key| keys.find(key)) {
         other.mistake("a key beside `cgroup`", "`cgroup` alone: its label and its size follow from it");
     }
-    let label = match by.text()?.as_str() {
-        "off" => None,
-        "cgroup" => Some(Label::of_lookup("cgroup", Lookup::LiveCgroup)),
-        "unit" => Some(Label::of_lookup("unit", Lookup::SystemdUnit)),
+    let labels = match by.text()?.as_str() {
+        "off" => Vec::new(),
+        "cgroup" => vec![Label::of_lookup("cgroup", Lookup::LiveCgroup)],
+        "unit" => vec![Label::of_lookup("unit", Lookup::SystemdUnit)],
+        "container" => vec![
+            Label::of_lookup("namespace", Lookup::PodNamespace),
+            Label::of_lookup("pod", Lookup::Pod),
+            Label::of_lookup("container", Lookup::Container),
+        ],
         other => {
-            by.mistake(format!("`{other}`"), "off, cgroup or unit");
+            by.mistake(format!("`{other}`"), "off, cgroup, unit or container");
             return None;
         }
     };
-    Some(Part { size: 8, label })
+    Some(Part { size: 8, labels })
 }
 
 /// Bytes that no label is made of.
@@ -82,5 +89,5 @@ fn unlabelled(keys: &Keys<'_>) -> Option<Part> {
     }
     let size = keys.need("size").and_then(|node| node.integer(1..=MAX_PART))?;
     let padding = keys.find("padding").map_or(Some(0), |node| node.integer(0..=MAX_PART))?;
-    Some(Part { size: size + padding, label: None })
+    Some(Part { size: size + padding, labels: Vec::new() })
 }

@@ -76,10 +76,14 @@ fn identity(table: &Table, storage: Storage) -> (Vec<wit::Field>, Vec<wit::Looku
         for name in label.tables() {
             if done < offset {
                 fields.push(wit::Field { part, offset: done, length: offset - done });
+                done = offset;
             }
-            lookups.push(wit::Lookup { table: name.into(), field: fields.len() as u32 });
-            fields.push(wit::Field { part, offset, length });
-            done = offset + length;
+            // Several labels may be made of the same bytes, and one of several names of them.
+            if done == offset {
+                fields.push(wit::Field { part, offset, length });
+                done = offset + length;
+            }
+            lookups.push(wit::Lookup { table: name.into(), field: fields.len() as u32 - 1 });
         }
     }
     if done < end {
