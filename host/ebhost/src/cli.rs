@@ -295,13 +295,18 @@ impl Cli {
     pub fn cache_folder(&self) -> Option<PathBuf> {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = || variable("HOME").map(|home| home.join(".cache"));
-        self.cache.clone().or_else(|| variable("CACHE_DIRECTORY")).or_else(|| {
+        self.cache.clone().or_else(|| variable("CACHE_DIRECTORY").map(resolved)).or_else(|| {
             if rustix::process::geteuid().is_root() {
                 return Some(PathBuf::from("/var/cache/ebhost"));
             }
             variable("XDG_CACHE_HOME").or_else(home).map(|caches| caches.join("ebhost"))
         })
     }
+}
+
+/// Where systemd's link leads: with `DynamicUser=` the service's folder is below /var/cache/private, and a link that belongs to root is in its place.
+fn resolved(folder: PathBuf) -> PathBuf {
+    std::fs::canonicalize(&folder).unwrap_or(folder)
 }
 
 fn config_name(text: &str) -> Result<String, String> {
@@ -396,6 +401,18 @@ mod tests {
         assert_eq!(names("").unwrap(), SyscallNames::Kernel);
         assert_eq!(names("--config.syscall-names ebpf_exporter").unwrap(), SyscallNames::EbpfExporter);
         assert!(names("--config.syscall-names strace").unwrap_err().contains("kernel, ebpf_exporter"));
+    }
+
+    /// The link was taken for a folder of another user's, and every component was compiled at each start.
+    #[test]
+    fn the_cache_of_a_service_with_a_dynamic_user_is_behind_a_link() {
+        let folder = env::temp_dir().join(format!("ebhost-cache-link-{}", std::process::id()));
+        let (private, link) = (folder.join("private/ebhost"), folder.join("ebhost"));
+        std::fs::create_dir_all(&private).unwrap();
+        std::os::unix::fs::symlink("private/ebhost", &link).unwrap();
+        assert_eq!(resolved(link), std::fs::canonicalize(&private).unwrap());
+        assert_eq!(resolved(folder.join("new")), folder.join("new"), "a folder that is created later");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
