@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs inside a booted Debian: installs the package in /dist, uses it, upgrades it, goes back, removes and purges it. Prints "PASSED" at its end.
 set -euo pipefail
-exec > >(tee /dev/console) 2>&1
+exec > /dev/console 2>&1
 trap 'echo "FAILED at line $LINENO"; journalctl --no-pager -u ebhost -n 40; systemctl poweroff --force' ERR
 say() { echo "== $1"; }
 metrics() { curl --silent --fail --max-time 20 http://127.0.0.1:9435/metrics; }
@@ -12,7 +12,7 @@ await() {
     done
     return 1
 }
-ours() { find / -xdev -name '*ebhost*' -not -path '/proc/*' -not -path '/dist/*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*' -not -path '/tmp/*' | sort; }
+ours() { find / -xdev -name '*ebhost*' -not -path '/proc/*' -not -path '/dist/*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*' -not -path '/tmp/*' -not -name 'ebhost-install-test*' | sort; }
 
 [ -z "$(ours)" ]
 say "install on $(. /etc/os-release; echo "$PRETTY_NAME"), systemd $(systemctl --version | awk 'NR==1 { print $2 }')"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems: for each Debian suite a debootstrap in CACHE, which is kept, and
-# for `rpm` the rpm in a root without systemd. As root. Each prints PASSED, or what failed.
+# install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems: for each Debian suite a debootstrap in CACHE, which is kept, for
+# `ansible` one of them by the role in examples/ansible, and for `rpm` the rpm in a root without systemd. As root. Each prints PASSED, or what failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 cache=$2
@@ -14,7 +14,7 @@ mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.source
 base() {
     if [ ! -e "$cache/$1.ready" ]; then
         rm -rf "${cache:?}/$1"
-        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl "$1" "$cache/$1" "$mirror" > "$cache/$1.log"
+        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl,python3,python3-apt "$1" "$cache/$1" "$mirror" > "$cache/$1.log"
         touch "$cache/$1.ready"
     fi
 }
@@ -24,21 +24,32 @@ cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
 dpkg-deb -R "$work/dist/ebhost.deb" "$work/next"
 sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
 dpkg-deb --root-owner-group -b "$work/next" "$work/dist/next.deb" > "$work/log"
-cp "$here/inside-deb.sh" "$work/dist/inside.sh"
 
-debian() {
+# boot SUITE SCRIPT [ARGUMENT …]: boots a Debian that forgets what happens in it, and has it run the script.
+boot() {
     base "$1"
+    cp "$2" "$work/dist/inside.sh"
     # The machine's cgroups are of both versions; systemd in the container gets version 2 alone.
     SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout 300 systemd-nspawn --quiet --directory "$cache/$1" --volatile=overlay --private-network --boot \
         --console=read-only --register=no --keep-unit --machine="ebhost-$1" --capability=CAP_BPF,CAP_PERFMON \
         --system-call-filter='bpf perf_event_open' --bind-ro="$work/dist:/dist" \
-        --bind-ro="$here/inside.service:/etc/systemd/system/multi-user.target.wants/ebhost-install-test.service" \
+        --bind-ro="$here/inside.service:/etc/systemd/system/ebhost-install-test.service" "${@:3}" \
+        systemd.unit=ebhost-install-test.service \
         < /dev/null > "$work/$1.log" 2>&1 || true
     grep -a '^== \|PASSED\|FAILED' "$work/$1.log" || true
     if ! grep -aq '^PASSED' "$work/$1.log"; then
         tail -n 60 "$work/$1.log"
         exit 1
     fi
+}
+
+# The Python packages of the machine are those of its own Debian, so the role runs in the same one.
+ansible() {
+    if [ ! -d "$cache/ansible-core/ansible" ]; then
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$cache/ansible-core" 'ansible-core==2.18.*'
+    fi
+    cp -r "$here/../../../examples/ansible" "$work/dist/"
+    boot "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$here/inside-ansible.sh" --bind-ro="$cache/ansible-core:/ansible"
 }
 
 # rpm's scripts do nothing where no systemd runs; the files are what is asserted.
@@ -69,5 +80,9 @@ rpm_root() {
 
 for suite; do
     echo "-- $suite"
-    if [ "$suite" = rpm ]; then rpm_root; else debian "$suite"; fi
+    case $suite in
+    rpm) rpm_root ;;
+    ansible) ansible ;;
+    *) boot "$suite" "$here/inside-deb.sh" ;;
+    esac
 done
