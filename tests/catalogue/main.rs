@@ -5,6 +5,7 @@ mod cachestat;
 mod cpuperf;
 mod dns;
 mod drops;
+mod containers;
 mod every;
 mod hardirqs;
 mod oncpu;

@@ -139,6 +139,26 @@ fn banks_and_shared_entries_have_the_labels_of_their_cgroup() {
 }
 
 #[test]
+fn entries_have_the_labels_of_their_cgroups_container_until_the_cgroup_is_gone() {
+    let manifest = described(&waits("classic", "container")).expect("good");
+    assert_eq!(manifest.families[0].labels, ["namespace", "pod", "container"]);
+    let shared = &manifest.views[1];
+    assert_eq!(shared.identity, [field(Part::Key, 0, 8)], "one field for all of them");
+    let tables: Vec<_> = shared.lookups.iter().map(|lookup| (lookup.table.as_str(), lookup.field)).collect();
+    let live = ("live-cgroup", 0);
+    assert_eq!(tables, [live, ("pod-namespace", 0), live, ("pod", 0), live, ("container", 0)]);
+    let key = 4711u64.to_le_bytes();
+    let named = |path, container| [path, Some("prod"), path, Some("shop-7d9c"), path, container];
+    let served = labels(&["prod", "shop-7d9c", "web"]);
+    assert_eq!(row(&manifest, 1, &key, &named(Some("/kubepods/x"), Some("web"))), served);
+    assert_eq!(row(&manifest, 0, &bank_identity(&key), &named(Some("/kubepods/x"), Some("web"))), served);
+    assert_eq!(row(&manifest, 1, &key, &named(Some("/kubepods/x"), None)), Err(Reason::Skip), "its counts wait");
+    assert_eq!(row(&manifest, 1, &key, &named(Some(""), Some("web"))), Err(Reason::Skip), "the cgroup is gone");
+    let outside = [Some("/a"), Some(""), Some("/a"), Some(""), Some("/a"), Some("")];
+    assert_eq!(row(&manifest, 1, &key, &outside), labels(&["", "", ""]));
+}
+
+#[test]
 fn an_option_chooses_native_buckets_and_leaves_the_cgroup_out() {
     let manifest = described(&waits("native", "off")).expect("good");
     let (family, view) = (&manifest.families[0], &manifest.views[0]);
