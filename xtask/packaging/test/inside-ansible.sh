@@ -13,7 +13,7 @@ ebhost_web:
   auth_excluded_paths: [/-/healthy, /-/ready]
 VARS
 play() {
-    PYTHONPATH=/ansible ANSIBLE_ROLES_PATH=roles LC_ALL=C.UTF-8 python3 -m ansible playbook -i localhost, -c local -e @vars.yml "$@" playbook.yml > /tmp/play.log 2>&1
+    PYTHONPATH=/ansible ANSIBLE_ROLES_PATH=roles LC_ALL=C.UTF-8 python3 -m ansible playbook -i localhost, -c local -e @vars.yml "$@" playbook.yml > /tmp/play.log 2>&1 || return 1
     grep -o 'changed=[0-9]*.*failed=[0-9]*' /tmp/play.log
 }
 say 'check mode changes nothing'

@@ -23,7 +23,7 @@ base() {
 cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
 dpkg-deb -R "$work/dist/ebhost.deb" "$work/next"
 sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
-dpkg-deb --root-owner-group -b "$work/next" "$work/dist/next.deb" > "$work/log"
+dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/dist/next.deb" > "$work/log"
 
 # boot SUITE SCRIPT [ARGUMENT …]: boots a Debian that forgets what happens in it, and has it run the script.
 boot() {

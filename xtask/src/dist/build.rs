@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -87,6 +88,7 @@ fn split(release: &Release, arch: Arch, built: &Path, prefix: &str) -> Result<Bi
     let path = release.stage.join(format!("ebhost-{}", arch.name()));
     let debug = release.out.join(format!("ebhost-{}-{}.debug", release.version, arch.name()));
     run(objcopy().args(["--only-keep-debug", "--compress-debug-sections"]).arg(built).arg(&debug))?;
+    fs::set_permissions(&debug, fs::Permissions::from_mode(0o644)).map_err(Error::file(&debug))?;
     run(objcopy().arg("--strip-all").arg(built).arg(&path))?;
     let bytes = fs::metadata(&path).map_err(Error::file(&path))?.len();
     if bytes > LARGEST {
