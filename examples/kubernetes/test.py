@@ -43,7 +43,11 @@ OTHERS = {
     "podMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "20s", "labels": {"release": "a"}},
     "serviceMonitor": {"enabled": True, "interval": "1m", "scrapeTimeout": "20s", "labels": {"release": "a"}},
     "prometheusRule": {"enabled": True, "labels": {"release": "a"}},
+    "dashboards": {"enabled": True, "native": True, "labels": {"b": "c"}},
 }
+
+# Values that are objects of any shape.
+FREE = (("resources",), ("updateStrategy",), ("affinity",), ("settings",), ("dashboards", "labels"))
 
 
 def render(values):
@@ -65,7 +69,7 @@ def daemonset(objects):
 
 def leaves(values, path=()):
     """The paths of all values; free-form objects and lists are values."""
-    if isinstance(values, dict) and values and path not in (("resources",), ("updateStrategy",), ("affinity",), ("settings",)):
+    if isinstance(values, dict) and values and path not in FREE:
         for key, value in values.items():
             yield from leaves(value, path + (key,))
     else:
@@ -96,7 +100,7 @@ def test_every_value_changes_something():
     enabling = {"serviceAccount": {"annotations": {"x": "y"}}}
     for path in leaves(CHART.values):
         base = dict(enabling)
-        if path[0] in ("podMonitor", "serviceMonitor", "prometheusRule") and path[1] != "enabled":
+        if path[0] in ("podMonitor", "serviceMonitor", "prometheusRule", "dashboards") and path[1] != "enabled":
             base = {path[0]: {"enabled": True}}
         changed = json.loads(json.dumps(base))
         other = at(OTHERS, path)
@@ -135,6 +139,14 @@ def test_every_value_is_documented():
 def test_rules_are_those_of_the_example():
     rule = next(o for o in render({"prometheusRule": {"enabled": True}}) if o["kind"] == "PrometheusRule")
     assert rule["spec"] == yaml.safe_load((HERE / "../prometheus/alerts.yml").read_text())
+
+
+def test_dashboards_are_those_of_the_examples():
+    for native in (False, True):
+        maps = [o["data"] for o in render({"dashboards": {"enabled": True, "native": native}}) if o["kind"] == "ConfigMap"]
+        found = {name: text for data in maps for name, text in data.items() if name != "ebhost.yaml"}
+        files = [f for f in (HERE / "../grafana").glob("*.json") if f.stem.endswith("-native") == native]
+        assert files and {f.name: json.loads(f.read_text()) for f in files} == {n: json.loads(t) for n, t in found.items()}
 
 
 def manifests():

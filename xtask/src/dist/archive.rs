@@ -20,6 +20,15 @@ pub(super) fn tarball(release: &Release, tree: &Tree) -> Result<()> {
     compress(&tar, &release.out.join(format!("{name}.tar.gz")))
 }
 
+/// The Helm chart, with the files that its links lead to.
+pub(super) fn chart(release: &Release) -> Result<()> {
+    let name = format!("ebhost-chart-{}", release.version);
+    let tar = release.stage.join(format!("{name}.tar"));
+    let more = ["--dereference", "--transform=s,^\\.,ebhost,"].map(str::to_owned);
+    write(release, &release.root.join("examples/kubernetes/chart"), &tar, &[".".to_owned()], &more)?;
+    compress(&tar, &release.out.join(format!("{name}.tgz")))
+}
+
 /// Writes the named files below `root` into a tar archive.
 pub(super) fn write(release: &Release, root: &Path, tar: &Path, names: &[String], more: &[String]) -> Result<()> {
     let mut command = Command::new("tar");

@@ -90,6 +90,7 @@ pub(crate) fn dist(root: &Path, names: &[&str]) -> Result<()> {
         release.packages(binary, &documents)?;
     }
     image::write(&release, &binaries)?;
+    archive::chart(&release)?;
     sbom::write(&release)?;
     release.sums()
 }
