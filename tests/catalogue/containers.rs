@@ -72,3 +72,42 @@ fn a_container_has_its_own_name_in_the_first_scrape_and_ends_when_it_is_gone() {
     drop((pod, slice));
     host.stop();
 }
+
+/// A host that runs in a cgroup and a cgroup namespace of its own, in which these commands were run before.
+fn in_namespace(cgroup: &Cgroup, commands: &str) -> String {
+    let folder = cgroup.folder().display();
+    let inside = format!("set -e; {commands}; exec \"$@\"");
+    format!("echo $$ > {folder}/cgroup.procs; exec unshare --cgroup --mount sh -c '{inside}' sh \"$@\"")
+}
+
+/// Every cgroup but those below its own was without a name, and nothing said so.
+#[test]
+fn a_cgroup_namespace_that_hides_the_other_cgroups_is_reported() {
+    needs!(Root, Cgroup2, Tool("unshare"), File("/proc/self/schedstat"));
+    let _alone = alone();
+    let folder = Folder::new();
+    folder.copy(&committed().join("runqlat"));
+    let cgroup = Cgroup::new(&format!("ebhost-namespace-{}", process::id()));
+    let mount = cgroup.folder().parent().expect("it is below the mount").display().to_string();
+    let elsewhere = Folder::new();
+    let whole = elsewhere.path().display().to_string();
+
+    let private = format!("umount -l {mount}; mount -t cgroup2 none {mount}");
+    let script = in_namespace(&cgroup, &private);
+    let host = Start::by(&["sh", "-c", &script, "sh"], folder.path()).listening();
+    host.scrape();
+    let log = host.stop();
+    assert!(log.text().contains("only some cgroups have names"), "{}", log.text());
+
+    // As in a pod: the machine's mount lies elsewhere, beside the one of the namespace.
+    let script = in_namespace(&cgroup, &format!("mount --bind {mount} {whole}; {private}"));
+    for args in [&[][..], &["--path.cgroup", &whole]] {
+        let host = Start::by(&["sh", "-c", &script, "sh"], folder.path()).args(args).listening();
+        std::thread::sleep(Duration::from_millis(200));
+        let served = host.scrape();
+        // In its namespace its own cgroup is `/`.
+        let own = served.value("ebhost_runqueue_latency_seconds_count", &[("cgroup", cgroup.path())]);
+        assert!(own.is_some(), "{args:?}: names are those of the machine");
+        assert!(!host.stop().text().contains("only some cgroups have names"), "{args:?}");
+    }
+}

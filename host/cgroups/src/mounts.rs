@@ -30,7 +30,7 @@ const ROOT: u64 = 1;
 /// The mount that the operator chose for this process.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Has [`mount`] take this folder. To be called at the start, once.
+/// Makes [`mount`] take this folder. To be called at the start, once.
 pub fn choose_mount(folder: PathBuf) {
     // A second choice would come after the first was used.
     let _ = CHOSEN.set(folder);

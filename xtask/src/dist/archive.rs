@@ -32,7 +32,15 @@ pub(super) fn chart(release: &Release) -> Result<()> {
 /// Writes the named files below `root` into a tar archive.
 pub(super) fn write(release: &Release, root: &Path, tar: &Path, names: &[String], more: &[String]) -> Result<()> {
     let mut command = Command::new("tar");
-    command.args(["--create", "--sort=name", "--format=gnu", "--owner=0", "--group=0", "--numeric-owner"]);
+    command.args([
+        "--create",
+        "--sort=name",
+        "--format=gnu",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mode=u=rwX,go=rX",
+    ]);
     command.arg(format!("--mtime=@{}", release.epoch)).arg("--file").arg(tar).arg("--directory").arg(root);
     run(command.args(more).args(names))
 }

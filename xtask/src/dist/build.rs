@@ -99,7 +99,7 @@ fn split(release: &Release, arch: Arch, built: &Path, prefix: &str) -> Result<Bi
     Ok(Binary { arch, path })
 }
 
-/// Has the binary that runs here print them.
+/// Prints them with the binary that runs here.
 pub(super) fn documents(release: &Release, binaries: &[Binary]) -> Result<Documents> {
     let here = Arch::here().and_then(|here| binaries.iter().find(|binary| binary.arch == here));
     let program = here.map_or_else(|| release.root.join("target/release/ebhost"), |binary| binary.path.clone());

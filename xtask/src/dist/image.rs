@@ -17,7 +17,7 @@ use crate::{
     process::output,
 };
 
-/// What of an installation is in the image.
+/// The files and folders of an installation that are in the image.
 const CONTENTS: [&str; 2] = ["usr/bin/ebhost", "usr/lib/ebhost"];
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

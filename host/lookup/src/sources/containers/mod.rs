@@ -118,7 +118,7 @@ impl Containers {
         collection < first + limits::CONTAINER_NAME_ATTEMPTS
     }
 
-    /// What is known of a container that no file names: its pod perhaps, and its id.
+    /// The names of a container that no file names: those of its pod perhaps, and its id.
     fn without_name(&self, membership: &Membership<'_>) -> ContainerNames {
         let pod = membership.pod_uid.as_deref().map(|uid| state::of_pod(&self.root, uid));
         let mut names = match pod {

@@ -51,7 +51,7 @@ const LOGS: &str = "var/log/containers";
 /// Folders of the kubelet: NAMESPACE_POD_UID. Everybody may list it.
 const PODS: &str = "var/log/pods";
 
-/// What is read, below the root of the file system: folders, so that what is created later is allowed, too.
+/// The folders that are read, below the root of the file system: not files, so that those that are created later are allowed, too.
 pub(super) fn places(root: &Path) -> Vec<PathBuf> {
     let folders = [BUNDLES, "var/lib/containers/storage/overlay-containers", DOCKER, LOGS, PODS];
     CONTAINERD.iter().chain(&folders).map(|place| root.join(place)).collect()
