@@ -101,7 +101,7 @@ impl Containers {
             Search::Denied { file, error } => {
                 self.warn(&format!(
                     "names of containers are missing, their labels are ids: found {}: {error}; expected to read it: try CAP_DAC_READ_SEARCH \
-                     with `--capabilities.keep cap_dac_read_search`",
+                     with `--capabilities.keep cap_dac_read_search`, or a restart if the folder is newer than this process",
                     file.display()
                 ));
                 self.without_name(membership)
