@@ -261,7 +261,7 @@ fn mistakes_have_their_places() {
             ": found `things` with 3 numbers in a value, expected 30: the sum and 29 slots of this kind",
         ),
         ("/first", json!(1), ".first: found the key `first`, expected one of table, kind, key, families"),
-        ("/key/0/cgroup", json!("path"), ".key[0].cgroup: found `path`, expected off, cgroup or unit"),
+        ("/key/0/cgroup", json!("path"), ".key[0].cgroup: found `path`, expected off, cgroup, unit or container"),
         ("/key/0/size", json!(8), ".key[0].size: found a key beside `cgroup`"),
         ("/key/1/size", json!(8), ".key: found 20 bytes of sizes and paddings, expected 16"),
         ("/key/2/size", json!(8), ".key: found 20 bytes of sizes and paddings, expected 16, as the table's key has"),
