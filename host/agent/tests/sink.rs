@@ -38,6 +38,7 @@ fn push(handle: &Handle, family: &'static str, every: Duration, out: &mpsc::Send
 fn options(plugins: &std::path::Path) -> Options {
     Options {
         build: BuildInfo { version: "0", revision: "test", rustc: "test" },
+        roots: ebhost_lookup::Roots::default(),
         folders: PackageFolders { plugins: Some(plugins.to_owned()), drop_ins: None },
         settings: Settings::default(),
         namespace: "ebhost".to_owned(),
