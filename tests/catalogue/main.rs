@@ -3,9 +3,9 @@
 
 mod cachestat;
 mod cpuperf;
+mod containers;
 mod dns;
 mod drops;
-mod containers;
 mod every;
 mod hardirqs;
 mod oncpu;
