@@ -21,6 +21,8 @@ fn an_artefact_is_stale_once_a_source_has_changed() {
     let object = "plugins/biolatency/biolatency.bpf.o";
     let component = "plugins/biolatency/biolatency.wasm";
 
+    let (is_as_described, said) = xtask(&copy, &["dashboards", "--check"]);
+    assert!(is_as_described, "{said}");
     let (is_fresh, said) = check(&copy);
     assert!(is_fresh, "{said}");
     assert_eq!(said.lines().filter(|line| line.starts_with("fresh  ")).count(), 39, "{said}");
@@ -39,8 +41,13 @@ fn an_artefact_is_stale_once_a_source_has_changed() {
 }
 
 fn check(root: &Path) -> (bool, String) {
+    xtask(root, &["build", "--check"])
+}
+
+/// Whether a command of xtask succeeds, and its output.
+fn xtask(root: &Path, args: &[&str]) -> (bool, String) {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root).args(["xtask", "build", "--check"]);
+    command.current_dir(root).arg("xtask").args(args);
     command
         .env("CARGO_TARGET_DIR", root.with_file_name("target"))
         .env("CARGO_NET_OFFLINE", "true")

@@ -70,14 +70,15 @@ fn evaluate(native: bool) {
     let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
     folder.copy(&committed().join("runqlat"));
     if native {
-        folder.set("plugins: { biolatency: { native: true } }");
+        folder.set("plugins: { biolatency: { native: true }, runqlat: { histograms: native } }");
     }
     let host = Ebhost::start(folder.path());
     let args: &[&str] = if native { &["--enable-feature=native-histograms"] } else { &[] };
     let prometheus = Prometheus::with(host.address(), args);
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--rate_iops=200", "--time_based", "--runtime=15"]);
     let end = Instant::now() + Duration::from_secs(30);
-    for package in [if native { "biolatency-native" } else { "biolatency" }, "runqlat", "host"] {
+    let suffix = if native { "-native" } else { "" };
+    for package in [format!("biolatency{suffix}"), format!("runqlat{suffix}"), "host".to_owned()] {
         let dashboard = files("grafana", &format!("/{package}.json")).remove(0);
         for (title, expr) in expressions(&dashboard) {
             let query = format!("query?query={}", encode(&expr));
@@ -96,7 +97,8 @@ fn evaluate(native: bool) {
     // Alerts have no series on a healthy host, but no error either.
     for path in files("alerts", ".yml") {
         let name = path.to_string_lossy();
-        if name.ends_with("-test.yml") || name.contains("biolatency") && name.ends_with("-native.yml") != native {
+        let has_both = name.contains("biolatency") || name.contains("runqlat");
+        if name.ends_with("-test.yml") || has_both && name.ends_with("-native.yml") != native {
             continue;
         }
         let text = fs::read_to_string(&path).expect("a file of the repository");

@@ -11,6 +11,8 @@ import { clock, duration } from "./units.js";
 /** A page that nobody sees for so long stops listening: nothing runs for it. */
 const HIDDEN_MS = 5 * 60_000;
 const MINUTE = 60_000;
+/** A picture of more than a quarter of an hour changes little in a second: it is drawn so often. */
+const LONG_PICTURE_MS = 5_000;
 const WINDOWS = [["1 min", MINUTE], ["5 min", 5 * MINUTE], ["15 min", 15 * MINUTE], ["1 h", 60 * MINUTE], ["2 h", 120 * MINUTE]];
 const THEMES = ["auto", "light", "dark"];
 
@@ -44,6 +46,7 @@ const view = {
 
 let sections;
 let isDrawn = false;
+let shownAt = -Infinity;
 
 /** Draws at the next frame of the screen. */
 function redraw() {
@@ -54,6 +57,14 @@ function redraw() {
     sections.update();
     describe();
   });
+}
+
+/** Draws what came, not more often than it can be seen. */
+function show() {
+  const pause = view.window > 15 * MINUTE ? LONG_PICTURE_MS : 0;
+  if (performance.now() - shownAt < pause) return describe();
+  shownAt = performance.now();
+  redraw();
 }
 
 function describe() {
@@ -138,7 +149,7 @@ async function live(source) {
   const store = new Store();
   view.stores = [store];
   sections = new Sections(at("packages"), view);
-  const stream = new LiveSource(store, beside(source.stream), redraw, setState);
+  const stream = new LiveSource(store, beside(source.stream), show, setState);
   let hidden;
   document.addEventListener("visibilitychange", () => {
     clearTimeout(hidden);

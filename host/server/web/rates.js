@@ -90,18 +90,20 @@ function at(bounds, row, part) {
 export function counterLines(family, groups, from, to, filter, most) {
   const is = admitted(family, filter);
   const totals = new Float64Array(family.byIndex.length);
-  eachColumn(family, groups, from, to, (_, column) => {
-    column.index.forEach((index, entry) => (totals[index] += column.value[entry]));
+  eachColumn(family, groups, from, to, (_, { index, value }) => {
+    for (let entry = 0; entry < index.length; entry++) totals[index[entry]] += value[entry];
   });
   const all = family.byIndex.filter((series) => is[series.index] && (series.cells || totals[series.index] > 0));
   const busiest = all.sort((a, b) => totals[b.index] - totals[a.index]).slice(0, most);
-  const line = new Map(busiest.map((series, place) => [series.index, place]));
+  const place = new Int16Array(family.byIndex.length).fill(-1);
+  busiest.forEach((series, at) => (place[series.index] = at));
   const lines = busiest.map((series) => ({ series, total: totals[series.index] * family.scale, values: new Float64Array(groups.length) }));
-  eachColumn(family, groups, from, to, (at, column) => {
-    column.index.forEach((index, entry) => {
-      const place = line.get(index);
-      if (place !== undefined) lines[place].values[at] += (column.value[entry] * family.scale) / groups[at].dt;
-    });
+  eachColumn(family, groups, from, to, (at, { index, value }) => {
+    const scale = family.scale / groups[at].dt;
+    for (let entry = 0; entry < index.length; entry++) {
+      const line = place[index[entry]];
+      if (line >= 0) lines[line].values[at] += value[entry] * scale;
+    }
   });
   for (const { values } of lines) groups.forEach((group, at) => (group.gap || family.isUnknownAt(group.t)) && (values[at] = NaN));
   return { lines, others: all.length - busiest.length };
