@@ -51,9 +51,13 @@ fn made(root: &Path) -> Result<Vec<(PathBuf, String)>> {
         for histograms in Histograms::ALL.into_iter().take(if description.native { 2 } else { 1 }) {
             let name = format!("{}{}", description.package, histograms.suffix());
             files.push((grafana.join(format!("{name}.json")), pretty(&grafana::dashboard(description, histograms))));
-            files.push((alerts.join(format!("{name}.yml")), rules::rules(description, histograms)));
+            if !description.alerts.is_empty() {
+                files.push((alerts.join(format!("{name}.yml")), rules::rules(description, histograms)));
+            }
         }
-        files.push((alerts.join(format!("{}-test.yml", description.package)), rules::test(description)));
+        if !description.alerts.is_empty() {
+            files.push((alerts.join(format!("{}-test.yml", description.package)), rules::test(description)));
+        }
     }
     files.push((grafana.join("mixin.libsonnet"), mixin(&descriptions)));
     files.push((root.join("host/server/web/panels.json"), pretty(&page(&descriptions))));
@@ -92,7 +96,9 @@ fn mixin(descriptions: &[Description]) -> String {
     let names: Vec<_> = descriptions.iter().map(|description| description.package.as_str()).collect();
     let dashboards: String =
         names.iter().map(|name| format!("    'ebhost-{name}.json': import '{name}.json',\n")).collect();
-    let groups = names.iter().map(|name| format!("      std.parseYaml(importstr '../alerts/{name}.yml').groups"));
+    let with_alerts = descriptions.iter().filter(|description| !description.alerts.is_empty());
+    let groups = with_alerts.map(|description| &description.package);
+    let groups = groups.map(|name| format!("      std.parseYaml(importstr '../alerts/{name}.yml').groups"));
     let groups = groups.collect::<Vec<_>>().join(" +\n");
     format!(
         "// Made by `cargo xtask dashboards`. For classic histograms; with native ones import the files that end in -native.\n\
