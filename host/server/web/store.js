@@ -189,13 +189,13 @@ export class Store {
         family.slots.set(slot, series);
       } else if (step % 4 === CHANGE) {
         const series = family.slots.get(slot);
-        if (!series) throw new Malformed("a change of no series");
+        if (!series?.cells) throw new Malformed("a change of no series");
         this.#change(input, family, series, changed);
       } else throw new Malformed("an unknown change");
     }
     family.isDeclaredAnew = false;
     for (const series of ended) {
-      if (family.kind === "gauge") note(changed, series.index, series.cells[0]);
+      if (family.kind === "gauge" && series.cells) note(changed, series.index, series.cells[0]);
       series.cells = null;
       series.ended = t;
     }
