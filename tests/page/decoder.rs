@@ -1,18 +1,19 @@
 //! The page's reader takes any bytes: recordings that were cut off or damaged in a few bits.
 
-use std::{env, fs, path::Path, process::Command, thread, time::Duration};
+use std::{env, fs, path::Path, process::Command};
 
-use ebhost_tests::{Folder, Start, committed, needs, output, workspace};
+use ebhost_tests::{Folder, Start, committed, needs, output, wait_until, workspace};
+
+use crate::SOON;
 
 /// `EBHOST_FLIPS=100000` for as many files.
 #[test]
 fn no_damaged_recording_breaks_the_page() {
     needs!(Root, Tool("node"));
     let host = Start::with(&committed()).args(&["--recorder.window", "15m"]).listening();
-    for _ in 0..4 {
-        host.scrape();
-        thread::sleep(Duration::from_secs(1));
-    }
+    wait_until("four frames", SOON, || {
+        (host.scrape().value("ebhost_feed_frames_total", &[]) >= Some(4.0)).then_some(())
+    });
     let dump = host.get("/recorder/dump", &[]);
     host.stop();
     let folder = Folder::new();

@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
     time::Duration,
 };
 
@@ -39,13 +38,15 @@ fn the_window_is_dumped_and_survives_a_restart() {
     needs!(Root);
     let folder = Folder::new();
     let host = recording(folder.path());
-    thread::sleep(Duration::from_secs(6));
+    wait_until("five frames", SOON, || {
+        (host.scrape().value("ebhost_feed_frames_total", &[]) >= Some(5.0)).then_some(())
+    });
     let dump = host.get("/recorder/dump?last=5m", &[]);
     assert!(dump.header("content-disposition").contains("ebhost-20"), "{:?}", dump.headers);
     let file = folder.path().join("dump");
     fs::write(&file, &dump.body).expect("our own folder");
     let (frames, seconds) = summary(&file);
-    assert!(frames >= 4 && seconds <= 8, "{frames} frames in {seconds} s");
+    assert!(frames >= 4 && (3..120).contains(&seconds), "{frames} frames in {seconds} s");
     assert_eq!(host.get("/recorder/dump?last=5x", &[]).status, 400);
 
     host.tell(Signal::USR1);
@@ -53,12 +54,14 @@ fn the_window_is_dumped_and_survives_a_restart() {
     assert!(summary(&saved).0 >= frames);
     let served = host.scrape();
     assert!(served.value("ebhost_recorder_bytes", &[]) > Some(1e4));
-    assert!(served.value("ebhost_recorder_seconds", &[]) >= Some(4.0));
+    assert!(served.value("ebhost_recorder_seconds", &[]) >= Some(3.0));
     host.stop();
     assert_eq!(files(folder.path(), "segment-").len(), 1, "the open segment is written at the end");
 
     let again = recording(folder.path());
-    thread::sleep(Duration::from_secs(3));
+    wait_until("two frames", SOON, || {
+        (again.scrape().value("ebhost_feed_frames_total", &[]) >= Some(2.0)).then_some(())
+    });
     let dump = again.get("/recorder/dump", &[]);
     fs::write(&file, &dump.body).expect("our own folder");
     assert!(summary(&file).0 > frames, "with the frames of before the restart");

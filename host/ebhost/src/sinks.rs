@@ -88,12 +88,13 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
 
     let (handle, agent) = agent::start(agent_options, reloads)?;
     let server = tokio::spawn(server::serve(listeners, handle.clone(), server_options, stop.clone()));
-    let recording = tokio::spawn(feed.clone().run(handle.clone(), stop));
-    tokio::spawn(signals::save_at_each_usr1(feed));
-    let watchdog = start_watchdog(handle);
+    tokio::spawn(signals::save_at_each_usr1(feed.clone()));
+    let watchdog = start_watchdog(handle.clone());
 
     let agent = agent.loaded().await?;
     ebhost_confine::keep_only(keep.0).map_err(AgentError::Capabilities)?;
+    // Not before, because it pauses in proportion to the time that a collection takes, and one that waits for the loader takes long.
+    let recording = tokio::spawn(feed.run(handle, stop));
     // Whoever reads in the log that it listens finds it ready.
     is_ready.send_replace(true);
     for address in addresses {
