@@ -13,6 +13,7 @@ mod disk_queues;
 mod guest;
 mod kernel;
 mod lockdown;
+mod network;
 mod programs;
 mod scheduler;
 mod small;
