@@ -4,10 +4,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use ebhost_tests::{
-    Exposition, Folder,
+    Exposition, Folder, debian,
     everything::{Marks, doer},
     needs,
-    small::{KERNEL_FUNCTIONS, SMALL, Small, USDT_ARGS, left_out, tools},
+    small::{KERNEL_FUNCTIONS, SMALL, Small, USDT_ARGS, left_out},
 };
 
 use crate::guest::{Console, Guest};
@@ -55,7 +55,7 @@ fn small_objects_count_on(line: &str, has: Has) {
 
 /// bpftool and the libraries that it runs on, which are not this machine's.
 fn put_bpftool(guest: &Guest) {
-    let root = tools();
+    let root = debian::LIBBPF.root();
     let library = |name: &str| root.join("usr/lib/x86_64-linux-gnu").join(name);
     for name in ["ld-linux-x86-64.so.2", "libc.so.6", "libelf.so.1", "libz.so.1", "libcap.so.2", "libzstd.so.1"] {
         guest.put(&fs::canonicalize(library(name)).expect("it was unpacked"), &format!("bpftool/{name}"));

@@ -3,10 +3,10 @@
 use std::{fs, process::Command};
 
 use ebhost_tests::{
-    Folder, Start, alone,
+    Folder, Start, alone, debian,
     everything::{Doer, Marks, doer},
     needs, output,
-    small::{CLANG_19, Compiler, KERNEL_FUNCTIONS, SMALL, Small, USDT_ARGS, bpftool, left_out},
+    small::{CLANG_19, Compiler, KERNEL_FUNCTIONS, SMALL, Small, USDT_ARGS, left_out},
 };
 
 const COUNT: u64 = 20;
@@ -55,7 +55,7 @@ fn an_object_that_bpftool_linked_from_two_files_counts() {
         CLANG_19.compile(part, &path(&format!("{part}.o")), &doer(), &marks);
     }
     let files = ["linked.bpf.o", "part_a.o", "part_b.o"].map(path);
-    output(bpftool().args(["gen", "object"]).args(files));
+    output(debian::LIBBPF.command("usr/sbin/bpftool").args(["gen", "object"]).args(files));
     let linked = Small {
         name: "linked",
         maps: &["linked"],
@@ -149,7 +149,7 @@ fn bpftool_loads_the_same_objects() {
     for small in SMALL.iter().filter(|small| small.name != "optional") {
         let object = folder.path().join(format!("{}.bpf.o", small.name));
         CLANG_19.compile(small.name, &object, &doer(), &marks);
-        let command = bpftool();
+        let command = debian::LIBBPF.command("usr/sbin/bpftool");
         let mut words = vec![command.get_program().to_owned()];
         words.extend(command.get_args().map(std::ffi::OsStr::to_owned));
         let mounted = "mount -t bpf bpf /sys/fs/bpf && exec \"$0\" \"$@\"";

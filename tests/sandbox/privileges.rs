@@ -116,7 +116,8 @@ fn every_thread_has_the_capabilities_of_the_table() {
     let folder = Folder::new();
     write_every_source(&folder.path().join("sources"));
     write_cgroup_names(&folder.path().join("names"));
-    let host = start(&folder, &["--strict"]);
+    // Nobody listens there: the thread waits to try again.
+    let host = start(&folder, &["--strict", "--otlp.endpoint", "http://127.0.0.1:9"]);
     assert_eq!(capabilities(&host), documented(&["ring", "output"]));
 
     // Each kind of source works with what its thread has.

@@ -6,6 +6,7 @@ mod lifetime;
 mod open_files;
 mod operators;
 mod options;
+mod otlp;
 mod privileges;
 mod prometheus;
 mod settings;

@@ -8,6 +8,7 @@ mod browser;
 mod caller;
 mod cgroup;
 pub mod component;
+pub mod debian;
 mod disk;
 mod disks;
 mod ebhost;

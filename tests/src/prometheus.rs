@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    debian,
     folder::Folder,
     http,
     process::{Running, wait_until},
@@ -32,25 +33,41 @@ impl Prometheus {
 
     /// A server with these options.
     pub fn with(target: SocketAddr, args: &[&str]) -> Self {
-        let folder = Folder::new();
+        let (folder, address) = (Folder::new(), free_address());
         let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{ scrape_interval: 1s }}\n\
              scrape_configs: [{{ job_name: ebhost, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
         );
         fs::write(&config, text).expect("a file in our own folder");
-        let address = free_address();
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}"));
-        command.args(args);
+        Self::start(command.args(args), address, folder)
+    }
+
+    /// VictoriaMetrics, which has the same API and receives OTLP at `/opentelemetry/v1/metrics`, under the names that Prometheus would give.
+    pub fn victoria_metrics() -> Self {
+        let (folder, address) = (Folder::new(), free_address());
+        let mut command = debian::VICTORIA_METRICS.command("usr/bin/victoria-metrics");
+        command.arg(format!("-storageDataPath={}", folder.path().join("data").display()));
+        command.arg(format!("-httpListenAddr={address}"));
+        command.args(["-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s"]);
+        Self::start(&mut command, address, folder)
+    }
+
+    fn start(command: &mut Command, address: SocketAddr, folder: Folder) -> Self {
         let mut process = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_until("Prometheus to be ready", Duration::from_secs(30), || {
-            assert_eq!(process.ended(), None, "Prometheus ended");
+        wait_until("the server to be ready", Duration::from_secs(30), || {
+            assert_eq!(process.ended(), None, "the server ended");
             http::get(address, "/-/ready", &[]).ok().filter(|answer| answer.status == 200)
         });
         Self { address, _process: process, _folder: folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its address, for a browser.

@@ -2,14 +2,9 @@
 //!
 //! Their sources are in `tests/programs/libbpf`. Each is a drop-in configuration of its own, with a counter for each of its maps.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fmt::Write as _, fs, path::Path, process::Command};
 
-use crate::{everything::Marks, exposition::Exposition, folder::workspace, process::output, sample::Labels};
+use crate::{debian, everything::Marks, exposition::Exposition, folder::workspace, process::output, sample::Labels};
 
 /// One object.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +128,7 @@ impl Compiler {
         if name == USDT_ARGS.name {
             command
                 .arg("-isystem")
-                .arg(tools().join("usr/include"))
+                .arg(debian::LIBBPF.root().join("usr/include"))
                 .args(["-isystem", "/usr/include/x86_64-linux-gnu"]);
         }
         output(command.arg("-c").arg(&file).arg("-o").arg(object));
@@ -176,26 +171,4 @@ pub fn left_out(served: &Exposition, configuration: &str) -> Vec<(String, String
     let is_its = |labels: &Labels| labels.get("plugin").map(String::as_str) == Some(configuration);
     let samples = family.samples.iter().filter(|sample| is_its(&sample.labels) && sample.value == 0.0);
     samples.map(|sample| (sample.labels["program"].clone(), sample.labels["reason"].clone())).collect()
-}
-
-/// Debian trixie's bpftool (libbpf 1.5), its libraries and libbpf's headers, unpacked into a cache folder.
-pub fn tools() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-    let folder = cache.unwrap_or_else(home).join("ebhost/libbpf");
-    fs::create_dir_all(&folder).expect("a cache folder");
-    let script = "[ -d \"$1/root\" ] || exec bash \"$0\" \"$@\"";
-    // Tests run in parallel; the first one downloads.
-    let mut locked = Command::new("flock");
-    locked.arg(folder.with_extension("lock")).args(["bash", "-c", script]);
-    output(locked.arg(workspace().join("tests/guest/fetch-libbpf")).arg(&folder));
-    folder.join("root")
-}
-
-/// bpftool, started with its own libraries.
-pub fn bpftool() -> Command {
-    let (root, libraries) = (tools(), "usr/lib/x86_64-linux-gnu");
-    let mut command = Command::new(root.join(libraries).join("ld-linux-x86-64.so.2"));
-    command.arg("--library-path").arg(root.join(libraries)).arg(root.join("usr/sbin/bpftool"));
-    command
 }

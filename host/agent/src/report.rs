@@ -5,7 +5,7 @@ use std::{path::Path, time::Instant};
 use super::{Agent, package::folder_name, reload::RefusalCause};
 use ebhost_plugin_host::{DECODE_BOUNDS, HealthState};
 use ebhost_telemetry::{
-    FailureReport, KernelCpuReport, PackageReport, Process, Report, Volatile, dropped_log_lines, feed, http,
+    FailureReport, KernelCpuReport, PackageReport, Process, Report, Volatile, dropped_log_lines, feed, http, otlp,
     unix_seconds,
 };
 
@@ -64,6 +64,7 @@ impl Agent {
             states: HealthState::ALL.map(HealthState::name).into_iter().chain(left_out_states).collect(),
             http: http().report(),
             feed: Volatile(feed().report()),
+            otlp: otlp().report(),
             process: Volatile(Process::now()),
             rates: Volatile::default(),
         }

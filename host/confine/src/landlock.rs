@@ -8,8 +8,9 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, RestrictionStatus,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, NetPort,
+    RestrictionStatus, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+    path_beneath_rules,
 };
 use rustix::thread::set_no_new_privs;
 use tracing::{info, warn};
@@ -38,6 +39,8 @@ pub struct AllowedFiles {
     pub sockets: Vec<PathBuf>,
     /// Folders in which maps are pinned.
     pub pins: Vec<PathBuf>,
+    /// TCP ports that the process may connect to.
+    pub ports: Vec<u16>,
 }
 
 /// How far the kernel went along, to be logged once there is a log.
@@ -49,12 +52,11 @@ impl AllowedFiles {
     /// Denies every file but these (and those of the kernel) to this thread and all that it starts, and new privileges to the
     /// process. Call it before any thread is started.
     ///
-    /// Landlock also scopes abstract Unix sockets and signals to this process, and denies TCP connections to others.
+    /// Landlock also scopes abstract Unix sockets and signals to this process, and denies TCP connections to ports but these.
     pub fn enforce(&self) -> FileAccess {
         // Cannot fail on a kernel that has BPF; Landlock asks for it too, and would report it.
         let _ = set_no_new_privs(true);
-        let written: Vec<_> = self.cache.iter().chain(&self.recordings).cloned().collect();
-        for folder in &written {
+        for folder in self.written() {
             // A rule needs an existing folder. If it cannot be created, whoever writes to it reports that.
             let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         }
@@ -64,7 +66,12 @@ impl AllowedFiles {
             readable.extend(link_targets(path));
             readable.push(path.clone());
         }
-        FileAccess(restrict(&readable, &written, &self.sockets, &self.pins))
+        FileAccess(restrict(&readable, self))
+    }
+
+    /// The folders that are written to.
+    fn written(&self) -> impl Iterator<Item = &PathBuf> {
+        self.cache.iter().chain(&self.recordings)
     }
 }
 
@@ -128,7 +135,7 @@ fn has_landlock() -> bool {
 
 /// Denies every file to this thread and all that it starts.
 pub(crate) fn deny_all() -> Result<(), RulesetError> {
-    restrict(&[], &[], &[], &[]).map(drop)
+    restrict(&[], &AllowedFiles::default()).map(drop)
 }
 
 /// Kernel build configurations (`/boot/config-*`), which objects ask for as externs.
@@ -146,14 +153,11 @@ fn link_targets(folder: &Path) -> Vec<PathBuf> {
     links.filter_map(|link| fs::canonicalize(link.path()).ok()).collect()
 }
 
-fn restrict(
-    readable: &[PathBuf],
-    writable: &[PathBuf],
-    sockets: &[PathBuf],
-    pins: &[PathBuf],
-) -> Result<RestrictionStatus, RulesetError> {
+/// Denies every file but `readable` and the others that are allowed.
+fn restrict(readable: &[PathBuf], allowed: &AllowedFiles) -> Result<RestrictionStatus, RulesetError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read | AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::Truncate;
+    let ports = allowed.ports.iter().map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
@@ -161,8 +165,9 @@ fn restrict(
         .scope(Scope::from_all(RULES))?
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(writable, write))?
-        .add_rules(path_beneath_rules(sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?
-        .add_rules(path_beneath_rules(pins, AccessFs::MakeReg))?;
+        .add_rules(path_beneath_rules(allowed.written(), write))?
+        .add_rules(path_beneath_rules(&allowed.sockets, AccessFs::MakeSock | AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(&allowed.pins, AccessFs::MakeReg))?
+        .add_rules(ports)?;
     rules.restrict_self()
 }

@@ -129,6 +129,15 @@ pub struct Cli {
     #[arg(long = "exposition.created")]
     pub created: bool,
 
+    /// URL of an OpenTelemetry receiver to which the metrics are pushed, over HTTP: `http://localhost:4318`, or with its path
+    /// `http://localhost:9090/api/v1/otlp/v1/metrics`. The variables OTEL_EXPORTER_OTLP_… and OTEL_RESOURCE_ATTRIBUTES are used, too.
+    #[arg(long = "otlp.endpoint", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+
+    /// Time between two pushes, such as `15s`. Default: $OTEL_METRIC_EXPORT_INTERVAL, else a minute.
+    #[arg(long = "otlp.interval", value_name = "TIME", value_parser = interval)]
+    pub otlp_interval: Option<Duration>,
+
     /// Refuse to start if any package fails to load. By default such packages are left out.
     #[arg(long)]
     strict: bool,
@@ -313,6 +322,11 @@ fn config_name(text: &str) -> Result<String, String> {
     let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.');
     let is_name = text.split('/').all(is_plain);
     if is_name { Ok(text.to_owned()) } else { Err(format!("found `{text}`, expected names of files without `.yaml`")) }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).ok().filter(|interval| *interval >= Duration::from_secs(1));
+    interval.ok_or_else(|| format!("found `{text}`, expected a time of at least 1s, such as 15s or 1m"))
 }
 
 fn namespace(text: &str) -> Result<String, String> {

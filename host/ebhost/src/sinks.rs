@@ -12,12 +12,13 @@ use tokio::{
 };
 use tracing::info;
 
-use crate::{build_info, signals, systemd};
+use crate::{bootstrap::ReceiverError, build_info, signals, systemd};
 use ebhost_agent as agent;
 use ebhost_agent::{AgentError, ReloadRequests};
 use ebhost_handle::Handle;
 use ebhost_limits as limits;
 use ebhost_metrics::{Created, Format};
+use ebhost_otlp::Otlp;
 use ebhost_recorder::{Feed, FeedOptions};
 use ebhost_server as server;
 use ebhost_server::{ResolvedAddress, ServerError, Setting, TelemetryPath, WebConfigFile};
@@ -27,6 +28,8 @@ pub struct Options {
     pub agent: agent::Options,
     pub web: WebOptions,
     pub recorder: RecorderOptions,
+    /// The receiver that metrics are pushed to, if there is one.
+    pub otlp: Option<Otlp>,
 }
 
 /// The options of the flight recorder.
@@ -66,6 +69,8 @@ pub enum RunError {
     Agent(#[from] AgentError),
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
     #[error("the HTTP server ended by a panic")]
     ServerPanic,
 }
@@ -77,7 +82,7 @@ pub enum RunError {
 /// [`RunError`] if an address cannot be bound, the packages cannot be loaded, or the agent or the server panicked.
 pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     let Signals { stop, reloads, started } = signals;
-    let Options { agent: agent_options, web, recorder } = options;
+    let Options { agent: agent_options, web, recorder, otlp } = options;
     let listeners = server::bind(&web.listen_addresses)?;
     let addresses: Vec<_> = listeners.iter().map(server::Listener::address).collect();
     let keep = agent_options.keep;
@@ -93,6 +98,10 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
 
     let agent = agent.loaded().await?;
     ebhost_confine::keep_only(keep.0).map_err(AgentError::Capabilities)?;
+    let pushing = otlp
+        .map(|otlp| otlp.start(handle.clone(), env!("CARGO_PKG_VERSION")))
+        .transpose()
+        .map_err(AgentError::Setup)?;
     // Not before, because it pauses in proportion to the time that a collection takes, and one that waits for the loader takes long.
     let recording = tokio::spawn(feed.run(handle, stop));
     // Whoever reads in the log that it listens finds it ready.
@@ -104,6 +113,7 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     let _ = started.send(());
 
     let ended = server.await;
+    drop(pushing);
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }

@@ -274,6 +274,22 @@ pub const READ_BATCH_BYTES: usize = 512 << 10;
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 
+/// Data points in one OTLP request: as messages they take some megabytes, and encoded one, far below what receivers take.
+pub const OTLP_POINTS_PER_REQUEST: usize = 8_192;
+
+/// Bytes of all requests of one OTLP push, which are kept until the receiver has taken them: half a million series. Families beyond it are
+/// counted in `ebhost_otlp_families_left_out_total`.
+pub const OTLP_BYTES: usize = 64 << 20;
+
+/// Bytes of a receiver's answer that are read, and characters of its text that a message shows.
+pub const OTLP_ANSWER_BYTES: u64 = 64 << 10;
+pub const OTLP_TEXT_CHARS: usize = 256;
+
+/// The pause before a request is posted again, and the longest: each is twice the one before. Shown by
+/// `ebhost_otlp_requests_total{result="failed"}`.
+pub const OTLP_RETRY: Duration = Duration::from_secs(1);
+pub const LONGEST_OTLP_RETRY: Duration = Duration::from_secs(30);
+
 /// Bytes of looked-up names that are kept. The text of a kernel stack may have several KiB: 10 000 of them fit, and everything else is far
 /// below. Shown by `ebhost_lookup_name_bytes`.
 pub const LOOKUP_NAME_BYTES: usize = 64 << 20;

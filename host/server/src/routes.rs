@@ -30,7 +30,7 @@ use super::{
 use ebhost_handle::{Handle, HandleError};
 use ebhost_limits as limits;
 use ebhost_metrics::{Encoding, Format};
-use ebhost_telemetry::{HttpCounter, Report, http, recent_log_lines};
+use ebhost_telemetry::{Report, SharedCounter, http, recent_log_lines};
 use serde::Serialize;
 
 #[derive(Clone)]
@@ -114,13 +114,13 @@ async fn metrics(
 }
 
 fn refuse(error: ScrapeError) -> Response {
-    let counter: Option<&HttpCounter> = match error {
+    let counter: Option<&SharedCounter> = match error {
         ScrapeError::InFlight => Some(&http().refused_in_flight),
         ScrapeError::Queue => Some(&http().refused_queue),
         ScrapeError::Deadline => Some(&http().refused_deadline),
         ScrapeError::Stopping => None,
     };
-    counter.into_iter().for_each(HttpCounter::increment);
+    counter.into_iter().for_each(SharedCounter::increment);
     (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
 }
 

@@ -4,19 +4,19 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
-use crate::HttpCounter;
+use crate::SharedCounter;
 
 /// The counters of the feed of frames.
 #[derive(Debug, Default)]
 pub struct FeedCounters {
     /// Viewers of the live page.
-    pub viewers: HttpCounter,
+    pub viewers: SharedCounter,
     /// Viewers that did not take their frames.
-    pub viewers_dropped: HttpCounter,
-    pub frames: HttpCounter,
+    pub viewers_dropped: SharedCounter,
+    pub frames: SharedCounter,
     /// Memory of the recorder's window, and the time that it covers.
-    pub recorded_bytes: HttpCounter,
-    pub recorded_seconds: HttpCounter,
+    pub recorded_bytes: SharedCounter,
+    pub recorded_seconds: SharedCounter,
 }
 
 /// The counters at one moment.

@@ -6,56 +6,52 @@
 use std::{
     sync::{
         LazyLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::SystemTime,
 };
 
 use serde::Serialize;
 
-use super::unix_seconds;
+use super::{SharedCounter, unix_seconds};
 
 /// The server's counters.
 #[derive(Debug, Default)]
 pub struct HttpCounters {
-    pub connections: HttpCounter,
+    pub connections: SharedCounter,
     /// Connections closed for a new one before they were admitted: no request of theirs was allowed.
-    pub closed_unadmitted: HttpCounter,
+    pub closed_unadmitted: SharedCounter,
     /// Connections closed for a new one while no request was served on them.
-    pub closed_idle: HttpCounter,
+    pub closed_idle: SharedCounter,
     /// Connections of clients that took their answer too slowly.
-    pub closed_slow: HttpCounter,
+    pub closed_slow: SharedCounter,
     /// New connections closed because no other could be.
-    pub closed_new: HttpCounter,
-    pub passwords_right: HttpCounter,
-    pub passwords_wrong: HttpCounter,
+    pub closed_new: SharedCounter,
+    pub passwords_right: SharedCounter,
+    pub passwords_wrong: SharedCounter,
     /// Password checks that were not made because too many were waiting.
-    pub passwords_refused: HttpCounter,
+    pub passwords_refused: SharedCounter,
     /// Scrapes answered 503 because too many wait.
-    pub refused_in_flight: HttpCounter,
+    pub refused_in_flight: SharedCounter,
     /// Scrapes answered 503 because the agent's queue is full.
-    pub refused_queue: HttpCounter,
+    pub refused_queue: SharedCounter,
     /// Scrapes answered 503 because the kernel could not be read in the time that the client waits.
-    pub refused_deadline: HttpCounter,
+    pub refused_deadline: SharedCounter,
     /// Requests answered 429 by `rate_limit` of the web configuration.
-    pub refused_rate: HttpCounter,
+    pub refused_rate: SharedCounter,
     /// Scrapes of clients that went away before their turn.
-    pub abandoned: HttpCounter,
+    pub abandoned: SharedCounter,
     /// Families that answers were given without because printing the others took all of the time.
-    pub families_left_out: HttpCounter,
+    pub families_left_out: SharedCounter,
     /// Bytes of answers that clients have not taken yet.
-    pub unsent_bytes: HttpCounter,
-    pub web_config_reloads: HttpCounter,
-    pub web_config_failures: HttpCounter,
+    pub unsent_bytes: SharedCounter,
+    pub web_config_reloads: SharedCounter,
+    pub web_config_failures: SharedCounter,
     /// When the web configuration in force was read, in seconds since 1970.
-    pub web_config_read: HttpCounter,
+    pub web_config_read: SharedCounter,
     /// Whether the web configuration cannot be read as it is now in its file.
     pub web_config_is_invalid: AtomicBool,
 }
-
-/// A number that any thread may change.
-#[derive(Debug, Default)]
-pub struct HttpCounter(AtomicU64);
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -88,28 +84,6 @@ impl Default for HttpReport {
     /// The report of a server that has served nobody.
     fn default() -> Self {
         HttpCounters::default().report()
-    }
-}
-
-impl HttpCounter {
-    pub fn increment(&self) {
-        self.add(1);
-    }
-
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub fn subtract(&self, count: u64) {
-        self.0.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -4,9 +4,11 @@
 
 #![forbid(unsafe_code)]
 
+mod counter;
 mod feed;
 mod http;
 mod lines;
+mod otlp;
 mod own;
 mod process;
 mod recent;
@@ -17,9 +19,11 @@ use std::io::{self, IsTerminal as _};
 
 use tracing::level_filters::LevelFilter;
 
+pub use counter::SharedCounter;
 pub use feed::{FeedCounters, FeedReport, feed};
-pub use http::{HttpCounter, HttpCounters, HttpReport, http};
+pub use http::{HttpCounters, HttpReport, http};
 pub use lines::{dropped_log_lines, flush_log};
+pub use otlp::{OtlpCounters, OtlpReport, otlp};
 pub use own::{
     BuildInfo, EventsReport, FailureReport, History, KernelCpuReport, MapReport, MapRoom, OwnMetrics, PERF_STATES,
     PackageRates, PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, Volatile, is_own,

@@ -10,11 +10,15 @@ use crate::cli::Cli;
 use ebhost_confine::{AllowedFiles, PROGRAMS};
 use ebhost_server::Address;
 
+/// What the C library reads to look up the name of a receiver: a connection is made anew when one was lost.
+const RESOLVER: [&str; 6] =
+    ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/run/systemd/resolve", "/usr/lib"];
+
 /// The files that stay accessible under Landlock, beside those of the kernel.
 ///
 /// A single file is allowed by its folder, because a file that is replaced by another one (by rename, as editors and configuration
 /// management do) is a new file, to which a rule for the old one does not apply. A link is allowed by the folder that its target lies in.
-pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
+pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf], receiver_port: Option<u16>) -> AllowedFiles {
     let packages = cli.places();
     let mut readable: Vec<PathBuf> = packages.plugins.iter().cloned().collect();
     let folders = packages.plugins.iter().chain(packages.drop_ins.iter().map(|drop_ins| &drop_ins.folder));
@@ -32,6 +36,9 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
     readable.extend(single_files.iter().flat_map(|file| links::targets(file)));
     readable.extend(single_files.into_iter().map(|file| folder_of(file).to_owned()));
     readable.extend(linked);
+    if receiver_port.is_some() {
+        readable.extend(RESOLVER.map(PathBuf::from));
+    }
     let package_folders: Vec<_> = package_folders.iter().map(PathBuf::as_path).collect();
     readable.extend(ebhost_kernel::probed_files(&package_folders));
     readable.extend(ebhost_lookup::readable_paths(&cli.roots()));
@@ -46,6 +53,7 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf]) -> AllowedFiles {
         recordings: cli.recorder_folder.clone(),
         sockets: sockets.collect(),
         pins,
+        ports: receiver_port.into_iter().collect(),
     }
 }
 

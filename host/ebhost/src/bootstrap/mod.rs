@@ -7,8 +7,8 @@
 //! 3. **The compiler's process is forked**, before there is a thread: a forked process has only the thread that forked it. It gives up
 //!    every privilege.
 //! 4. **The service manager's socket is connected**, because Landlock keeps abstract sockets out of reach.
-//! 5. **Host names are looked up** that the process is to listen on, and the web configuration is read: both take files that Landlock
-//!    denies, or that it is to allow.
+//! 5. **Host names are looked up** that the process is to listen on, and the web configuration and the OTLP receiver's certificates are
+//!    read: these take files that Landlock denies, or that it is to allow.
 //! 6. **Landlock denies every other file** ([`files`]). Threads inherit it, so none may have been started.
 //! 7. **The log** gets its thread, and the async runtime its own, which have no capability from their first instruction.
 //! 8. **The listeners are bound** by the main thread, which still may bind any port ([`sinks::run`], like the next steps).
@@ -22,6 +22,7 @@ mod files;
 mod links;
 mod open_files;
 mod options;
+mod otlp;
 mod settings;
 
 use std::{io, process::ExitCode};
@@ -39,10 +40,12 @@ use crate::{
 use ebhost_agent as agent;
 use ebhost_agent::AgentError;
 use ebhost_kernel::StatisticsProcess;
+use ebhost_otlp::Otlp;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{ResolvedAddress, ServerError, WebConfigFile};
 use ebhost_telemetry::flush_log;
 use open_files::TooFewFiles;
+pub use otlp::ReceiverError;
 
 /// Runs a plugin author's command. These end when they are done; they drop nothing.
 pub fn run_command(cli: &Cli) -> ExitCode {
@@ -75,14 +78,16 @@ pub fn run_host(cli: Cli) -> ExitCode {
     let addresses = options::listen_addresses(&cli);
     let web_config = WebConfigFile::open(cli.web_config.clone());
     let web_files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
-    let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files).enforce());
+    let receiver = otlp::prepare(&cli);
+    let port = receiver.as_ref().ok().and_then(|receiver| Some(receiver.as_ref()?.port()));
+    let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files, port).enforce());
     start_log(&cli, raised);
     if let Some(file_access) = file_access {
         file_access.announce();
     }
     let ended = hangups.map_err(|error| AgentError::Setup(error).into()).and_then(|hangups| {
         let web = Web { addresses: addresses?, config: web_config.map_err(ServerError::from)? };
-        run(cli, hangups, processes, web)
+        run(cli, hangups, processes, web, receiver?)
     });
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -123,12 +128,12 @@ struct Processes {
     statistics: io::Result<StatisticsProcess>,
 }
 
-fn run(cli: Cli, hangups: Hangups, processes: Processes, web: Web) -> Result<(), RunError> {
+fn run(cli: Cli, hangups: Hangups, processes: Processes, web: Web, receiver: Option<Otlp>) -> Result<(), RunError> {
     let is_check = cli.check;
     web.config.announce();
     let compiler = processes.compiler.map_err(AgentError::Compiler)?;
     // Without it the agent says that costs are not measured.
-    let options = options::parse(cli, compiler, processes.statistics.ok(), web);
+    let options = options::parse(cli, compiler, processes.statistics.ok(), web, receiver);
     if is_check { Ok(agent::check(&options.agent)?) } else { serve(options, hangups) }
 }
 

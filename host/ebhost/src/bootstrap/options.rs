@@ -15,6 +15,7 @@ use ebhost_agent as agent;
 use ebhost_agent::{OnFault, Reload, Statistics};
 use ebhost_kernel::StatisticsProcess;
 use ebhost_metrics::Created;
+use ebhost_otlp::Otlp;
 use ebhost_package::Require;
 use ebhost_plugin_host::Compiler;
 use ebhost_server::{Address, ResolvedAddress, ServerError, from_systemd};
@@ -26,7 +27,13 @@ pub(super) fn listen_addresses(cli: &Cli) -> Result<Vec<Vec<ResolvedAddress>>, S
     addresses.iter().map(Address::resolve).collect()
 }
 
-pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsProcess>, web: Web) -> Options {
+pub(super) fn parse(
+    cli: Cli,
+    compiler: Compiler,
+    statistics: Option<StatisticsProcess>,
+    web: Web,
+    otlp: Option<Otlp>,
+) -> Options {
     let faults = if cli.is_strict() { OnFault::EndStart } else { OnFault::LeaveOut };
     let web = WebOptions {
         listen_addresses: web.addresses,
@@ -59,7 +66,7 @@ pub(super) fn parse(cli: Cli, compiler: Compiler, statistics: Option<StatisticsP
         return_free_memory: memory::return_free_memory,
         statistics: if cli.statistics { Statistics::On } else { Statistics::AsTheyAre },
     };
-    Options { agent, web, recorder }
+    Options { agent, web, recorder, otlp }
 }
 
 pub(super) fn start_log(cli: &Cli) {

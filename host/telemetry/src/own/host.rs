@@ -6,7 +6,7 @@ use super::{
     Report,
     families::{Families, Labels, counter, gauge},
 };
-use crate::{FeedReport, HttpReport, Process, Stage};
+use crate::{FeedReport, HttpReport, OtlpReport, Process, Stage};
 
 /// Families without a volatile field.
 pub(super) fn stable(families: &mut Families<'_, '_>, report: &Report) -> fmt::Result {
@@ -108,4 +108,19 @@ pub(super) fn process(families: &mut Families<'_, '_>, process: &Process) -> fmt
     families.number(gauge("process_threads", "Threads."), process.threads)?;
     let start = gauge("process_start_time", "Start of the process, in seconds since 1970.").seconds();
     families.number(start, process.start_seconds)
+}
+
+/// The OTLP sink, if there is a receiver.
+pub(super) fn otlp(families: &mut Families<'_, '_>, otlp: Option<&OtlpReport>) -> fmt::Result {
+    let requests = otlp.iter().flat_map(|otlp| otlp.requests).map(|(result, count)| ([("result", result)], count));
+    let help = "OTLP requests: taken by the receiver, failed attempts, dropped for the next push, and pushes without a collection.";
+    families.numbers(counter("otlp_requests", help), requests)?;
+    let alone = |number: Option<u64>| number.map(|number| (Labels::default(), number));
+    let help = "Points that the OTLP receiver rejected.";
+    families.numbers(counter("otlp_rejected_points", help), alone(otlp.map(|otlp| otlp.rejected_points)))?;
+    let help = "Families that an OTLP push had no room for.";
+    families.numbers(counter("otlp_families_left_out", help), alone(otlp.map(|otlp| otlp.families_left_out)))?;
+    let last =
+        gauge("otlp_last_taken_timestamp", "When the OTLP receiver took a request, in seconds since 1970.").seconds();
+    families.numbers(last, alone(otlp.and_then(|otlp| otlp.last_taken_seconds)))
 }

@@ -50,7 +50,8 @@ impl OwnMetrics {
         let host = Part::new(&subject, Runs::Once)
             .register(Some("ebhost"), |families, report, _| {
                 host::stable(families, report)?;
-                host::http(families, &report.http)
+                host::http(families, &report.http)?;
+                host::otlp(families, report.otlp.as_ref())
             })
             .register(Some("ebpf_exporter"), |families, report, _| drop_ins::build_info(families, report));
         let packages = Part::new(&subject, Runs::ByPackage)

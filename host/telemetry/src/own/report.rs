@@ -7,7 +7,7 @@ use std::{collections::HashSet, ops::Deref};
 use serde::Serialize;
 
 use super::rates::Rates;
-use crate::{FeedReport, HttpReport, Process, StageTimes};
+use crate::{FeedReport, HttpReport, OtlpReport, Process, StageTimes};
 
 /// A value that changes with every scrape. It takes no part in comparing two reports: equal reports differ at most in such values.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
@@ -78,6 +78,8 @@ pub struct Report {
     pub states: Vec<&'static str>,
     pub http: HttpReport,
     pub feed: Volatile<FeedReport>,
+    /// None: nothing is pushed.
+    pub otlp: Option<OtlpReport>,
     pub process: Volatile<Process>,
     /// For the status page alone: none in a report for the host's own metrics.
     pub rates: Volatile<Option<Rates>>,

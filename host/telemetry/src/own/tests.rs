@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use prometheus_client::encoding::text;
 
 use super::*;
-use crate::{HttpReport, Process, Stage};
+use crate::{HttpReport, OtlpReport, Process, Stage};
 use ebhost_metrics::Created;
 
 /// The answer of one format, without plugins' families.
@@ -112,6 +112,11 @@ pub(super) fn full_report() -> Report {
         decode_bounds: &[1e-5, 0.001],
         states: vec!["running", "quarantined"],
         http: HttpReport { web_config_read_seconds: Some(1_700_000_000), ..HttpReport::default() },
+        otlp: Some(OtlpReport {
+            requests: [("taken", 1), ("failed", 1), ("dropped", 0), ("uncollected", 0)],
+            last_taken_seconds: Some(1_700_000_000),
+            ..OtlpReport::default()
+        }),
         process: Volatile(Process { max_fds: u64::MAX, cpu_seconds: 0.5, ..Process::default() }),
         ..Report::default()
     }
@@ -127,7 +132,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         ..PackageReport::default()
     };
     let report = Report { packages: vec![package], ..Report::default() };
-    let changes: [fn(&mut Report); 18] = [
+    let changes: [fn(&mut Report); 19] = [
         |_| (),
         |report| report.scrapes.0 += 1,
         |report| report.collections.0 += 1,
@@ -146,6 +151,7 @@ fn the_text_of_a_report_does_not_depend_on_those_before() {
         |report| report.lookup_names += 1,
         |report| report.lookup_name_bytes += 1,
         |report| report.http.unsent_bytes += 1,
+        |report| report.otlp = Some(OtlpReport::default()),
     ];
     let (mut own, mut report) = (OwnMetrics::new(), report);
     for (round, change) in changes.into_iter().enumerate() {

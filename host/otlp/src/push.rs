@@ -1,0 +1,148 @@
+//! Pushing at each interval.
+
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Instant,
+};
+
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use tracing::{info, warn};
+
+use crate::{
+    OtlpOptions,
+    client::{Client, PushError},
+    convert::{Requests, requests},
+};
+use ebhost_handle::{Collection, Demand, FamilyVisitor, Handle};
+use ebhost_limits as limits;
+use ebhost_telemetry::otlp;
+
+pub(crate) struct Pusher {
+    options: OtlpOptions,
+    client: Client,
+    handle: Handle,
+    resource: Resource,
+    stopped: mpsc::Receiver<()>,
+    /// Whether the last push was taken; none before the first.
+    last: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Taken,
+    Failed,
+}
+
+/// The host ends.
+struct Stopped;
+
+impl Pusher {
+    pub(crate) fn new(
+        options: OtlpOptions,
+        client: Client,
+        handle: Handle,
+        resource: Resource,
+        stopped: mpsc::Receiver<()>,
+    ) -> Self {
+        Self { options, client, handle, resource, stopped, last: None }
+    }
+
+    /// Pushes until the host ends.
+    pub(crate) fn run(&mut self) {
+        info!(receiver = %self.options.endpoint, "pushing metrics every {:?}", self.options.interval);
+        let mut next = Instant::now();
+        loop {
+            if self.wait(next).is_err() {
+                return;
+            }
+            next = Instant::now() + self.options.interval;
+            let Some(requests) = self.collect(next) else {
+                otlp().uncollected.increment();
+                continue;
+            };
+            otlp().families_left_out.add(requests.families_left_out);
+            for body in &requests.encoded {
+                if self.push(body, next).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Posts a request, again and again while the receiver is busy or away, until the next push is due. That one has the same counters and
+    /// later values, so nothing is kept for longer.
+    fn push(&mut self, body: &[u8], until: Instant) -> Result<(), Stopped> {
+        let mut pause = limits::OTLP_RETRY;
+        loop {
+            let (error, wait) = match self.client.post(body) {
+                Ok(taken) => {
+                    otlp().rejected_points.add(taken.rejected_points);
+                    if taken.rejected_points > 0 {
+                        warn!("the OTLP receiver rejected {} points: {}", taken.rejected_points, taken.message);
+                    }
+                    otlp().was_taken();
+                    if self.last.replace(Outcome::Taken) != Some(Outcome::Taken) {
+                        info!(receiver = %self.options.endpoint, "the OTLP receiver takes metrics");
+                    }
+                    return Ok(());
+                }
+                Err(error @ PushError::Refused { .. }) => (error, None),
+                Err(error @ PushError::Busy { retry_after, .. }) => (error, Some(retry_after.unwrap_or(pause))),
+                Err(error @ PushError::NoAnswer(_)) => (error, Some(pause)),
+            };
+            otlp().failed.increment();
+            if self.last.replace(Outcome::Failed) != Some(Outcome::Failed) {
+                warn!(receiver = %self.options.endpoint, "metrics are not pushed: {error}");
+            }
+            match wait.map(|wait| Instant::now() + wait).filter(|again| *again < until) {
+                Some(again) => self.wait(again)?,
+                None => {
+                    otlp().dropped.increment();
+                    return Ok(());
+                }
+            }
+            pause = (2 * pause).min(limits::LONGEST_OTLP_RETRY);
+        }
+    }
+
+    /// The families of one collection; none: the agent has no time for it.
+    fn collect(&self, deadline: Instant) -> Option<Requests> {
+        let (reply, requests) = mpsc::sync_channel(1);
+        let visitor = Visitor { deadline, resource: self.resource.clone(), requests: None, reply };
+        self.handle.visit(Box::new(visitor)).ok()?;
+        requests.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
+
+    fn wait(&self, until: Instant) -> Result<(), Stopped> {
+        match self.stopped.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+}
+
+/// Converts a collection on the agent's thread.
+struct Visitor {
+    deadline: Instant,
+    resource: Resource,
+    requests: Option<Requests>,
+    reply: mpsc::SyncSender<Requests>,
+}
+
+impl FamilyVisitor for Visitor {
+    fn begin(&mut self) -> Option<Demand> {
+        let now = Instant::now();
+        // What takes longer than a scrape may is of no use.
+        let deadline = self.deadline.min(now + limits::SCRAPE);
+        (now < deadline).then_some(Demand { deadline, first_deadline: deadline, scrapes: 0 })
+    }
+
+    fn visit(&mut self, collection: &Collection<'_>) {
+        self.requests = Some(requests(collection, &self.resource, env!("CARGO_PKG_VERSION")));
+    }
+
+    fn finish(self: Box<Self>) -> Option<u64> {
+        let _ = self.reply.send(self.requests?); // the pusher may have given up
+        None
+    }
+}

@@ -1,0 +1,282 @@
+//! OTLP: a receiver stores what a scraper stores, and one that is slow, wrong or away disturbs nobody.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, Prometheus, Start, needs, wait_until};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Name and labels of a series, without those that tell a push from a scrape. Bounds are compared as numbers.
+type Key = (String, BTreeMap<String, String>);
+
+fn key(metric: &Value) -> Key {
+    let mut labels: BTreeMap<String, String> = metric.as_object().expect("labels").iter().map(text).collect();
+    let name = labels.remove("__name__").expect("a name");
+    let of_resource = ["container_", "host_", "os_", "scope_", "service_"];
+    labels.retain(|label, _| {
+        label != "job" && label != "instance" && !of_resource.iter().any(|prefix| label.starts_with(prefix))
+    });
+    if let Some(bound) = labels.get_mut("le") {
+        *bound = bound.parse::<f64>().expect("a bound").to_string();
+    }
+    (name, labels)
+}
+
+fn text((label, value): (&String, &Value)) -> (String, String) {
+    (label.clone(), value.as_str().expect("a text").to_owned())
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_str().and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// Every series that a server has of a pattern of names, with its number or native histogram.
+fn stored(server: &Prometheus, names: &str) -> BTreeMap<Key, Value> {
+    let answer = server.api(&format!("query?query=%7B__name__%3D~%22{names}%22%7D"));
+    let series = answer["result"].as_array().expect("a vector").iter();
+    series
+        .map(|series| {
+            let value = if series["histogram"].is_null() { &series["value"] } else { &series["histogram"] };
+            (key(&series["metric"]), value[1].clone())
+        })
+        .collect()
+}
+
+/// The same of a disk, as numbers.
+fn numbers_of(server: &Prometheus, names: &str, disk: &Disk) -> BTreeMap<Key, f64> {
+    let all = stored(server, names).into_iter();
+    all.filter(|((_, labels), _)| labels["device"] == disk.name()).map(|(key, value)| (key, number(&value))).collect()
+}
+
+/// A server that receives what the host pushes every second, and one that scrapes it.
+struct Both {
+    host: Ebhost,
+    receiver: Prometheus,
+    scraper: Prometheus,
+}
+
+impl Both {
+    fn start(folder: &Folder) -> Self {
+        let receiver = Prometheus::victoria_metrics();
+        let endpoint = format!("http://{}/opentelemetry/v1/metrics", receiver.address());
+        let args = ["--otlp.endpoint", &endpoint, "--otlp.interval", "1s"];
+        let host = Start::with(folder.path()).args(&args).listening();
+        let scraper = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);
+        Self { host, receiver, scraper }
+    }
+
+    /// Reads the disk, and waits until both servers have all of its reads; a query each.
+    fn read(&self, disk: &Disk, [received, scraped]: [&str; 2]) {
+        let before = disk.stat();
+        Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+        let reads = (disk.stat() - before).reads as f64;
+        for (server, query) in [(&self.receiver, received), (&self.scraper, scraped)] {
+            wait_until("all reads are stored", PATIENCE, || (server.query(query) == Some(reads)).then_some(()));
+        }
+    }
+}
+
+#[test]
+fn a_receiver_stores_the_series_that_a_scraper_stores() {
+    needs!(Root, Tool("fio"), Tool("prometheus"), Tool("apt-get"), Tool("dpkg-deb"));
+    let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
+    let both = Both::start(&folder);
+    let count = format!("ebhost_bio_latency_seconds_count{{device=\"{}\",operation=\"read\"}}", disk.name());
+    both.read(&disk, [&count, &count]);
+    let of_disk = |server| numbers_of(server, "ebhost_bio_latency_seconds.*", &disk);
+    assert_eq!(of_disk(&both.receiver), of_disk(&both.scraper));
+    // The host's own numbers change; their names and labels do not. A family that comes later needs a moment.
+    let names = |server| stored(server, "ebhost_.*").into_keys().collect::<BTreeSet<_>>();
+    let mut differences = Vec::new();
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let (received, scraped) = (names(&both.receiver), names(&both.scraper));
+        differences = received.symmetric_difference(&scraped).cloned().collect();
+        if differences.is_empty() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+    assert!(names(&both.receiver).len() > 100);
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host has a name");
+    let resource = format!("count(ebhost_ready{{service_name=\"ebhost\",host_name=\"{}\"}})", hostname.trim());
+    assert_eq!(both.receiver.query(&resource), Some(1.0), "{resource}");
+    let served = both.host.scrape();
+    assert!(served.value("ebhost_otlp_requests_total", &[("result", "taken")]) > Some(0.0));
+    assert_eq!(served.value("ebhost_otlp_rejected_points_total", &[]), Some(0.0));
+    both.host.stop();
+}
+
+#[test]
+fn a_receiver_stores_every_native_bucket_as_a_scraper_does() {
+    needs!(Root, Tool("fio"), Tool("prometheus"), Tool("apt-get"), Tool("dpkg-deb"));
+    let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
+    folder.set("plugins: { biolatency: { native: true } }");
+    let both = Both::start(&folder);
+    let reads = format!("{{device=\"{}\",operation=\"read\"}}", disk.name());
+    let received = format!("ebhost_bio_latency_seconds_count{reads}");
+    let scraped = format!("histogram_count(ebhost_bio_latency_seconds{reads})");
+    both.read(&disk, [&received, &scraped]);
+    // Lower bound, upper bound and count of each bucket in use.
+    let scraped = stored(&both.scraper, "ebhost_bio_latency_seconds");
+    let scraped = scraped.iter().find(|((_, labels), _)| labels["device"] == disk.name()).expect("it is scraped").1;
+    let buckets = scraped["buckets"].as_array().expect("a native histogram").iter();
+    let scraped: Vec<_> = buckets.map(|bucket| [&bucket[1], &bucket[2], &bucket[3]].map(number)).collect();
+    let range = |key: &Key| -> [f64; 2] {
+        let (lower, upper) = key.1["vmrange"].split_once("...").expect("two bounds");
+        [lower, upper].map(|bound| bound.parse().expect("a number"))
+    };
+    let received = numbers_of(&both.receiver, "ebhost_bio_latency_seconds_bucket", &disk);
+    let mut received: Vec<_> = received
+        .iter()
+        .map(|(key, count)| {
+            let [lower, upper] = range(key);
+            [lower, upper, *count]
+        })
+        .collect();
+    received.sort_by(|one, other| one[0].total_cmp(&other[0]));
+    // Its bounds have four digits.
+    let is_same = |(one, other): (&[f64; 3], &[f64; 3])| {
+        one[2] == other[2] && (0..2).all(|bound| (one[bound] / other[bound] - 1.0).abs() < 1e-3)
+    };
+    assert!(
+        received.len() == scraped.len() && received.iter().zip(&scraped).all(is_same),
+        "received {received:?}, scraped {scraped:?}"
+    );
+    both.host.stop();
+}
+
+/// How a receiver of the test answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    Busy,
+    Wrong,
+    /// Never.
+    Silence,
+}
+
+/// A receiver that speaks just enough HTTP to be wrong in a chosen way.
+struct Receiver {
+    address: SocketAddr,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Receiver {
+    fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (answer, requests) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
+        let (answers, counted) = (answer.clone(), requests.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut reader = BufReader::new(stream);
+                let mut length = 0;
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
+                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = value.trim().parse().expect("a number");
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                let _ = reader.read_exact(&mut body);
+                counted.fetch_add(1, Ordering::SeqCst);
+                let answer = *answers.lock().expect("nobody panics with it");
+                let text = match answer {
+                    Answer::Taken => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                    Answer::Busy => {
+                        "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    }
+                    Answer::Wrong => "HTTP/1.1 400 Bad\r\ncontent-length: 9\r\nconnection: close\r\n\r\nno\nthanks",
+                    Answer::Silence => {
+                        thread::spawn(move || drop((thread::sleep(PATIENCE), reader)));
+                        continue;
+                    }
+                };
+                let _ = reader.get_mut().write_all(text.as_bytes());
+            }
+        });
+        Self { address, answer, requests }
+    }
+
+    fn answers(&self, answer: Answer) {
+        *self.answer.lock().expect("nobody panics with it") = answer;
+    }
+
+    /// Waits for so many further requests.
+    fn wait_for(&self, requests: usize) {
+        let target = self.requests.load(Ordering::SeqCst) + requests;
+        wait_until("requests", PATIENCE, || (self.requests.load(Ordering::SeqCst) >= target).then_some(()));
+    }
+}
+
+/// A receiver that was overloaded, misconfigured or gone took the scrapes of everybody else with it in other exporters.
+#[test]
+fn a_receiver_that_is_busy_wrong_silent_or_away_disturbs_no_scrape() {
+    needs!(Root);
+    let receiver = Receiver::start(Answer::Taken);
+    let folder = Folder::with_biolatency();
+    let endpoint = format!("http://{}", receiver.address);
+    let start = Start::with(folder.path()).args(&["--otlp.endpoint", &endpoint, "--otlp.interval", "1s"]);
+    let host = start.env("OTEL_EXPORTER_OTLP_TIMEOUT", "500").listening();
+    let requests = |result: &str| {
+        let began = Instant::now();
+        let served = host.scrape();
+        assert!(began.elapsed() < Duration::from_secs(2), "a scrape waits for the receiver");
+        served.value("ebhost_otlp_requests_total", &[("result", result)]).expect("it is there once there is a receiver")
+    };
+    let grows = |result: &str| {
+        let before = requests(result);
+        wait_until(result, PATIENCE, || (requests(result) > before).then_some(()));
+    };
+    grows("taken");
+    for (answer, says) in [
+        (Answer::Busy, "the receiver is busy: it answered 503"),
+        (Answer::Wrong, "the receiver refused it: it answered 400, `no thanks`"),
+        (Answer::Silence, "no answer: "),
+    ] {
+        receiver.answers(answer);
+        receiver.wait_for(2);
+        grows("failed");
+        grows("dropped");
+        assert!(host.log().text().contains(says), "{says} in {}", host.log().text());
+        receiver.answers(Answer::Taken);
+        grows("taken");
+    }
+    let warnings = host.log().lines().iter().filter(|line| line.text.contains("metrics are not pushed")).count();
+    assert_eq!(warnings, 3, "each failure is said once: {}", host.log().text());
+    host.stop();
+}
+
+#[test]
+fn a_receiver_that_cannot_be_used_ends_the_start() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    let ended = |arg: &str, variable: (&str, &str)| {
+        let start = Start::with(folder.path()).args(&["--otlp.endpoint", arg]).env(variable.0, variable.1);
+        let ended = start.ended();
+        assert!(!ended.status.success());
+        ended.log.text()
+    };
+    let nothing = ("OTEL_SERVICE_NAME", "");
+    let said = ended("localhost:4318", nothing);
+    assert!(said.contains("--otlp.endpoint: found `localhost:4318`, expected http://HOST:PORT"), "{said}");
+    let said = ended("http://localhost:4317", ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"));
+    assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL: found `grpc`, expected `http/protobuf`"), "{said}");
+    let said = ended("https://localhost", ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/ca.pem"));
+    assert!(said.contains("/no/such/ca.pem: cannot be read: No such file"), "{said}");
+}
