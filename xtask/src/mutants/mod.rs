@@ -1,8 +1,9 @@
 //! `cargo xtask mutants`: small changes to the host's code, one at a time, each of which a test has to notice.
 //!
 //! cargo-mutants lists the changes, makes them, builds and runs the tests. This command draws a sample of them by a seed, chooses the
-//! tests (the unit tests of the crate, and for what they let pass the end-to-end suites that run the crate's code), and remembers what
-//! is done, so that a run that was stopped goes on where it was. All of it happens in a working tree of its own below `target/mutants`.
+//! tests (the unit tests of the crate for all, and then, for what these let pass, the end-to-end suites that run the crate's code), and
+//! remembers what is done, so that a run that was stopped goes on where it was. All of it happens in a working tree of its own below
+//! `target/mutants`.
 
 mod options;
 mod record;
@@ -71,6 +72,8 @@ pub(crate) fn mutants(root: &Path, options: &Options) -> Result<()> {
     let found = all.len();
     sample::shuffle(&mut all, options.seed);
     let mut record = Record::open(&root.join("target/mutants"), &tree::revision(root)?)?;
+    let sample = Sample { root, tool: &tool, tree: &tree };
+    // Unit tests for all of them first: they take seconds, and what they let pass is known early.
     let mut done: Vec<(Mutant, Outcome)> = Vec::new();
     for mutant in all {
         if done.len() == options.count {
@@ -78,16 +81,16 @@ pub(crate) fn mutants(root: &Path, options: &Options) -> Result<()> {
         }
         let outcome = match record.outcome(&mutant.name) {
             Some(known) => known,
-            None => {
-                let tested = test(root, &tool, &tree, &mutant)?;
-                record.add(&mutant.name, tested)?;
-                println!("{:4} {:12} {}", done.len() + 1, tested.name(), mutant.name);
-                tested
-            }
+            None => sample.record(&mutant, &mut record, Sample::unit_tests)?,
         };
         // A change that does not compile says nothing about the tests.
         if outcome != Outcome::Unviable {
             done.push((mutant, outcome));
+        }
+    }
+    for (mutant, outcome) in &mut done {
+        if *outcome == Outcome::PassedUnits {
+            *outcome = sample.record(mutant, &mut record, Sample::suites)?;
         }
     }
     report(&done, found, options.seed)
@@ -113,21 +116,45 @@ fn list(tool: &Path, tree: &Path, target: Target) -> Result<Vec<Mutant>> {
     Ok(names.lines().enumerate().map(mutant).collect())
 }
 
-/// Runs the unit tests against a mutant, and then, if they pass, the end-to-end suites.
-fn test(root: &Path, tool: &Path, tree: &Path, mutant: &Mutant) -> Result<Outcome> {
-    tree::forget_cases(tree)?;
-    let Target { package, suites, .. } = mutant.target;
-    let unit = [format!("--timeout={UNIT_TIMEOUT}"), format!("--test-package={package}")];
-    let outcome = run_tests(root, tool, tree, mutant, &unit)?;
-    if outcome != Outcome::Missed {
-        return Ok(outcome);
+/// Where mutants are made and tested.
+#[derive(Clone, Copy)]
+struct Sample<'a> {
+    root: &'a Path,
+    tool: &'a Path,
+    tree: &'a Path,
+}
+
+impl Sample<'_> {
+    /// Runs tests against a mutant, and records and prints the outcome.
+    fn record(
+        self,
+        mutant: &Mutant,
+        record: &mut Record,
+        tests: impl FnOnce(Self, &Mutant) -> Result<Outcome>,
+    ) -> Result<Outcome> {
+        tree::forget_cases(self.tree)?;
+        let outcome = tests(self, mutant)?;
+        record.add(&mutant.name, outcome)?;
+        println!("{:12} {}", outcome.name(), mutant.name);
+        Ok(outcome)
     }
-    // The integration test of the host's package has its binary built, and selecting the whole workspace leaves the features of all
-    // dependencies as they are in a build.
-    let mut args = vec![format!("--timeout={SUITES_TIMEOUT}"), "--test-workspace=true".to_owned()];
-    args.extend(["fuzz"].iter().chain(suites).map(|suite| format!("--cargo-arg=--test={suite}")));
-    let outcome = run_tests(root, tool, tree, mutant, &args)?;
-    Ok(if outcome == Outcome::Caught { Outcome::CaughtBySuites } else { outcome })
+
+    /// The unit tests of the mutant's crate.
+    fn unit_tests(self, mutant: &Mutant) -> Result<Outcome> {
+        let args = [format!("--timeout={UNIT_TIMEOUT}"), format!("--test-package={}", mutant.target.package)];
+        let outcome = run_tests(self.root, self.tool, self.tree, mutant, &args)?;
+        Ok(if outcome == Outcome::Missed { Outcome::PassedUnits } else { outcome })
+    }
+
+    /// The end-to-end suites that run the code of the mutant's crate.
+    fn suites(self, mutant: &Mutant) -> Result<Outcome> {
+        // The integration test of the host's package has its binary built, and selecting the whole workspace leaves the features of all
+        // dependencies as they are in a build.
+        let mut args = vec![format!("--timeout={SUITES_TIMEOUT}"), "--test-workspace=true".to_owned()];
+        args.extend(["fuzz"].iter().chain(mutant.target.suites).map(|suite| format!("--cargo-arg=--test={suite}")));
+        let outcome = run_tests(self.root, self.tool, self.tree, mutant, &args)?;
+        Ok(if outcome == Outcome::Caught { Outcome::CaughtBySuites } else { outcome })
+    }
 }
 
 /// Makes cargo-mutants change one place and run the tests that `args` select.

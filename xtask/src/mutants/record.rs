@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(super) enum Outcome {
     /// A test of the crate failed.
     Caught,
+    /// No unit test failed; end-to-end tests have not been run yet.
+    PassedUnits,
     /// Only an end-to-end test failed.
     CaughtBySuites,
     /// The tests did not end.
@@ -23,11 +25,13 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [Self::Caught, Self::CaughtBySuites, Self::TimedOut, Self::Missed, Self::Unviable];
+    const ALL: [Self; 6] =
+        [Self::Caught, Self::PassedUnits, Self::CaughtBySuites, Self::TimedOut, Self::Missed, Self::Unviable];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Caught => "caught",
+            Self::PassedUnits => "passed units",
             Self::CaughtBySuites => "end-to-end",
             Self::TimedOut => "timeout",
             Self::Missed => "MISSED",
@@ -74,7 +78,7 @@ impl Record {
         self.outcomes.get(name).copied()
     }
 
-    /// Adds a mutant.
+    /// Adds a mutant, or its later outcome.
     ///
     /// # Errors
     /// The file cannot be written.
