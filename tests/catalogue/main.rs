@@ -2,8 +2,8 @@
 //! is held against a second source, the kernel's own counters where it has them. `every` holds for all packages.
 
 mod cachestat;
-mod cpuperf;
 mod containers;
+mod cpuperf;
 mod dns;
 mod drops;
 mod every;
