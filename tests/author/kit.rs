@@ -254,7 +254,7 @@ fn options_globals_and_sizes_that_disagree_are_found_before_somebody_chooses_the
     let option = |text: &str| format!("options:\n{text}");
     let cases = [
         // An option's own values.
-        ("spill: $spill,", "spill: $spil,", "error", "found `$spil`, expected an option of this package"),
+        ("banks_spill: $spill\n", "banks_spill: $spil\n", "error", "found `$spil`, expected an option of this package"),
         (
             OPTION,
             &option("  idle: { type: bool, default: false, help: h }\n"),
@@ -272,16 +272,16 @@ fn options_globals_and_sizes_that_disagree_are_found_before_somebody_chooses_the
             "global `targ_queued` is a bool (true or false), found `128`",
         ),
         (
-            "targ_banks: $banks",
-            "targ_banks: $native",
+            "targ_parts: $parts",
+            "targ_parts: $native",
             "error",
-            "global `targ_banks` is an unsigned number of 4 bytes, found `false`",
+            "global `targ_parts` is an unsigned number of 4 bytes, found `false`",
         ),
         (
-            "targ_banks: $banks",
-            "targ_banks: $keep",
+            "targ_parts: $parts",
+            "targ_parts: $keep",
             "error",
-            "global `targ_banks` is an unsigned number of 4 bytes, found `120000000000`",
+            "global `targ_parts` is an unsigned number of 4 bytes, found `120000000000`",
         ),
         (
             "true: { max_entries: { banks: 1,",
@@ -291,12 +291,12 @@ fn options_globals_and_sizes_that_disagree_are_found_before_somebody_chooses_the
         ),
         // Options and maps.
         (
-            "native_banks: $banks per cpu, spill: 1,",
-            "nativ_banks: $banks per cpu, spill: 1,",
+            "natives: $banks per cpu, banks_spill: 1,",
+            "nativ: $banks per cpu, banks_spill: 1,",
             "error",
-            "with --set plugins.biolatency.native=true: ./biolatency.bpf.o: has no map `nativ_banks`",
+            "with --set plugins.biolatency.native=true: ./biolatency.bpf.o: has no map `nativ`",
         ),
-        ("parts: $parts }", "parts: $disks }", "error", "plugin.yaml"),
+        ("    parts: $parts\n", "    parts: $disks\n", "error", "plugin.yaml"),
         // Options and the component.
         ("  paths: $paths\n", "  path: $paths\n", "error", "unknown field `path`"),
         // Maps that other keys name.
@@ -314,9 +314,9 @@ fn options_globals_and_sizes_that_disagree_are_found_before_somebody_chooses_the
         ),
         (
             "\nconfig:",
-            "\nperf: { s: { events: [software/cpu-clock], maps: [spill] } }\nconfig:",
+            "\nperf: { s: { events: [software/cpu-clock], maps: [banks_spill] } }\nconfig:",
             "error",
-            "map `spill` is no perf event array, which `perf` in plugin.yaml fills",
+            "map `banks_spill` is no perf event array, which `perf` in plugin.yaml fills",
         ),
         (
             "\nconfig:",

