@@ -136,7 +136,8 @@ fn page_cache(console: &Console) {
         - total(&after, "ebhost_writeback_pages_total", &[("device", "nullb0"), ("reason", "sync")]);
     assert!((200.0..250.0).contains(&pages), "{pages} pages written");
     let passes = written.histogram("ebhost_writeback_seconds", &[("device", "nullb0")]).expect("there was one");
-    assert!(passes.sum >= 0.01, "each waits 10 ms for the disk: {passes:?}");
+    // The slowest waits about as long as a request to the disk, which is 10 ms; a pass that finds little to write waits for none.
+    assert!(passes.sum >= 0.005 && passes.at_most(0.004096) < passes.count, "one waits for the disk: {passes:?}");
 }
 
 fn memory(grown: &Grown<'_>) {

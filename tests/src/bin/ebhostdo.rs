@@ -108,6 +108,8 @@ mod probe {
     /// The probe `ebhostdo:step`, with a number, a signed number of 4 bytes, and both numbers of a pair in the table.
     #[inline(never)]
     pub(super) fn step(number: u64, less: i32) {
+        // A program cannot wait for a page that nobody has read yet.
+        std::hint::black_box(TABLE[number as usize % TABLE.len()]);
         // SAFETY: one `nop`, and a note beside the code that says where it is.
         unsafe {
             probe!(
