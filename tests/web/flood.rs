@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{
-    Ebhost, Folder, KernelMap, Prometheus, Response, Running, committed, get, key, needs, wait_until, workspace,
-};
+use ebhost_tests::{Ebhost, Folder, KernelMap, Prometheus, Response, Running, get, key, needs, wait_until, workspace};
 
 use crate::{curl, status};
 
@@ -25,7 +23,8 @@ pub(crate) fn memory(host: &Ebhost) -> u64 {
 #[test]
 fn hundreds_of_slow_loris_clients_do_not_lock_out_others() {
     needs!(Root, Tool("prometheus"));
-    let host = Ebhost::start(&committed());
+    let plugins = Folder::with_biolatency();
+    let host = Ebhost::start(plugins.path());
     let prometheus = Prometheus::scraping(host.address());
     wait_until("a first scrape", Duration::from_secs(20), || prometheus.query("up").filter(|up| *up == 1.0));
     let before = memory(&host);
@@ -62,7 +61,8 @@ fn hundreds_of_slow_loris_clients_do_not_lock_out_others() {
 #[test]
 fn a_header_of_a_megabyte_is_refused() {
     needs!(Root, Tool("curl"));
-    let host = Ebhost::start(&committed());
+    let plugins = Folder::with_biolatency();
+    let host = Ebhost::start(plugins.path());
     host.scrape();
     let before = memory(&host);
     let folder = Folder::new();
@@ -92,7 +92,8 @@ fn a_header_of_a_megabyte_is_refused() {
 #[test]
 fn an_endless_body_is_not_read() {
     needs!(Root, Tool("curl"));
-    let host = Ebhost::start(&committed());
+    let plugins = Folder::with_biolatency();
+    let host = Ebhost::start(plugins.path());
     host.scrape();
     let before = memory(&host);
     for (method, status) in [("POST", 405), ("GET", 200)] {
@@ -136,7 +137,8 @@ fn an_endless_body_is_not_read() {
 #[test]
 fn sixty_four_scrapes_at_once() {
     needs!(Root, Tool("curl"));
-    let host = Ebhost::start(&committed());
+    let plugins = Folder::with_biolatency();
+    let host = Ebhost::start(plugins.path());
     let address = host.address();
     let clients: Vec<_> = (0..64)
         .map(|client| {
@@ -169,7 +171,8 @@ fn sixty_four_scrapes_at_once() {
 fn scrapes_beyond_the_limit_are_rejected() {
     needs!(Root, Tool("strace"));
     const IN_FLIGHT: usize = 128;
-    let host = Ebhost::start(&committed());
+    let plugins = Folder::with_biolatency();
+    let host = Ebhost::start(plugins.path());
     host.scrape();
     let before = memory(&host);
     let mut strace = Command::new("strace");

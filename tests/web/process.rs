@@ -23,7 +23,8 @@ fn systemd_is_notified_of_ready_alive_reloading_and_stopping() {
     };
     let file = folder.path().join("web.yml");
     fs::write(&file, "").expect("our own folder");
-    let host = Start::with(&committed())
+    let plugins = Folder::with_biolatency();
+    let host = Start::with(plugins.path())
         .args(&["--web.config.file", &file.display().to_string()])
         .env("NOTIFY_SOCKET", &path.display().to_string())
         .env("WATCHDOG_USEC", "400000")
