@@ -23,7 +23,7 @@ char LICENSE[] SEC("license") = "GPL";
 enum number { NUMBER_READ, NUMBER_FAULT, NUMBER_MISSED, NUMBER_DIRTIED, NUMBERS };
 
 COUNTS(pages, u64, NUMBERS)
-/* Of each task the last range that it looked up, see is_rest. */
+/* The last range that each task looked up, see is_rest. */
 STAMPS_BY_TASK(looked)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

@@ -2,7 +2,7 @@
 // How long the name servers took to answer the DNS queries that this machine's sockets sent over UDP.
 #include "ebhost/durations.h"
 
-// What a program on packets is given. The kernel rewrites the accesses.
+// The context of a program on packets. The kernel rewrites the accesses.
 struct __sk_buff {
 	u32 len;
 	u32 pkt_type;

@@ -57,7 +57,7 @@ static __always_inline u16 host_order(u16 number)
 	return __builtin_bswap16(number);
 }
 
-// Of the two ports the well-known one is the service's.
+// The service's port: the well-known one of the two.
 static __always_inline u16 service_port(const u8 *transport)
 {
 	u16 ports[2] = {}, port;

@@ -19,7 +19,7 @@ char LICENSE[] SEC("license") = "GPL";
 enum type { TYPE_MINOR, TYPE_MAJOR, TYPES };
 
 COUNTS(faults, u64, TYPES)
-/* Of each thread, its counts as they were last: major faults in the upper half, minor ones in the lower. They wrap around. */
+/* The counts of each thread as they were last: major faults in the upper half, minor ones in the lower. They wrap around. */
 STAMPS_BY_TASK(seen)
 
 /* When the first program ran. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
- * What the kernel's flusher threads write back: pages by device and reason, and the time of each pass over the dirty files of
+ * Writeback by the kernel's flusher threads: pages by device and reason, and the time of each pass over the dirty files of
  * a device.
  *
  * Pages that a task writes itself (fsync, direct I/O) are not among them. A pass that waits for its pages (`sync`) takes as long as the device.

@@ -30,7 +30,7 @@
 #include "../claim.h"
 #include "../kernel.h"
 
-/* What happened to a start time. */
+/* The fate of a start time. */
 enum request_stamp {
 	STAMP_STRAY, /* its tag has no part: it is in `strays` */
 	STAMP_FULL, /* there was no room for it, here and there */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * What the scheduler notes of tasks and run queues. Kernels with CONFIG_SCHED_INFO (selected by CONFIG_SCHEDSTATS and by
+ * The scheduler's accounting of tasks and run queues. Kernels with CONFIG_SCHED_INFO (selected by CONFIG_SCHEDSTATS and by
  * CONFIG_TASK_DELAY_ACCT) and CONFIG_FAIR_GROUP_SCHED have it, as distributions' do.
  *
  * Its times are of the run queue's clock, which is up to date in sched_switch and is not the clock of bpf_ktime_get_ns().

@@ -260,7 +260,7 @@ static __always_inline void counts_note(void *stats, u32 stat, s64 more)
 
 struct counts_no_note {};
 
-/* What counts.h uses where a table has no note, and its keys may lose their banks whenever they do not use them. */
+/* The functions that counts.h uses where a table has no note, and its keys may lose their banks whenever they do not use them. */
 #define COUNTS_NO_NOTE(name, key_type)                                                                       \
 	static __always_inline void name##_describe(struct counts_no_note *note, void *about)                \
 	{                                                                                                    \

@@ -80,7 +80,7 @@ fn the_template_runqlat_is_the_package_that_is_tested_here() {
     }
 }
 
-/// What a new author has to write for latencies by cgroup: the headers and the SDK bring the rest.
+/// Lines that a new author has to write for latencies by cgroup: the headers and the SDK bring the rest.
 #[test]
 fn run_queue_latency_takes_forty_lines_of_c_and_forty_of_rust() {
     for file in ["tests/fixtures/runqlat/runqlat.bpf.c", "tests/fixtures/runqlat/src/lib.rs"] {

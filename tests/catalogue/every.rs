@@ -1,4 +1,4 @@
-//! What holds for every package: it passes `ebhost check` with each value of its options, its recording gives the committed exposition,
+//! Every package passes `ebhost check` with each value of its options, its recording gives the committed exposition,
 //! which promtool accepts, its queries are PromQL, and the documentation is that of the packages.
 
 use std::{

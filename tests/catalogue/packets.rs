@@ -8,7 +8,7 @@ const SERVICE: u16 = 514;
 const OTHER: u16 = 7010;
 const SENT: i64 = 200;
 const PAYLOAD: usize = 100;
-/// Of the headers of IPv4 and UDP.
+/// Bytes of the headers of IPv4 and UDP.
 const HEADERS: i64 = 28;
 
 fn counted(served: &Exposition, family: &str, port: &str, direction: &str) -> i64 {

@@ -37,7 +37,7 @@ fn connections_that_wait_and_those_that_were_dropped_are_shown_by_port() {
     listener.bind(&any.into()).and_then(|()| listener.listen(LIMIT)).expect("a free port");
     let to = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
     let port = to.port().to_string();
-    // What was dropped before the package was loaded is not counted.
+    // Connections that were dropped before the package was loaded are not counted.
     let first = connect(&to, WAITING + 1);
     let host = Ebhost::start(folder.path());
     let value = |family: &str| host.scrape().value(&format!("ebhost_{family}"), &[("port", &port)]);

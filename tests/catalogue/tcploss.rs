@@ -85,7 +85,7 @@ fn lose() {
     // At the end: nothing follows that could be acknowledged.
     wire.lose(first(1, |segment| segment.to_port == PORT && segment.payload > 0));
     send(&mut stream, 1);
-    // What repairs that is lost, too.
+    // The segment that repairs it is lost, too.
     wire.lose(first(3, |segment| segment.to_port == PORT && segment.payload > 0));
     send(&mut stream, 1);
 }

@@ -21,7 +21,7 @@ fn sum(served: &Exposition, name: &str, label: (&str, &str)) -> f64 {
     served.samples().filter(of_label).fold(0.0, |sum, sample| sum + sample.value)
 }
 
-/// What the kernel counted between the two scrapes.
+/// The kernel's count between the two scrapes.
 fn kernel(console: &Console, protocol: &str, counter: &str) -> f64 {
     let read = |section: &str| {
         let mut lines =

@@ -21,7 +21,7 @@ fn file_system(folder: &Folder) -> Vec<u8> {
     fs::read(&image).expect("mkfs has written it")
 }
 
-/// What the kernel and the host counted between two moments.
+/// The counts of the kernel and the host between two moments.
 struct Grown<'a> {
     console: &'a Console,
     from: Exposition,

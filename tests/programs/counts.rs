@@ -194,7 +194,7 @@ fn keys_that_come_and_go_lose_no_count_and_leave_the_shared_map_empty() {
     rounds.expect("a thread").join().expect("no assertion failed");
 }
 
-/// What was served of ids that come and go.
+/// The served counts of ids that come and go.
 #[derive(Default)]
 struct Passing {
     calls: u64,

@@ -49,7 +49,7 @@ pub struct Segment {
 }
 
 impl Wire {
-    /// What connections are made to.
+    /// The addresses that connections are made to.
     pub const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2));
     pub const PEER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2));
 
@@ -88,7 +88,7 @@ impl Drop for Wire {
 
 /// Whether a TCP socket in the network namespace of this thread is neither listening nor done.
 fn has_connections() -> bool {
-    // Of include/net/tcp_states.h: TIME_WAIT, CLOSE, LISTEN.
+    // States of include/net/tcp_states.h: TIME_WAIT, CLOSE, LISTEN.
     const DONE: [&str; 3] = ["06", "07", "0A"];
     ["tcp", "tcp6"].iter().any(|name| {
         let table = fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();

@@ -54,7 +54,7 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     run(tests.env("EBHOST_ARM64", ebhost))
 }
 
-/// Has a build use the compiler and the linker for arm64. Returns the prefix of the other tools' names.
+/// Makes a build use the compiler and the linker for arm64. Returns the prefix of the other tools' names.
 pub(crate) fn cross(build: &mut Command) -> Result<&'static str> {
     if find(LINKER).is_none() {
         let remedy = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm";

@@ -24,7 +24,7 @@ pub(crate) fn docs(root: &Path) -> Result<()> {
     write(&readme, &format!("{before}{BEGIN}{}{END}{after}", ebhost(root, &["docs", "--list"])?))
 }
 
-/// What a command of ebhost prints about all packages, in the order of their names.
+/// The output of a command of ebhost about all packages, in the order of their names.
 fn ebhost(root: &Path, args: &[&str]) -> Result<String> {
     let folder = root.join("plugins");
     let entries = fs::read_dir(&folder).map_err(Error::file(&folder))?;

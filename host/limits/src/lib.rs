@@ -451,8 +451,8 @@ pub const FRAMES_PER_REPORT: u64 = 5;
 pub const VIEWERS: usize = 16;
 pub const VIEWER_FRAMES: usize = 16;
 
-/// What the live page and the flight recorder follow: of each family the series in the first slots, and of all families together so many
-/// cells and bytes of labels, of which a copy is kept. Nobody looks at more lines. The page says how many series it does not show.
+/// Series that the live page and the flight recorder follow: those in the first slots of each family; and, of all families together, the
+/// cells and bytes of labels of which a copy is kept. Nobody looks at more lines. The page says how many series it does not show.
 pub const FOLLOWED_SERIES: usize = 4_096;
 pub const FOLLOWED_CELLS: usize = 1 << 20;
 pub const FOLLOWED_LABEL_BYTES: usize = 8 << 20;

@@ -45,7 +45,7 @@ fn said(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(", `{text}`") }
 }
 
-/// What a receiver took of a push.
+/// The answer of a receiver that took a push.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) rejected_points: u64,

@@ -132,7 +132,7 @@ struct Visitor {
 impl FamilyVisitor for Visitor {
     fn begin(&mut self) -> Option<Demand> {
         let now = Instant::now();
-        // What takes longer than a scrape may is of no use.
+        // A collection that takes longer than a scrape may is of no use.
         let deadline = self.deadline.min(now + limits::SCRAPE);
         (now < deadline).then_some(Demand { deadline, first_deadline: deadline, scrapes: 0 })
     }

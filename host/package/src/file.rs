@@ -99,14 +99,14 @@ struct RawBpf {
     delete_departed: Vec<String>,
 }
 
-/// What an author says about a package, for its documentation; empty: nothing.
+/// An author's description of a package, for its documentation; empty: nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
-    /// What it shows, in one sentence.
+    /// Its metrics, in one sentence.
     pub summary: String,
-    /// What it needs: a kernel, a module, a configuration.
+    /// Its requirements: a kernel, a module, a configuration.
     pub requires: String,
-    /// What it costs at each event, as measured.
+    /// Its cost at each event, as measured.
     pub cost: String,
     /// Examples in PromQL, by the question that they answer.
     pub queries: BTreeMap<String, String>,
@@ -241,7 +241,7 @@ impl Draft<'_> {
         &self.raw.name
     }
 
-    /// What its author says about it.
+    /// Its author's description.
     pub(super) fn about(&self) -> &About {
         &self.about
     }

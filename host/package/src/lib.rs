@@ -84,7 +84,7 @@ pub struct Package {
 #[derive(Debug)]
 pub struct Offer {
     pub name: String,
-    /// What its author says about it.
+    /// Its author's description.
     pub about: About,
     pub default: Switch,
     /// Whether it is loaded with the settings.

@@ -54,7 +54,7 @@ pub struct Options {
     pub failed_thread: fn() -> Option<String>,
     /// The settings in force, for the status page.
     pub settings: Arc<[Setting]>,
-    /// What the live page is drawn from.
+    /// The frames that the live page is drawn from.
     pub feed: Feed,
 }
 

@@ -150,7 +150,7 @@ impl Biolatency {
         row![names::lost(*reason)]
     }
 
-    /// What `banks_stats` has of requests that found no room anywhere.
+    /// The counts in `banks_stats` of requests that found no room anywhere.
     fn lost_banks<'a>(&'a self, stat: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
         if (FIRST_LOST..SPILL_ENTRIES).contains(stat) { row![names::lost(BANKS_FULL)] } else { Err(Refusal::Skip) }
     }

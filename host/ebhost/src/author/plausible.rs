@@ -38,7 +38,7 @@ fn implausible_sum(series: FamilySeries<'_>) -> Option<String> {
     })
 }
 
-/// What the counts of buckets say about the sum of the observations.
+/// Bounds on the sum of the observations that follow from the counts of buckets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Allowed {
     least: f64,

@@ -19,7 +19,7 @@ pub(super) struct Stale {
 }
 
 impl Stale {
-    /// What is wrong, without the artefact's path.
+    /// The fault, without the artefact's path.
     pub(super) fn message(&self) -> String {
         format!("is older than {}: the last build failed, or there was none", self.source.display())
     }

@@ -15,7 +15,7 @@ use ebhost_kernel::ObjectFile;
 use ebhost_package::{OptionKind, Package, PackageError, Settings, read_offer};
 use ebhost_plugin_host::CompiledComponent;
 
-/// What the variants of a package show.
+/// The findings of a package's variants.
 #[derive(Default)]
 pub(super) struct Variants {
     pub(super) findings: Vec<Finding>,

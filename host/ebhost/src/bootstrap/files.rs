@@ -10,7 +10,7 @@ use crate::cli::Cli;
 use ebhost_confine::{AllowedFiles, PROGRAMS};
 use ebhost_server::Address;
 
-/// What the C library reads to look up the name of a receiver: a connection is made anew when one was lost.
+/// Files that the C library reads to look up the name of a receiver: a connection is made anew when one was lost.
 const RESOLVER: [&str; 6] =
     ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/run/systemd/resolve", "/usr/lib"];
 

@@ -13,7 +13,7 @@ pub(crate) enum HostAddress {
         host: String,
         port: u16,
         scheme: Scheme,
-        /// What a reverse proxy puts before every path; empty, or with a `/` at its beginning alone.
+        /// The prefix that a reverse proxy puts before every path; empty, or with a `/` at its beginning alone.
         prefix: String,
     },
     /// A unix socket.

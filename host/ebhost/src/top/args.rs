@@ -22,7 +22,7 @@ pub struct TopArgs {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::author::time)]
     pub(super) interval: Duration,
 
-    /// What to show first; with --once, what to print. Default: programs, and with --once everything but histograms.
+    /// The view to show first; with --once, the one to print. Default: programs, and with --once everything but histograms.
     #[arg(long, value_name = "VIEW")]
     pub(super) view: Option<View>,
 

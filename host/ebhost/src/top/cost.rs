@@ -76,7 +76,7 @@ fn is_same_process(one: &Status, other: &Status) -> bool {
     one.process.start_seconds.to_bits() == other.process.start_seconds.to_bits()
 }
 
-/// What a program's counters grew by in a time. None: it is another program.
+/// The growth of a program's counters in a time. None: it is another program.
 fn grown(now: &Program, before: &Program, time: Duration) -> Option<Cost> {
     let seconds = time.as_secs_f64();
     let runs = now.runs.checked_sub(before.runs)?;

@@ -28,7 +28,7 @@ impl Histogram {
         ["seconds", "bytes"].into_iter().find(|unit| self.family.ends_with(unit)).unwrap_or_default()
     }
 
-    /// What was observed since an earlier reading of the same series; all of it if the series has begun again since.
+    /// The observations since an earlier reading of the same series; all of it if the series has begun again since.
     pub(super) fn since(&self, before: &Self) -> Self {
         let is_same = self.bounds == before.bounds && self.counts.len() == before.counts.len();
         let grown: Option<Vec<u64>> =

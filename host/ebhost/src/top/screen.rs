@@ -1,4 +1,4 @@
-//! What keys change, and what is shown: the state of `ebhost top` in a terminal.
+//! The view that keys change and that is shown: the state of `ebhost top` in a terminal.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -51,7 +51,7 @@ pub(super) enum Observations {
     Recent,
 }
 
-/// What a key asks for beyond the screen.
+/// A request of a key beyond the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reaction {
     None,
@@ -125,7 +125,7 @@ impl Screen {
         self.now.as_ref().map_or_else(String::new, |now| summary(now, self.before.as_ref()))
     }
 
-    /// What is wrong, or has to be known about the numbers.
+    /// A fault, or a fact that has to be known about the numbers.
     pub(super) fn notice(&self) -> Option<String> {
         if let Some((why, since)) = &self.failure {
             let shown = if self.now.is_some() { "; the numbers are those of before" } else { "" };

@@ -95,7 +95,7 @@ pub(super) struct Map {
     pub(super) read_seconds: f64,
 }
 
-/// What happens to a new key when a map is full.
+/// The fate of a new key when a map is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MapRoom {

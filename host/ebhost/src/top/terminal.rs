@@ -169,7 +169,7 @@ impl Readings {
         Ok(Self { views, readings })
     }
 
-    /// Has this view read at once.
+    /// Asks for a reading of this view at once.
     fn ask(&self, view: View) {
         // A thread that ended sends no readings, and the screen says how old its numbers are.
         let _ = self.views.send(view);

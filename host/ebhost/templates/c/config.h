@@ -112,7 +112,7 @@ static inline bool config_value(struct config_reader *reader, const struct key_o
 	return config_flag(reader, key->flag);
 }
 
-/* What a key's value has to be, for messages. */
+/* The kind that a key's value has to have, for messages. */
 static inline const char *config_kind(const struct key_of_config *key)
 {
 	if (key->texts)

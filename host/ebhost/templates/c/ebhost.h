@@ -97,7 +97,7 @@ static inline family_t counter(const char *name, const char *help, const char *c
 	return family;
 }
 
-/* What a value is now. `fold` is how values of equal labels become one: EXPORTS_EBHOST_PLUGIN_DECODER_FOLD_SUM, …_MIN, …_MAX. */
+/* A gauge: a value as it is now. `fold` is how values of equal labels become one: EXPORTS_EBHOST_PLUGIN_DECODER_FOLD_SUM, …_MIN, …_MAX. */
 static inline family_t gauge(const char *name, const char *help, const char *const *labels, uint8_t fold)
 {
 	family_t family = family_of(name, help, labels);
@@ -145,7 +145,7 @@ static inline uint32_t identify(view_t *view, uint8_t part, uint32_t offset, uin
 	return view->identity.len++;
 }
 
-/* Has the host look a field of the identity up, in a table that `grants` in plugin.yaml has; `name` below finds the name. */
+/* Makes the host look a field of the identity up, in a table that `grants` in plugin.yaml has; `name` below finds the name. */
 static inline void look_up(view_t *view, const char *table, uint32_t field)
 {
 	view->lookups.ptr = with_room(view->lookups.ptr, view->lookups.len, sizeof(lookup_t));
@@ -188,7 +188,7 @@ static inline value_t slots(uint32_t offset, uint32_t sum_offset)
 	return value;
 }
 
-/* What a label is: a column of the answer, always the same text, or the CPU's number (per-CPU maps and perf event arrays). */
+/* The source of a label: a column of the answer, always the same text, or the CPU's number (per-CPU maps and perf event arrays). */
 static inline label_t column(uint32_t column)
 {
 	label_t label = { .tag = EXPORTS_EBHOST_PLUGIN_DECODER_LABEL_COLUMN };

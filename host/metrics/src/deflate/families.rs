@@ -41,7 +41,7 @@ struct Key {
 
 #[derive(Debug, Default)]
 struct PreparedFamily {
-    /// What precedes the labels, and how numbers are written.
+    /// The text before the labels; and how numbers are written.
     name: String,
     integers: Option<Integers>,
     groups: Vec<GroupState>,
@@ -123,7 +123,7 @@ impl Preparations {
     }
 }
 
-/// What may still be prepared.
+/// The room that is left for prepared series.
 #[derive(Debug)]
 struct Budget<'p> {
     bytes: &'p mut usize,

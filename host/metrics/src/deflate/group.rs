@@ -51,7 +51,7 @@ struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stale;
 
-/// What was written of a text.
+/// The part of a text that was written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written {
     /// The CRC register of the stream.

@@ -60,7 +60,7 @@ impl Lines {
     }
 }
 
-/// What a byte costs as a literal, and a match, in quarters of a bit; so much is known before there are codes.
+/// The cost of a byte as a literal, and of a match, in quarters of a bit; so much is known before there are codes.
 const DIGIT: u32 = 14;
 const LITERAL: u32 = 25;
 const MATCH: u32 = 34;
