@@ -40,6 +40,18 @@ config:
     counters: [{ name: calls_total, help: Calls., map: calls, labels: [{ name: id, size: 4, decoders: [{ name: uint }] }] }]
 ";
 
+/// Starts a host, in which `chosen` must be the only program, and count.
+fn assert_chosen_alone_counts(folder: &Folder) {
+    let host = Start::with(folder.path()).args(&["--strict"]).listening();
+    (0..12).for_each(|_| _ = rustix::process::getpgid(None));
+    let served = host.scrape();
+    assert_eq!(served.value("ebhost_calls_total", &[("id", "7")]), Some(12.0));
+    let attached = &served.families["ebhost_program_attached"].samples;
+    let programs: Vec<_> = attached.iter().map(|sample| (sample.labels["program"].as_str(), sample.value)).collect();
+    assert_eq!(programs, [("chosen", 1.0)]);
+    host.stop();
+}
+
 /// A section of another program cost the object.
 #[test]
 fn programs_that_were_not_chosen_cost_nothing() {
@@ -50,14 +62,7 @@ fn programs_that_were_not_chosen_cost_nothing() {
     fs::create_dir(&package).expect("a folder in our own");
     compile(&source(), "bpf", &package.join("chosen.bpf.o"));
     fs::write(package.join("plugin.yaml"), PACKAGE).expect("our own folder");
-    let host = Start::with(folder.path()).args(&["--strict"]).listening();
-    (0..12).for_each(|_| _ = rustix::process::getpgid(None));
-    let served = host.scrape();
-    assert_eq!(served.value("ebhost_calls_total", &[("id", "7")]), Some(12.0));
-    let attached = &served.families["ebhost_program_attached"].samples;
-    let programs: Vec<_> = attached.iter().map(|sample| (sample.labels["program"].as_str(), sample.value)).collect();
-    assert_eq!(programs, [("chosen", 1.0)]);
-    host.stop();
+    assert_chosen_alone_counts(&folder);
     // Without a choice they cost the object, and the message says which.
     fs::write(package.join("plugin.yaml"), PACKAGE.replace(", programs: [chosen]", "")).expect("our own folder");
     let ended = Start::with(folder.path()).args(&["--strict"]).ended();
@@ -76,14 +81,7 @@ fn of_alternatives_the_first_one_that_the_kernel_has_is_attached() {
     let source = source().replace("SEC(\"of_tomorrow/block\") int unknown(u64 *ctx) { return 0; }\n", "");
     compile(&source, "bpf", &package.join("chosen.bpf.o"));
     fs::write(package.join("plugin.yaml"), PACKAGE.replace("[chosen]", "[[absent, chosen]]")).expect("our own folder");
-    let host = Start::with(folder.path()).args(&["--strict"]).listening();
-    (0..12).for_each(|_| _ = rustix::process::getpgid(None));
-    let served = host.scrape();
-    assert_eq!(served.value("ebhost_calls_total", &[("id", "7")]), Some(12.0));
-    let attached = &served.families["ebhost_program_attached"].samples;
-    let programs: Vec<_> = attached.iter().map(|sample| (sample.labels["program"].as_str(), sample.value)).collect();
-    assert_eq!(programs, [("chosen", 1.0)]);
-    host.stop();
+    assert_chosen_alone_counts(&folder);
     // When there is none, the message has the reason of each.
     fs::write(package.join("plugin.yaml"), PACKAGE.replace("[chosen]", "[[absent, absent]]")).expect("our own folder");
     let ended = Start::with(folder.path()).args(&["--strict"]).ended();
