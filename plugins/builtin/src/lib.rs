@@ -19,7 +19,6 @@ mod metric;
 mod node;
 mod rows;
 mod scalar;
-mod systemd;
 mod table;
 
 use std::cell::RefCell;

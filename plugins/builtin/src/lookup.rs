@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use crate::decoder::{Decoded, Refused, uint};
 use crate::machine::Machine;
-use crate::systemd;
 
 /// A decoder that is a lookup.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +39,7 @@ use Lookup::{
 pub(crate) struct Found<'a> {
     /// The name of the label's bytes. PCI names are empty if the database does not have the number.
     pub(crate) name: Option<&'a str>,
-    /// The name in the second table, if the host was asked for it: of the PCI class, or of the container.
+    /// The name in the second table, if the host was asked for it: of the PCI class, or of the unit or container.
     pub(crate) second: Option<&'a str>,
 }
 
@@ -56,9 +55,9 @@ const ALL: [(Lookup, &str, &str); 15] = [
     (PciClass, "pci_class", "pci-class"),
     (PciSubclass, "pci_subclass", "pci-subclass"),
     (LiveCgroup, "live_cgroup", "live-cgroup"),
-    (SystemdUnit, "systemd_unit", "live-cgroup"),
     (DropReason, "drop_reason", "drop-reason"),
     // Their names are in a second table; the first tells whether the cgroup is there.
+    (SystemdUnit, "systemd_unit", "live-cgroup"),
     (Container, "container", "live-cgroup"),
     (Pod, "pod", "live-cgroup"),
     (PodNamespace, "pod_namespace", "live-cgroup"),
@@ -71,9 +70,13 @@ impl Lookup {
     /// The lookup with this decoder name. Files of ebpf_exporter have no others than ebpf_exporter has.
     pub(crate) fn named(name: &str, machine: &Machine) -> Option<Self> {
         let lookup = ALL.iter().find(|(_, decoder, _)| *decoder == name).map(|(lookup, ..)| *lookup)?;
-        let is_own = matches!(lookup, LiveCgroup | SystemdUnit | DropReason);
-        // Those with a second table are labels of a `cgroup:` key alone.
-        (lookup.second_table().is_none() && (!is_own || !machine.is_ebpf_exporter)).then_some(lookup)
+        let is_known = match lookup {
+            // Labels of a `cgroup:` key alone.
+            Container | Pod | PodNamespace => false,
+            LiveCgroup | SystemdUnit | DropReason => !machine.is_ebpf_exporter,
+            _ => true,
+        };
+        is_known.then_some(lookup)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -88,6 +91,7 @@ impl Lookup {
     /// The table in which the same bytes are looked up, too.
     pub(crate) fn second_table(self) -> Option<&'static str> {
         match self {
+            SystemdUnit => Some("unit"),
             Container => Some("container"),
             Pod => Some("pod"),
             PodNamespace => Some("pod-namespace"),
@@ -131,10 +135,9 @@ impl Lookup {
         match (self, found.name) {
             // Counts of a cgroup wait until the host knows its path, and end after it is gone, when it has none.
             (LiveCgroup | SystemdUnit | Container | Pod | PodNamespace, None | Some("")) => return Err(Refused::Skip),
-            (Container | Pod | PodNamespace, Some(_)) => {
+            (SystemdUnit | Container | Pod | PodNamespace, Some(_)) => {
                 return found.second.map(|name| Cow::Borrowed(name.as_bytes())).ok_or(Refused::Skip);
             }
-            (SystemdUnit, Some(path)) => return Ok(Cow::Borrowed(systemd::unit_of(path).as_bytes())),
             // There is a database, but it does not contain the number.
             (PciVendor | PciDevice | PciClass | PciSubclass, Some("")) => {}
             (_, Some(name)) => return Ok(Cow::Borrowed(name.as_bytes())),

@@ -188,9 +188,9 @@ fn numbers_of_a_table_are_series_with_labels_of_their_own() {
         ]
     );
     let key = [&7u64.to_le_bytes()[..], &1u32.to_le_bytes(), &[0; 4]].concat();
-    let path = Some("/system.slice/a.service/b");
-    assert_eq!(row(&manifest, 0, &bank_identity(&key), &[path]), labels(&["a.service", "b"]));
-    assert_eq!(row(&manifest, 1, &key, &[path]), labels(&["a.service", "b"]));
+    let names = [Some("/system.slice/a.service/b"), Some("a.service")];
+    assert_eq!(row(&manifest, 0, &bank_identity(&key), &names), labels(&["a.service", "b"]));
+    assert_eq!(row(&manifest, 1, &key, &names), labels(&["a.service", "b"]));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_label_that_is_not_kept_is_added_up_by_the_host() {
     let manifest = described(&config).expect("good");
     assert_eq!(manifest.families[0].labels, ["unit"]);
     let key = [&7u64.to_le_bytes()[..], &99u32.to_le_bytes(), &[0; 4]].concat();
-    assert_eq!(row(&manifest, 1, &key, &[Some("/")]), labels(&["-.slice"]));
+    assert_eq!(row(&manifest, 1, &key, &[Some("/"), Some("-.slice")]), labels(&["-.slice"]));
 }
 
 #[test]
