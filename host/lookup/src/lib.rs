@@ -26,6 +26,7 @@ use std::{
 use ebhost_limits as limits;
 use names::{Name, Names};
 pub use questions::QuestionSet;
+pub use sources::container_id;
 use sources::{Cgroups, Freshness, Sources};
 pub use tables::LookupTable;
 

@@ -46,11 +46,9 @@ fn host_arch() -> &'static str {
     }
 }
 
-/// The id of the container that this process is in, by its cgroup: 64 hexadecimal digits, as containerd, CRI-O, Docker and podman name
-/// cgroups.
+/// The id of the container that this process is in, by its cgroups: `HIERARCHY:CONTROLLERS:PATH` on each line.
 fn container_id(cgroups: &str) -> Option<&str> {
-    let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    cgroups.lines().flat_map(|line| line.split(['/', '-', '.', ':'])).find(is_id)
+    cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).find_map(ebhost_lookup::container_id)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::{
 
 use super::Roots;
 pub(crate) use cgroups::Cgroups;
+pub use containers::container_id;
 pub(crate) use containers::{ContainerLabel, Containers};
 pub(crate) use disk_folders::{DiskFolders, KEY_BYTES as DISK_KEY_BYTES};
 pub(crate) use disks::{DeviceNumber, Disks};

@@ -20,6 +20,7 @@ use ebhost_limits as limits;
 
 use super::{Freshness, Source};
 use crate::{Found, Roots};
+pub use path::container_id;
 use path::{ContainerRef, Membership};
 use state::{ContainerNames, Search};
 

@@ -38,6 +38,15 @@ impl<'a> Membership<'a> {
     }
 }
 
+/// The id of the container that a cgroup belongs to, by the cgroup's path: 64 hexadecimal digits. `None`: it belongs to no container that
+/// has one.
+pub fn container_id(path: &str) -> Option<&str> {
+    match Membership::of(path)?.container? {
+        ContainerRef::Id(id) => Some(id),
+        ContainerRef::Name(_) => None,
+    }
+}
+
 /// The uid in the folder of a pod.
 fn pod_uid(above: &[&str], folder: &str) -> Option<String> {
     // The driver cgroupfs: kubepods/burstable/podUID.
