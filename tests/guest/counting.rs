@@ -78,7 +78,7 @@ fn waits_are_those_of_the_scheduler(console: &Console) {
 #[test]
 fn counting_and_runqlat_work_on_5_10_with_128_possible_cpus() {
     needs!(Guest);
-    let guest = Guest::x86("5.10", "counting-init").with_cpus("2,maxcpus=128").in_one_thread();
+    let guest = Guest::x86("5.10", "counting-init").with_cpus("2,maxcpus=128");
     guest.put_ebhost();
     put_counts(&guest, 0);
     guest.put(&committed().join("runqlat"), "plugins/counting/runqlat");

@@ -59,7 +59,6 @@ struct Machine {
 
 fn booted(machine: &Machine) -> Console {
     let guest = Guest::x86(machine.line, "cpus-init").with_cpus(machine.cpus).with_parameters(machine.parameters);
-    let guest = guest.in_one_thread();
     guest.put_ebhost();
     guest.put_program(&toucher(), "toucher");
     put_biolatency(&guest);

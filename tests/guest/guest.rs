@@ -66,12 +66,6 @@ impl Guest {
         self
     }
 
-    /// Emulates all CPUs in one thread. In several, QEMU now and then runs the breakpoint by which one CPU patches the code of another, which a
-    /// kernel that patches much (after programs were detached, say) takes for a fault.
-    pub(crate) fn in_one_thread(self) -> Self {
-        self.with_devices("-accel tcg,thread=single")
-    }
-
     /// Sets the CPUs of an x86 machine, as QEMU's `-smp` takes them.
     pub(crate) fn with_cpus(self, cpus: &'static str) -> Self {
         Self { cpus, ..self }
@@ -187,7 +181,9 @@ impl Guest {
             format!("cd {} && find . | cpio -o -H newc --quiet > {}", self.root().display(), initramfs.display());
         output(Command::new("sh").args(["-c", &pack]));
         let (qemu, console) = match self.machine {
-            Machine::X86 => (format!("qemu-system-x86_64 -smp {}", self.cpus), "ttyS0"),
+            // All CPUs are emulated in one thread. In several, QEMU now and then runs the breakpoint by which one CPU patches the code of
+            // another after it was removed, which the kernel takes for a fault ("Oops: int3").
+            Machine::X86 => (format!("qemu-system-x86_64 -accel tcg,thread=single -smp {}", self.cpus), "ttyS0"),
             // QEMU counts instructions only with this setting, and only on one CPU.
             Machine::Arm => {
                 ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off".to_owned(), "ttyAMA0")

@@ -21,7 +21,7 @@ fn booted(line: &str) -> Console {
     let guest = Guest::x86(line, "lockdown-init")
         .with_parameters("lockdown=confidentiality lsm=lockdown,bpf nvme_core.multipath=N");
     let image = guest.disk_image(16 << 20);
-    let guest = guest.in_one_thread().with_devices(&format!(
+    let guest = guest.with_devices(&format!(
         "-drive file={},if=none,id=n,format=raw -device nvme,serial=a,drive=n",
         image.display()
     ));

@@ -35,7 +35,7 @@ fn kernel(console: &Console, protocol: &str, counter: &str) -> f64 {
 
 /// Boots the newest kernel of a series. `reason`: what it says of a datagram that has no socket.
 fn network_counts_on(line: &str, reason: &str) {
-    let guest = Guest::x86(line, "network-init").in_one_thread();
+    let guest = Guest::x86(line, "network-init");
     guest.put_ebhost();
     guest.put_program(Path::new(TC), "iproute2-tc");
     guest.put_modules(&["sch_netem"]);

@@ -30,7 +30,7 @@ fn kernel(console: &Console, file: &str, word: &str) -> f64 {
 }
 
 fn counts_on(line: &str, packages: &[&str]) {
-    let guest = Guest::x86(line, "scheduler-init").in_one_thread().with_cpus("1");
+    let guest = Guest::x86(line, "scheduler-init").with_cpus("1");
     guest.put_ebhost();
     let folder = Folder::new();
     for name in packages {

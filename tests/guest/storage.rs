@@ -66,7 +66,7 @@ fn total(served: &Exposition, name: &str, labels: &[(&str, &str)]) -> f64 {
 }
 
 fn counts_on(line: &str) {
-    let guest = Guest::x86(line, "storage-init").in_one_thread().with_cpus("1");
+    let guest = Guest::x86(line, "storage-init").with_cpus("1");
     guest.put_ebhost();
     guest.put_modules(&["configfs", "null_blk", "nvme", "ext4"]);
     let folder = Folder::new();
