@@ -1,12 +1,14 @@
 //! Conformance of the exposition formats: one host that serves every kind of family, and for each format a parser made by others.
 //!
-//! Text 0.0.4 goes to `promtool`, OpenMetrics to the reference parser of `prometheus_client` (Python), protobuf to `prost`; and Debian's
-//! Prometheus scrapes text and protobuf for real. No format may have a family or a series twice, and all three must have the same
+//! Text 0.0.4 goes to `promtool`, OpenMetrics to the reference parser of `prometheus_client` (Python), protobuf to `prost`, OpenMetrics 2.0 to a strict reader of its grammar,
+//! because no program has a parser yet; and Debian's
+//! Prometheus scrapes text and protobuf for real. No format may have a family or a series twice, and all must have the same
 //! samples but for what a format has no place for.
 
 mod dashboards;
 mod generated;
 mod golden;
+mod openmetrics2;
 mod parsers;
 mod rules;
 
@@ -82,6 +84,36 @@ fn all_formats_have_the_same_samples_and_none_twice() {
 
     let text = host.get("/metrics", &[]);
     assert_eq!(promtool(text.text()), (Some(0), String::new()), "{}", text.text());
+    host.stop();
+}
+
+#[test]
+fn openmetrics_2_has_the_samples_of_text_and_their_start_times() {
+    needs!(Root, Tool("clang-19"));
+    let folder = packages();
+    folder.set("plugins: { biolatency: { native: true } }");
+    let host = start(&folder);
+    let get = |accept: &str| host.get("/metrics", &[("Accept", accept)]);
+    let accept = "application/openmetrics-text;version=2.0.0";
+    let (text, newest) = while_series_stay(&host, || (get("text/plain"), get(accept)));
+    assert_eq!(newest.header("content-type"), "application/openmetrics-text; version=2.0.0; charset=utf-8");
+    let exposition =
+        openmetrics2::parse(newest.text()).unwrap_or_else(|why| panic!("{why}; served:\n{}", newest.text()));
+    let text = parse_text(text.text());
+    exposition.answer.assert_nothing_twice();
+    assert_eq!(text.without_created(), exposition.answer.without_sums_of_unknown_value(&text));
+    let label = "label=\"a \\\"quoted\\\" \\\\ value\\nof two lines\"";
+    for (sample, value) in [
+        (format!("ebhost_generated_total{{{label}}}"), 41.0),
+        ("ebhost_generated_signed{}".to_owned(), -5.0),
+        ("ebhost_generated_negative_bucket{le=-1}".to_owned(), 1.0),
+        ("ebhost_generated_sumless_bucket{le=1e-5}".to_owned(), 1.0),
+        ("ebhost_generated_summed_sum{}".to_owned(), 77.0),
+    ] {
+        exposition.answer.assert_value(&sample, value);
+    }
+    assert!(exposition.with_start_time.contains(&format!("ebhost_generated_total{{{label}}}")));
+    assert!(exposition.with_start_time.contains("ebhost_generated_summed{}"));
     host.stop();
 }
 

@@ -88,6 +88,10 @@ pub(crate) fn reference_samples(text: &str) -> BTreeSet<String> {
 }
 
 impl Answer {
+    pub(crate) fn new(families: Vec<String>, samples: Vec<(String, f64)>) -> Self {
+        Self { families, samples }
+    }
+
     pub(crate) fn assert_nothing_twice(&self) {
         let mut seen = BTreeSet::new();
         let twice: Vec<_> = self.families.iter().filter(|family| !seen.insert(family.as_str())).collect();
@@ -149,7 +153,7 @@ fn bucket_labels(labels: &str) -> String {
 }
 
 /// The bound of a bucket stands last, as a number; other labels are in order.
-fn named<'a>(name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn named<'a>(name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut labels: Vec<_> = labels.collect();
     labels.sort_by_key(|(name, _)| (*name == "le", *name));
     let label = |(name, value): &(&str, &str)| match value.parse::<f64>() {

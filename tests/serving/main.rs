@@ -11,3 +11,4 @@ mod privileges;
 mod prometheus;
 mod settings;
 mod start;
+mod start_times;

@@ -30,6 +30,9 @@ pub const LIBBPF: Unpacked = Unpacked {
 pub const VICTORIA_METRICS: Unpacked =
     Unpacked { name: "victoria-metrics", suite: "sid", packages: &["victoria-metrics", "libc6", "libzstd1"] };
 
+/// Prometheus 2.53, which takes start times.
+pub const PROMETHEUS: Unpacked = Unpacked { name: "prometheus", suite: "trixie", packages: &["prometheus", "libc6"] };
+
 impl Unpacked {
     /// The root below which the packages are.
     pub fn root(self) -> PathBuf {

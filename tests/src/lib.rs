@@ -53,6 +53,6 @@ pub use objects::compile;
 pub use process::{Running, alone, filtered, output, toucher, wait_until};
 pub use program::Program;
 pub use prometheus::{Prometheus, encode, promtool};
-pub use sample::{Labels, Sample};
+pub use sample::{Labels, Sample, number};
 pub use sys::program_exists;
 pub use wire::{Segment, Wire};

@@ -33,6 +33,15 @@ impl Prometheus {
 
     /// A server with these options.
     pub fn with(target: SocketAddr, args: &[&str]) -> Self {
+        Self::run(Command::new("prometheus"), target, args)
+    }
+
+    /// The server of the next Debian, which knows start times and more features.
+    pub fn newer(target: SocketAddr, args: &[&str]) -> Self {
+        Self::run(debian::PROMETHEUS.command("usr/bin/prometheus"), target, args)
+    }
+
+    fn run(mut command: Command, target: SocketAddr, args: &[&str]) -> Self {
         let (folder, address) = (Folder::new(), free_address());
         let config = folder.path().join("prometheus.yml");
         let text = format!(
@@ -40,7 +49,6 @@ impl Prometheus {
              scrape_configs: [{{ job_name: ebhost, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
         );
         fs::write(&config, text).expect("a file in our own folder");
-        let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", config.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.arg(format!("--web.listen-address={address}"));

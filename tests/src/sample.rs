@@ -13,7 +13,11 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn parse(line: &str) -> Result<Self, String> {
+    /// Parses a line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, String> {
         let end = line.find(['{', ' ']).ok_or("no value")?;
         let (name, mut rest) = line.split_at(end);
         let mut labels = Labels::new();
@@ -41,7 +45,10 @@ impl Sample {
 }
 
 /// Parses a number as both formats write it.
-pub(crate) fn number(text: &str) -> Result<f64, String> {
+///
+/// # Errors
+/// The text, if it is no number.
+pub fn number(text: &str) -> Result<f64, String> {
     match text {
         "+Inf" => Ok(f64::INFINITY),
         "-Inf" => Ok(f64::NEG_INFINITY),

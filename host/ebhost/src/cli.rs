@@ -125,7 +125,7 @@ pub struct Cli {
     #[arg(long, value_name = "NAME", default_value = "ebhost", value_parser = namespace)]
     pub namespace: String,
 
-    /// Expose the start time of each counter and histogram to OpenMetrics scrapers, as an additional series `_created`.
+    /// Expose the start time of each counter and histogram to OpenMetrics 1.0 scrapers, as an additional series `_created`.
     #[arg(long = "exposition.created")]
     pub created: bool,
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 const YAML: &str = "name: x\ncomponent: x.wasm\nbpf: { object: x.o, globals: { a: 1 }, max_entries: { m: 8 per cpu } }\n\
                     config: { a: [1, ~] }\ngrants: [cgroup]\nlimits: { memory: 1MiB, decode: 5ms, series: 9 }\n";
-const ALL: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
+const ALL: &[Format] = Format::ALL;
 
 /// The smallest component with an export of the decoder's name. It lacks the decoder's functions.
 const SMALL: &str = "(component (core module (func (export \"f\"))) (instance $d) \
@@ -113,7 +113,7 @@ proptest! {
             Format::Protobuf => lower.contains("application/vnd.google.protobuf"),
             _ => lower.contains("application/openmetrics-text"),
         };
-        let chosen = Format::negotiate(Some(&text), &ALL);
+        let chosen = Format::negotiate(Some(&text), ALL);
         prop_assert!(is_named(chosen), "{chosen:?}");
         prop_assert_eq!(Format::negotiate(Some(&text), &[Format::Text004]), Format::Text004);
         let is_gzip = Encoding::negotiate(Some(&text)) == Encoding::Gzip;

@@ -2,12 +2,12 @@
 
 use ebhost_metrics::{Encoding, Format};
 
-const OFFERED: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
+const OFFERED: &[Format] = Format::ALL;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     // No format is chosen that the header does not name.
     let lower = text.to_ascii_lowercase();
-    match Format::negotiate(Some(text), &OFFERED) {
+    match Format::negotiate(Some(text), OFFERED) {
         Format::Text004 => {}
         Format::Protobuf => assert!(lower.contains("application/vnd.google.protobuf")),
         _ => assert!(lower.contains("application/openmetrics-text")),

@@ -10,6 +10,8 @@ pub enum Format {
     /// The draft, which differs in its name alone.
     OpenMetrics001,
     OpenMetrics100,
+    /// The release candidate of 2.0, for clients that ask for exactly that version.
+    OpenMetrics200,
     /// Delimited `io.prometheus.client.MetricFamily`.
     Protobuf,
 }
@@ -22,7 +24,8 @@ pub enum Encoding {
 }
 
 impl Format {
-    pub const ALL: &[Self] = &[Self::Text004, Self::OpenMetrics100, Self::OpenMetrics001, Self::Protobuf];
+    pub const ALL: &[Self] =
+        &[Self::Text004, Self::OpenMetrics100, Self::OpenMetrics001, Self::OpenMetrics200, Self::Protobuf];
 
     /// Without OpenMetrics: an exporter that never had it has `le="1"` where OpenMetrics says `le="1.0"`, which are two series.
     pub const WITHOUT_OPENMETRICS: &[Self] = &[Self::Text004, Self::Protobuf];
@@ -33,6 +36,7 @@ impl Format {
             Format::Text004 => "text/plain; version=0.0.4; charset=utf-8",
             Format::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
             Format::OpenMetrics100 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Format::OpenMetrics200 => "application/openmetrics-text; version=2.0.0; charset=utf-8",
             Format::Protobuf => {
                 "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
             }
@@ -66,6 +70,7 @@ impl Format {
             return match version {
                 None | Some("1.0.0") => Some(Format::OpenMetrics100),
                 Some("0.0.1") => Some(Format::OpenMetrics001),
+                Some("2.0.0") => Some(Format::OpenMetrics200),
                 Some(_) => None,
             };
         }
@@ -150,7 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     const TEXTS: [Format; 3] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001];
-    const ALL: [Format; 4] = [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics001, Format::Protobuf];
+    const ALL: &[Format] = Format::ALL;
 
     #[test]
     fn what_real_scrapers_send() {
@@ -160,16 +165,19 @@ mod tests {
         let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
                       application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
                       text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        assert_eq!(Format::negotiate(Some(native), &ALL), Format::Protobuf);
+        assert_eq!(Format::negotiate(Some(native), ALL), Format::Protobuf);
         assert_eq!(Format::negotiate(Some(native), &TEXTS), Format::OpenMetrics100);
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
-        assert_eq!(Format::negotiate(Some(browser), &ALL), Format::Text004);
-        assert_eq!(Format::negotiate(Some("*/*"), &ALL), Format::Text004);
+        assert_eq!(Format::negotiate(Some(browser), ALL), Format::Text004);
+        let newest = "application/openmetrics-text;version=2.0.0;q=0.7,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3";
+        assert_eq!(Format::negotiate(Some(newest), ALL), Format::OpenMetrics200);
+        assert_eq!(Format::negotiate(Some(newest), Format::WITHOUT_OPENMETRICS), Format::Text004);
+        assert_eq!(Format::negotiate(Some("*/*"), ALL), Format::Text004);
     }
 
     #[test]
     fn quality_decides_and_zero_refuses() {
-        let choose = |accept: &str| Format::negotiate(Some(accept), &ALL);
+        let choose = |accept: &str| Format::negotiate(Some(accept), ALL);
         assert_eq!(choose("application/openmetrics-text;q=0.3, text/plain;q=0.4"), Format::Text004);
         assert_eq!(
             choose("text/plain;q=0.3, application/openmetrics-text; version=\"0.0.1\" ;Q=0.4"),
@@ -177,7 +185,8 @@ mod tests {
         );
         assert_eq!(choose("*/*, application/openmetrics-text"), Format::OpenMetrics100);
         assert_eq!(choose("application/openmetrics-text;q=0"), Format::Text004);
-        assert_eq!(choose("application/openmetrics-text;version=2.0.0"), Format::Text004);
+        assert_eq!(choose("application/openmetrics-text;version=2.0.0"), Format::OpenMetrics200);
+        assert_eq!(choose("application/openmetrics-text;version=2.0.1"), Format::Text004);
         assert_eq!(choose("text/plain, application/openmetrics-text"), Format::Text004);
         for one in ["1", "1.", "1.0", "1.000"] {
             let header = format!("text/plain;q=0.9, application/openmetrics-text;q={one}");
@@ -191,11 +200,11 @@ mod tests {
 
     #[test]
     fn anything_else_is_text() {
-        assert_eq!(Format::negotiate(None, &ALL), Format::Text004);
+        assert_eq!(Format::negotiate(None, ALL), Format::Text004);
         for accept in
             ["", ",,;;==", "application/openmetrics-text;q=9", "application/openmetrics-text;q=", "\u{0}λ;q=1"]
         {
-            assert_eq!(Format::negotiate(Some(accept), &ALL), Format::Text004, "{accept}");
+            assert_eq!(Format::negotiate(Some(accept), ALL), Format::Text004, "{accept}");
         }
     }
 
@@ -214,7 +223,7 @@ mod tests {
         #[test]
         fn only_what_a_header_names_is_chosen(header in "\\PC{0,200}|[a-z*/;=,.0-9 \"q]{0,200}") {
             let lower = header.to_ascii_lowercase();
-            match Format::negotiate(Some(&header), &ALL) {
+            match Format::negotiate(Some(&header), ALL) {
                 Format::Text004 => {}
                 Format::Protobuf => prop_assert!(lower.contains("application/vnd.google.protobuf")),
                 _ => prop_assert!(lower.contains("application/openmetrics-text")),
@@ -238,7 +247,7 @@ mod tests {
             let weight = |at: usize| 4 * weights[at] + at as u32 + 1;
             let clauses: Vec<String> = order.iter().map(|at| format!("{};q=0.{:03}", formats[*at].0, weight(*at))).collect();
             let heaviest = (0..4).max_by_key(|at| weight(*at)).unwrap();
-            prop_assert_eq!(Format::negotiate(Some(&clauses.join(", ")), &ALL), formats[heaviest].1, "{:?}", clauses);
+            prop_assert_eq!(Format::negotiate(Some(&clauses.join(", ")), ALL), formats[heaviest].1, "{:?}", clauses);
         }
     }
 }

@@ -25,7 +25,16 @@ const NATIVE_BUCKET_BYTES: usize = 20;
 /// Bytes of the rest of a series in protobuf.
 const METRIC_BYTES: usize = 96;
 
-/// The size of one family's series, as a function of their label blocks. Start times are not included.
+/// Bytes of a start time in protobuf.
+const START_TIME_BYTES: usize = 20;
+
+/// Bytes in OpenMetrics 2.0: of a histogram's line beside its name, labels and buckets, of a classic bucket beside its bound, and of a native one:
+/// its count, and a span of its own.
+const COMPOSITE_BYTES: usize = 260;
+const COMPOSITE_BUCKET_BYTES: usize = 24;
+const COMPOSITE_NATIVE_BUCKET_BYTES: usize = 36;
+
+/// The size of one family's series, as a function of their label blocks. Lines of `_created` are not included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeriesSize {
     /// Lines of one series.
@@ -47,9 +56,20 @@ impl SeriesSize {
                 (bounds.len() + 3, buckets + 2 * (name + LINE_BYTES))
             }
         };
-        let native = if let Layout::Native { .. } = layout { layout.buckets() * NATIVE_BUCKET_BYTES } else { 0 };
-        let protobuf = METRIC_BYTES + family.labels.len() * LABEL_BYTES + (bounds.len() + 1) * BUCKET_BYTES + native;
-        Self { lines, fixed: text.max(protobuf) }
+        let native = if let Layout::Native { .. } = layout { layout.buckets() } else { 0 };
+        let protobuf = METRIC_BYTES
+            + START_TIME_BYTES
+            + family.labels.len() * LABEL_BYTES
+            + (bounds.len() + 1) * BUCKET_BYTES
+            + native * NATIVE_BUCKET_BYTES;
+        let composite = match &family.kind {
+            Kind::Counter | Kind::Gauge(_) => 0,
+            Kind::Histogram(_) => {
+                let classic = (bounds.len() + 1) * COMPOSITE_BUCKET_BYTES + digits(bounds);
+                name + COMPOSITE_BYTES + classic + native * COMPOSITE_NATIVE_BUCKET_BYTES
+            }
+        };
+        Self { lines, fixed: text.max(protobuf).max(composite) }
     }
 
     /// The most bytes of a series with a label block of this length.

@@ -1,7 +1,7 @@
 //! Encoders: from families to the bytes of an exposition format, one file per format.
 //!
-//! `text` is text 0.0.4, `openmetrics` is OpenMetrics 1.0, `protobuf` is delimited `io.prometheus.client.MetricFamily`. The two text
-//! formats share `lines`, which is generic over what they do differently. Numbers are formatted in [`number`] and text is escaped
+//! `text` is text 0.0.4, `openmetrics` is OpenMetrics 1.0, `openmetrics2` its version 2.0, `protobuf` is delimited `io.prometheus.client.MetricFamily`. The first two
+//! share `lines`, which is generic over what they do differently. Numbers are formatted in [`number`] and text is escaped
 //! in [`escape`], for all of them. A new format is a new file here, a [`Format`], and an arm of [`encoder`].
 //!
 //! An encoder is called once a family, so that choosing one at run time costs nothing per sample.
@@ -10,6 +10,7 @@ pub mod escape;
 mod lines;
 pub mod number;
 mod openmetrics;
+mod openmetrics2;
 pub mod protobuf;
 mod text;
 
@@ -65,8 +66,8 @@ pub enum Integers {
     AsGoFloat,
 }
 
-/// Whether start times are exposed: `_created` in OpenMetrics, which is one more series for each counter and histogram, and
-/// `created_timestamp` in protobuf. Text 0.0.4 has no start times.
+/// Whether OpenMetrics 1.0 has start times: `_created`, which is one more series for each counter and histogram. Protobuf and OpenMetrics 2.0
+/// have them within the series, always. Text 0.0.4 has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
     LeftOut,
@@ -110,7 +111,8 @@ pub fn encoder<'w>(format: Format, created: Created, out: &'w mut dyn ChunkSink)
     match format {
         Format::Text004 => Box::new(text::encoder(out)),
         Format::OpenMetrics001 | Format::OpenMetrics100 => Box::new(openmetrics::encoder(created, out)),
-        Format::Protobuf => Box::new(protobuf::Messages::new(created, out)),
+        Format::OpenMetrics200 => Box::new(openmetrics2::SeriesLines::new(out)),
+        Format::Protobuf => Box::new(protobuf::Messages::new(out)),
     }
 }
 
@@ -127,7 +129,7 @@ pub fn deflating_encoder<'w>(
         Format::OpenMetrics001 | Format::OpenMetrics100 => {
             Box::new(openmetrics::encoder(created, out).deflating(format, preparations))
         }
-        Format::Protobuf => encoder(format, created, out),
+        Format::OpenMetrics200 | Format::Protobuf => encoder(format, created, out),
     }
 }
 

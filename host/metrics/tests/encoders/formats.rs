@@ -65,6 +65,17 @@ fn a_start_time_stands_next_to_its_own_series() {
     assert_eq!(created, Some(Timestamp { seconds: 7, nanos: 0 }));
 }
 
+/// The first increments of a new series were lost to `rate()` unless an option was given, which nobody knew of.
+#[test]
+fn start_times_are_in_protobuf_unasked() {
+    let mut counter = family("c_total", Kind::Counter, Layout::Single(CellKind::U64));
+    counter.push([], &[1], Some(5.5));
+    let encoded =
+        encode_fragment(Format::Protobuf, Created::LeftOut, Presentation::exact(""), [counter.series()].into_iter());
+    let created = decode(&encoded)[0].metric[0].counter.as_ref().unwrap().created_timestamp.clone();
+    assert_eq!(created, Some(Timestamp { seconds: 5, nanos: 500_000_000 }));
+}
+
 #[test]
 fn a_histogram_without_sum_does_not_have_openmetrics_refused_over_its_count() {
     let mut histogram = histogram(&[1.0, 2.0], None);
@@ -120,7 +131,7 @@ fn an_answer_leaves_in_chunks_and_a_fragment_is_passed_on() {
             Ok(())
         }
     }
-    for format in [Format::Text004, Format::OpenMetrics100, Format::Protobuf] {
+    for format in [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics200, Format::Protobuf] {
         let presentation = Presentation { namespace: "n", integers: Integers::Exact };
         let fragment = encode_fragment(format, Created::LeftOut, presentation, [counter.series()].into_iter());
         let mut chunks = Chunks::default();
@@ -129,7 +140,8 @@ fn an_answer_leaves_in_chunks_and_a_fragment_is_passed_on() {
         encoder.fragment(&fragment).unwrap();
         encoder.finish().unwrap();
         assert!(chunks.0.len() > 3 && chunks.0[..2].iter().all(|len| *len < 300_000), "{format:?}: {:?}", chunks.0);
-        let end: &[u8] = if format == Format::OpenMetrics100 { b"# EOF\n" } else { b"" };
+        let is_openmetrics = matches!(format, Format::OpenMetrics100 | Format::OpenMetrics200);
+        let end: &[u8] = if is_openmetrics { b"# EOF\n" } else { b"" };
         assert!(chunks.1 == [&fragment, &fragment, end].concat(), "{format:?}");
     }
 }

@@ -2,6 +2,7 @@
 //! format demands, by families made by hand.
 
 mod formats;
+mod openmetrics2;
 mod oracle;
 mod own;
 mod protobuf;

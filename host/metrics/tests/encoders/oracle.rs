@@ -317,8 +317,8 @@ proptest! {
             let mut schema = sample.schema(0);
             // The longest numbers are fractions.
             (schema.families[0].times, schema.families[0].per) = [(1.0, 1.0), (1e-200, 7.0), (1e200, 3.0)][scale as usize];
-            let table = sample.table_of(schema, 0.0);
-            for format in [Format::Text004, Format::OpenMetrics100, Format::Protobuf] {
+            let table = sample.table_of(schema, 1_763_819_000.123_456_7);
+            for format in [Format::Text004, Format::OpenMetrics100, Format::OpenMetrics200, Format::Protobuf] {
                 let bytes = encoded(format, Created::LeftOut, Presentation::exact("ebhost"), &[&table]).len();
                 let bound = size_bound(&table) + "# EOF\n".len();
                 prop_assert!(bytes <= bound, "{format:?}: {bytes}, {bound}");

@@ -222,7 +222,7 @@ fn buckets_of(histogram: &Histogram) -> Vec<(i32, u64)> {
 }
 
 /// Two octaves of four buckets (schema 2) from 1 s on; classic bounds at their ends.
-fn native() -> Table {
+pub(super) fn native() -> Table {
     let number = |offset| Number { offset, size: 8, encoding: Encoding::Unsigned };
     let slots = NativeSlots { offset: 0, schema: 2, first: 1, count: 8, sum: Some(number(80)) };
     let family = Family {
@@ -264,8 +264,10 @@ fn native() -> Table {
 #[test]
 fn native_buckets_take_no_more_bytes_than_the_bound_says() {
     let table = native();
-    let bytes = encoded(Format::Protobuf, Created::LeftOut, Presentation::exact("ebhost"), &[&table]).len();
-    assert!(bytes <= size_bound(&table), "{bytes}, {}", size_bound(&table));
+    for format in [Format::Protobuf, Format::OpenMetrics200] {
+        let bytes = encoded(format, Created::LeftOut, Presentation::exact("ebhost"), &[&table]).len();
+        assert!(bytes <= size_bound(&table), "{format:?}: {bytes}, {}", size_bound(&table));
+    }
 }
 
 #[test]

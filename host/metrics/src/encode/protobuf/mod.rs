@@ -11,7 +11,7 @@ mod wire;
 
 use std::io;
 
-use super::{CHUNK_BYTES, Chunk, ChunkSink, Created, Encoder, Presentation};
+use super::{CHUNK_BYTES, Chunk, ChunkSink, Encoder, Presentation};
 use crate::{
     family::{Family, FamilySeries, Kind, Series},
     labels,
@@ -57,7 +57,6 @@ impl Type {
 
 /// An encoder that writes a message a family.
 pub(super) struct Messages<'w> {
-    created: Created,
     chunk: Chunk<'w>,
     /// The family that is being encoded.
     family: Vec<u8>,
@@ -68,9 +67,9 @@ pub(super) struct Messages<'w> {
 }
 
 impl<'w> Messages<'w> {
-    pub(super) fn new(created: Created, out: &'w mut dyn ChunkSink) -> Self {
+    pub(super) fn new(out: &'w mut dyn ChunkSink) -> Self {
         let (family, metric, value, part) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { created, chunk: Chunk::new(out), family, metric, value, part }
+        Self { chunk: Chunk::new(out), family, metric, value, part }
     }
 }
 
@@ -159,14 +158,14 @@ impl Messages<'_> {
         }
     }
 
-    /// The start time of a series, into `self.value`, if it is known and wanted.
+    /// The start time of a series, into `self.value`, if it is known. It costs no series, so nobody has to ask for it.
     fn start_time(&mut self, series: FamilySeries<'_>, each: &Series<'_>, kind: Type) {
         let field = match kind {
             Type::Counter => field::number::CREATED,
             Type::Histogram => field::histogram::CREATED,
             Type::Gauge => return,
         };
-        let Some(seconds) = series.start_seconds(each).filter(|_| self.created == Created::Printed) else { return };
+        let Some(seconds) = series.start_seconds(each) else { return };
         self.part.clear();
         self.part.unsigned(field::timestamp::SECONDS, seconds as u64);
         self.part.unsigned(field::timestamp::NANOS, (seconds.fract() * 1e9) as u64);

@@ -18,20 +18,9 @@ impl Buckets {
     /// Writes the fields of one series; `cells` as in [`Layout::Native`](crate::Layout::Native).
     pub fn write(self, cells: &[u64], out: &mut Vec<u8>) {
         out.zigzag(field::histogram::SCHEMA, i64::from(self.schema));
-        out.double(field::histogram::ZERO_THRESHOLD, self.end(self.first - 1));
+        out.double(field::histogram::ZERO_THRESHOLD, self.zero_threshold());
         out.unsigned(field::histogram::ZERO_COUNT, cells[0]);
-        let (mut spans, mut deltas) = (Vec::new(), Vec::new());
-        let mut last = 0;
-        for (index, count) in self.in_use(cells) {
-            extend(&mut spans, index, |bridge| {
-                for _ in 0..bridge {
-                    deltas.push(0 - last);
-                    last = 0;
-                }
-            });
-            deltas.push(count.wrapping_sub(last as u64) as i64);
-            last = count as i64;
-        }
+        let (spans, counts) = self.runs(cells);
         let mut expected = 0;
         for (start, length) in spans {
             let mut span = Vec::new();
@@ -40,9 +29,26 @@ impl Buckets {
             out.bytes(field::histogram::POSITIVE_SPAN, &span);
             expected = start + length as i32;
         }
-        for delta in deltas {
-            out.zigzag(field::histogram::POSITIVE_DELTA, delta);
+        let mut last = 0;
+        for count in counts {
+            out.zigzag(field::histogram::POSITIVE_DELTA, count.wrapping_sub(last) as i64);
+            last = count;
         }
+    }
+
+    /// The spans of buckets in use, each the index of its first bucket and its length, and the counts of all their buckets.
+    pub(in crate::encode) fn runs(self, cells: &[u64]) -> (Vec<(i32, u32)>, Vec<u64>) {
+        let (mut spans, mut counts) = (Vec::new(), Vec::new());
+        for (index, count) in self.in_use(cells) {
+            extend(&mut spans, index, |bridge| counts.resize(counts.len() + bridge as usize, 0));
+            counts.push(count);
+        }
+        (spans, counts)
+    }
+
+    /// The upper end of the zero bucket.
+    pub(in crate::encode) fn zero_threshold(self) -> f64 {
+        self.end(self.first - 1)
     }
 
     /// Index and count of each bucket that is not empty.
