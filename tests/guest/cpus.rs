@@ -179,6 +179,6 @@ fn two_cpus_of_64_that_are_present_count_what_two_do_on_the_newest_kernel() {
         parameters: "maxcpus=2",
         possible: "0-63",
         present: "0-63",
-        resident: 56 << 20,
+        resident: 64 << 20,
     });
 }

@@ -189,9 +189,9 @@ impl Guest {
                 ("qemu-system-aarch64 -M virt -cpu max -smp 1 -icount shift=1,sleep=off".to_owned(), "ttyAMA0")
             }
         };
-        // The machine shuts itself down; `timeout` ends one that hangs.
+        // The machine shuts itself down after seconds; `timeout` ends one that hangs, and none that is slow because this machine is busy.
         let mut command = Command::new("timeout");
-        command.arg("300").args(qemu.split(' ')).args(&self.devices);
+        command.arg("900").args(qemu.split(' ')).args(&self.devices);
         command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
         let parameters = format!("console={console} panic=-1 loglevel=3 lsm=bpf {}", self.parameters);
         command.arg(parameters).arg("-kernel").arg(self.kernel.image());

@@ -25,8 +25,8 @@ pub const COMPONENT_BYTES: u64 = 64 << 20;
 pub const OBJECT_BYTES: u64 = 32 << 20;
 
 /// CPU time of compiling a component: a part of it for any, and so much more for each megabyte of functions; other parts of the file buy
-/// none. A component of 73 KB takes 0.1 s, one of 18 MB 18 s; an emulated machine needs fifty times as long. Shown by
-/// `ebhost_plugin_compile_seconds`.
+/// none. A component of 73 KB takes 0.1 s, one of 18 MB 18 s. A machine that compiles more slowly has so many times more of it, which the
+/// compiler measures: an emulated one fifty times. Shown by `ebhost_plugin_compile_seconds`.
 pub const COMPILE: Duration = Duration::from_secs(10);
 pub const COMPILE_PER_MEGABYTE: Duration = Duration::from_secs(4);
 

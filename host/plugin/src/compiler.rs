@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "fork has no safe interface")]
 
 mod compile_limits;
+mod machine_speed;
 
 use std::{
     io::{self, Read, Write},
@@ -76,8 +77,9 @@ const MEMORY: u8 = 3;
 const FAILED: u8 = 4;
 const SIZE: u8 = 5;
 
-/// Offset of the compiled form, behind the first byte, the CPU time in microseconds and the memory in bytes.
-const COST_END: usize = 1 + 8 + 8;
+/// Offset of the compiled form, behind the first byte, the CPU time in microseconds, the memory in bytes, and the limit of CPU time in
+/// seconds.
+const COST_END: usize = 1 + 3 * 8;
 
 impl Compiler {
     /// Forks the process. Call this before any thread is started ([`ebhost_confine::fork_process`]).
@@ -104,7 +106,7 @@ impl Compiler {
             Some(&COMPILED) if answer.len() >= COST_END => {
                 let cost = CompileCost {
                     cpu: Duration::from_micros(number(&answer, 1)),
-                    cpu_limit: Duration::from_secs(limits.cpu_seconds),
+                    cpu_limit: Duration::from_secs(number(&answer, 1 + 2 * 8)),
                     memory_bytes: number(&answer, 1 + 8) as usize,
                     memory_limit_bytes: limits.memory_bytes,
                 };
@@ -112,7 +114,7 @@ impl Compiler {
                 Ok((answer, cost))
             }
             Some(&INVALID) => Err(CompileFault::Invalid(text(&answer))),
-            Some(&TIME) => Err(CompileFault::Time(Duration::from_secs(limits.cpu_seconds))),
+            Some(&TIME) if answer.len() > 8 => Err(CompileFault::Time(Duration::from_secs(number(&answer, 1)))),
             Some(&MEMORY) => Err(CompileFault::Memory(limits.memory_bytes)),
             Some(&SIZE) if answer.len() > 8 => {
                 Err(CompileFault::Size { found: number(&answer, 1), expected: limits.compiled_bytes })
@@ -130,10 +132,14 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 /// Serves components in the compiler's process, until the parent closes its end of the socket.
 fn serve(mut socket: UnixStream) {
     let confined = ebhost_confine::give_up_all();
+    let mut slowness = None;
     while let Ok(frame) = read_frame(&mut socket) {
         // A compiler that still has privileges compiles nothing.
         let compiled = match (&confined, CompileLimits::split(&frame)) {
-            (Ok(()), Some((limits, component))) => in_child(component, limits, &socket),
+            (Ok(()), Some((limits, component))) => {
+                let slowness = *slowness.get_or_insert_with(|| measured_slowness(&socket));
+                in_child(component, limits.on_machine(slowness), &socket)
+            }
             (Ok(()), None) => Err(io::ErrorKind::UnexpectedEof.into()),
             (Err(error), _) => Err(io::Error::other(format!("it cannot give up its privileges: {error}"))),
         };
@@ -141,6 +147,20 @@ fn serve(mut socket: UnixStream) {
         if write_frame(&mut socket, [&answer]).is_err() {
             return;
         }
+    }
+}
+
+/// By how much compiling takes longer on this machine than on the one for which the limits were chosen; 1 if that cannot be measured.
+fn measured_slowness(socket: &UnixStream) -> u32 {
+    let component = machine_speed::reference_component();
+    let footprint = Footprint { code_bytes: component.len(), ..Footprint::default() };
+    match in_child(&component, CompileLimits::of(&footprint), socket).as_deref() {
+        Ok([COMPILED, answer @ ..]) if answer.len() >= 8 => {
+            machine_speed::slowness(Duration::from_micros(number(answer, 0)))
+        }
+        // The reference took longer than any machine that is known.
+        Ok([TIME, ..]) => machine_speed::MOST,
+        _ => 1,
     }
 }
 
@@ -166,7 +186,7 @@ fn in_child(component: &[u8], limits: CompileLimits, socket: &UnixStream) -> io:
             });
             let status = rustix::process::waitpid(child, WaitOptions::empty())?;
             read?;
-            Ok(status.map_or_else(Vec::new, |(_, status)| answer_of(status, answer)))
+            Ok(status.map_or_else(Vec::new, |(_, status)| answer_of(status, answer, limits)))
         }
     }
 }
@@ -196,10 +216,10 @@ fn wait_for(result: &io::PipeReader, socket: &UnixStream) -> io::Result<Waited> 
 }
 
 /// The answer of a process that ended with `status`.
-fn answer_of(status: WaitStatus, answer: Vec<u8>) -> Vec<u8> {
+fn answer_of(status: WaitStatus, answer: Vec<u8>, limits: CompileLimits) -> Vec<u8> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(0), _) if !answer.is_empty() => answer,
-        (_, Some(libc::SIGXCPU)) => tagged(TIME, b""),
+        (_, Some(libc::SIGXCPU)) => tagged(TIME, &limits.cpu_seconds.to_le_bytes()),
         // The limits do not kill: somebody else does.
         (_, Some(libc::SIGKILL)) => tagged(FAILED, KILLED.as_bytes()),
         (_, Some(libc::SIGABRT)) => tagged(MEMORY, b""),
@@ -225,7 +245,8 @@ fn compile(component: &[u8], limits: CompileLimits, parent: u32, mut out: io::Pi
             Ok(compiled) => {
                 let (cpu, memory_bytes) = cost();
                 let micros = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
-                [&[COMPILED], &micros.to_le_bytes()[..], &memory_bytes.to_le_bytes(), &compiled].concat()
+                let cost = [micros, memory_bytes, limits.cpu_seconds].map(u64::to_le_bytes);
+                [&[COMPILED], cost.as_flattened(), &compiled].concat()
             }
             Err(error) => tagged(INVALID, format!("{error:#}").as_bytes()),
         },
@@ -285,19 +306,21 @@ mod tests {
 
     use super::*;
 
+    const LIMITS: CompileLimits = CompileLimits { cpu_seconds: 14, memory_bytes: 0, compiled_bytes: 0 };
+
     /// The answer of a process that sent itself a signal.
     #[allow(clippy::zombie_processes, reason = "rustix waits for it")]
     fn answer_after(signal: &str) -> Vec<u8> {
         let child = Command::new("sh").args(["-c", &format!("kill -{signal} $$")]).spawn().unwrap();
         let status = rustix::process::waitpid(Pid::from_raw(child.id().cast_signed()), WaitOptions::empty()).unwrap();
-        answer_of(status.unwrap().1, Vec::new())
+        answer_of(status.unwrap().1, Vec::new(), LIMITS)
     }
 
     /// The kernel's OOM killer was reported as too much CPU time.
     #[test]
     fn a_compiler_that_others_killed_did_not_take_too_long() {
         assert_eq!(answer_after("KILL"), tagged(FAILED, KILLED.as_bytes()));
-        assert_eq!(answer_after("XCPU"), [TIME]);
+        assert_eq!(answer_after("XCPU"), tagged(TIME, &[14, 0, 0, 0, 0, 0, 0, 0]));
         assert_eq!(answer_after("ABRT"), [MEMORY]);
     }
 }

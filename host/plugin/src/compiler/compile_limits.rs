@@ -27,6 +27,11 @@ impl CompileLimits {
         }
     }
 
+    /// The limits on a machine where compiling takes so many times as long: the same work, and so the same memory.
+    pub(super) fn on_machine(self, slowness: u32) -> Self {
+        Self { cpu_seconds: self.cpu_seconds.saturating_mul(u64::from(slowness)), ..self }
+    }
+
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let numbers = [self.cpu_seconds, self.memory_bytes, self.compiled_bytes];
@@ -56,6 +61,7 @@ mod tests {
         assert_eq!(limits(64 << 20).memory_bytes, 896 << 20);
         assert_eq!(limits(1 << 20).compiled_bytes, 16 << 20);
         assert_eq!(limits(64 << 20).compiled_bytes, 96 << 20);
+        assert_eq!(limits(1).on_machine(3), CompileLimits { cpu_seconds: 42, ..limits(1) });
         let frame = [&limits(1).to_bytes()[..], b"component"].concat();
         assert_eq!(CompileLimits::split(&frame), Some((limits(1), &b"component"[..])));
     }
