@@ -54,17 +54,26 @@ pub(crate) fn arm64(root: &Path) -> Result<()> {
     run(tests.env("EBHOST_ARM64", ebhost))
 }
 
-/// Makes a build use the compiler and the linker for arm64. Returns the prefix of the other tools' names.
-pub(crate) fn cross(build: &mut Command) -> Result<&'static str> {
+/// The tools that build for arm64.
+pub(crate) struct Cross {
+    /// The prefix of the names of binutils.
+    pub(crate) prefix: &'static str,
+    /// The compiler; none: the installed one.
+    pub(crate) rustc: Option<PathBuf>,
+}
+
+/// Makes a build use the compiler and the linker for arm64.
+pub(crate) fn cross(build: &mut Command) -> Result<Cross> {
     if find(LINKER).is_none() {
         let remedy = "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm";
         return Err(Error::Missing { tool: LINKER, remedy });
     }
-    if let Some(rustc) = rustc()? {
+    let rustc = rustc()?;
+    if let Some(rustc) = &rustc {
         build.env("RUSTC", rustc);
     }
     build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER).env("CC_aarch64_unknown_linux_gnu", LINKER);
-    Ok("aarch64-linux-gnu-")
+    Ok(Cross { prefix: "aarch64-linux-gnu-", rustc })
 }
 
 /// A compiler with a standard library for arm64; none if the installed one has it.

@@ -35,51 +35,84 @@ pub(super) struct Documents {
 }
 
 pub(super) fn build(release: &Release, arch: Arch) -> Result<Binary> {
-    let target = arch.target();
     let folder = release.root.join("target/dist");
-    let registry = PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo/registry/src");
-    let places = [(release.root.as_path(), "/usr/src/ebhost"), (registry.as_path(), "/usr/src/registry")];
-    let rust: String =
-        places.iter().map(|(from, to)| format!(" --remap-path-prefix={}={to}", from.display())).collect();
-    let c: Vec<_> = places.iter().map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display())).collect();
     let mut command = cargo();
-    command.current_dir(&release.root).env("CARGO_TARGET_DIR", &folder).env_remove("CARGO_INCREMENTAL");
+    let cross = if arch == Arch::Aarch64 { Some(arm64::cross(&mut command)?) } else { None };
+    let compiler = cross.as_ref().and_then(|cross| cross.rustc.clone()).unwrap_or_else(|| PathBuf::from("rustc"));
+    command.current_dir(&release.root).env("CARGO_TARGET_DIR", &folder).env("SOURCE_DATE_EPOCH", &release.epoch);
+    for name in PERSONAL {
+        command.env_remove(name);
+    }
+    let places = Places::of(release, &compiler)?;
+    let variable = arch.target().replace('-', "_");
     command.env(
-        format!("CARGO_TARGET_{}_RUSTFLAGS", variable(target).to_uppercase()),
-        format!("-C target-feature=+crt-static{rust}"),
+        format!("CARGO_TARGET_{}_RUSTFLAGS", variable.to_uppercase()),
+        format!("-C target-feature=+crt-static {}", places.flags("--remap-path-prefix")),
     );
-    command.env(format!("CFLAGS_{}", variable(target)), c.join(" "));
-    let prefix = if arch == Arch::Aarch64 { arm64::cross(&mut command)? } else { "" };
-    command.args([
-        "rustc",
-        "--locked",
-        "--profile",
-        "dist",
-        "--package",
-        "ebhost",
-        "--bin",
-        "ebhost",
-        "--target",
-        target,
-        "--",
-    ]);
-    run(command.args(linking()?))?;
-    split(release, arch, &folder.join(target).join("dist/ebhost"), prefix)
+    command.env(format!("CFLAGS_{variable}"), places.flags("-ffile-prefix-map"));
+    // The linker of the Rust toolchain. gcc looks for it here; its folder in an argument would be part of what cargo hashes.
+    command.env("COMPILER_PATH", linker_folder()?);
+    command.args(["rustc", "--locked", "--profile", "dist", "--package", "ebhost", "--bin", "ebhost"]);
+    command.args(["--target", arch.target(), "--"]).args(LINKING);
+    run(&mut command)?;
+    let built = folder.join(arch.target()).join("dist/ebhost");
+    places.check(&built)?;
+    split(release, arch, &built, cross.map_or("", |cross| cross.prefix))
 }
 
-/// Links with the linker of the Rust toolchain, which folds equal functions and packs relocations: a tenth of the size.
-fn linking() -> Result<[String; 4]> {
-    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
-    let lld = format!("-Clink-arg=-B{sysroot}/lib/rustlib/{}-unknown-linux-gnu/bin/gcc-ld", std::env::consts::ARCH);
-    let others =
-        ["-fuse-ld=lld", "-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"].map(|arg| format!("-Clink-arg={arg}"));
-    let [fuse, icf, pack] = others;
-    Ok([lld, fuse, icf, pack])
+/// Variables of whoever builds that would change the binary.
+const PERSONAL: [&str; 5] =
+    ["CARGO_INCREMENTAL", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CFLAGS"];
+
+/// The linker folds equal functions and packs relocations: a tenth of the size.
+const LINKING: [&str; 3] =
+    ["-Clink-arg=-fuse-ld=lld", "-Clink-arg=-Wl,--icf=all", "-Clink-arg=-Wl,-z,pack-relative-relocs"];
+
+fn linker_folder() -> Result<PathBuf> {
+    let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?);
+    Ok(sysroot.join("lib/rustlib").join(format!("{}-unknown-linux-gnu/bin/gcc-ld", std::env::consts::ARCH)))
 }
 
-/// As cargo writes a target in names of variables.
-fn variable(target: &str) -> String {
-    target.replace('-', "_")
+/// Folders of the machine that builds, each with the name that the binary has in its place.
+struct Places(Vec<(PathBuf, String)>);
+
+impl Places {
+    fn of(release: &Release, compiler: &Path) -> Result<Self> {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+        let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+        let sysroot = PathBuf::from(output(Command::new(compiler).args(["--print", "sysroot"]))?);
+        let version = output(Command::new(compiler).arg("-vV"))?;
+        let commit = version.lines().find_map(|line| line.strip_prefix("commit-hash: ")).unwrap_or("unknown");
+        // Without the sources of the standard library the compiler writes the latter by itself.
+        let library = sysroot.join("lib/rustlib/src/rust");
+        let real = fs::canonicalize(&library).unwrap_or_else(|_| library.clone());
+        // Where several fit, the compilers take the last.
+        Ok(Self(vec![
+            (cargo.join("registry/src"), "/usr/src/registry".to_owned()),
+            (release.root.clone(), "/usr/src/ebhost".to_owned()),
+            (library, format!("/rustc/{commit}")),
+            (real, format!("/rustc/{commit}")),
+        ]))
+    }
+
+    /// An option for each, as compilers take them.
+    fn flags(&self, option: &str) -> String {
+        let flags = self.0.iter().map(|(from, to)| format!("{option}={}={to}", from.display()));
+        flags.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Fails if a folder is named in the binary all the same.
+    fn check(&self, built: &Path) -> Result<()> {
+        let bytes = fs::read(built).map_err(Error::file(built))?;
+        for (folder, _) in &self.0 {
+            let needle = folder.as_os_str().as_encoded_bytes();
+            if bytes.windows(needle.len()).any(|window| window == needle) {
+                let why = format!("found the folder {} in it, expected the names of sources alone", folder.display());
+                return Err(Error::Format { path: built.to_owned(), why });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Separates the program from its debug symbols, which debuggers find by its build id.

@@ -35,6 +35,8 @@ pub(super) fn write(release: &Release, tree: &Tree) -> Result<()> {
     }
     let out = release.out.join(format!("ebhost_{}_{}.deb", release.version, tree.arch.debian()));
     let mut command = Command::new("dpkg-deb");
+    // Several threads compress in blocks, one does not: the bytes would depend on the number of CPUs.
+    command.env("DPKG_DEB_THREADS_MAX", "1");
     command.env("SOURCE_DATE_EPOCH", &release.epoch).args(["--root-owner-group", "-Zxz", "--build"]);
     run(command.arg(&package.root).arg(&out))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::Release;
+use super::{Arch, Release};
 use crate::{
     error::{Error, Result},
     process::{cargo, output},
@@ -19,7 +19,7 @@ pub(super) fn write(release: &Release) -> Result<()> {
     let mut command = cargo();
     command.current_dir(&release.root).args(["metadata", "--locked", "--format-version=1"]);
     // The crates of both architectures.
-    let metadata = output(command.args(["--filter-platform", "x86_64-unknown-linux-gnu"]))?;
+    let metadata = output(command.args(Arch::ALL.map(|arch| format!("--filter-platform={}", arch.target()))))?;
     let metadata: Value =
         serde_json::from_str(&metadata).map_err(|why| Error::Format { path: file.clone(), why: why.to_string() })?;
     let created =
