@@ -1,20 +1,27 @@
-"""Renders the chart with Helm's own engine and checks the result offline: `python3 test.py`, after
-`pip install --target FOLDER helm-python-sdk==0.2.2 kubernetes-validate==1.37.0` and with PYTHONPATH=FOLDER.
+"""Renders the chart as Helm does and checks the result offline: `python3 test.py`, after `pip install --target FOLDER kubernetes-validate==1.37.0`, with
+PYTHONPATH=FOLDER, and `apt-get install golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev`: render/main.go is built of Debian's
+packages of the libraries that Helm's engine is made of.
 
 `python3 test.py --write` writes manifests.yaml, which is the chart with its defaults.
 """
 
+import atexit
 import json
+import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
-import helm_python
+import jsonschema
 import kubernetes_validate
 import yaml
 
 HERE = pathlib.Path(__file__).parent
-CHART = helm_python.Chart.load(HERE / "chart")
+SCHEMA = json.loads((HERE / "chart/values.schema.json").read_text())
+DEFAULTS = yaml.safe_load((HERE / "chart/values.yaml").read_text())
 VERSION = "1.31"  # of Kubernetes, against whose schemas objects are checked
 MONITORS = ("PodMonitor", "ServiceMonitor", "PrometheusRule")  # the Prometheus operator's, which have no schema there
 HEADER = "# The chart with its defaults, for `kubectl apply --namespace NAMESPACE -f`. Written by test.py --write.\n"
@@ -50,9 +57,37 @@ OTHERS = {
 FREE = (("resources",), ("updateStrategy",), ("affinity",), ("settings",), ("dashboards", "labels"))
 
 
+def build():
+    """Builds the renderer of Debian's packages alone: no module is downloaded."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    environment = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
+    subprocess.run(["go", "build", "-o", folder / "render", HERE / "render/main.go"], check=True, env=environment)
+    return folder / "render"
+
+
+RENDER = build()
+
+
+class Refused(Exception):
+    pass
+
+
+def rendered(values):
+    """The text of each template, after the merged values were held against the schema, as Helm does."""
+    done = subprocess.run([RENDER, HERE / "chart"], input=json.dumps(values), capture_output=True, text=True)
+    if done.returncode:
+        raise Refused(done.stderr)
+    answer = json.loads(done.stdout)
+    try:
+        jsonschema.validate(answer["values"], SCHEMA)
+    except jsonschema.ValidationError as error:
+        raise Refused(error.message) from error
+    return answer["rendered"]
+
+
 def render(values):
-    rendered = CHART.render(values, name="ebhost", namespace="default")
-    texts = rendered.values() if isinstance(rendered, dict) else [rendered]
+    texts = [text for name, text in rendered(values).items() if name.endswith(".yaml")]
     objects = [o for text in texts for o in yaml.safe_load_all(text) if isinstance(o, dict) and "kind" in o]
     return sorted(objects, key=lambda o: (o["kind"], o["metadata"]["name"]))
 
@@ -98,7 +133,7 @@ def test_defaults():
 
 def test_every_value_changes_something():
     enabling = {"serviceAccount": {"annotations": {"x": "y"}}}
-    for path in leaves(CHART.values):
+    for path in leaves(DEFAULTS):
         base = dict(enabling)
         if path[0] in ("podMonitor", "serviceMonitor", "prometheusRule", "dashboards") and path[1] != "enabled":
             base = {path[0]: {"enabled": True}}
@@ -124,7 +159,7 @@ def test_the_schema_refuses_what_is_wrong():
     ):
         try:
             render(wrong)
-        except helm_python.HelmError:
+        except Refused:
             continue
         raise AssertionError(f"{wrong} was accepted")
 
@@ -132,7 +167,7 @@ def test_the_schema_refuses_what_is_wrong():
 def test_every_value_is_documented():
     table = (HERE / "README.md").read_text()
     documented = set(re.findall(r"^\| `([a-zA-Z.]+)`", table, re.MULTILINE))
-    values = {".".join(path) for path in leaves(CHART.values)}
+    values = {".".join(path) for path in leaves(DEFAULTS)}
     assert documented == values, f"missing {values - documented}, too many {documented - values}"
 
 

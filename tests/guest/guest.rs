@@ -22,6 +22,10 @@ pub(crate) struct Guest {
     cpus: &'static str,
     /// Further parameters of the kernel.
     parameters: &'static str,
+    /// Of memory.
+    mebibytes: u32,
+    /// After which a machine that hangs is stopped.
+    seconds: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -47,8 +51,17 @@ impl Guest {
     }
 
     fn new(machine: Machine, kernel: Kernel, busybox: &Path, init: &'static str) -> Self {
-        let guest =
-            Self { machine, kernel, init, folder: Folder::new(), devices: Vec::new(), cpus: "2", parameters: "" };
+        let guest = Self {
+            machine,
+            kernel,
+            init,
+            folder: Folder::new(),
+            devices: Vec::new(),
+            cpus: "2",
+            parameters: "",
+            mebibytes: 1024,
+            seconds: 900,
+        };
         guest.put(busybox, "bin/busybox");
         for (script, to) in [("start", "start"), (init, "init")] {
             guest.put(&workspace().join("tests/guest").join(script), to);
@@ -74,6 +87,11 @@ impl Guest {
     /// Sets parameters of the kernel.
     pub(crate) fn with_parameters(self, parameters: &'static str) -> Self {
         Self { parameters, ..self }
+    }
+
+    /// Sets the size of a larger machine, and for how long it may run.
+    pub(crate) fn with_room(self, mebibytes: u32, seconds: u32) -> Self {
+        Self { mebibytes, seconds, ..self }
     }
 
     /// Makes a file of zeros for a disk of the machine; returns its path.
@@ -191,15 +209,16 @@ impl Guest {
         };
         // The machine shuts itself down after seconds; `timeout` ends one that hangs, and none that is slow because this machine is busy.
         let mut command = Command::new("timeout");
-        command.arg("900").args(qemu.split(' ')).args(&self.devices);
-        command.args("-nodefaults -no-reboot -display none -serial stdio -m 1024 -append".split(' '));
+        command.arg(self.seconds.to_string()).args(qemu.split(' ')).args(&self.devices);
+        command.args("-nodefaults -no-reboot -display none -serial stdio".split(' '));
+        command.arg("-m").arg(self.mebibytes.to_string()).arg("-append");
         let parameters = format!("console={console} panic=-1 loglevel=3 lsm=bpf {}", self.parameters);
         command.arg(parameters).arg("-kernel").arg(self.kernel.image());
         let console = output(command.arg("-initrd").arg(initramfs));
         assert!(console.contains("== end"), "the guest did not come to its end:\n{console}");
         let console = console.replace('\r', "");
         // Shows what a failed assertion was about.
-        let name = format!("guest-{}-{}.console", self.init, self.kernel.line);
+        let name = format!("guest-{}-{}.console", self.init.replace('/', "-"), self.kernel.line);
         fs::write(target().join(name), &console).expect("cargo's folder");
         Console(console)
     }

@@ -4,6 +4,7 @@
 
 mod arm;
 mod cgroups;
+mod containers;
 mod counters;
 mod counting;
 mod cpus;

@@ -23,7 +23,9 @@ fn two_capabilities_are_enough() {
     let reads = served.value("ebhost_bio_latency_seconds_count", &[("device", disk.name()), ("operation", "read")]);
     // Exactly how many it counts is for tests/kernel to show.
     assert!(reads.is_some_and(|reads| (195.0..=250.0).contains(&reads)), "{reads:?} of 200");
-    host.stop();
+    let log = host.stop();
+    let told = "started as user 65534 with CAP_BPF, CAP_PERFMON; packages may also need CAP_SYS_ADMIN for hardware perf events, uprobes";
+    assert!(log.text().contains(told), "{}", log.text());
 }
 
 /// Effective ones of a thread, in hexadecimal.

@@ -163,6 +163,29 @@ fn options_are_listed_with_their_defaults_and_what_was_chosen() {
     assert!(text.contains("\n  keep: 120s  [time]\n"), "{text}");
 }
 
+/// Which capability a package takes was in a document and in the error of its first start.
+#[test]
+fn options_say_what_a_package_takes_beyond_two_capabilities() {
+    let folder = Folder::with_biolatency();
+    folder.copy(&committed().join("llcstat"));
+    let options = |more: &[&str]| {
+        let mut command = Command::new(binary());
+        output(command.arg("options").arg("--plugins").arg(folder.path()).args(more))
+    };
+    let takes = "\n  takes CAP_SYS_ADMIN, or the setting at 2, for hardware perf events where kernel.perf_event_paranoid is above 2";
+    let text = options(&[]);
+    let (biolatency, llcstat) = text.split_once("\n\n").expect("two packages");
+    assert!(llcstat.contains(takes), "{text}");
+    assert!(!biolatency.contains("\n  takes "), "{text}");
+    let listed: serde_json::Value = serde_json::from_str(&options(&["--format", "json"])).expect("JSON");
+    assert_eq!(listed[0]["privileges"], serde_json::json!([]));
+    assert_eq!(listed[1]["privileges"][0]["capability"], "CAP_SYS_ADMIN");
+    // With events that the kernel counts in software it takes none.
+    folder.set("plugins: { llcstat: { events: faults } }");
+    let settings = folder.path().join("ebhost.yaml").display().to_string();
+    assert!(!options(&["--config.file", &settings]).contains("\n  takes "));
+}
+
 /// The page read the command line alone, and showed no flag at all when the folder of packages was in the file.
 #[test]
 fn the_status_page_shows_the_flags_of_the_settings_file() {

@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod clang;
 mod component;
+mod containers;
 mod dashboards;
 mod debian;
 mod digest;
@@ -50,6 +51,9 @@ cargo xtask docs             write docs/plugins.md and the list of packages in R
 cargo xtask story            make the pictures in docs/pictures: Prometheus and the live page under a few loads; as root
 cargo xtask dist [ARCH …]    make a release below target/dist/out: static binaries, tarballs, deb, rpm, image, list of contents; all architectures, or
                              x86_64 and aarch64 by name
+cargo xtask dist --verify [ARCH …]
+                             make it twice, the second time in another folder, and compare the bytes
+cargo xtask containers       test the release's image and tarball with containerd and podman in a virtual machine; takes half an hour
 cargo xtask arm64            build ebhost for arm64 and test it in a virtual machine with a PMU; takes ten minutes";
 
 fn main() -> ExitCode {
@@ -81,6 +85,8 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["dashboards"] => dashboards::write(root),
         ["dashboards", "--check"] => dashboards::check(root),
         ["arm64"] => arm64::arm64(root),
+        ["containers"] => containers::containers(root),
+        ["dist", "--verify", archs @ ..] => dist::verify(root, archs),
         ["dist", archs @ ..] => dist::dist(root, archs),
         ["fuzz"] => fuzz::fuzz(root, None, None),
         ["fuzz", target] => fuzz::fuzz(root, Some(target), None),

@@ -4,6 +4,8 @@ use std::{io, str::FromStr};
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use crate::privileges::NAMES;
+
 /// A set of capabilities(7).
 pub type Capabilities = CapabilitySet;
 
@@ -27,22 +29,8 @@ pub const LOADING: Capabilities = CapabilitySet::BPF.union(CapabilitySet::PERFMO
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep(pub Capabilities);
 
-/// Names as in capabilities(7), each with its bit.
-const NAMES: [(&str, CapabilitySet); 13] = [
-    ("bpf", CapabilitySet::BPF),
-    ("perfmon", CapabilitySet::PERFMON),
-    ("syslog", CapabilitySet::SYSLOG),
-    ("sys_admin", CapabilitySet::SYS_ADMIN),
-    ("sys_resource", CapabilitySet::SYS_RESOURCE),
-    ("sys_ptrace", CapabilitySet::SYS_PTRACE),
-    ("dac_override", CapabilitySet::DAC_OVERRIDE),
-    ("dac_read_search", CapabilitySet::DAC_READ_SEARCH),
-    ("net_admin", CapabilitySet::NET_ADMIN),
-    ("net_bind_service", CapabilitySet::NET_BIND_SERVICE),
-    ("ipc_lock", CapabilitySet::IPC_LOCK),
-    ("none", CapabilitySet::empty()),
-    ("all", CapabilitySet::all()),
-];
+/// Names for none and for all of them, beside those of [`NAMES`].
+const SETS: [(&str, CapabilitySet); 2] = [("none", CapabilitySet::empty()), ("all", CapabilitySet::all())];
 
 impl FromStr for Keep {
     type Err = String;
@@ -51,9 +39,9 @@ impl FromStr for Keep {
         let one = |name: &str| {
             let lower = name.trim().to_ascii_lowercase();
             let plain = lower.strip_prefix("cap_").unwrap_or(&lower);
-            let known = NAMES.iter().find(|(known, _)| *known == plain);
+            let known = NAMES.iter().chain(&SETS).find(|(known, _)| *known == plain);
             known.map(|(_, capability)| *capability).ok_or_else(|| {
-                let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+                let names: Vec<_> = NAMES.iter().chain(&SETS).map(|(name, _)| *name).collect();
                 format!("found `{name}`, expected names out of {}, with commas between them", names.join(", "))
             })
         };

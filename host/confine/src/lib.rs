@@ -10,6 +10,7 @@
 mod capabilities;
 mod fork;
 mod landlock;
+pub mod privileges;
 mod process;
 mod thread;
 

@@ -15,6 +15,7 @@
 //! | `events` | empties ring buffers and perf event arrays |
 //! | `perf` | opens and reads perf events |
 //! | `tracepoint` | describes a tracepoint for the author of a program |
+//! | `features` | what a package takes beyond CAP_BPF and CAP_PERFMON |
 //! | `rights`, `objections` | what this thread may do, and what else forbids it, for messages |
 //! | `cgroup_map` | fills a map with cgroup ids |
 //! | `sys` | system calls; all `unsafe` of this crate |
@@ -25,6 +26,7 @@ mod context;
 mod error;
 mod events;
 mod externs;
+mod features;
 mod load;
 mod loaded;
 mod map_shape;
@@ -47,6 +49,7 @@ pub use self::object::{ObjectError, ObjectFile};
 pub use attach::probe::probed_files;
 pub use context::KernelContext;
 pub use error::{BtfRemedy, LoadError};
+pub use features::features;
 pub use load::load;
 pub use loaded::{LeftOut, Loaded, Program, Wanted};
 pub use map_shape::MapShape;

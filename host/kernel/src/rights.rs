@@ -2,18 +2,15 @@
 
 use std::fs;
 
-use crate::{objections, perf};
+use ebhost_confine::{Capabilities, LOADING, privileges};
 
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
+use crate::{objections, perf};
 
 /// The user and the capabilities of this thread, and whether a filter of system calls restricts it.
 #[derive(Debug)]
 pub(crate) struct Rights {
     user: String,
-    effective: u64,
+    effective: Capabilities,
     /// Whether a seccomp filter decides which system calls reach the kernel.
     pub(crate) has_seccomp_filter: bool,
 }
@@ -28,35 +25,34 @@ impl Rights {
         const SECCOMP_MODE_FILTER: &str = "2";
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("?").trim();
         let effective = u64::from_str_radix(field("CapEff:"), 16).unwrap_or_default();
+        let effective = Capabilities::from_bits_retain(effective);
         let user = field("Uid:").split_whitespace().nth(1).unwrap_or("?").to_owned();
         Self { user, effective, has_seccomp_filter: field("Seccomp:") == SECCOMP_MODE_FILTER }
     }
 
-    fn has(&self, capability: u32) -> bool {
-        self.effective >> capability & 1 != 0
-    }
-
     /// Whether it may use BPF at all, so that the kernel itself refuses no system call.
     pub(crate) fn include_bpf(&self) -> bool {
-        self.has(CAP_SYS_ADMIN) || self.has(CAP_BPF) && self.has(CAP_PERFMON)
+        self.effective.contains(Capabilities::SYS_ADMIN) || self.effective.contains(LOADING)
     }
 
     /// Whether they are all that the kernel asks for, of any type of program.
     pub(crate) fn are_all(&self) -> bool {
-        self.has(CAP_SYS_ADMIN) || [CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN].iter().all(|capability| self.has(*capability))
+        let all = LOADING | Capabilities::NET_ADMIN;
+        self.effective.contains(Capabilities::SYS_ADMIN) || self.effective.contains(all)
     }
 
     /// The rights that are there and those that are needed.
     pub(crate) fn describe(&self) -> String {
-        let found = format!("found user {} with the effective capabilities {:016x}", self.user, self.effective);
+        let found = format!("found user {} with the effective capabilities {:016x}", self.user, self.effective.bits());
         let mut more = perf::more_than_perfmon().unwrap_or_default();
         if let Some(calls) = objections::filtered_calls(self) {
             more += &format!("; a seccomp filter may forbid {calls} as well: {}", objections::ALLOW_CALLS);
         }
-        if self.has(CAP_BPF) && self.has(CAP_PERFMON) {
+        if self.effective.contains(LOADING) {
+            let others = privileges::asked_by_programs();
             return format!(
-                "{found}, which has CAP_BPF and CAP_PERFMON; expected CAP_NET_ADMIN for networks and cgroups, or CAP_SYS_ADMIN for uprobes and \
-                 the types of modules: --capabilities.keep for packages that are loaded after the start{more}"
+                "{found}, which has CAP_BPF and CAP_PERFMON; expected {others}: --capabilities.keep for packages that are loaded after the \
+                 start{more}"
             );
         }
         format!(
@@ -73,11 +69,11 @@ mod tests {
     #[test]
     fn a_thread_with_every_capability_is_not_told_to_be_root() {
         let rights = |effective| Rights { user: "0".to_owned(), effective, has_seccomp_filter: false };
-        assert!(rights(0x1ff_ffff_ffff).are_all() && rights(1 << CAP_SYS_ADMIN).are_all());
-        let two = rights(1 << CAP_BPF | 1 << CAP_PERFMON);
+        assert!(rights(Capabilities::all()).are_all() && rights(Capabilities::SYS_ADMIN).are_all());
+        let two = rights(LOADING);
         assert!(!two.are_all() && two.include_bpf());
         assert!(two.describe().contains("expected CAP_NET_ADMIN"), "{}", two.describe());
-        assert!(rights(0).describe().contains("expected root, or CAP_BPF and CAP_PERFMON"));
+        assert!(rights(Capabilities::empty()).describe().contains("expected root, or CAP_BPF and CAP_PERFMON"));
     }
 
     #[test]

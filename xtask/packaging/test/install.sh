@@ -1,6 +1,7 @@
 #!/bin/bash
 # install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems: for each Debian suite a debootstrap in CACHE, which is kept, for
-# `ansible` one of them by the role in examples/ansible, and for `rpm` the rpm in a root without systemd. As root. Each prints PASSED, or what failed.
+# `ansible` one of them by the role in examples/ansible, for `rpm` the rpm in a root without systemd, and for `bare` the tarballs in a root without any
+# other file. As root. Each prints PASSED, or what failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 cache=$2
@@ -77,10 +78,44 @@ rpm_root() {
     echo PASSED
 }
 
+# A root without a C library, a shell or any other file: the binaries of all architectures start there, and this machine's serves.
+bare() {
+    local tarball arch root run
+    for tarball in "$out"/ebhost-*-x86_64.tar.gz "$out"/ebhost-*-aarch64.tar.gz; do
+        [ -e "$tarball" ] || continue
+        arch=${tarball##*-} arch=${arch%.tar.gz} root=$work/bare-$arch run=()
+        mkdir -p "$root/proc" "$root/sys" "$root/tmp"
+        tar -xzf "$tarball" --strip-components 1 -C "$root"
+        if [ "$arch" != "$(uname -m)" ]; then
+            cp "$(command -v "qemu-$arch-static")" "$root/qemu"
+            run=(/qemu)
+        fi
+        echo "== $arch"
+        chroot "$root" "${run[@]}" /usr/bin/ebhost --version
+        chroot "$root" "${run[@]}" /usr/bin/ebhost options biolatency | grep -q '^biolatency: on'
+        [ "$arch" = "$(uname -m)" ] || continue
+        mount -t proc proc "$root/proc"
+        mount -t sysfs sysfs "$root/sys"
+        trap 'kill $!; wait; umount "$root/proc" "$root/sys"; rm -rf "$work"' EXIT
+        chroot "$root" /usr/bin/ebhost --plugins /usr/lib/ebhost/plugins --web.listen-address 127.0.0.1:19435 2> "$work/bare.log" &
+        for _ in $(seq 240); do
+            if curl --silent --fail --output /dev/null http://127.0.0.1:19435/-/ready; then break; fi
+            sleep 0.5
+        done
+        curl --silent --fail http://127.0.0.1:19435/metrics | grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$' || { cat "$work/bare.log"; exit 1; }
+        kill $!
+        wait $! || true
+        umount "$root/proc" "$root/sys"
+        trap 'rm -rf "$work"' EXIT
+    done
+    echo PASSED
+}
+
 for suite; do
     echo "-- $suite"
     case $suite in
     rpm) rpm_root ;;
+    bare) bare ;;
     ansible) ansible ;;
     *) boot "$suite" "$here/inside-deb.sh" ;;
     esac

@@ -10,6 +10,7 @@ mod image;
 mod rpm;
 mod sbom;
 mod tree;
+mod verify;
 
 use std::{
     fs,
@@ -24,6 +25,7 @@ use crate::{
 };
 use build::Binary;
 use tree::Tree;
+pub(crate) use verify::verify;
 
 /// The architectures that are released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! `ebhost options`: the packages of a folder with their options, defaults and chosen values.
+//! `ebhost options`: the packages of a folder with their options, defaults and chosen values, and what they take beyond CAP_BPF and CAP_PERFMON.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,8 @@ use super::{
     AuthorError,
     command::{OptionsArgs, OutputFormat},
 };
-use ebhost_package::{Offer, OptionKind, PackageFolders, Settings, Switch, read_offer};
+use ebhost_confine::privileges::Privilege;
+use ebhost_package::{Offer, OptionKind, Package, PackageFolders, Settings, Switch, read_offer};
 
 /// Where packages are looked for if neither the command line nor the settings name a folder.
 const PLUGINS: &str = "/usr/lib/ebhost/plugins";
@@ -21,17 +22,17 @@ pub(super) fn options(args: &OptionsArgs) -> Result<ExitCode, AuthorError> {
     let settings = Settings::read(args.settings_file.clone(), Vec::new())?;
     let folder = args.plugins.clone().or_else(|| folder_of(&settings)).unwrap_or_else(|| PLUGINS.into());
     let offers = read_offers(&folder, &settings)?;
-    let wanted = |offer: &&Offer| args.packages.is_empty() || args.packages.contains(&offer.name);
-    let chosen: Vec<&Offer> = offers.iter().filter(wanted).collect();
-    if let Some(name) = args.packages.iter().find(|name| !offers.iter().any(|offer| offer.name == **name)) {
-        let known = offers.iter().map(|offer| offer.name.as_str()).collect::<Vec<_>>().join(", ");
+    let wanted = |listed: &&Listed| args.packages.is_empty() || args.packages.contains(&listed.offer.name);
+    let chosen: Vec<&Listed> = offers.iter().filter(wanted).collect();
+    if let Some(name) = args.packages.iter().find(|name| !offers.iter().any(|listed| listed.offer.name == **name)) {
+        let known = offers.iter().map(|listed| listed.offer.name.as_str()).collect::<Vec<_>>().join(", ");
         return Err(AuthorError::UnknownPackage { name: name.clone(), folder, known });
     }
     match args.format {
-        OutputFormat::Text => print!("{}", chosen.iter().map(|offer| text(offer)).collect::<Vec<_>>().join("\n")),
-        OutputFormat::Json => println!("{}", chosen.iter().map(|offer| as_json(offer)).collect::<Value>()),
+        OutputFormat::Text => print!("{}", chosen.iter().map(|listed| text(listed)).collect::<Vec<_>>().join("\n")),
+        OutputFormat::Json => println!("{}", chosen.iter().map(|listed| as_json(listed)).collect::<Value>()),
     }
-    let is_sound = chosen.iter().all(|offer| offer.choices.is_ok());
+    let is_sound = chosen.iter().all(|listed| listed.offer.choices.is_ok());
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -40,9 +41,24 @@ fn folder_of(settings: &Settings) -> Option<PathBuf> {
     Some(flag.setting.texts().ok()?.first()?.into())
 }
 
-fn read_offers(folder: &Path, settings: &Settings) -> Result<Vec<Offer>, AuthorError> {
+/// A package with the privileges that it takes as it is chosen; none if it cannot be loaded at all.
+struct Listed {
+    offer: Offer,
+    privileges: Vec<&'static Privilege>,
+}
+
+fn read_offers(folder: &Path, settings: &Settings) -> Result<Vec<Listed>, AuthorError> {
     let listing = PackageFolders { plugins: Some(folder.to_owned()), drop_ins: None }.list_at_start()?;
-    Ok(listing.files.iter().map(|file| read_offer(file, settings)).collect::<Result<_, _>>()?)
+    let listed = |file: &PathBuf| {
+        let privileges = privileges(file, settings);
+        read_offer(file, settings).map(|offer| Listed { offer, privileges })
+    };
+    Ok(listing.files.iter().map(listed).collect::<Result<_, _>>()?)
+}
+
+fn privileges(file: &Path, settings: &Settings) -> Vec<&'static Privilege> {
+    let features = Package::read(file, settings).ok().and_then(|package| ebhost_kernel::features(&package).ok());
+    features.unwrap_or_default().into_iter().map(|feature| feature.privilege()).collect()
 }
 
 pub(super) fn switch(switch: Switch) -> &'static str {
@@ -71,12 +87,15 @@ pub(super) fn shown(kind: &OptionKind, value: &Value) -> String {
     }
 }
 
-fn text(offer: &Offer) -> String {
+fn text(Listed { offer, privileges }: &Listed) -> String {
     let mut out = format!("{}: {}", offer.name, switch(offer.switch));
     if offer.switch != offer.default {
         let _ = write!(out, " (default {})", switch(offer.default)); // writing into a string does not fail
     }
     let _ = writeln!(out, "{}{}", if offer.about.summary.is_empty() { "" } else { "; " }, offer.about.summary);
+    for privilege in privileges {
+        let _ = writeln!(out, "  takes {}", privilege.line());
+    }
     for (name, option) in &offer.options {
         let default = shown(&option.kind, &option.default);
         let chosen = offer.choices.as_ref().ok().and_then(|choices| choices.get(name));
@@ -97,7 +116,10 @@ fn text(offer: &Offer) -> String {
     out
 }
 
-fn as_json(offer: &Offer) -> Value {
+fn as_json(Listed { offer, privileges }: &Listed) -> Value {
+    let privileges = privileges.iter().map(|privilege| {
+        json!({ "capability": privilege.capability_name(), "for": privilege.name, "otherwise": privilege.otherwise })
+    });
     let options = offer.options.iter().map(|(name, option)| {
         let chosen = offer.choices.as_ref().ok().and_then(|choices| choices.get(name)).cloned();
         json!({
@@ -107,7 +129,7 @@ fn as_json(offer: &Offer) -> Value {
     });
     json!({
         "package": offer.name, "summary": offer.about.summary, "requires": offer.about.requires, "cost": offer.about.cost, "queries": offer.about.queries,
-         "default": switch(offer.default), "state": switch(offer.switch),
+        "privileges": privileges.collect::<Value>(), "default": switch(offer.default), "state": switch(offer.switch),
         "options": options.collect::<Value>(), "error": offer.choices.as_ref().err().map(ToString::to_string),
     })
 }

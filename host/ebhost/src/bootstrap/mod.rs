@@ -28,7 +28,7 @@ mod settings;
 use std::{io, process::ExitCode};
 
 use tokio::{runtime::Runtime, sync::oneshot};
-use tracing::{error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     author,
@@ -82,6 +82,7 @@ pub fn run_host(cli: Cli) -> ExitCode {
     let port = receiver.as_ref().ok().and_then(|receiver| Some(receiver.as_ref()?.port()));
     let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files, port).enforce());
     start_log(&cli, raised);
+    announce_privileges();
     if let Some(file_access) = file_access {
         file_access.announce();
     }
@@ -113,6 +114,15 @@ fn start_log(cli: &Cli, raised: io::Result<()>) {
     ebhost_confine::log_panics();
     if let Err(error) = raised {
         warn!("the limit on open files stays as it is: {error}");
+    }
+}
+
+/// Logs what packages may ask for and this process was not given. What a package that is loaded lacks is an error of its own.
+fn announce_privileges() {
+    match ebhost_confine::privileges::describe_start() {
+        Ok(Some(sentence)) => info!("{sentence}: docs/privileges.md"),
+        Ok(None) => {}
+        Err(error) => debug!("the capabilities of the start are unknown: {error}"),
     }
 }
 

@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{MapShape, attach::Section};
+use crate::{
+    MapShape,
+    attach::{Attach, Section},
+};
 use ebhost_object::{Btf, Object, ParseError, btf::Kind};
 pub use error::ObjectError;
 use global::GlobalType;
@@ -106,6 +109,16 @@ impl ObjectFile {
             }
         }
         Ok(())
+    }
+
+    /// What the chosen programs are attached to; none chosen: those that are loaded by themselves.
+    pub(crate) fn attach_targets(&self, chosen: Option<&[ProgramChoice]>) -> impl Iterator<Item = &Attach> {
+        let is_chosen = move |name: &str, declared: &ProgramDeclaration| match chosen {
+            Some(chosen) => chosen.iter().flat_map(ProgramChoice::alternatives).any(|chosen| chosen == name),
+            None => declared.autoload,
+        };
+        let programs = self.programs.iter().filter(move |(name, declared)| is_chosen(name, declared));
+        programs.filter_map(|(_, declared)| declared.section.as_ref().ok().map(|section| &section.attach))
     }
 
     /// The global `BUFFER_lost`, in which programs count the events that found no room in a ring buffer: the kernel reports these to
