@@ -55,6 +55,16 @@ pub(crate) struct ProgramDeclaration {
     pub(crate) autoload: bool,
 }
 
+impl ProgramDeclaration {
+    /// Whether the program of this name is to be loaded, as one of several alternatives or alone.
+    fn is_chosen(&self, name: &str, chosen: Option<&[ProgramChoice]>) -> bool {
+        match chosen {
+            Some(chosen) => chosen.iter().flat_map(ProgramChoice::alternatives).any(|chosen| chosen == name),
+            None => self.autoload,
+        }
+    }
+}
+
 /// Programs of which the first one that this kernel takes is attached, one or more.
 pub(crate) type Alternatives<'a> = Vec<(&'a str, &'a ProgramDeclaration)>;
 
@@ -93,13 +103,9 @@ impl ObjectFile {
 
     /// Refuses programs of unknown sections, if they are to be loaded.
     fn check_sections(&self, chosen: Option<&[ProgramChoice]>) -> Result<(), ObjectError> {
-        let is_chosen = |name: &str, declared: &ProgramDeclaration| match chosen {
-            Some(chosen) => chosen.iter().flat_map(ProgramChoice::alternatives).any(|chosen| chosen == name),
-            None => declared.autoload,
-        };
         for (name, declared) in &self.programs {
             if let Err(section) = &declared.section
-                && is_chosen(name, declared)
+                && declared.is_chosen(name, chosen)
             {
                 return Err(ObjectError::UnknownSection {
                     path: self.path.clone(),
@@ -113,11 +119,7 @@ impl ObjectFile {
 
     /// What the chosen programs are attached to; none chosen: those that are loaded by themselves.
     pub(crate) fn attach_targets(&self, chosen: Option<&[ProgramChoice]>) -> impl Iterator<Item = &Attach> {
-        let is_chosen = move |name: &str, declared: &ProgramDeclaration| match chosen {
-            Some(chosen) => chosen.iter().flat_map(ProgramChoice::alternatives).any(|chosen| chosen == name),
-            None => declared.autoload,
-        };
-        let programs = self.programs.iter().filter(move |(name, declared)| is_chosen(name, declared));
+        let programs = self.programs.iter().filter(move |(name, declared)| declared.is_chosen(name, chosen));
         programs.filter_map(|(_, declared)| declared.section.as_ref().ok().map(|section| &section.attach))
     }
 
