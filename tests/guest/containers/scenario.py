@@ -119,7 +119,7 @@ def get(address, path):
 
 
 def await_ready(address):
-    for _ in range(300):
+    for _ in range(1200):
         try:
             return get(address, "/-/ready")
         except OSError:
