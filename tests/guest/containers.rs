@@ -15,9 +15,9 @@ use crate::guest::{Console, Guest};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Starts the scenario and no more of systemd than that needs. The disk was never booted before.
-const SYSTEMD: &str =
-    "systemd.unit=test.service systemd.getty_auto=no systemd.condition-needs-update=no systemd.show_status=0";
+/// Starts the scenario and no more of systemd than that needs. The disk was never booted before. With Landlock, as Debian has it.
+const SYSTEMD: &str = "lsm=landlock,bpf systemd.unit=test.service systemd.getty_auto=no systemd.condition-needs-update=no \
+                       systemd.show_status=0";
 
 /// The packages of the test.
 const PACKAGES: [&str; 2] = ["pagefaults", "runqlat"];
