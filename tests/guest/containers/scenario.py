@@ -127,16 +127,18 @@ def await_ready(address):
     raise RuntimeError(f"no ebhost at {address}")
 
 
-def cgroup_of(container):
-    """The cgroup of a container's processes."""
+def processes():
+    """The ids, cgroups and statuses of all processes."""
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            cgroup = read(f"/proc/{process}/cgroup").strip().removeprefix("0::")
+            yield process, read(f"/proc/{process}/cgroup").strip().removeprefix("0::"), read(f"/proc/{process}/status")
         except OSError:
-            continue
-        if container in cgroup and "conmon" not in cgroup:
-            return cgroup
-    raise RuntimeError(f"no process of {container}")
+            continue  # It has ended.
+
+
+def cgroup_of(container):
+    """The cgroup of a container's processes."""
+    return next(cgroup for _, cgroup, _ in processes() if container in cgroup and "conmon" not in cgroup)
 
 
 def faults(cgroup):
@@ -176,8 +178,8 @@ def main():
     await_ready(hosts.addresses["chart"])
     hosts.scrape("before")
     say("rights")
-    process = next(p for p in filter(str.isdigit, os.listdir("/proc")) if image in read(f"/proc/{p}/cgroup"))
-    print(read(f"/proc/{process}/status"))
+    # Its first process: others compile components and switch statistics on.
+    print(next(status for _, cgroup, status in processes() if image in cgroup and "\t1\n" in status.split("NSpid:")[1].split("NSpgid:")[0]))
 
     containers = {}
     for name, driver in (("web", "systemd"), ("batch", "cgroupfs")):

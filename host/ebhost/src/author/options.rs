@@ -12,7 +12,7 @@ use super::{
     AuthorError,
     command::{OptionsArgs, OutputFormat},
 };
-use ebhost_confine::privileges::Privilege;
+use ebhost_confine::privileges::{Feature, Privilege};
 use ebhost_package::{Offer, OptionKind, Package, PackageFolders, Settings, Switch, read_offer};
 
 /// Where packages are looked for if neither the command line nor the settings name a folder.
@@ -58,7 +58,7 @@ fn read_offers(folder: &Path, settings: &Settings) -> Result<Vec<Listed>, Author
 
 fn privileges(file: &Path, settings: &Settings) -> Vec<&'static Privilege> {
     let features = Package::read(file, settings).ok().and_then(|package| ebhost_kernel::features(&package).ok());
-    features.unwrap_or_default().into_iter().map(|feature| feature.privilege()).collect()
+    features.unwrap_or_default().into_iter().map(Feature::privilege).collect()
 }
 
 pub(super) fn switch(switch: Switch) -> &'static str {
