@@ -92,7 +92,7 @@ bare() {
         fi
         echo "== $arch"
         chroot "$root" "${run[@]}" /usr/bin/ebhost --version
-        chroot "$root" "${run[@]}" /usr/bin/ebhost options biolatency | grep -q '^biolatency: on'
+        chroot "$root" "${run[@]}" /usr/bin/ebhost options biolatency | grep '^biolatency: on' > "$work/log"
         [ "$arch" = "$(uname -m)" ] || continue
         mount -t proc proc "$root/proc"
         mount -t sysfs sysfs "$root/sys"
@@ -102,7 +102,8 @@ bare() {
             if curl --silent --fail --output /dev/null http://127.0.0.1:19435/-/ready; then break; fi
             sleep 0.5
         done
-        curl --silent --fail http://127.0.0.1:19435/metrics | grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$' || { cat "$work/bare.log"; exit 1; }
+        curl --silent --fail --output "$work/metrics" http://127.0.0.1:19435/metrics
+        grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$' "$work/metrics" || { cat "$work/bare.log"; exit 1; }
         kill $!
         wait $! || true
         umount "$root/proc" "$root/sys"
