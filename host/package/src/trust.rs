@@ -57,6 +57,11 @@ impl Trust {
         Ok(Self { file: file.to_owned(), require, pins })
     }
 
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Reads the same file again.
     pub fn read_again(&self) -> Result<Self, TrustError> {
         Self::read(&self.file, self.require)

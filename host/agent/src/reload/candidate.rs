@@ -66,8 +66,7 @@ impl Reloader {
         let (version, name) = (Version::of(&package), Some(package.name.clone()));
         let running = self.packages.get(file).and_then(|state| state.running.as_ref());
         // Pins are held against every read: what runs goes on, and is not current without its pin.
-        let trusted = self.trust.as_ref().map_or(Ok(()), |trust| trust.check(&package));
-        if let Err(error) = trusted {
+        if let Err(error) = self.pins.check(&package) {
             return Examined::Refused(self.refusal(file, name, &error.into()));
         }
         if running.is_some_and(|running| running.version == version) {

@@ -14,6 +14,7 @@ mod desired;
 mod model_test;
 mod names;
 mod notify;
+mod pins;
 mod plan;
 mod scan;
 mod settings;
@@ -23,7 +24,7 @@ mod transaction;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{AgentError, Options, Reload, ReloadRequests, budget::OverBudget};
 pub(super) use apply::{RefusalCause, RefusedPackage, Transaction};
@@ -36,6 +37,7 @@ use ebhost_plugin_host::Engine;
 pub(super) use names::NameError;
 pub use names::{MetricNameRegistry, PackageNames};
 use notify::{FolderNotifier, WaitFor, WakeReason};
+use pins::WatchedPins;
 use scan::{Presence, Stamp, folders_to_watch, scan, scan_listing};
 use settings::{SettingsChange, WatchedSettings};
 use state::PackageState;
@@ -48,7 +50,7 @@ pub(super) struct Reloader {
     namespace: String,
     engine: Engine,
     types: Arc<KernelContext>,
-    trust: Option<Trust>,
+    pins: WatchedPins,
     packages: BTreeMap<PathBuf, PackageState>,
     debounce: Debounce,
     notifier: FolderNotifier,
@@ -78,7 +80,7 @@ impl Reloader {
             namespace: options.namespace.clone(),
             engine,
             types,
-            trust,
+            pins: WatchedPins::new(trust),
             packages: BTreeMap::new(),
             debounce: Debounce::default(),
             notifier: FolderNotifier::new(),
@@ -210,7 +212,8 @@ impl Reloader {
     /// Looks at the folders and the settings once, and reloads what a second look confirms.
     fn look(&mut self, commit: &mut dyn FnMut(Transaction) -> Result<(), Closed>) -> Result<(), Closed> {
         self.notifier.drain();
-        let folders = folders_to_watch(&self.folders).into_iter().chain(self.settings.folder());
+        let folders =
+            folders_to_watch(&self.folders).into_iter().chain(self.settings.folder()).chain(self.pins.folder());
         self.notifier.watch(&folders.collect::<Vec<_>>());
         let settings = self.settings.look();
         match &settings {
@@ -220,6 +223,10 @@ impl Reloader {
                 error!("the settings stay what they were: {error}");
                 commit(Transaction { refused: self.refused(), failures: 1, ..Transaction::default() })?;
             }
+        }
+        // A package that was refused may be pinned now, and one that runs no longer.
+        if self.pins.look() {
+            self.packages.values_mut().for_each(|state| state.examined = None);
         }
         self.look_at_packages(commit)?;
         if matches!(settings, SettingsChange::Changed) {
@@ -251,6 +258,7 @@ impl Reloader {
             self.packages.get(file).is_some_and(|state| state.examined.as_ref() == Some(stamp))
         };
         self.settings.is_settled()
+            && self.pins.is_settled()
             && self.debounce.is_settled()
             && self.debounce.desired().iter().all(|(file, presence)| match presence {
                 Presence::Present(stamp) => is_examined(file, stamp),
@@ -260,10 +268,7 @@ impl Reloader {
 
     /// Reads every package again, changed or not, and the pins: a package may depend on more than its files.
     fn read_everything_again(&mut self) {
-        match self.trust.as_ref().map(Trust::read_again).transpose() {
-            Ok(trust) => self.trust = trust,
-            Err(error) => warn!("the pins stay what they were: {error}"),
-        }
+        self.pins.read_again();
         self.settings.read_again();
         for state in self.packages.values_mut() {
             state.examined = None;
