@@ -33,6 +33,26 @@ pub const VICTORIA_METRICS: Unpacked =
 /// Prometheus 2.53, which takes start times.
 pub const PROMETHEUS: Unpacked = Unpacked { name: "prometheus", suite: "trixie", packages: &["prometheus", "libc6"] };
 
+/// A registry, and the tools with which people use one.
+pub const REGISTRY: Unpacked = Unpacked {
+    name: "registry",
+    suite: "trixie",
+    packages: &[
+        "docker-registry",
+        "skopeo",
+        "oras",
+        "cosign",
+        "libc6",
+        "libgpgme11t64",
+        "libassuan9",
+        "libgpg-error0",
+        "libsqlite3-0",
+    ],
+};
+
+/// The newest cosign, which signs in another form.
+pub const COSIGN_3: Unpacked = Unpacked { name: "cosign-3", suite: "sid", packages: &["cosign", "libc6"] };
+
 impl Unpacked {
     /// The root below which the packages are.
     pub fn root(self) -> PathBuf {

@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod build_info;
 pub mod cli;
 pub mod command_line;
+pub mod fleet;
 mod histogram;
 pub mod memory;
 pub mod signals;

@@ -274,6 +274,36 @@ pub const READ_BATCH_BYTES: usize = 512 << 10;
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 
+/// A manifest or index of a registry: those of packages have a few kilobytes, and registries take 4 MB. The commands that talk to registries
+/// serve no metrics; the message of the one that meets one of these bounds shows it.
+pub const REGISTRY_MANIFEST_BYTES: u64 = 1 << 20;
+/// Any other answer of a registry: a token, a list of tags, a signature with its certificates.
+pub const REGISTRY_ANSWER_BYTES: u64 = 1 << 20;
+/// Characters of a registry's text that a message shows.
+pub const REGISTRY_TEXT_CHARS: usize = 256;
+/// Connecting to a registry, the beginning of its answer, and the rest: 64 MB over a line of 1 Mbit/s.
+pub const REGISTRY_CONNECT: Duration = Duration::from_secs(10);
+pub const REGISTRY_ANSWER: Duration = Duration::from_secs(60);
+pub const REGISTRY_TRANSFER: Duration = Duration::from_secs(600);
+
+/// Files of a package in a registry: packages have four to ten, with objects for several architectures a few more.
+pub const ARTIFACT_FILES: usize = 64;
+/// A recording, an exposition or a document of a package: recordings have some kilobytes.
+pub const ARTIFACT_FILE_BYTES: u64 = 16 << 20;
+/// All files of a package, which are in memory until each has its digest.
+pub const ARTIFACT_BYTES: u64 = 256 << 20;
+/// Bytes of a file's path in a package, as a tar archive has room for.
+pub const ARTIFACT_PATH_BYTES: usize = 100;
+
+/// Signatures of one artifact that are looked at: a few keys in each of two forms.
+pub const SIGNATURES: usize = 32;
+/// Repositories of a registry, and tags of a repository, that a search lists.
+pub const SEARCHED_REPOSITORIES: usize = 1_000;
+pub const SEARCHED_TAGS: usize = 100;
+
+/// A file of an operator that the commands for registries read: policy, lock file, key, credentials.
+pub const REGISTRY_FILE_BYTES: u64 = 1 << 20;
+
 /// Data points in one OTLP request: as messages they take some megabytes, and encoded one, far below what receivers take.
 pub const OTLP_POINTS_PER_REQUEST: usize = 8_192;
 

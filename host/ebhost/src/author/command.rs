@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::top::TopArgs;
+use crate::{
+    fleet::{PullArgs, PushArgs, SearchArgs, VerifyArgs},
+    top::TopArgs,
+};
 use ebhost_server::Address;
 
 /// A command for plugin authors.
@@ -28,6 +31,14 @@ pub enum Command {
     Tracepoint(TracepointArgs),
     /// Put what a host needs of a package into an archive, and print its pins.
     Pack(PackArgs),
+    /// Push a package into an OCI registry, and sign it.
+    Push(PushArgs),
+    /// Install packages from OCI registries: signed by whom the policy trusts, all of them or none. Needs no privileges.
+    Pull(PullArgs),
+    /// Compare installed packages with their pins, or check the signatures of packages in a registry.
+    Verify(VerifyArgs),
+    /// List the packages of an OCI registry.
+    Search(SearchArgs),
     /// Show a running host: what its packages, programs and maps cost, and their histograms.
     Top(TopArgs),
     /// Create a complete package in a new folder: BPF program, component, recording, test, build script.

@@ -1,5 +1,5 @@
-//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`, `pack`, `tracepoint`; and `options` and `top` for
-//! operators.
+//! The commands for plugin authors: `check`, `record`, `replay`, `run`, `docs`, `new`, `pack`, `tracepoint`; and `options`, `top`
+//! and those for registries ([`fleet`]) for operators.
 //!
 //! `check` and `replay` need no kernel and no privileges; `record` and `run` load BPF programs as the agent does. Results go to standard
 //! output, errors to standard error, and the exit status tells success, findings and errors apart.
@@ -41,6 +41,7 @@ pub(crate) use command::time;
 pub use command::{Command, ViewArgs};
 
 use crate::{
+    fleet::{self, FleetError},
     top::{self, TopError},
     view::{self, ViewError},
 };
@@ -92,6 +93,8 @@ enum AuthorError {
     #[error("{package}: does not load, so it is not packed; `ebhost check` says why")]
     Unsound { package: PathBuf },
     #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
     Top(#[from] TopError),
     #[error("signals cannot be received: {0}")]
     Signals(#[source] io::Error),
@@ -120,6 +123,10 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         Command::View(args) => view::view(args).map_err(AuthorError::from),
         Command::Tracepoint(args) => tracepoint::tracepoint(args),
         Command::Pack(args) => engine().and_then(|engine| pack::pack(args, &engine)),
+        Command::Push(args) => push(args, engine),
+        Command::Pull(args) => fleet::pull(args).map_err(AuthorError::from),
+        Command::Verify(args) => fleet::verify(args).map_err(AuthorError::from),
+        Command::Search(args) => fleet::search(args).map_err(AuthorError::from),
         Command::Top(args) => top::top(args).map_err(AuthorError::from),
     };
     done.unwrap_or_else(|fault| {
@@ -127,6 +134,22 @@ pub fn run(command: &Command, cache: Option<&Path>, compiler: io::Result<Compile
         eprintln!("ebhost: {fault}");
         ExitCode::from(2)
     })
+}
+
+/// Pushes a package that loads.
+fn push(args: &fleet::PushArgs, engine: impl FnOnce() -> Result<Engine, AuthorError>) -> Result<ExitCode, AuthorError> {
+    let mut failed = None;
+    let pushed = fleet::push(args, |package| match engine() {
+        Ok(engine) => check::loads(package, &engine),
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(pushed?),
+    }
 }
 
 /// The `plugin.yaml` of a package, which is given as its folder or as that file.

@@ -14,9 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::{AuthorError, check, command::PackArgs, read};
 use ebhost_package::{Digest, Package};
 use ebhost_plugin_host::Engine;
-
-/// Files that belong to a package for people, if they are there.
-const FOR_PEOPLE: [&str; 4] = ["LICENSE", "LICENSE.txt", "COPYING", "README.md"];
+use ebhost_registry::FOR_PEOPLE;
 
 /// Bytes of a block of a tar archive.
 const BLOCK: usize = 512;

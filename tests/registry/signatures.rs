@@ -1,0 +1,105 @@
+//! Signatures: ours for cosign, and those of cosign, in both of its forms, for us.
+
+use std::process::Command;
+
+use ebhost_tests::{debian, needs};
+
+use crate::kit::{Lab, Said};
+
+fn cosign(lab: &Lab, newest: bool, args: &[&str]) -> Said {
+    let command =
+        if newest { debian::COSIGN_3.command("usr/bin/cosign") } else { debian::REGISTRY.command("usr/bin/cosign") };
+    let mut command: Command = lab.command(command);
+    Said::of(command.args(args))
+}
+
+#[test]
+fn cosign_verifies_what_push_has_signed() {
+    needs!(Tool("openssl"), Tool("apt-get"), Tool("dpkg-deb"));
+    let lab = Lab::new();
+    let pushed = lab.push("1.0.0", "acme/runqlat", "1.0.0");
+    let verify = |newest, key: &str| {
+        cosign(
+            &lab,
+            newest,
+            &["verify", "--key", &lab.at(key), "--insecure-ignore-tlog=true", "--allow-http-registry", &pushed],
+        )
+    };
+    for newest in [false, true] {
+        let said = verify(newest, "a.pub").done();
+        assert!(said.contains(crate::kit::digest_of(&pushed)), "{said}");
+        assert_ne!(verify(newest, "b.pub").code, Some(0));
+    }
+    // Signing again adds nothing; another key adds a signature.
+    let layers = |lab: &Lab| {
+        let tag = format!("sha256-{}.sig", &crate::kit::digest_of(&pushed)["sha256:".len()..]);
+        lab.registry.manifest("acme/runqlat", &tag)["layers"].as_array().map(Vec::len)
+    };
+    assert_eq!(layers(&lab), Some(1));
+    let target = lab.repository("acme/runqlat:1.0.0");
+    let layout = format!("oci:{}", lab.at("layout"));
+    lab.ebhost(&["pull", "--allow-unsigned", "--to", &layout, &target]).done();
+    for (key, count) in [("a.key", 1), ("b.key", 2), ("b.key", 2)] {
+        lab.ebhost(&["push", &layout, &target, "--sign-key", &lab.at(key)]).done();
+        // The copy brings the signatures of the layout, to which the key's is added.
+        assert_eq!(layers(&lab), Some(count), "{key}");
+    }
+    verify(false, "b.pub").done();
+    lab.pull(&["--key", &lab.at("b.pub"), &target]).done();
+}
+
+#[test]
+fn what_cosign_has_signed_is_installed() {
+    needs!(Tool("openssl"), Tool("apt-get"), Tool("dpkg-deb"));
+    let lab = Lab::new();
+    cosign(&lab, false, &["generate-key-pair"]).done();
+    let key = lab.at("cosign.pub");
+    for (newest, version) in [(false, "1.0.0"), (true, "1.1.0")] {
+        let pushed = lab.push_folder(&lab.package(version), "acme/runqlat", &[]);
+        lab.refused(&["--key", &key, &pushed], &["found no signature"]);
+        let sign = ["sign", "--yes", "--key", "cosign.key", "--tlog-upload=false", "--allow-http-registry"];
+        let newest_only: &[&str] = if newest { &["--use-signing-config=false"] } else { &[] };
+        cosign(&lab, newest, &[&sign[..], newest_only, &[&pushed]].concat()).done();
+        lab.refused(&["--key", &lab.at("a.pub"), &pushed], &["another key has signed"]);
+        let said = lab.pull(&["--key", &key, &pushed]).done();
+        assert!(said.contains(&format!("runqlat {version}: installed")) && said.contains("signed by"), "{said}");
+        // The signature goes with a copy, in either form.
+        let layout = format!("oci:{}", lab.at(&format!("layout-{version}")));
+        lab.ebhost(&["pull", "--key", &key, "--to", &layout, &lab.repository(&format!("acme/runqlat:{version}"))])
+            .done();
+        lab.ebhost(&["push", &layout, &lab.repository(&format!("copy/runqlat:{version}"))]).done();
+        lab.ebhost(&["verify", "--key", &key, &lab.repository(&format!("copy/runqlat:{version}"))]).done();
+    }
+}
+
+#[test]
+fn a_key_that_push_cannot_use_is_refused_before_anything_is_pushed() {
+    needs!(Tool("openssl"), Tool("apt-get"), Tool("dpkg-deb"));
+    let lab = Lab::new();
+    cosign(&lab, false, &["generate-key-pair"]).done();
+    let package = lab.package("1.0.0").display().to_string();
+    lab.write("text.key", "no key");
+    let mut openssl = lab.command(Command::new("openssl"));
+    Said::of(openssl.args(["genpkey", "-algorithm", "RSA", "-out", "rsa.key"])).done();
+    let mut openssl = lab.command(Command::new("openssl"));
+    Said::of(openssl.args(["ec", "-in", "a.key", "-out", "sec1.key"])).done();
+    for (key, found) in [
+        ("cosign.key", "found a key as cosign encrypts it, expected one in PKCS #8"),
+        ("a.pub", "found `PUBLIC KEY`, expected a private key"),
+        ("text.key", "found no PEM"),
+        ("rsa.key", "found a key of another kind"),
+        ("sec1.key", "found a key in the form of SEC 1"),
+        ("none.key", "cannot be read"),
+    ] {
+        let said = lab.ebhost(&["push", &package, &lab.repository("acme/runqlat"), "--sign-key", &lab.at(key)]);
+        assert!(said.code == Some(2) && said.err.contains(found), "{key}: {said:?}");
+    }
+    let said = lab.ebhost(&["search", &lab.repository("acme/runqlat")]);
+    assert_eq!(said.code, Some(1), "nothing was pushed: {said:?}");
+    // The key that cosign took over from openssl is the same key.
+    cosign(&lab, true, &["import-key-pair", "--key", "a.key", "--output-key-prefix", "imported"]).done();
+    let pushed = lab.push_folder(&lab.path("runqlat-1.0.0"), "acme/runqlat", &[]);
+    let sign = ["sign", "--yes", "--key", "imported.key", "--tlog-upload=false", "--use-signing-config=false"];
+    cosign(&lab, true, &[&sign[..], &["--allow-http-registry", &pushed]].concat()).done();
+    lab.pull(&["--key", &lab.at("a.pub"), &pushed]).done();
+}
