@@ -8,6 +8,9 @@
 mod dashboards;
 mod generated;
 mod golden;
+mod growing;
+mod load;
+mod mixin;
 mod openmetrics2;
 mod parsers;
 mod rules;

@@ -21,6 +21,23 @@ fn the_shipped_alerts_fire_when_they_should_and_not_on_a_healthy_host() {
 }
 
 #[test]
+fn every_query_of_the_dashboards_page_can_be_asked() {
+    needs!(Tool("promtool"));
+    let page = fs::read_to_string(workspace().join("docs/dashboards.md")).expect("a page of this repository");
+    let cells = page.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split(" | "));
+    let queries = cells.map(|cell| cell.trim_end_matches('|').trim().trim_matches('`'));
+    let mut rules = "groups:\n- name: examples\n  rules:\n".to_owned();
+    for (number, query) in queries.filter(|cell| cell.contains("ebhost_") && cell.contains('(')).enumerate() {
+        rules += &format!("  - record: example_{number}\n    expr: '{query}'\n");
+    }
+    assert!(rules.lines().count() > 30, "{rules}");
+    let folder = Folder::new();
+    let file = folder.path().join("rules.yml");
+    fs::write(&file, rules).expect("our own folder");
+    promtool(&["check", "rules", &file.display().to_string()]);
+}
+
+#[test]
 fn every_example_query_of_the_metrics_page_can_be_asked() {
     needs!(Tool("promtool"));
     let page = fs::read_to_string(workspace().join("docs/metrics.md")).expect("a page of this repository");

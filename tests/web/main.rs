@@ -2,6 +2,7 @@
 //! manager.
 
 mod access;
+mod bounds;
 mod certificates;
 mod clients;
 mod flood;

@@ -15,7 +15,7 @@ struct Tool {
 
 const WASM_RUNTIME: &str = "/usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a";
 
-const TOOLS: [Tool; 28] = [
+const TOOLS: [Tool; 29] = [
     Tool { program: "fio", package: "fio", tests: "counts and latencies under load" },
     Tool { program: "prometheus", package: "prometheus", tests: "scrapes by Prometheus, promtool" },
     Tool { program: "clang-19", package: "clang-19", tests: "faulty BPF objects, built for the test" },
@@ -29,6 +29,7 @@ const TOOLS: [Tool; 28] = [
     Tool { program: "npm", package: "npm", tests: "components in JavaScript" },
     Tool { program: "mkfs.ext4", package: "e2fsprogs", tests: "counts under a file system" },
     Tool { program: "chromium", package: "chromium", tests: "the live page in a browser" },
+    Tool { program: "jsonnet", package: "jsonnet", tests: "the mixin of dashboards and alerts" },
     Tool { program: "curl", package: "curl", tests: "TLS, users, unix sockets" },
     Tool { program: "openssl", package: "openssl", tests: "TLS" },
     Tool { program: "systemd-socket-activate", package: "systemd", tests: "socket activation" },

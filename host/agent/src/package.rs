@@ -115,13 +115,15 @@ pub(super) fn table(schema: Arc<Schema>, limits: Limits, compat: Compat) -> Tabl
 impl Running {
     /// Loads and attaches a package.
     pub(super) fn start(described: Described, types: &KernelContext) -> Result<Self, RunError> {
-        let Described { package, object, plugin, compile_time } = described;
+        let Described { package, object, plugin, compile_time, served } = described;
         let schema = plugin.schema().clone();
         let (wanted, sources) = sources_of(&schema);
         let memory = package.limits.kernel_memory_bytes;
         let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, memory, types)?;
+        let mut table = table(schema.clone(), package.limits, package.compat);
+        table.serve(served);
         Ok(Self {
-            table: table(schema.clone(), package.limits, package.compat),
+            table,
             refusals: Refusals::of(&package.name),
             file: package.file,
             name: package.name,
@@ -152,7 +154,7 @@ impl Running {
 
     /// Continues with another component. Programs and maps stay, and every counter continues.
     pub(super) fn exchange(&mut self, exchange: Exchange) {
-        let Exchange { described: Described { package, mut plugin, compile_time, .. }, opened } = exchange;
+        let Exchange { described: Described { package, mut plugin, compile_time, served, .. }, opened } = exchange;
         let schema = plugin.schema().clone();
         let limits = table_limits(package.limits);
         if let Err(schema) = self.table.update(schema, limits) {
@@ -164,6 +166,7 @@ impl Running {
             let previous = std::mem::replace(&mut self.table, table);
             self.table.inherit(previous);
         }
+        self.table.serve(served);
         plugin.inherit_counters(&self.plugin);
         self.plugin = plugin;
         self.file = package.file;

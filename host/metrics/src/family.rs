@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout, revisions::Revisions};
+use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout, revisions::Revisions, served::ServedBuckets};
 
 /// One metric family, named without the namespace that precedes plugins' families.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,8 @@ pub struct FamilySeries<'a> {
     pub blocks: &'a LabelBlocks,
     /// Whether there are the same series as before; `None`: it is not known.
     pub revisions: Option<Revisions<'a>>,
+    /// The buckets that an operator chose to expose; `None`: those that the family declares.
+    pub served: Option<&'a ServedBuckets>,
 }
 
 /// One series of a [`FamilySeries`].
@@ -107,6 +109,27 @@ impl<'a> FamilySeries<'a> {
 
     pub fn layout(&self) -> &'a Layout {
         self.layout
+    }
+
+    /// The upper bounds of the classic buckets that are exposed, ascending, without +Inf; empty for a family that is no histogram.
+    ///
+    /// [`Kind::Histogram`] has the bounds of the cells, which may be more.
+    pub fn bounds(&self) -> &'a [f64] {
+        match (self.served, &self.family.kind) {
+            (Some(served), Kind::Histogram(_)) => served.bounds(),
+            (None, Kind::Histogram(bounds)) => bounds,
+            (_, Kind::Counter | Kind::Gauge(_)) => &[],
+        }
+    }
+
+    /// Calls `each` with a histogram's cumulative counts: one for each of [`bounds`](Self::bounds), in order, then that of all
+    /// observations.
+    #[inline]
+    pub fn cumulate(&self, cells: &[u64], each: impl FnMut(u64)) {
+        match self.served {
+            Some(served) => served.cumulate(&cells[..self.layout.buckets()], each),
+            None => self.layout.cumulate(cells, each),
+        }
     }
 
     /// The series, in the order of their slots.

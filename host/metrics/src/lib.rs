@@ -20,6 +20,7 @@ pub mod negotiate;
 mod owned;
 mod revisions;
 pub mod scale;
+mod served;
 mod size;
 
 pub use blocks::LabelBlocks;
@@ -31,4 +32,5 @@ pub use layout::{Layout, native_slot};
 pub use negotiate::{Encoding, Format};
 pub use owned::OwnedFamily;
 pub use revisions::{GROUP_SERIES, Revisions, SeriesRevisions};
+pub use served::ServedBuckets;
 pub use size::SeriesSize;

@@ -127,6 +127,7 @@ impl OwnedFamily {
             start_seconds: &self.start_seconds,
             blocks: &self.blocks,
             revisions: None,
+            served: None,
         }
     }
 }

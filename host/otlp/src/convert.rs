@@ -114,8 +114,8 @@ fn metric(name: String, series: FamilySeries<'_>, part: &[Series<'_>], time: u64
             let data_points = part.iter().map(|each| points.exponential(each, range)).collect();
             Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality: temporality })
         }
-        (Layout::Classic { .. }, Kind::Histogram(bounds)) => {
-            let data_points = part.iter().map(|each| points.histogram(each, bounds)).collect();
+        (Layout::Classic { .. }, Kind::Histogram(_)) => {
+            let data_points = part.iter().map(|each| points.histogram(each)).collect();
             Data::Histogram(Histogram { data_points, aggregation_temporality: temporality })
         }
         (_, Kind::Gauge(_)) => {
@@ -181,16 +181,20 @@ impl Points<'_> {
         }
     }
 
-    fn histogram(&self, each: &Series<'_>, bounds: &[f64]) -> HistogramDataPoint {
-        let counts = &each.cells[..self.series.layout().buckets()];
+    fn histogram(&self, each: &Series<'_>) -> HistogramDataPoint {
+        let (mut counts, mut before) = (Vec::new(), 0u64);
+        self.series.cumulate(each.cells, |count| {
+            counts.push(count.wrapping_sub(before));
+            before = count;
+        });
         HistogramDataPoint {
             attributes: attributes(each),
             start_time_unix_nano: self.start(each),
             time_unix_nano: self.time,
-            count: total(counts),
+            count: before,
             sum: self.sum(each),
-            bucket_counts: counts.to_vec(),
-            explicit_bounds: bounds.to_vec(),
+            bucket_counts: counts,
+            explicit_bounds: self.series.bounds().to_vec(),
             ..HistogramDataPoint::default()
         }
     }

@@ -89,6 +89,8 @@ impl DropIns {
                 kernel_cpu: None,
                 kernel_memory_bytes: limits::DEFAULT_KERNEL_MEMORY_BYTES,
             },
+            // Its bounds are those of its configuration, as the exporter that it was written for has them.
+            bounds: Default::default(),
             choices: Default::default(),
         })
     }

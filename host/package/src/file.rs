@@ -12,8 +12,8 @@ use serde::{
 use serde_json::{Map, Value};
 
 use super::{
-    CgroupIdMap, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, ProgramChoice, Setting,
-    Settings, as_written, builtin, check_depth,
+    CgroupIdMap, ChosenBounds, Diagnostic, FailureCost, GlobalValue, Limits, MaxEntries, PackageError, ProgramChoice,
+    Setting, Settings, as_written, builtin, check_depth,
     located::{self, Tree},
     options::{self, Overlay, Overlays, PackageOptions, Section, Settable, Values, references, substitute},
     package_limits::PackageLimits,
@@ -33,6 +33,7 @@ pub(super) struct Declared {
     pub(super) config: String,
     pub(super) grants: Vec<LookupTable>,
     pub(super) limits: Limits,
+    pub(super) bounds: ChosenBounds,
     /// The value of each option.
     pub(super) choices: Values,
 }
@@ -314,6 +315,7 @@ impl Draft<'_> {
     pub(super) fn resolve(self, settings: &Settings) -> Result<Declared, PackageError> {
         let choices = self.choices(settings)?;
         let limits = self.limits(settings)?;
+        let bounds = settings.bounds_of(&self.raw.name);
         let mut resolved = Resolved::default();
         for (name, option) in &self.raw.options {
             let Some(overlay) = choices.get(name).and_then(|value| option.overlay(value)) else { continue };
@@ -349,6 +351,7 @@ impl Draft<'_> {
             config,
             grants: self.grants,
             limits,
+            bounds,
             choices,
         })
     }
@@ -360,7 +363,8 @@ impl Draft<'_> {
         let chosen = settings.package(&self.raw.name).map(|package| &package.options);
         for (name, setting) in chosen.into_iter().flatten() {
             let option = options.get(name).ok_or_else(|| {
-                let names = options.keys().map(String::as_str).chain(["limits", "enabled"]).collect::<Vec<_>>();
+                let names =
+                    options.keys().map(String::as_str).chain(["bounds", "limits", "enabled"]).collect::<Vec<_>>();
                 let message = format!("found the option `{name}`, {} has {}", self.raw.name, names.join(", "));
                 PackageError::Invalid(setting.fault(message))
             })?;
@@ -663,7 +667,10 @@ options:
     #[test]
     fn a_setting_that_the_package_does_not_have_is_refused_with_those_it_has() {
         for (assignment, expected) in [
-            ("plugins.bio.nativ=true", "found the option `nativ`, bio has banks, by, disks, native, limits, enabled"),
+            (
+                "plugins.bio.nativ=true",
+                "found the option `nativ`, bio has banks, by, disks, native, bounds, limits, enabled",
+            ),
             ("plugins.bio.by=comm", "the option `by` of bio: found `comm`, expected one of none, cgroup"),
             ("plugins.bio.banks=0", "the option `banks` of bio: found `0`, expected a whole number from 1 to 4096"),
         ] {

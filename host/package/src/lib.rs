@@ -8,6 +8,7 @@
 
 mod artefact;
 mod as_written;
+mod bounds;
 mod bpf;
 mod builtin;
 mod depth;
@@ -35,6 +36,7 @@ use ebhost_lookup::tables::LookupTable;
 
 pub use artefact::{Artefact, Digest};
 use artefact::{read_artefact, read_bounded};
+pub use bounds::{ChosenBounds, WantedBounds};
 pub use bpf::{Bpf, BtfFile, CgroupIdMap, CgroupIdMapKind, FailureCost, GlobalValue, MaxEntries, ProgramChoice};
 pub use builtin::Mistakes;
 pub use depth::check_depth;
@@ -76,6 +78,8 @@ pub struct Package {
     /// Lookup tables that its manifest may name.
     pub grants: Vec<LookupTable>,
     pub limits: Limits,
+    /// The bounds that the operator wants for its histograms.
+    pub bounds: ChosenBounds,
     /// The value of each option that the package has.
     pub choices: BTreeMap<String, serde_json::Value>,
 }
@@ -163,7 +167,7 @@ impl Package {
     /// The digest of all its files and settings together: equal if and only if nothing of it changed.
     pub fn content(&self) -> Digest {
         let object = self.bpf.as_ref().map(|bpf| bpf.object.digest);
-        let choices = (&self.choices, self.limits);
+        let choices = (&self.choices, self.limits, self.bounds.digest_text());
         Digest::of(format!("{} {} {object:?} {choices:?}", self.digest, self.component.digest).as_bytes())
     }
 
@@ -233,6 +237,7 @@ impl Package {
             text,
             grants: declared.grants,
             limits: declared.limits,
+            bounds: declared.bounds,
             choices: declared.choices,
         })
     }

@@ -22,7 +22,9 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    Diagnostic, PackageError, check_depth,
+    Diagnostic, PackageError,
+    bounds::{self, ChosenBounds, WantedBounds},
+    check_depth,
     located::{self, Step, Tree},
     options::{shown, truth},
     package_limits::PackageLimits,
@@ -37,6 +39,7 @@ pub struct Settings {
     file: Option<Arc<SettingsFile>>,
     packages: BTreeMap<String, PackageSettings>,
     limits: BTreeMap<String, Setting>,
+    bounds: BTreeMap<String, WantedBounds>,
     flags: Vec<FlagSetting>,
 }
 
@@ -105,6 +108,7 @@ pub(super) struct PackageSettings {
     pub(super) until: Option<SystemTime>,
     pub(super) options: BTreeMap<String, Setting>,
     pub(super) limits: BTreeMap<String, Setting>,
+    pub(super) bounds: BTreeMap<String, WantedBounds>,
 }
 
 /// A value, and where it was set.
@@ -218,6 +222,7 @@ impl Settings {
             match key.as_str() {
                 "plugins" => settings.add_packages(value, &place)?,
                 "limits" => add_limits(value, &place, &mut settings.limits)?,
+                "bounds" => add_bounds(value, &place, &mut settings.bounds)?,
                 _ => settings.add_flags(key, value, place),
             }
         }
@@ -230,7 +235,8 @@ impl Settings {
     /// A text of another form.
     pub fn set(&mut self, assignment: &str) -> Result<(), Diagnostic> {
         let place = Place::Flag(assignment.to_owned());
-        let expected = "expected plugins.PACKAGE=on, plugins.PACKAGE.OPTION=VALUE or limits.LIMIT=VALUE";
+        let expected =
+            "expected plugins.PACKAGE=on, plugins.PACKAGE.OPTION=VALUE, limits.LIMIT=VALUE or bounds.FAMILY=[…]";
         let (path, value) =
             assignment.split_once('=').ok_or_else(|| place.fault(format!("found no `=`, {expected}")))?;
         let Tree(value) = serde_yaml::from_str(value).map_err(|error| place.fault(error.to_string()))?;
@@ -240,6 +246,7 @@ impl Settings {
         match first {
             "plugins" if !rest.is_empty() => self.add_packages(nested, &place),
             "limits" if !rest.is_empty() => add_limits(nested, &place, &mut self.limits),
+            "bounds" if !rest.is_empty() => add_bounds(nested, &place, &mut self.bounds),
             _ => Err(place.fault(format!("found `{path}`, {expected}"))),
         }
     }
@@ -310,6 +317,12 @@ impl Settings {
         self.packages.get(name)
     }
 
+    /// The bounds that are wanted for a package's histograms.
+    pub(super) fn bounds_of(&self, package: &str) -> ChosenBounds {
+        let own = self.packages.get(package).map(|package| package.bounds.clone());
+        ChosenBounds { own: own.unwrap_or_default(), all: self.bounds.clone() }
+    }
+
     /// The limits that packages have which state none.
     pub(super) fn limits(&self) -> &BTreeMap<String, Setting> {
         &self.limits
@@ -323,6 +336,7 @@ impl PackageSettings {
             "enabled" => self.enabled = Some(switch(&value, &place)?),
             "until" => self.until = Some(time(&value, &place)?),
             "limits" => add_limits(value, &place, &mut self.limits)?,
+            "bounds" => add_bounds(value, &place, &mut self.bounds)?,
             _ => drop(self.options.insert(key, Setting { value, place })),
         }
         Ok(())
@@ -370,6 +384,14 @@ fn add_limits(value: Value, place: &Place, limits: &mut BTreeMap<String, Setting
     Ok(())
 }
 
+fn add_bounds(value: Value, place: &Place, into: &mut BTreeMap<String, WantedBounds>) -> Result<(), Diagnostic> {
+    let lists = mapping(value, place)?.into_iter().map(|(key, value)| {
+        let place = place.below(&key);
+        (key, Setting { value, place })
+    });
+    bounds::read(lists, into)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -412,6 +434,44 @@ mod tests {
             let fault = settings.set(wrong).unwrap_err().to_string();
             assert!(fault.starts_with(&format!("--set {wrong}: found ")) && fault.contains("expected "), "{fault}");
         }
+    }
+
+    #[test]
+    fn bounds_of_a_package_take_precedence_and_those_of_a_family_over_its_unit() {
+        let text = "bounds: { seconds: [1, 2], bytes: [512] }\n\
+                    plugins:\n  a: { bounds: { seconds: [4], x_seconds: [8.5, 16] } }\n  b: on\n";
+        let mut settings = parse(text).unwrap();
+        let found = |settings: &Settings, package: &str, family: &str, unit: &str| {
+            let chosen = settings.bounds_of(package);
+            let wanted = chosen.own(family, unit).or_else(|| chosen.common(family, unit));
+            wanted.map(|wanted| wanted.bounds().to_vec())
+        };
+        assert_eq!(found(&settings, "a", "x_seconds", "seconds"), Some(vec![8.5, 16.0]));
+        assert_eq!(found(&settings, "a", "y_seconds", "seconds"), Some(vec![4.0]));
+        assert_eq!(found(&settings, "b", "y_seconds", "seconds"), Some(vec![1.0, 2.0]));
+        assert_eq!(found(&settings, "b", "depth", ""), None, "a family without a unit");
+        settings.set("plugins.b.bounds.y_seconds=[3]").unwrap();
+        settings.set("bounds.bytes=[1024]").unwrap();
+        assert_eq!(found(&settings, "b", "y_seconds", "seconds"), Some(vec![3.0]));
+        assert_eq!(found(&settings, "b", "z_bytes", "bytes"), Some(vec![1024.0]));
+        for wrong in ["[]", "[2, 1]", "[1, 1]", "[.inf]", "[x]", "1"] {
+            let fault = parse(&format!("bounds:\n  seconds: {wrong}\n")).unwrap_err();
+            assert!(fault.starts_with("ebhost.yaml:2:3: found ") && fault.contains("expected "), "{fault}");
+        }
+    }
+
+    /// A misspelt family would be left as it is, and the query for its bound would be empty.
+    #[test]
+    fn bounds_of_a_family_that_the_package_lacks_are_refused() {
+        let settings = parse("plugins:\n  a:\n    bounds: { y_secondz: [1] }\n").unwrap();
+        let chosen = settings.bounds_of("a");
+        let fault = chosen.check_keys([("y_seconds", "seconds")].into_iter()).unwrap_err().to_string();
+        assert!(
+            fault.starts_with("ebhost.yaml:3:15: found bounds of `y_secondz`, expected")
+                && fault.contains(": y_seconds"),
+            "{fault}"
+        );
+        assert!(chosen.check_keys([("y_secondz", "")].into_iter()).is_ok());
     }
 
     #[test]

@@ -198,6 +198,7 @@ mod tests {
             text: String::new(),
             grants: Vec::new(),
             limits: PackageLimits::default().complete(),
+            bounds: Default::default(),
             choices: BTreeMap::new(),
         }
     }

@@ -67,6 +67,7 @@ impl Made {
             start_seconds: &[],
             blocks: &self.blocks,
             revisions: None,
+            served: None,
         };
         NamedFamily { origin: Origin::Package, package: "p", namespace: "n", series }
     }
@@ -248,7 +249,9 @@ fn fifteen_minutes_of_3000_series_fit_into_the_window() {
     eprintln!("{} bytes for {covered:?}, {:?} a frame with packing", window.bytes(), started.elapsed() / 1000);
     assert!(covered.as_secs() >= 900, "{covered:?}");
     assert!(window.bytes() < 25_000_000, "{}", window.bytes());
+    let started = Instant::now();
     let dump = window.dump(std::time::Duration::MAX).chunks.concat();
+    eprintln!("a dump of {} bytes takes {:?}", dump.len(), started.elapsed());
     assert_eq!(inspect(&dump).unwrap().series, 3000);
 }
 

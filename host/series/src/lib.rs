@@ -22,6 +22,7 @@ mod labels;
 mod plan;
 mod rows;
 pub mod schema;
+pub mod served;
 mod store;
 mod table;
 mod util;

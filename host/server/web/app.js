@@ -83,7 +83,7 @@ function describe() {
     setText(at("state"), "recording");
     setText(at("state-text"), parts.join("; ") + (damaged > 0 ? `; ${damaged} damaged parts are left out` : ""));
   } else if (view.paused !== null) {
-    setText(at("state-text"), `The picture stands still at ${clock(view.paused)}; frames are still received.`);
+    setText(at("state-text"), `Paused at ${clock(view.paused)}; new data is still received.`);
   }
 }
 
@@ -95,14 +95,14 @@ function setState(word, sentence) {
 
 function covered() {
   const { first, last } = view.stores[0].frames;
-  return first ? `${duration((last.t - first.t) / 1000)} are known here.` : "Waiting for the first frame.";
+  return first ? `${duration((last.t - first.t) / 1000)} of history` : "Waiting for the first frame.";
 }
 
 function pause() {
   if (!view.isLive) return;
   view.paused = view.paused === null ? view.stores[0].frames.last?.t ?? Date.now() : null;
   at("pause").setAttribute("aria-pressed", String(view.paused !== null));
-  setText(at("pause"), view.paused === null ? "Pause" : "Go on");
+  setText(at("pause"), view.paused === null ? "Pause" : "Resume");
   setText(at("state"), view.paused === null ? "live" : "paused");
   redraw();
 }
@@ -148,7 +148,7 @@ function nextTheme() {
 async function live(source) {
   const store = new Store();
   view.stores = [store];
-  sections = new Sections(at("packages"), view);
+  sections = new Sections(at("packages"), at("overview"), view);
   const stream = new LiveSource(store, beside(source.stream), show, setState);
   let hidden;
   document.addEventListener("visibilitychange", () => {
@@ -171,7 +171,7 @@ async function recordings(source) {
     view.stores.push(store);
   }
   choose(WINDOWS.at(-1)[1]);
-  sections = new Sections(at("packages"), view);
+  sections = new Sections(at("packages"), at("overview"), view);
   redraw();
 }
 
@@ -189,6 +189,7 @@ async function start() {
   document.addEventListener("keydown", keys);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
   addEventListener("resize", () => sections && redraw());
+  document.title = location.hostname ? `${location.hostname} – ebhost` : "ebhost";
   view.described = await (await fetch(beside("page/panels.json"))).json();
   const source = await (await fetch(beside("page/source.json"))).json();
   if (source.recordings) await recordings(source);

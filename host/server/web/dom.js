@@ -16,6 +16,18 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Changes a text in which `names` are set as code, if it is another. */
+export function setProse(node, text) {
+  if (node.prose === text) return;
+  node.prose = text;
+  node.replaceChildren(...prose(text));
+}
+
+/** A text in which `names` are set as code. */
+export function prose(text) {
+  return text.split("`").map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part)).filter((part) => part !== "");
+}
+
 /** A table with a head; rows of texts or elements. */
 export function table(head, rows, caption) {
   const row = (cells, cell) => element("tr", {}, cells.map((content) => element(cell, isNumber(content) ? { class: "number" } : {}, content)));

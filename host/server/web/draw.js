@@ -1,14 +1,19 @@
 // Draws heat maps and lines on a canvas. Sizes are in CSS pixels; the canvas has as many as the screen.
 
-import { show, clock, ticks } from "./units.js";
+import { element } from "./dom.js";
+import { clock, duration, show, ticks, timeStep } from "./units.js";
 
 export const MARGIN = { left: 62, right: 10, top: 8, bottom: 20 };
 
 /** The colours of the page, as its style sheet has them. */
 export function palette() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  return {
+  // Which of its two values a colour has is known once an element has it.
+  const probe = document.body.appendChild(element("span", { hidden: true }));
+  const colour = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const found = {
     text: colour("--muted"),
     grid: colour("--grid"),
     back: colour("--panel"),
@@ -17,12 +22,12 @@ export function palette() {
     quantiles: { p50: colour("--p50"), p99: colour("--p99"), max: colour("--max") },
     cross: colour("--text"),
   };
+  probe.remove();
+  return found;
 }
 
-function rgb(hex) {
-  const number = parseInt(hex.slice(1), 16);
-  return [number >> 16, (number >> 8) & 255, number & 255];
-}
+/** The parts of `rgb(227, 237, 249)`. */
+const rgb = (colour) => colour.match(/[\d.]+/g).slice(0, 3).map(Number);
 
 /** Makes the canvas as large as its element, and returns its context and the area to draw in. */
 export function prepare(canvas, colours) {
@@ -46,17 +51,22 @@ export function prepare(canvas, colours) {
   return { context, area };
 }
 
-/** The time axis below an area. */
+/** The time axis below an area: marks at round times of day, or at round times after `relative`. */
 function timeAxis(context, area, from, to, colours, relative) {
-  const about = Math.max(2, Math.floor(area.width / 110));
+  const seconds = timeStep((to - from) / 1000, Math.max(2, Math.floor(area.width / 80)));
+  const step = seconds * 1000;
+  const origin = relative ?? new Date(from).getTimezoneOffset() * 60_000;
   context.fillStyle = colours.text;
+  context.strokeStyle = colours.grid;
+  context.lineWidth = 1;
   context.textBaseline = "top";
-  for (let at = 0; at <= about; at++) {
-    const t = from + ((to - from) * at) / about;
-    const x = area.x + (area.width * at) / about;
-    context.textAlign = at === 0 ? "left" : at === about ? "right" : "center";
-    const label = relative ? `${Math.round((t - relative) / 1000)} s` : clock(t);
-    context.fillText(label, x, area.y + area.height + 5);
+  context.textAlign = "center";
+  for (let t = origin + Math.ceil((from - origin) / step) * step; t <= to; t += step) {
+    const x = area.x + (area.width * (t - from)) / (to - from);
+    line(context, [x, area.y + area.height], [x, area.y + area.height + 4]);
+    const label = relative === undefined ? clock(t, seconds) : duration((t - relative) / 1000);
+    const half = context.measureText(label).width / 2;
+    if (x + half <= area.x + area.width + MARGIN.right) context.fillText(label, x, area.y + area.height + 6);
   }
 }
 
@@ -138,9 +148,8 @@ function quantileLines(context, area, colours, groups, map, shown, x) {
   const rows = shown.last - shown.first + 1;
   const y = (position) => area.y + area.height * (1 - (position - shown.first) / rows);
   for (const name of ["max", "p99", "p50"]) {
-    context.strokeStyle = colours.quantiles[name];
-    context.lineWidth = name === "max" ? 1 : 1.8;
     context.setLineDash(name === "max" ? [2, 3] : []);
+    context.lineJoin = "round";
     context.beginPath();
     let isDown = false;
     groups.forEach((group, at) => {
@@ -156,6 +165,16 @@ function quantileLines(context, area, colours, groups, map, shown, x) {
       if (!isDown) context.lineTo(point[0] + 2, point[1]);
       isDown = true;
     });
+    // A line is seen on any shade, because it has an edge of the panel's colour.
+    if (name !== "max") {
+      context.strokeStyle = colours.back;
+      context.globalAlpha = 0.7;
+      context.lineWidth = 4;
+      context.stroke();
+      context.globalAlpha = 1;
+    }
+    context.strokeStyle = colours.quantiles[name];
+    context.lineWidth = name === "max" ? 1 : 1.8;
     context.stroke();
   }
   context.setLineDash([]);

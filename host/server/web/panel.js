@@ -1,7 +1,7 @@
 // One panel: a family as a heat map or as lines, its filter, and the values at the place that is pointed at.
 
 import { drawCross, drawHeatMap, drawLines, MARGIN } from "./draw.js";
-import { element, setText } from "./dom.js";
+import { element, setProse, setText } from "./dom.js";
 import { showLabels } from "./labels.js";
 import { counterLines, gaugeLines, groupFrames, heatMap, summary } from "./rates.js";
 import { clock, show, showRate } from "./units.js";
@@ -29,8 +29,11 @@ export class Panel {
     this.plots = element("div", { class: "plots" });
     this.readout = element("p", { class: "readout", "aria-live": "off" });
     this.legend = element("ul", { class: "legend" });
+    this.darkest = element("span");
+    const shades = [0, 1, 2, 3, 4].map((shade) => element("i", { class: `heat-${shade}` }));
+    this.scale = element("p", { class: "scale", hidden: true, title: "The shade of a cell grows with the logarithm of its count." }, element("span", {}, "0/s"), ...shades, this.darkest);
     this.note = element("p", { class: "note" });
-    this.element = element("article", { class: "panel", "data-family": name }, this.title, this.help, this.filters, this.plots, this.readout, this.legend, this.note);
+    this.element = element("article", { class: "panel", "data-family": name }, this.title, this.help, this.filters, this.plots, this.readout, this.legend, this.scale, this.note);
     this.sides = view.stores.map((store) => this.#side(store));
     this.plots.append(...this.sides.map((side) => side.figure));
   }
@@ -80,7 +83,7 @@ export class Panel {
     const family = this.family;
     if (!family || !this.isVisible) return;
     const before = performance.now();
-    setText(this.help, [family.help, this.about].filter(Boolean).join(" "));
+    setProse(this.help, [family.help, this.about].filter(Boolean).join(" "));
     this.#updateFilters();
     if (family.kind === "histogram") this.#drawHistogram(family);
     else this.#drawLines(family);
@@ -111,6 +114,8 @@ export class Panel {
       side.drawn = { area, groups, shown, map, family, span };
       side.canvas.setAttribute("aria-label", `${this.name}: ${this.#nowText(side)}`);
     }
+    this.scale.hidden = most === 0;
+    setText(this.darkest, `${show(most)}/s in a bucket, on a logarithmic scale`);
     this.#readHistogram(family);
     const sums = this.sides.filter((side) => side.drawn).map((side) => this.#sum(side));
     const values = (name) => sums.map(({ found }) => (found ? quantileText(found[name], family.unit) : "–")).join(" · ");
@@ -226,7 +231,7 @@ export class Panel {
     if (family.total > followed) notes.push(`${followed.toLocaleString("en")} of ${family.total.toLocaleString("en")} series are followed here; /metrics has all.`);
     if (family.kind !== "histogram" && this.others > 0) notes.push(`${this.others.toLocaleString("en")} more series are below these.`);
     if (family.slots.size === 0 && !family.isAbsent) notes.push("No series now: nothing of it was counted, or what it was about is gone.");
-    setText(this.note, notes.join(" "));
+    setProse(this.note, notes.join(" "));
   }
 
   /** Lists of values for labels that have few, and a field for words. */

@@ -57,6 +57,14 @@ export class Family {
     while (this.absences.length > 0 && this.absences[0][1] < t - HISTORY_MS) this.absences.shift();
   }
 
+  /** Whether nothing happened as long as it is known: a counter did not grow, a gauge was 0. */
+  get isQuiet() {
+    if (this.kind === "histogram") return false;
+    const isNothing = ({ value }) => value.every((change) => change === 0 || Number.isNaN(change));
+    if (this.kind === "gauge") for (const series of this.present()) if (series.cells[0] !== 0) return false;
+    return this.columns.fine.every(isNothing) && this.columns.joined.every(isNothing);
+  }
+
   /** Whether nothing is known of the family at a time. */
   isUnknownAt(t) {
     return this.absences.some(([from, to]) => from <= t && t < to);

@@ -27,7 +27,7 @@ export function show(value, unit = "") {
     }
   }
   if (unit === "bytes") return scaled(value, IEC, " B").replace(/([\d.])([KMGT])/, "$1 $2");
-  if (unit === "ratio") return `${digits(value * 100)} %`;
+  if (unit === "ratio") return value > 0 && value < 0.0001 ? "< 0.01 %" : `${digits(value * 100)} %`;
   return scaled(value, SI, "");
 }
 
@@ -46,9 +46,17 @@ export function duration(seconds) {
   return minutes > 0 ? `${minutes} min${rest > 0 ? ` ${rest} s` : ""}` : `${rest} s`;
 }
 
-/** The time of day of milliseconds since 1970. */
-export function clock(ms) {
-  return new Date(ms).toLocaleTimeString([], { hour12: false });
+/** The time of day of milliseconds since 1970; without seconds on an axis whose marks are minutes apart. */
+export function clock(ms, step = 1) {
+  const seconds = step < 60 ? { second: "2-digit" } : {};
+  return new Date(ms).toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", ...seconds });
+}
+
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+
+/** The seconds between two marks of a time axis that has at most so many of them. */
+export function timeStep(span, most) {
+  return TIME_STEPS.find((step) => span / step <= most) ?? TIME_STEPS.at(-1);
 }
 
 export function plural(count, one, many = `${one}s`) {

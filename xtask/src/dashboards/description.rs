@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::promql::Histograms;
+
 /// `examples/panels/NAME.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,8 +26,17 @@ pub(super) struct Panel {
     pub(super) title: String,
     #[serde(default)]
     pub(super) note: String,
+    /// The form of its histogram, if it has another one than the package's others.
+    pub(super) form: Option<Histograms>,
     #[serde(flatten)]
     pub(super) drawn: Drawn,
+}
+
+impl Panel {
+    /// The form of its histograms in a dashboard for this one.
+    pub(super) fn form(&self, histograms: Histograms) -> Histograms {
+        self.form.unwrap_or(histograms)
+    }
 }
 
 /// The data of a panel.
@@ -33,11 +44,21 @@ pub(super) struct Panel {
 #[serde(untagged)]
 pub(super) enum Drawn {
     /// A heat map and quantiles of a histogram.
-    Histogram { histogram: String, by: Vec<String> },
+    Histogram {
+        histogram: String,
+        by: Vec<String>,
+        #[serde(default = "Unit::seconds")]
+        unit: Unit,
+    },
     /// Its observations a second.
     Count { count: String, by: Vec<String> },
-    /// The sum of its observations a second: how many are under way at once.
-    Busy { busy: String, by: Vec<String> },
+    /// The sum of its observations a second: of times, how many are under way at once.
+    Busy {
+        busy: String,
+        by: Vec<String>,
+        #[serde(default = "Unit::none")]
+        unit: Unit,
+    },
     /// The rate of a counter.
     Counter {
         counter: String,
@@ -46,7 +67,12 @@ pub(super) enum Drawn {
         unit: Unit,
     },
     /// The rate of one counter to another's.
-    Ratio { ratio: Ratio, by: Vec<String> },
+    Ratio {
+        ratio: Ratio,
+        by: Vec<String>,
+        #[serde(default = "Unit::ratio")]
+        unit: Unit,
+    },
     /// Any expression that is the same for both forms of histograms.
     Expression { expr: String, legend: String, unit: Unit },
 }
@@ -58,14 +84,34 @@ pub(super) struct Ratio {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Unit {
     None,
     Seconds,
     Bytes,
+    BytesPerSecond,
     Ratio,
     #[default]
     Rate,
+}
+
+impl Unit {
+    fn none() -> Self {
+        Self::None
+    }
+
+    fn seconds() -> Self {
+        Self::Seconds
+    }
+
+    fn ratio() -> Self {
+        Self::Ratio
+    }
+
+    /// The unit of a rate of such numbers.
+    pub(super) fn per_second(self) -> Self {
+        if self == Self::Bytes { Self::BytesPerSecond } else { self }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,13 +145,12 @@ pub(super) enum Condition {
 #[serde(deny_unknown_fields)]
 pub(super) struct Objective {
     pub(super) histogram: String,
-    #[serde(rename = "where")]
+    #[serde(rename = "where", default)]
     pub(super) selector: String,
+    #[serde(default)]
     pub(super) by: Vec<String>,
-    /// In the histogram's unit.
+    /// In the histogram's unit. Exact where it is the bound of a bucket; elsewhere it is interpolated within one.
     pub(super) within: f64,
-    /// The label `le` of the classic bucket that is nearest to it.
-    pub(super) classic: String,
     pub(super) share: f64,
     /// So many times faster than allowed is the budget of failures used up.
     pub(super) burn: f64,
@@ -117,6 +162,9 @@ pub(super) struct Objective {
 #[serde(deny_unknown_fields)]
 pub(super) struct BusyAbove {
     pub(super) histogram: String,
+    #[serde(rename = "where", default)]
+    pub(super) selector: String,
+    #[serde(default)]
     pub(super) by: Vec<String>,
     pub(super) above: f64,
 }

@@ -18,8 +18,9 @@ struct Query {
 pub(super) fn dashboard(description: &Description, histograms: Histograms) -> Value {
     let mut panels = Vec::new();
     for panel in &description.panels {
-        if let Drawn::Histogram { histogram, .. } = &panel.drawn {
-            panels.push(heat_map(panel, histogram, histograms));
+        let histograms = panel.form(histograms);
+        if let Drawn::Histogram { histogram, unit, .. } = &panel.drawn {
+            panels.push(heat_map(panel, histogram, *unit, histograms));
         }
         panels.push(lines(panel, histograms));
     }
@@ -56,7 +57,7 @@ fn source() -> Value {
     json!({ "type": "prometheus", "uid": "${datasource}" })
 }
 
-fn heat_map(panel: &Panel, family: &str, histograms: Histograms) -> Value {
+fn heat_map(panel: &Panel, family: &str, unit: Unit, histograms: Histograms) -> Value {
     let format = if histograms == Histograms::Native { "time_series" } else { "heatmap" };
     json!({
         "type": "heatmap",
@@ -68,7 +69,7 @@ fn heat_map(panel: &Panel, family: &str, histograms: Histograms) -> Value {
             "datasource": source(),
         }],
         "options": {
-            "calculate": false, "yAxis": { "unit": "s" }, "cellGap": 0, "filterValues": { "le": 1e-9 },
+            "calculate": false, "yAxis": { "unit": name(unit) }, "cellGap": 0, "filterValues": { "le": 1e-9 },
             "color": { "mode": "scheme", "scheme": "Oranges", "scale": "exponential", "exponent": 0.5 },
         },
     })
@@ -103,19 +104,19 @@ fn queries(drawn: &Drawn, histograms: Histograms) -> (Vec<Query>, &'static str) 
         format!("sum by ({}) (rate({family}{{{selector}}}[{range}]))", list(by, &[]))
     };
     match drawn {
-        Drawn::Histogram { histogram, by } => {
+        Drawn::Histogram { histogram, by, unit } => {
             let quantile = |quantile: f64, name: &str| Query {
                 expr: histograms.quantile(quantile, histogram, by, SCOPE),
                 legend: format!("{name} {}", legend(by)),
             };
-            (vec![quantile(0.5, "p50"), quantile(0.99, "p99")], "s")
+            (vec![quantile(0.5, "p50"), quantile(0.99, "p99")], name(*unit))
         }
         Drawn::Count { count, by } => (one(histograms.count(count, by, SCOPE), by), "ops"),
-        Drawn::Busy { busy, by } => (one(histograms.sum(busy, by, SCOPE), by), "none"),
-        Drawn::Counter { counter, by, unit } => (one(rate(counter, by), by), name(*unit)),
-        Drawn::Ratio { ratio, by } => {
+        Drawn::Busy { busy, by, unit } => (one(histograms.sum(busy, by, SCOPE), by), name(unit.per_second())),
+        Drawn::Counter { counter, by, unit } => (one(rate(counter, by), by), name(unit.per_second())),
+        Drawn::Ratio { ratio, by, unit } => {
             let expr = format!("{} / ({} > 0)", rate(&ratio.of, by), rate(&ratio.to, by));
-            (one(expr, by), "percentunit")
+            (one(expr, by), name(*unit))
         }
         Drawn::Expression { expr, legend, unit } => {
             (vec![Query { expr: expr.clone(), legend: legend.clone() }], name(*unit))
@@ -133,6 +134,7 @@ fn name(unit: Unit) -> &'static str {
         Unit::None => "none",
         Unit::Seconds => "s",
         Unit::Bytes => "bytes",
+        Unit::BytesPerSecond => "Bps",
         Unit::Ratio => "percentunit",
         Unit::Rate => "ops",
     }

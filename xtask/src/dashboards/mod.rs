@@ -91,18 +91,30 @@ fn page(descriptions: &[Description]) -> serde_json::Value {
     })
 }
 
-/// The same for those who use mixins.
+/// The same for those who use mixins: dashboards and alerts of both forms, of which the configuration chooses one.
 fn mixin(descriptions: &[Description]) -> String {
-    let names: Vec<_> = descriptions.iter().map(|description| description.package.as_str()).collect();
-    let dashboards: String =
-        names.iter().map(|name| format!("    'ebhost-{name}.json': import '{name}.json',\n")).collect();
-    let with_alerts = descriptions.iter().filter(|description| !description.alerts.is_empty());
-    let groups = with_alerts.map(|description| &description.package);
-    let groups = groups.map(|name| format!("      std.parseYaml(importstr '../alerts/{name}.yml').groups"));
-    let groups = groups.collect::<Vec<_>>().join(" +\n");
+    let entries = |histograms: Histograms| -> [String; 2] {
+        let file = |description: &Description| {
+            let suffix = if description.native { histograms.suffix() } else { "" };
+            format!("{}{suffix}", description.package)
+        };
+        let dashboard = |description: &Description| {
+            format!("      'ebhost-{}.json': import '{}.json',\n", description.package, file(description))
+        };
+        let alerts = |description: &Description| {
+            format!("      std.parseYaml(importstr '../alerts/{}.yml').groups,\n", file(description))
+        };
+        let with_alerts = descriptions.iter().filter(|description| !description.alerts.is_empty());
+        [descriptions.iter().map(dashboard).collect(), with_alerts.map(alerts).collect()]
+    };
+    let [classic_dashboards, classic_alerts] = entries(Histograms::Classic);
+    let [native_dashboards, native_alerts] = entries(Histograms::Native);
     format!(
-        "// Made by `cargo xtask dashboards`. For classic histograms; with native ones import the files that end in -native.\n\
-         {{\n  grafanaDashboards+:: {{\n{dashboards}  }},\n  prometheusAlerts+:: {{\n    groups+:\n{groups},\n  }},\n}}\n"
+        "// Made by `cargo xtask dashboards`. A Prometheus that stores native histograms needs `_config+:: {{ histograms: 'native' }}`.\n\
+         local dashboards = {{\n    classic: {{\n{classic_dashboards}    }},\n    native: {{\n{native_dashboards}    }},\n}};\n\
+         local groups = {{\n    classic: std.flattenArrays([\n{classic_alerts}    ]),\n    native: std.flattenArrays([\n{native_alerts}    ]),\n}};\n\
+         {{\n  _config+:: {{ histograms: 'classic' }},\n  grafanaDashboards+:: dashboards[$._config.histograms],\n  \
+         prometheusAlerts+:: {{ groups+: groups[$._config.histograms] }},\n}}\n"
     )
 }
 

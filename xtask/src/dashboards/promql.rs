@@ -1,9 +1,12 @@
 //! Expressions for classic and for native histograms.
 
+use serde::Deserialize;
+
 use super::description::{BusyAbove, Objective};
 
 /// How Prometheus stores histograms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Histograms {
     Classic,
     Native,
@@ -64,24 +67,19 @@ impl Histograms {
     }
 
     /// That the objective is missed fast enough to be told.
+    ///
+    /// Where 14.4 of 100 observations may be above a bound, the 85.6th percentile has to be below it. Asked this way the rule is the same for
+    /// both forms and needs no bucket of a certain name; it is exact wherever the bound is that of a bucket.
     pub(super) fn missed(self, objective: &Objective) -> String {
-        let Objective { histogram, selector, by, within, classic, share, burn, least } = objective;
+        let Objective { histogram, selector, by, within, share, burn, least } = objective;
         let scope = Scope { selector, range: "5m" };
-        let allowed = format!("{burn} * (1 - {share})");
-        let (by_all, count) = (list(by, &[]), self.count(histogram, by, scope));
-        let within = match self {
-            Self::Classic => {
-                format!("sum by ({by_all}) (rate({histogram}_bucket{{{selector},le=\"{classic}\"}}[5m])) / {count}")
-            }
-            Self::Native => {
-                format!("histogram_fraction(0, {within}, sum by ({by_all}) (rate({histogram}{{{selector}}}[5m])))")
-            }
-        };
-        format!("1 - {within} > {allowed} and on ({by_all}) {count} > {least}")
+        let quantile = (1e6 * (1.0 - burn * (1.0 - share))).round() / 1e6;
+        let (found, count) = (self.quantile(quantile, histogram, by, scope), self.count(histogram, by, scope));
+        format!("{found} >= {within} and on ({}) {count} > {least}", list(by, &[]))
     }
 
     pub(super) fn busy_above(self, busy: &BusyAbove) -> String {
-        let sum = self.sum(&busy.histogram, &busy.by, Scope { selector: "", range: "5m" });
+        let sum = self.sum(&busy.histogram, &busy.by, Scope { selector: &busy.selector, range: "5m" });
         format!("{sum} > {}", busy.above)
     }
 }

@@ -9,14 +9,17 @@ use std::{
 use super::{super::builtin, table_limits};
 use ebhost_kernel as kernel;
 use ebhost_kernel::{ObjectError, ObjectFile, Wanted};
-use ebhost_package::{Compat, Package};
+use ebhost_metrics::{Kind, ServedBuckets};
+use ebhost_package::{Compat, Diagnostic, Package, WantedBounds};
 use ebhost_plugin_host::{
     CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Pace, Plugin, PluginError, PluginLimits,
 };
 use ebhost_series::{
     SchemaTooLarge,
     schema::{Schema, SourceShape},
+    served,
 };
+use tracing::warn;
 
 /// Why a package cannot be described.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,9 @@ pub enum DescribeError {
     Plugin(#[from] PluginError),
     #[error(transparent)]
     TooLarge(#[from] SchemaTooLarge),
+    /// Bounds that the operator wants, and a histogram cannot have.
+    #[error("{0}")]
+    Bounds(Diagnostic),
 }
 
 /// The purpose of describing a component.
@@ -50,13 +56,16 @@ pub(crate) struct Described {
     pub(super) object: Option<ObjectFile>,
     pub(super) plugin: Plugin,
     pub(super) compile_time: Duration,
+    /// By family: the buckets that the operator chose to expose.
+    pub(super) served: Vec<Option<ServedBuckets>>,
 }
 
 impl Described {
     /// Compiles and describes a package, so that every mistake that can be found without privileges is found first.
     pub(crate) fn new(package: Package, engine: &Engine) -> Result<Self, DescribeError> {
         let (object, plugin, compile_time) = examine(&package, engine, Conditions::HERE)?;
-        Ok(Self { package, object, plugin, compile_time })
+        let served = served_buckets(&package, plugin.schema())?;
+        Ok(Self { package, object, plugin, compile_time, served })
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -106,6 +115,47 @@ pub(crate) fn describe(
         }
         other => other,
     })
+}
+
+/// By family: the buckets that the operator chose to expose, if any were chosen for it.
+fn served_buckets(package: &Package, schema: &Schema) -> Result<Vec<Option<ServedBuckets>>, DescribeError> {
+    let histograms = schema.families.iter().filter(|family| matches!(family.kind, Kind::Histogram(_)));
+    let names = histograms.map(|family| (family.name.as_str(), family.unit.as_str()));
+    package.bounds.check_keys(names).map_err(DescribeError::Bounds)?;
+    let served = schema.families.iter().enumerate().map(|(index, family)| {
+        let (name, unit) = (family.name.as_str(), family.unit.as_str());
+        let ends = served::ends(schema, index);
+        let choose = |wanted: &WantedBounds, bounds: &[f64]| {
+            served::choose(&ends, bounds.iter().copied()).map_err(|fault| not_an_end(name, wanted, &fault))
+        };
+        if let Some(wanted) = package.bounds.own(name, unit) {
+            return choose(wanted, wanted.bounds()).map(Some).map_err(DescribeError::Bounds);
+        }
+        let Some(wanted) = package.bounds.common(name, unit) else { return Ok(None) };
+        let (Some(first), Some(last)) = (ends.first(), ends.last()) else { return Ok(None) };
+        // A list for all packages may reach beyond the buckets of some.
+        let within: Vec<_> = wanted.bounds().iter().copied().filter(|bound| bound >= first && bound <= last).collect();
+        let is_meant = within.iter().any(|bound| served::choose(&ends, [*bound]).is_ok());
+        match choose(wanted, &within) {
+            Ok(_) if within.is_empty() => Ok(None),
+            Ok(served) => Ok(Some(served)),
+            Err(fault) if is_meant => Err(DescribeError::Bounds(fault)),
+            Err(fault) => {
+                warn!(
+                    package = package.name,
+                    "`{name}` keeps its own bounds, for none of those in the settings is among them: {fault}"
+                );
+                Ok(None)
+            }
+        }
+    });
+    served.collect()
+}
+
+fn not_an_end(family: &str, wanted: &WantedBounds, fault: &served::NotAnEnd) -> Diagnostic {
+    let near = [fault.below, fault.above].into_iter().flatten().map(|end| end.to_string());
+    let near = near.collect::<Vec<_>>().join(" or ");
+    wanted.fault(format!("found the bound {} of `{family}`, expected ends of its buckets: try {near}", fault.found))
 }
 
 fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, SourceShape> {

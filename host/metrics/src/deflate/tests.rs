@@ -61,6 +61,7 @@ impl Table {
             start_seconds: &[],
             blocks: &self.blocks,
             revisions: Some(self.revisions.view()),
+            served: None,
         }
     }
 

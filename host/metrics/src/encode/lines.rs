@@ -84,7 +84,7 @@ impl<S: Syntax> Encoder for Lines<'_, S> {
                 }
                 None => self.numbers(&printer, *kind, 0..printer.series.feeders.len()),
             },
-            (_, Kind::Histogram(bounds)) => self.histograms(&printer, bounds),
+            (_, Kind::Histogram(_)) => self.histograms(&printer),
             // A table gives no such family: several cells are a histogram's.
             (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
         }
@@ -192,8 +192,9 @@ impl<S: Syntax> Lines<'_, S> {
         Ok(())
     }
 
-    fn histograms(&mut self, printer: &Printer<'_>, bounds: &[f64]) -> io::Result<()> {
-        let les: Vec<Vec<u8>> = bounds.iter().copied().chain([f64::INFINITY]).map(Self::le).collect();
+    fn histograms(&mut self, printer: &Printer<'_>) -> io::Result<()> {
+        let bounds = printer.series.bounds().iter().copied();
+        let les: Vec<Vec<u8>> = bounds.chain([f64::INFINITY]).map(Self::le).collect();
         let (sum_name, count_name) = (format!("{}_sum", printer.name), format!("{}_count", printer.name));
         let sum = printer.series.sum();
         for each in printer.series.iter() {
@@ -225,7 +226,7 @@ impl<S: Syntax> Lines<'_, S> {
             stem.push(b',');
         }
         let (mut total, mut les) = (0, les.iter());
-        printer.series.layout().cumulate(each.cells, |count| {
+        printer.series.cumulate(each.cells, |count| {
             total = count;
             self.chunk.bytes.extend_from_slice(&stem);
             self.chunk.bytes.extend_from_slice(les.next().expect("as many counts as bounds, and +Inf"));

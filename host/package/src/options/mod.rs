@@ -90,7 +90,7 @@ impl PackageOption {
 }
 
 /// Names that an option cannot have, because settings of a package have other meanings for them.
-const TAKEN: [&str; 3] = ["enabled", "limits", "until"];
+const TAKEN: [&str; 4] = ["bounds", "enabled", "limits", "until"];
 
 /// Checks the names of the options.
 ///
@@ -101,8 +101,8 @@ pub(super) fn check_names(options: &PackageOptions) -> Result<(), (String, Strin
         let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(template::is_name_char);
         if !is_plain || TAKEN.contains(&name.as_str()) {
             let message = format!(
-                "found the option `{name}`, expected a lower-case letter, then lower-case letters, digits or `_`, and not `enabled`, \
-                 `limits` or `until`"
+                "found the option `{name}`, expected a lower-case letter, then lower-case letters, digits or `_`, and not `bounds`, \
+                 `enabled`, `limits` or `until`"
             );
             return Err((name.clone(), message));
         }

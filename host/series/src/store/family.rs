@@ -1,6 +1,6 @@
 //! The series of one family: label blocks, cells, and how many identities feed each.
 
-use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize};
+use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize, ServedBuckets};
 use foldhash::fast::RandomState;
 
 use crate::rows::entries::SWEEP;
@@ -14,6 +14,8 @@ use crate::util::{hash, shed};
 #[derive(Debug)]
 pub(crate) struct FamilyTable {
     pub(crate) layout: Layout,
+    /// The buckets that an operator chose to expose.
+    served: Option<ServedBuckets>,
     size: SeriesSize,
     /// The most bytes that all series take in an answer.
     exposition_bytes: usize,
@@ -60,6 +62,7 @@ impl FamilyTable {
         let width = layout.width();
         Self {
             layout,
+            served: None,
             size,
             exposition_bytes: 0,
             width,
@@ -89,6 +92,16 @@ impl FamilyTable {
             start_seconds: &self.start_seconds,
             blocks: &self.blocks,
             revisions: Some(self.revisions.view()),
+            served: self.served.as_ref(),
+        }
+    }
+
+    /// Exposes these buckets.
+    pub(crate) fn serve(&mut self, served: Option<ServedBuckets>) {
+        if self.served != served {
+            self.served = served;
+            // What an encoder kept of the series is of other bounds.
+            (0..self.feeders.len() as u32).for_each(|slot| self.revisions.touch(slot));
         }
     }
 

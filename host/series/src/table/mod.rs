@@ -7,7 +7,7 @@ mod stats;
 
 use std::sync::Arc;
 
-use ebhost_metrics::{Family, FamilySeries, Layout, SeriesSize};
+use ebhost_metrics::{Family, FamilySeries, Layout, SeriesSize, ServedBuckets};
 use ebhost_snapshot::Snapshot;
 
 pub use self::limits::{SchemaTooLarge, TableLimits};
@@ -109,6 +109,16 @@ impl Table {
             previous_tallies: Tallies::default(),
             limits,
             schema,
+        }
+    }
+
+    /// Exposes histograms with other bounds than they declare, by family: what [`served::choose`](crate::served::choose) gave for this
+    /// table's schema. Cells stay as they are, so no count changes. To be called after [`inherit`](Self::inherit), which brings the
+    /// choice of the table before.
+    pub fn serve(&mut self, mut chosen: Vec<Option<ServedBuckets>>) {
+        chosen.resize(self.store.tables.len(), None);
+        for (table, served) in self.store.tables.iter_mut().zip(chosen) {
+            table.serve(served);
         }
     }
 

@@ -86,7 +86,7 @@ impl Encoder for Messages<'_> {
             self.value.clear();
             match (series.layout(), &family.kind) {
                 (Layout::Single(cell), _) => self.value.double(field::number::VALUE, cell.value(each.cells[0], scale)),
-                (layout, Kind::Histogram(bounds)) => self.histogram(series, &each, layout, bounds, scale),
+                (_, Kind::Histogram(_)) => self.histogram(series, &each, scale),
                 // A table gives no such family: several cells are a histogram's.
                 (_, Kind::Counter | Kind::Gauge(_)) => continue,
             }
@@ -131,17 +131,10 @@ impl Messages<'_> {
     }
 
     /// A histogram's fields, into `self.value`.
-    fn histogram(
-        &mut self,
-        series: FamilySeries<'_>,
-        each: &Series<'_>,
-        layout: &Layout,
-        bounds: &[f64],
-        scale: Scale,
-    ) {
-        let mut bounds = bounds.iter().copied().chain([f64::INFINITY]);
+    fn histogram(&mut self, series: FamilySeries<'_>, each: &Series<'_>, scale: Scale) {
+        let mut bounds = series.bounds().iter().copied().chain([f64::INFINITY]);
         let mut total = 0;
-        layout.cumulate(each.cells, |count| {
+        series.cumulate(each.cells, |count| {
             total = count;
             self.part.clear();
             self.part.unsigned(field::bucket::CUMULATIVE_COUNT, count);
@@ -153,7 +146,7 @@ impl Messages<'_> {
         // Without the field Prometheus stores a sum of 0, which is a number and wrong.
         let sum = series.sum().map_or(f64::NAN, |(cell, kind)| kind.value(each.cells[cell], scale));
         self.value.double(field::histogram::SAMPLE_SUM, sum);
-        if let Layout::Native { schema, first, count, .. } = *layout {
+        if let Layout::Native { schema, first, count, .. } = *series.layout() {
             Buckets { schema, first, count }.write(each.cells, &mut self.value);
         }
     }
