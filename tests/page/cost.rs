@@ -2,14 +2,18 @@
 
 use std::{
     io::Read as _,
+    net::Shutdown,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Folder, KernelMap, key, needs, workspace};
+use ebhost_tests::{Ebhost, Folder, KernelMap, key, needs, wait_until, workspace};
+
+use crate::SOON;
 
 const SERIES: u64 = 3_000;
+const TIME: Duration = Duration::from_secs(10);
 
 /// 3 000 series that all change every second.
 fn host() -> (Ebhost, Folder) {
@@ -28,7 +32,24 @@ fn cpu(host: &Ebhost, time: Duration) -> f64 {
     (seconds() - before) / started.elapsed().as_secs_f64()
 }
 
-/// A viewer that reads a second's frames as they come. The share of a core with it and without it is printed; a machine under load takes longer
+/// The share of a core that the host takes while a viewer reads a second's frames as they come.
+fn cpu_with_viewer(host: &Ebhost) -> f64 {
+    let mut stream = host.begin("/page/stream");
+    let connection = stream.try_clone().expect("a socket");
+    thread::scope(|threads| {
+        threads.spawn(move || {
+            let mut bytes = vec![0; 64 << 10];
+            while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
+        });
+        thread::sleep(Duration::from_secs(3)); // the first frame has everything
+        let share = cpu(host, TIME);
+        connection.shutdown(Shutdown::Both).expect("it is open");
+        wait_until("no viewer", SOON, || (host.scrape().value("ebhost_feed_viewers", &[]) == Some(0.0)).then_some(()));
+        share
+    })
+}
+
+/// The shares of a core with and without a viewer are printed, the least of three rounds in which they take turns; a machine under load takes longer
 /// for the same, so what is asserted is five times as much.
 #[test]
 fn looking_at_3000_series_costs_a_hundredth_of_a_core() {
@@ -48,22 +69,16 @@ fn looking_at_3000_series_costs_a_hundredth_of_a_core() {
             }
         });
         thread::sleep(Duration::from_secs(2));
-        let idle = cpu(&host, Duration::from_secs(15));
-        let mut stream = host.begin("/page/stream");
-        threads.spawn(move || {
-            let mut bytes = vec![0; 64 << 10];
-            while stream.read(&mut bytes).is_ok_and(|read| read > 0) {}
-        });
-        thread::sleep(Duration::from_secs(5));
-        let share = cpu(&host, Duration::from_secs(20));
-        let served = host.scrape();
-        let series = served.value("ebhost_plugin_series", &[("plugin", "maps")]);
+        let rounds: Vec<_> = (0..3).map(|_| [cpu(&host, TIME), cpu_with_viewer(&host)]).collect();
+        let [idle, looking] =
+            [0, 1].map(|which| 100.0 * rounds.iter().map(|round| round[which]).fold(f64::INFINITY, f64::min));
+        let series = host.scrape().value("ebhost_plugin_series", &[("plugin", "maps")]);
         assert!(series >= Some(SERIES as f64), "{series:?}");
-        let [looking, idle] = [(share - idle) * 100.0, idle * 100.0];
-        eprintln!("{SERIES} series at 1 Hz: a viewer takes {looking:.2} % of a core, beside {idle:.2} % without one");
+        eprintln!(
+            "{SERIES} series at 1 Hz: {looking:.2} % of a core with a viewer, {idle:.2} % without one; of {rounds:.4?}"
+        );
         is_over.store(true, Ordering::Relaxed);
-        host.terminate(); // ends the stream
         assert!(looking < 5.0, "{looking} %");
     });
-    host.wait();
+    host.stop();
 }

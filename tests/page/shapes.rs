@@ -42,6 +42,35 @@ fn the_page_can_be_used_at_400_pixels_and_in_the_dark() {
     host.stop();
 }
 
+/// With thirty packages most of the page was pictures of zeros, and the package that was looked for was far below.
+#[test]
+fn each_package_is_linked_at_the_top_and_zeros_are_folded_away() {
+    needs!(Root, Tool("chromium"));
+    let host = Ebhost::start(&committed());
+    let origin = format!("http://{}", host.address());
+    let mut browser = Browser::open();
+    open(&mut browser, &origin);
+    browser.wait_for("document.querySelectorAll('#overview a.up').length > 10", SOON);
+    let links = browser.evaluate("document.querySelectorAll('#overview a').length");
+    assert_eq!(links, browser.evaluate("document.querySelectorAll('.package').length"), "one for each package");
+    let sorted = "[...document.querySelectorAll('#overview a')].map((link) => link.hash.slice(1)).join() === \
+                  [...document.querySelectorAll('.package')].map((section) => section.id).join()";
+    assert_eq!(browser.evaluate(sorted), true, "in the order of the packages");
+    browser.evaluate("document.querySelector('#overview a[href=\"#package-sched\"]').click()");
+    browser.wait_for("Math.abs(document.getElementById('package-sched').getBoundingClientRect().top) < 100", SOON);
+
+    let folds = "[...document.querySelectorAll('[data-package=sched] > details')].filter((fold) => !fold.hidden)";
+    let folded =
+        browser.wait_for(&format!("{folds}.find((fold) => fold.textContent.includes(' at 0: '))?.textContent"), SOON);
+    assert!(folded.as_str().is_some_and(|text| text.contains("ebhost_sched_lost_total")), "{folded}");
+    let shown = "document.querySelector('[data-package=sched] > .grid [data-family=ebhost_sched_lost_total]') === null \
+                 && document.querySelector('[data-package=sched] > .grid [data-family=ebhost_context_switches_total]') !== null";
+    browser.wait_for(shown, SOON);
+    browser.assert_clean(&origin);
+    drop(browser);
+    host.stop();
+}
+
 /// Everything can be done without a mouse.
 #[test]
 fn the_keyboard_pauses_chooses_and_reads() {

@@ -42,9 +42,10 @@ impl Layout {
         }
     }
 
-    /// Calls `each` with a histogram's cumulative counts: one for each bound, in order, then that of all observations.
+    /// Calls `each` with a histogram's cumulative counts: one for each declared bound, in order, then that of all observations. What is exposed
+    /// is of [`FamilySeries::cumulate`](crate::FamilySeries::cumulate).
     #[inline]
-    pub fn cumulate(&self, cells: &[u64], mut each: impl FnMut(u64)) {
+    pub(crate) fn cumulate(&self, cells: &[u64], mut each: impl FnMut(u64)) {
         let mut total = 0u64;
         match self {
             Layout::Single(_) => {}

@@ -16,13 +16,14 @@ pub(super) fn implausible_sums(table: &Table) -> impl Iterator<Item = String> + 
 
 fn implausible_sum(series: FamilySeries<'_>) -> Option<String> {
     let family = series.family();
-    let Kind::Histogram(bounds) = &family.kind else { return None };
+    let Kind::Histogram(_) = &family.kind else { return None };
+    let bounds = series.bounds();
     let scale = Scale::new(family.times, family.per);
     series.iter().find_map(|each| {
         let (cell, kind) = series.sum()?;
         let sum = kind.value(each.cells[cell], scale);
         let (mut counts, mut before) = (Vec::with_capacity(bounds.len() + 1), 0u64);
-        series.layout().cumulate(each.cells, |total| {
+        series.cumulate(each.cells, |total| {
             counts.push(total.wrapping_sub(before));
             before = total;
         });

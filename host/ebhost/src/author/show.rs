@@ -15,7 +15,7 @@ pub(super) fn family(series: FamilySeries<'_>, out: &mut String) {
     // Writing into a string does not fail.
     let _ = writeln!(out, "\n{}{unit}: {}", family.name, family.help);
     match &family.kind {
-        Kind::Histogram(bounds) => histograms(series, bounds, out),
+        Kind::Histogram(_) => histograms(series, series.bounds(), out),
         Kind::Counter | Kind::Gauge(_) => table(series, out),
     }
     if series.iter().next().is_none() {
@@ -59,7 +59,7 @@ fn histograms(series: FamilySeries<'_>, bounds: &[f64], out: &mut String) {
     for (labels, cells) in all {
         let mut counts = Vec::with_capacity(bounds.len() + 1);
         let mut before = 0u64;
-        series.layout().cumulate(cells, |total| {
+        series.cumulate(cells, |total| {
             counts.push(total.wrapping_sub(before));
             before = total;
         });

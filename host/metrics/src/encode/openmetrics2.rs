@@ -42,9 +42,9 @@ impl Encoder for SeriesLines<'_> {
                     self.name_and_labels(&name, each.labels);
                     number(*kind, each.cells[0], scale, &mut self.chunk.bytes);
                 }
-                (layout, Kind::Histogram(bounds)) => {
+                (_, Kind::Histogram(_)) => {
                     self.name_and_labels(&name, each.labels);
-                    histogram(&Values { series, each: &each, layout, bounds, scale }, &mut self.chunk.bytes);
+                    histogram(&Values { series, each: &each, scale }, &mut self.chunk.bytes);
                 }
                 // A table gives no such family: several cells are a histogram's.
                 (_, Kind::Counter | Kind::Gauge(_)) => continue,
@@ -121,16 +121,14 @@ fn number(kind: CellKind, cell: u64, scale: Scale, out: &mut Vec<u8>) {
 struct Values<'a> {
     series: FamilySeries<'a>,
     each: &'a Series<'a>,
-    layout: &'a Layout,
-    bounds: &'a [f64],
     scale: Scale,
 }
 
 /// Appends a composite value: count, sum, native buckets, classic buckets.
 fn histogram(values: &Values<'_>, out: &mut Vec<u8>) {
-    let Values { series, each, layout, bounds, scale } = *values;
+    let Values { series, each, scale } = *values;
     let mut total = 0;
-    layout.cumulate(each.cells, |count| total = count);
+    series.cumulate(each.cells, |count| total = count);
     out.extend_from_slice(b"{count:");
     number::integer(total, out);
     out.extend_from_slice(b",sum:");
@@ -138,12 +136,12 @@ fn histogram(values: &Values<'_>, out: &mut Vec<u8>) {
         Some((cell, kind)) => number(kind, each.cells[cell], scale, out),
         None => out.extend_from_slice(b"NaN"),
     }
-    if let Layout::Native { schema, first, count, .. } = *layout {
+    if let Layout::Native { schema, first, count, .. } = *series.layout() {
         native(Buckets { schema, first, count }, each.cells, out);
     }
     out.extend_from_slice(b",bucket:[");
-    let mut bounds = bounds.iter();
-    layout.cumulate(each.cells, |count| match bounds.next() {
+    let mut bounds = series.bounds().iter();
+    series.cumulate(each.cells, |count| match bounds.next() {
         Some(bound) => {
             number::openmetrics_float(*bound, out);
             out.push(b':');

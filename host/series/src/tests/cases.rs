@@ -192,7 +192,7 @@ fn native_slots_make_the_classic_buckets() {
     let series = alone.families().next().unwrap();
     assert!(matches!(series.layout(), Layout::Native { schema: 0, first: 0, count: 4, .. }));
     let mut cumulated = Vec::new();
-    series.layout().cumulate(series.iter().next().unwrap().cells, |count| cumulated.push(count));
+    series.cumulate(series.iter().next().unwrap().cells, |count| cumulated.push(count));
     assert_eq!(cumulated, [1, 6, 15, 21]);
 
     // Beside a feed of classic slots the same numbers go straight to classic buckets.
