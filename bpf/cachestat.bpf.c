@@ -14,6 +14,7 @@
 #include "ebhost/counts.h"
 #include "ebhost/program.h"
 #include "ebhost/stamps.h"
+#include "probe.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -128,10 +129,9 @@ static __always_inline int count_pages(enum number number, u64 count)
 	return 0;
 }
 
-/* Counts the pages from `first` to `last` that the file has. */
-static __always_inline int count_range(struct inode *inode, u64 first, u64 last)
+/* Counts the pages from `first` to `last` that a file of this size has. */
+static __always_inline int count_of_size(s64 size, u64 first, u64 last)
 {
-	s64 size = inode->i_size;
 	u64 end = (size - 1) >> PAGE_SHIFT;
 
 	if (size <= 0)
@@ -139,6 +139,11 @@ static __always_inline int count_range(struct inode *inode, u64 first, u64 last)
 	if (last > end)
 		last = end;
 	return first <= last ? count_pages(NUMBER_READ, last - first + 1) : 0;
+}
+
+static __always_inline int count_range(struct inode *inode, u64 first, u64 last)
+{
+	return count_of_size(inode->i_size, first, last);
 }
 
 /* Whether this range is what is left of the one that the task looked up last. Files are told apart by inode number. */
@@ -179,6 +184,23 @@ PROGRAM("fentry", generic_file_buffered_read, struct kiocb *read, struct iov_ite
 TP_BTF(mm_filemap_fault) { return count_pages(NUMBER_FAULT, 1); }
 /* Before 6.12. */
 PROGRAM("fentry", filemap_fault) { return count_pages(NUMBER_FAULT, 1); }
+
+/*
+ * The same where neither the tracepoints are nor programs run at the entry of a function, see probe.h.
+ */
+static __always_inline int count_probed_read(void *registers)
+{
+	struct kiocb *read = first_argument(registers);
+	struct iov_iter *into = second_argument(registers);
+	struct inode *inode = READ(READ(READ(read->ki_filp)->f_mapping)->host);
+	u64 begin = READ(read->ki_pos), bytes = READ(into->count);
+
+	return bytes ? count_of_size(READ(inode->i_size), begin >> PAGE_SHIFT, (begin + bytes - 1) >> PAGE_SHIFT) : 0;
+}
+
+SEC("kprobe/filemap_read") int filemap_read_probe(void *registers) { return count_probed_read(registers); }
+SEC("kprobe/generic_file_buffered_read") int generic_file_buffered_read_probe(void *registers) { return count_probed_read(registers); }
+SEC("kprobe/filemap_fault") int filemap_fault_probe(void *registers) { return count_pages(NUMBER_FAULT, 1); }
 
 TP_BTF(mm_filemap_add_to_page_cache, struct folio *folio)
 {

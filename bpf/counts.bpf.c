@@ -158,6 +158,21 @@ int in_process(u64 *ctx)
 	return 0;
 }
 
+/* Where interrupts are disabled, so that nothing interrupts it: without atomic instructions. */
+SEC("raw_tp/sched_switch")
+int in_switch(u64 *ctx)
+{
+	u64 id = bpf_get_prandom_u32() % targ_ids;
+	struct key key = key_of(id);
+
+	if (!is_counted())
+		return 0;
+	calls_add_alone(&key, 0, 1);
+	times_observe_alone(&id, 1000 * id);
+	note(&truth, id);
+	return 0;
+}
+
 /* Calls of one thread. */
 static u64 passing_calls;
 

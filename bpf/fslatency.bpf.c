@@ -12,10 +12,10 @@
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 #include "ebhost/stamps.h"
+#include "probe.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-static long (*const bpf_probe_read_kernel)(void *to, u32 bytes, const void *from) = (void *)113;
 static long (*const bpf_probe_read_kernel_str)(void *to, u32 bytes, const void *from) = (void *)115;
 
 #define TYPE_BYTES 16
@@ -126,21 +126,19 @@ TIMED(vfs_open, struct path *path, path->dentry->d_inode, opens, OPERATION_OPEN)
 TIMED(vfs_fsync, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
 TIMED(vfs_fsync_range, struct file *file, file->f_inode, fsyncs, OPERATION_FSYNC)
 
-/* Reads a member of a struct of the kernel. */
-#define READ(from, member)                                                       \
-	({                                                                       \
-		typeof((from)->member) value_ = {};                              \
-		bpf_probe_read_kernel(&value_, sizeof(value_), &(from)->member); \
-		value_;                                                          \
-	})
+/* The type of an inode whose fields the verifier does not know. */
+static __always_inline struct file_system_type *type_of(struct inode *inode)
+{
+	return READ(READ(inode->i_sb)->s_type);
+}
 
 /* The file of a descriptor of the current task. */
 static __always_inline struct file *file_of(u32 descriptor)
 {
 	struct task_struct___files *task = (void *)bpf_get_current_task();
-	struct file **files = READ(READ(READ(task, files), fdt), fd), *file = NULL;
+	struct file **files = READ(READ(READ(task->files)->fdt)->fd), *file = NULL;
 
-	bpf_probe_read_kernel(&file, sizeof(file), &files[descriptor]);
+	probe_read(&file, sizeof(file), &files[descriptor]);
 	return file;
 }
 
@@ -158,10 +156,91 @@ SEC("fexit/do_fsync") int do_fsync_end(u64 *args)
 
 	if (!since)
 		return 0;
-	inode = READ(file_of(args[0]), f_inode);
-	if ((READ(inode, i_mode) & S_IFMT) != S_IFREG)
+	inode = READ(file_of(args[0])->f_inode);
+	if ((READ(inode->i_mode) & S_IFMT) != S_IFREG)
 		return 0;
-	bpf_probe_read_kernel_str(call.type, sizeof(call.type), READ(READ(READ(inode, i_sb), s_type), name));
+	bpf_probe_read_kernel_str(call.type, sizeof(call.type), READ(type_of(inode)->name));
 	calls_time(&call, bpf_ktime_get_ns() - since);
 	return 0;
 }
+
+/*
+ * The same for kernels that run no program at the entry and exit of a function (see probe.h). A program at a return has no arguments, so the type of
+ * the file system is kept with the start. A thread runs one call of an operation at a time.
+ */
+struct running {
+	u32 thread;
+	u32 operation;
+};
+
+struct began {
+	u64 since;
+	struct file_system_type *type;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10240);
+	__type(key, struct running);
+	__type(value, struct began);
+} probed SEC(".maps");
+
+static __always_inline int begin_probed(struct inode *inode, enum operation operation)
+{
+	struct running running = { .thread = current_thread(), .operation = operation };
+	struct began began = { .since = bpf_ktime_get_ns() };
+
+	if ((READ(inode->i_mode) & S_IFMT) != S_IFREG)
+		return 0;
+	began.type = type_of(inode);
+	bpf_map_update_elem(&probed, &running, &began, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int end_probed(enum operation operation)
+{
+	struct running running = { .thread = current_thread(), .operation = operation };
+	struct call call = { .cgroup = current_cg(), .operation = operation };
+	struct began *began = bpf_map_lookup_elem(&probed, &running), ended;
+
+	if (!began)
+		return 0;
+	ended = *began;
+	bpf_map_delete_elem(&probed, &running);
+	bpf_probe_read_kernel_str(call.type, sizeof(call.type), READ(ended.type->name));
+	calls_time(&call, bpf_ktime_get_ns() - ended.since);
+	return 0;
+}
+
+static __always_inline struct inode *inode_of_file(struct file *file)
+{
+	return READ(file->f_inode);
+}
+
+static __always_inline struct inode *inode_of_path(struct path *path)
+{
+	return READ(READ(path->dentry)->d_inode);
+}
+
+#define PROBED(function, inode_of, operation)                                                                \
+	SEC("kprobe/" #function) int function##_probe(void *registers)                                       \
+	{                                                                                                    \
+		return begin_probed(inode_of(first_argument(registers)), operation);                         \
+	}                                                                                                    \
+	SEC("kretprobe/" #function) int function##_probe_end(void *registers)                                \
+	{                                                                                                    \
+		return end_probed(operation);                                                                \
+	}
+
+PROBED(vfs_read, inode_of_file, OPERATION_READ)
+PROBED(vfs_write, inode_of_file, OPERATION_WRITE)
+PROBED(vfs_open, inode_of_path, OPERATION_OPEN)
+PROBED(vfs_fsync, inode_of_file, OPERATION_FSYNC)
+PROBED(vfs_fsync_range, inode_of_file, OPERATION_FSYNC)
+
+static __always_inline struct inode *inode_of_descriptor(void *descriptor)
+{
+	return READ(file_of((u64)descriptor)->f_inode);
+}
+
+PROBED(do_fsync, inode_of_descriptor, OPERATION_FSYNC)

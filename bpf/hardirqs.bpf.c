@@ -48,7 +48,7 @@ TP_BTF(irq_handler_exit, u64 irq, struct irqaction *action)
 	if (!ns || !*ns)
 		return 0;
 	bpf_probe_read_kernel_str(handler.name, sizeof(handler.name), action->name);
-	runs_time(&handler, now - *ns);
+	runs_time_alone(&handler, now - *ns);
 	*ns = 0;
 	return 0;
 }

@@ -4,7 +4,7 @@
  * task that is switched out.
  *
  * The host opens the events and puts them into `references` and `misses`; plugin.yaml says which events these are. Every increase is
- * charged once: to the owner that ran (its cgroup, comm or process, by targ_by), to `other` if the CPU has no free place, or
+ * charged once: to the owner that ran (its cgroup, comm or process, by targ_by), to `other` if there is no room for the owner, or
  * to `unattributed` if a switch was missed (the kernel skips a program while another one of the same kind runs on that CPU).
  * The running task is charged when it is switched out, not before.
  *
@@ -13,6 +13,8 @@
  *
  * The programs read nothing of a task but what identifies it.
  */
+#include "ebhost/counts.h"
+#include "notes.h"
 #include "perf.h"
 #include "task.h"
 
@@ -26,17 +28,10 @@ enum by {
 };
 
 const volatile u32 targ_by = BY_NONE;
-/* Places per CPU, a power of two. `places` must have this many entries for every possible CPU. */
-const volatile u32 targ_places = 1024;
-/* A place that was not charged for this long is given up. Nothing is lost if the host scrapes more often. */
-const volatile u64 targ_keep_ns = 120000000000ull;
-/* A place that was given up is left alone for this long: far longer than a reader takes for one place. */
-#define REST_NS 10000000000ull
 
 #define EVENTS 2
-#define PROBES 16
-/* Places of an exited process are looked for on so many CPUs at a time: the verifier looks at the search once, whatever their number is. */
-#define CPUS_AT_ONCE 64
+/* Banks of an exited process are looked for on so many CPUs at a time: the verifier looks at the search once, whatever their number is. */
+#define CPUS_AT_ONCE 32
 /* As many CPUs as any kernel has. */
 #define MOST_CPUS 8192
 
@@ -52,36 +47,24 @@ struct who {
 	u64 words[2];
 };
 
-/*
- * The charges of one CPU to one owner. Only its CPU writes it, for one owner after another. The counts are not reset between owners.
- *
- * Why a reader cannot be misled, on every architecture: a reader takes each word whole, but in any order, and sees this CPU's
- * writes in any order.
- *
- * - `check` is computed from `first` and `who`. A reader that sees some of these words of one owner and some of another passes the
- *   place over until next time.
- * - Between two owners a place has none for REST_NS. Meanwhile its CPU has switched tasks, with a full barrier each time (__schedule has
- *   smp_mb__after_spinlock), so whoever sees counts of the new owner sees that the old one is gone.
- * - A place without an owner that counts were seen of first gets its labels later: none of its counts were charged to anybody before.
- */
-struct place {
-	u64 first; /* sequence number of the current owner, from 1; 0: none */
-	struct who who;
-	u64 dead; /* equal to `first`: the owner, a process, has exited */
-	u64 check; /* first ^ mixed(who) */
-	u64 counts[EVENTS];
-	u64 charged_ns; /* without an owner: when it was given up; 0: never used */
+/* What became of the owner. */
+struct fate {
+	u64 has_exited; /* 1: it was a process */
 };
 
-_Static_assert(sizeof(struct place) == 64, "one cache line, and the layout that the component declares");
+static __always_inline void charges_describe(struct fate *fate, void *has_exited)
+{
+	fate->has_exited = (u64)has_exited;
+}
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1024 * 2);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, u32);
-	__type(value, struct place);
-} places SEC(".maps");
+static __always_inline bool charges_may_end(const struct who *who)
+{
+	return true;
+}
+
+/* What each owner caused on each CPU, one number for each event. */
+COUNTS_TABLE(charges, struct who, struct fate, EVENTS)
+CHANGE_NOTE(charges, struct who, struct fate)
 
 /* Charges of each CPU without an owner. */
 enum folded {
@@ -106,7 +89,6 @@ struct {
 struct cpu {
 	struct perf_value at_switch[EVENTS];
 	struct perf_value at_sample[EVENTS];
-	u64 taken;
 	u32 runs; /* the thread that was switched in last */
 	u8 is_known; /* whether `at_switch` and `runs` are valid */
 	u8 is_sampled[EVENTS];
@@ -119,69 +101,6 @@ struct {
 	__type(value, struct cpu);
 } cpus SEC(".maps");
 
-/* A number made of all bits of an owner. The component computes the same. */
-static __always_inline u64 mixed(const struct who *who)
-{
-	return (who->words[0] ^ who->words[1] * 0xff51afd7ed558ccdull) * 0x9e3779b97f4a7c15ull;
-}
-
-static __always_inline u32 hash_of(const struct who *who)
-{
-	return mixed(who) >> 32;
-}
-
-static __always_inline bool is(const struct place *place, const struct who *who)
-{
-	return place->first && place->who.words[0] == who->words[0] && place->who.words[1] == who->words[1];
-}
-
-static __always_inline struct place *place_at(u32 cpu, u32 hash, u32 probe)
-{
-	u32 index = cpu * targ_places + ((hash + probe) & (targ_places - 1));
-
-	return bpf_map_lookup_elem(&places, &index);
-}
-
-/* Whether a place has no owner, and had none for a while. Gives up a place that was not charged for long. */
-static __always_inline bool is_free(struct place *place, u64 now)
-{
-	u64 idle = now - place->charged_ns;
-
-	if (!place->first)
-		return !place->charged_ns || idle > REST_NS;
-	if (idle > targ_keep_ns) {
-		WRITE_ONCE(place->first, 0);
-		place->charged_ns = now;
-	}
-	return false;
-}
-
-/* This CPU's place for an owner, by linear probing. NULL: all places it could be in have, or just had, other owners. */
-static __always_inline struct place *find_place(struct cpu *own, const struct who *who, u64 now)
-{
-	u32 cpu = bpf_get_smp_processor_id(), hash = hash_of(who);
-	struct place *free = NULL;
-
-	for (u32 probe = 0; probe < PROBES; probe++) {
-		struct place *place = place_at(cpu, hash, probe);
-
-		if (!place)
-			return NULL;
-		if (is(place, who))
-			return place;
-		if (is_free(place, now) && !free)
-			free = place;
-	}
-	if (!free)
-		return NULL;
-	own->taken++;
-	WRITE_ONCE(free->check, own->taken ^ mixed(who));
-	WRITE_ONCE(free->who.words[0], who->words[0]);
-	WRITE_ONCE(free->who.words[1], who->words[1]);
-	WRITE_ONCE(free->first, own->taken);
-	return free;
-}
-
 static __always_inline void fold(u32 kind, const u64 *more)
 {
 	u32 index = bpf_get_smp_processor_id() * FOLDED_KINDS + kind;
@@ -193,21 +112,24 @@ static __always_inline void fold(u32 kind, const u64 *more)
 	counts->of[1] += more[1];
 }
 
-/* `has_exited`: the owner is an exiting process, charged for its last steps, perhaps on a CPU where it had no place until then. */
-static __always_inline void charge(struct cpu *own, const struct who *who, const u64 *more, bool has_exited)
+/*
+ * `has_exited`: the owner is an exiting process, charged for its last steps, perhaps on a CPU where it had no bank until then. `is_alone`: no other
+ * program that charges can interrupt this one.
+ */
+static __always_inline void charge(const struct who *who, const u64 *more, bool has_exited, bool is_alone)
 {
-	u64 now = bpf_ktime_get_ns();
-	struct place *place = find_place(own, who, now);
+	bool is_own;
+	u64 *counts = charges_values_of(who, (void *)(u64)has_exited, &is_own);
+	u32 cpu = bpf_get_smp_processor_id();
 
-	if (!place) {
+	if (!counts) {
 		fold(FOLDED_OTHER, more);
 		return;
 	}
-	place->counts[0] += more[0];
-	place->counts[1] += more[1];
-	place->charged_ns = now;
+	COUNTS_ADD(counts[0], more[0], is_alone && is_own);
+	COUNTS_ADD(counts[1], more[1], is_alone && is_own);
 	if (has_exited)
-		place->dead = place->first;
+		charges_note_on(who, (void *)1, cpu, cpu + 1);
 }
 
 static __always_inline void who_is(struct task_struct *task, struct who *who)
@@ -295,33 +217,16 @@ int sched_switch(u64 *ctx)
 		return 0;
 	}
 	who_is(prev, &who);
-	charge(own, &who, more, targ_by == BY_PID && !prev->signal->live.counter);
+	charge(&who, more, targ_by == BY_PID && !prev->signal->live.counter, true);
 	return 0;
 }
 
-/* Marks the places of an exited process on CPUS_AT_ONCE CPUs. Returns whether `places` ends before or among them. */
-__attribute__((noinline)) int mark_exited(u64 first_word, u64 second_word, u32 first_cpu)
+/* Notes on CPUS_AT_ONCE CPUs that a process has exited. Returns whether the table ends before or among them. */
+__attribute__((noinline)) int note_exited(u64 first_word, u64 second_word, u32 first_cpu)
 {
 	struct who who = { .words = { first_word, second_word } };
-	u32 hash = hash_of(&who);
 
-	for (u32 i = 0; i < CPUS_AT_ONCE; i++) {
-		for (u32 probe = 0; probe < PROBES; probe++) {
-			struct place *place = place_at(first_cpu + i, hash, probe);
-
-			if (!place)
-				return 1;
-			if (is(place, &who)) {
-				/* If its CPU reuses the place in between, this differs from the new `first`, and marks nothing. */
-				WRITE_ONCE(place->dead, READ_ONCE(place->first));
-				break;
-			}
-			/* It would have been taken before any place behind it. */
-			if (!place->first && !place->charged_ns)
-				break;
-		}
-	}
-	return 0;
+	return charges_note_on(&who, (void *)1, first_cpu, first_cpu + CPUS_AT_ONCE);
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -334,9 +239,10 @@ int sched_process_exit(u64 *ctx)
 		return 0;
 	who_is(task, &who);
 	for (u32 cpu = 0; cpu < MOST_CPUS; cpu += CPUS_AT_ONCE) {
-		if (mark_exited(who.words[0], who.words[1], cpu))
+		if (note_exited(who.words[0], who.words[1], cpu))
 			break;
 	}
+	charges_note_shared(&who, (void *)1);
 	return 0;
 }
 
@@ -360,7 +266,7 @@ static __always_inline int sampled(void *ctx, u32 event)
 	if (!more[event])
 		return 0;
 	who_runs(&who);
-	charge(own, &who, more, targ_by == BY_PID && has_current_exited());
+	charge(&who, more, targ_by == BY_PID && has_current_exited(), false);
 	return 0;
 }
 

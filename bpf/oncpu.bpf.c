@@ -66,6 +66,7 @@ static __always_inline struct stretch next_stretch(struct task_struct *task, u64
 	return ended;
 }
 
+// Interrupts are disabled, and nothing else counts.
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *next)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -76,7 +77,7 @@ TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *
 
 		ended = next_stretch(prev, now, (u8)preempt ? RUNNABLE : reason_of(switched_state(args)));
 		if (ended.since && ended.reason == ON_CPU)
-			running_time(&cgroup, now - ended.since);
+			running_time_alone(&cgroup, now - ended.since);
 	}
 	if (next->pid) {
 		struct off off = { .cgroup = cg_of(next) };
@@ -84,7 +85,7 @@ TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *
 		ended = next_stretch(next, now, ON_CPU);
 		off.reason = ended.reason;
 		if (ended.since && ended.reason != ON_CPU)
-			waiting_time(&off, now - ended.since);
+			waiting_time_alone(&off, now - ended.since);
 	}
 	return 0;
 }

@@ -57,40 +57,59 @@ static __always_inline u16 host_order(u16 number)
 	return __builtin_bswap16(number);
 }
 
-// The service's port: the well-known one of the two.
-static __always_inline u16 service_port(const u8 *transport)
-{
-	u16 ports[2] = {}, port;
+#define IPV4_BYTES 20
+#define IPV6_BYTES 40
+#define PORTS_BYTES 4
 
-	if (bpf_probe_read_kernel(ports, sizeof(ports), transport))
-		return 0;
-	port = host_order(ports[0]) < host_order(ports[1]) ? host_order(ports[0]) : host_order(ports[1]);
+// The service's port: the well-known one of the two. `ports` are in network byte order.
+static __always_inline u16 service_port(const u8 *ports)
+{
+	u16 source = ports[0] << 8 | ports[1], destination = ports[2] << 8 | ports[3];
+	u16 port = source < destination ? source : destination;
+
 	return port < targ_ports_below ? port : 0;
+}
+
+static __always_inline bool has_ports(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+}
+
+// One read has the header and the ports that follow it, unless there are options between them.
+static __always_inline void parse_ipv4(struct flow *flow, const u8 *ip)
+{
+	u8 header[IPV4_BYTES + PORTS_BYTES] = {};
+	u32 length;
+
+	if (bpf_probe_read_kernel(header, sizeof(header), ip))
+		return;
+	flow->protocol = header[9];
+	length = (header[0] & 15) * 4;
+	// Later fragments have no ports.
+	if (!has_ports(flow->protocol) || ((header[6] << 8 | header[7]) & IP_OFFSET_MASK) != 0)
+		return;
+	if (length != IPV4_BYTES && bpf_probe_read_kernel(&header[IPV4_BYTES], PORTS_BYTES, ip + length))
+		return;
+	flow->port = service_port(&header[IPV4_BYTES]);
+}
+
+static __always_inline void parse_ipv6(struct flow *flow, const u8 *ip)
+{
+	u8 header[IPV6_BYTES + PORTS_BYTES] = {};
+
+	if (bpf_probe_read_kernel(header, sizeof(header), ip))
+		return;
+	flow->protocol = header[6];
+	if (has_ports(flow->protocol))
+		flow->port = service_port(&header[IPV6_BYTES]);
 }
 
 static __always_inline void parse(struct flow *flow, u16 protocol, const u8 *ip)
 {
-	u8 header[20] = {};
-	u32 length;
-
-	if (protocol == ETH_P_IP) {
-		if (bpf_probe_read_kernel(header, 20, ip))
-			return;
-		flow->protocol = header[9];
-		length = (header[0] & 15) * 4;
-		// Later fragments have no ports.
-		if (((header[6] << 8 | header[7]) & IP_OFFSET_MASK) != 0)
-			return;
-	} else if (protocol == ETH_P_IPV6) {
-		if (bpf_probe_read_kernel(header, 8, ip))
-			return;
-		flow->protocol = header[6];
-		length = 40;
-	} else {
-		return;
-	}
-	if (flow->protocol == IPPROTO_TCP || flow->protocol == IPPROTO_UDP)
-		flow->port = service_port(ip + length);
+	if (protocol == ETH_P_IP)
+		parse_ipv4(flow, ip);
+	else if (protocol == ETH_P_IPV6)
+		parse_ipv6(flow, ip);
 }
 
 // A packet with many segments is that many packets on the wire.

@@ -2,7 +2,7 @@
 // Softirqs by vector: the time from being raised to running, and the time that they ran.
 //
 // A softirq runs on the CPU that raised it, and is raised once however often it is asked for before it runs. So the times are in slots of the
-// CPU, and no program interrupts another one that uses the same slot.
+// CPU, and no program interrupts another one that uses the same slot or counts in the same table.
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 
@@ -45,7 +45,7 @@ TP_BTF(softirq_entry, u64 vector)
 		*began = now;
 	if (!raised || !*raised)
 		return 0;
-	waits_time(&key, now - *raised);
+	waits_time_alone(&key, now - *raised);
 	*raised = 0;
 	return 0;
 }
@@ -57,7 +57,7 @@ TP_BTF(softirq_exit, u64 vector)
 
 	if (!began || !*began)
 		return 0;
-	runs_time(&key, bpf_ktime_get_ns() - *began);
+	runs_time_alone(&key, bpf_ktime_get_ns() - *began);
 	*began = 0;
 	return 0;
 }

@@ -39,6 +39,27 @@ DURATIONS(connect, struct opening)
 COUNTS(opened, struct opening, 1)
 COUNTS(failed, struct opening, 1)
 
+// Connections whose beginning found no room in `begun`, so that the time of their handshake is not measured.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u64);
+} untimed SEC(".maps");
+
+static __always_inline void begin(u64 socket)
+{
+	u64 *count;
+	u32 zero = 0;
+
+	if (begun_set(&socket, bpf_ktime_get_ns()))
+		return;
+	count = bpf_map_lookup_elem(&untimed, &zero);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
 static __always_inline u8 reason_of(const struct sock *socket)
 {
 	switch (socket->sk_err) {
@@ -79,7 +100,7 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 	opening.direction = from == TCP_SYN_RECV ? PASSIVE : ACTIVE;
 	opening.family = ip_family_of(socket);
 	if (to == TCP_SYN_SENT) {
-		begun_set(&address, bpf_ktime_get_ns());
+		begin(address);
 		opened_add(&opening, 0, 1);
 	} else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT) {
 		since = begun_take(&address);

@@ -19,7 +19,9 @@ struct session {
 // The peer has sent a FIN.
 #define SOCK_DONE 1
 
-STAMPS_BY_SOCKET(begun)
+// By the socket's address, as its storage would be allocated for each session, which takes longer; sessions beyond that have storage.
+STAMPS_BY_KEY(begun, u64, 16384)
+STAMPS_BY_SOCKET(stored)
 // Milliseconds, 1 ms … 12 days.
 POWERS_OF_TWO(seconds, struct session, 0, 30)
 POWERS_OF_TWO(sent, struct session, 6, 36)
@@ -28,7 +30,18 @@ POWERS_OF_TWO(received, struct session, 6, 36)
 // The direction of a session is in the lowest bit of its start time.
 static __always_inline void begin(struct sock *socket, u64 direction)
 {
-	begun_set(socket, (bpf_ktime_get_ns() & ~1ull) | direction);
+	u64 address = (u64)socket, ns = (bpf_ktime_get_ns() & ~1ull) | direction;
+
+	if (!begun_set(&address, ns))
+		stored_set(socket, ns);
+}
+
+// When the session began; 0: it is not known.
+static __always_inline u64 take(struct sock *socket)
+{
+	u64 address = (u64)socket, begun = begun_take(&address);
+
+	return !begun && begun_lost ? stored_take(socket) : begun;
 }
 
 static __always_inline void end(struct sock *socket, u64 begun)
@@ -55,7 +68,7 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 	if (to == TCP_ESTABLISHED) {
 		begin(socket, from == TCP_SYN_RECV ? PASSIVE : ACTIVE);
 	} else if (to == TCP_CLOSE) {
-		begun = begun_take(socket);
+		begun = take(socket);
 		if (begun)
 			end(socket, begun);
 	}

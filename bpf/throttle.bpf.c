@@ -7,6 +7,7 @@
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 #include "ebhost/task.h"
+#include "probe.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -44,16 +45,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct ending);
 } endings SEC(".maps");
-
-static long (*const bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
-
-// The pointers have been through a map, so the verifier does not follow them.
-#define READ(field)                                                                                          \
-	({                                                                                                   \
-		typeof(field) read_value = 0;                                                                \
-		bpf_probe_read_kernel(&read_value, sizeof(read_value), &(field));                            \
-		read_value;                                                                                  \
-	})
 
 static __always_inline struct ending *slot(void)
 {
@@ -100,5 +91,9 @@ static __always_inline int end(void)
 
 SEC("fentry/unthrottle_cfs_rq") int begin_fentry(u64 *args) { return begin((void *)args[0]); }
 SEC("fexit/unthrottle_cfs_rq") int end_fexit(u64 *args) { return end(); }
+
+// For kernels without these.
+SEC("kprobe/unthrottle_cfs_rq") int begin_kprobe(void *registers) { return begin(first_argument(registers)); }
+SEC("kretprobe/unthrottle_cfs_rq") int end_kretprobe(void *registers) { return end(); }
 
 char LICENSE[] SEC("license") = "GPL";

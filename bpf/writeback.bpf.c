@@ -4,13 +4,12 @@
  * a device.
  *
  * Pages that a task writes itself (fsync, direct I/O) are not among them. A pass that waits for its pages (`sync`) takes as long as the device.
- * Passes are rare, so start times are in hashes by thread.
+ * Passes are rare, so those that run are in a hash by thread.
  */
 #include "current.h"
 #include "ebhost/counts.h"
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -44,9 +43,20 @@ struct pages_key {
 
 DURATIONS(passes, struct device_key)
 COUNTS(written, struct pages_key, 1)
-STAMPS_BY_KEY(starts, u32, 1024)
-/* The pages that were left to write when a pass began, and 1, because 0 stands for none. */
-STAMPS_BY_KEY(left, u32, 1024)
+
+/* A pass that runs. */
+struct pass {
+	u64 since;
+	s64 left; /* pages that were left to write when it began */
+};
+
+/* By thread. A work queue of the kernel runs the passes, a few hundred at a time at most. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct pass);
+} begun SEC(".maps");
 
 enum wb_reason {
 	WB_REASON_BACKGROUND,
@@ -130,10 +140,10 @@ static __always_inline struct device_key device_of(struct backing_dev_info *bdi)
 
 TP_BTF(writeback_start, struct bdi_writeback *wb, struct wb_writeback_work *work)
 {
+	struct pass pass = { .since = bpf_ktime_get_ns(), .left = work->nr_pages };
 	u32 thread = current_thread();
 
-	starts_set(&thread, bpf_ktime_get_ns());
-	left_set(&thread, work->nr_pages + 1);
+	bpf_map_update_elem(&begun, &thread, &pass, BPF_ANY);
 	return 0;
 }
 
@@ -141,14 +151,15 @@ TP_BTF(writeback_written, struct bdi_writeback *wb, struct wb_writeback_work *wo
 {
 	struct pages_key key = { .reason = reason_of(work) };
 	u32 thread = current_thread();
-	u64 since = starts_take(&thread), before = left_take(&thread);
-	s64 pages = before - 1 - work->nr_pages;
+	struct pass *found = bpf_map_lookup_elem(&begun, &thread), pass;
 
-	if (!since || !before)
+	if (!found)
 		return 0;
+	pass = *found;
+	bpf_map_delete_elem(&begun, &thread);
 	key.device = device_of(wb->bdi);
-	passes_time(&key.device, bpf_ktime_get_ns() - since);
-	if (pages > 0)
-		written_add(&key, 0, pages);
+	passes_time(&key.device, bpf_ktime_get_ns() - pass.since);
+	if (pass.left > work->nr_pages)
+		written_add(&key, 0, pass.left - work->nr_pages);
 	return 0;
 }

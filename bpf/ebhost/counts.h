@@ -14,7 +14,7 @@
  *
  * `NAME_add_alone` and `NAME_observe_alone` do the same without atomic instructions, which are half of the cost. They are right only if
  * no program that counts in the table can interrupt another one that does: for example if all of them run where the kernel has interrupts
- * disabled, as on sched_switch.
+ * disabled, as on sched_switch. What a key has in NAME_spill is added atomically all the same, because all CPUs share it.
  *
  * A table NAME is three maps:
  *
@@ -54,9 +54,10 @@
 			__sync_fetch_and_add(&(value), more);                                                \
 	} while (0)
 
-#define COUNTS_OBSERVE(values, value, n, slot_of, is_alone)                                                  \
+#define COUNTS_OBSERVE(name, key, about, value, n, slot_of, is_alone)                                        \
 	do {                                                                                                 \
-		u64 *values_ = values;                                                                       \
+		bool is_own_;                                                                                \
+		u64 *values_ = name##_values_of(key, about, &is_own_);                                       \
 		u32 slot_ = slot_of(value);                                                                  \
                                                                                                              \
 		if (!values_)                                                                                \
@@ -64,8 +65,8 @@
 		barrier_var(slot_);                                                                          \
 		if (slot_ >= (n))                                                                            \
 			slot_ = (n) - 1;                                                                     \
-		COUNTS_ADD(values_[0], value, is_alone);                                                     \
-		COUNTS_ADD(values_[1 + slot_], 1, is_alone);                                                 \
+		COUNTS_ADD(values_[0], value, (is_alone) && is_own_);                                        \
+		COUNTS_ADD(values_[1 + slot_], 1, (is_alone) && is_own_);                                    \
 	} while (0)
 
 /* A histogram: the sum, then `n` slots. `slot_of(value)` is the number of the slot. */
@@ -74,11 +75,11 @@
 	COUNTS_TABLE(name, key_type, struct counts_no_note, (n) + 1)                                         \
 	COUNTS_UNUSED void name##_observe(const key_type *key, u64 value)                                    \
 	{                                                                                                    \
-		COUNTS_OBSERVE(name##_values(key, NULL), value, n, slot_of, false);                          \
+		COUNTS_OBSERVE(name, key, NULL, value, n, slot_of, false);                                   \
 	}                                                                                                    \
 	COUNTS_UNUSED void name##_observe_alone(const key_type *key, u64 value)                              \
 	{                                                                                                    \
-		COUNTS_OBSERVE(name##_values(key, NULL), value, n, slot_of, true);                           \
+		COUNTS_OBSERVE(name, key, NULL, value, n, slot_of, true);                                    \
 	}
 
 /*
@@ -90,16 +91,17 @@
 	COUNTS_TABLE(name, key_type, note_type, (n) + 1)                                                     \
 	COUNTS_UNUSED void name##_observe_about(const key_type *key, void *about, u64 value)                 \
 	{                                                                                                    \
-		COUNTS_OBSERVE(name##_values(key, about), value, n, slot_of, false);                         \
+		COUNTS_OBSERVE(name, key, about, value, n, slot_of, false);                                  \
 	}
 
 #define COUNTS_ADD_TO(name, key_type, n, suffix, is_alone)                                                   \
 	COUNTS_UNUSED void name##_add##suffix(const key_type *key, u32 index, u64 amount)                    \
 	{                                                                                                    \
-		u64 *values = name##_values(key, NULL);                                                      \
+		bool is_own;                                                                                 \
+		u64 *values = name##_values_of(key, NULL, &is_own);                                          \
                                                                                                              \
 		if (values && index < (n))                                                                   \
-			COUNTS_ADD(values[index], amount, is_alone);                                         \
+			COUNTS_ADD(values[index], amount, (is_alone) && is_own);                             \
 	}
 
 /* `n` numbers that only grow. */

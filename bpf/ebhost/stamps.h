@@ -6,7 +6,7 @@
  *	STAMPS_BY_SOCKET(opened)          opened_set(socket, ns)   ns = opened_take(socket)
  *	STAMPS_BY_KEY(starts, u64, 8192)  starts_set(&key, ns)     ns = starts_take(&key)
  *
- * `take` returns the time and forgets it; 0: there is none. `set` replaces a time that is there. `NAME_at(task)` is where it is kept; NULL: nowhere.
+ * `take` returns the time and forgets it; 0: there is none. `set` replaces a time that is there, and returns whether there was room. `NAME_at(task)` is where it is kept; NULL: nowhere.
  *
  * By task and by socket the time is in the kernel's storage of that task or socket: no hash, nothing to size, and it is gone with its owner.
  * Programs on tp_btf may use it from Linux 5.13 on (5.11 for sockets); `task` and `socket` must be pointers that the verifier
@@ -58,10 +58,12 @@ enum bpf_func_id___stamps {
 	{                                                                                                    \
 		return bpf_map_lookup_elem(&name, key);                                                      \
 	}                                                                                                    \
-	STAMPS_UNUSED void name##_set(const key_type *key, u64 ns)                                           \
+	STAMPS_UNUSED bool name##_set(const key_type *key, u64 ns)                                           \
 	{                                                                                                    \
-		if (bpf_map_update_elem(&name, key, &ns, BPF_ANY))                                           \
-			__sync_fetch_and_add(&name##_lost, 1);                                               \
+		if (!bpf_map_update_elem(&name, key, &ns, BPF_ANY))                                          \
+			return true;                                                                         \
+		__sync_fetch_and_add(&name##_lost, 1);                                                       \
+		return false;                                                                                \
 	}                                                                                                    \
                                                                                                              \
 	STAMPS_UNUSED u64 name##_take(const key_type *key)                                                   \
@@ -92,7 +94,7 @@ enum bpf_func_id___stamps {
 			return name##_old_at(&key);                                                          \
 		}                                                                                            \
 	}                                                                                                    \
-	STAMPS_UNUSED void name##_set(owner_type *owner, u64 ns)                                             \
+	STAMPS_UNUSED bool name##_set(owner_type *owner, u64 ns)                                             \
 	{                                                                                                    \
 		if (STAMPS_KERNEL_HAS(helper)) {                                                             \
 			u64 *slot = storage(&name, owner, NULL, STAMPS_CREATE);                              \
@@ -101,10 +103,11 @@ enum bpf_func_id___stamps {
 				*slot = ns;                                                                  \
 			else                                                                                 \
 				__sync_fetch_and_add(&name##_old_lost, 1);                                   \
+			return slot;                                                                         \
 		} else {                                                                                     \
 			old_key_type key = old_key;                                                          \
                                                                                                              \
-			name##_old_set(&key, ns);                                                            \
+			return name##_old_set(&key, ns);                                                     \
 		}                                                                                            \
 	}                                                                                                    \
                                                                                                              \

@@ -569,13 +569,18 @@ struct counts_no_note {};
 		return values ? values : name##_share(own, about, home, last);                               \
 	}                                                                                                    \
                                                                                                              \
-	static __always_inline u64 *name##_values(const key_type *key, void *about)                          \
+	/*                                                                                                   \
+	 * `is_own`: whether these are the values of a bank, to which programs of this CPU alone add; others are those of an entry that all CPUs \
+	 * share, or of a bank that was taken just now.                                                      \
+	 */                                                                                                  \
+	static __always_inline u64 *name##_values_of(const key_type *key, void *about, bool *is_own)         \
 	{                                                                                                    \
 		u32 shift = name##_shift, home, last, probe;                                                 \
 		union name##_key own = {}, other;                                                            \
 		struct name##_bank *bank;                                                                    \
                                                                                                              \
 		__builtin_memcpy(&own, key, sizeof(*key));                                                   \
+		*is_own = true;                                                                              \
 		if (shift) {                                                                                 \
 			home = (bpf_get_smp_processor_id() << (64 - shift)) +                                \
 			       counts_start(own.words, COUNTS_WORDS(key_type), shift);                       \
@@ -589,9 +594,17 @@ struct counts_no_note {};
 					return bank->values;                                                 \
 			}                                                                                    \
 		}                                                                                            \
+		*is_own = false;                                                                             \
 		/* A copy, so that the key stays in registers until here. */                                 \
 		other = own;                                                                                 \
 		return name##_first(&other, about);                                                          \
+	}                                                                                                    \
+                                                                                                             \
+	__attribute__((unused)) static __always_inline u64 *name##_values(const key_type *key, void *about)  \
+	{                                                                                                    \
+		bool is_own;                                                                                 \
+                                                                                                             \
+		return name##_values_of(key, about, &is_own);                                                \
 	}
 
 #endif

@@ -171,16 +171,15 @@ fn a_tracepoint_is_counted_exactly() {
     host.stop();
 }
 
-/// A machine of 1 024 CPUs, as far as the program can tell: the process has a place among those of CPU 300, too.
+/// A machine of 1 024 CPUs, as far as the program can tell: the process has a bank among those of CPU 300, too.
 #[test]
 fn a_dead_process_has_no_series_left_on_a_machine_of_more_than_256_cpus() {
     needs!(Root);
     let _alone = alone();
-    const PLACES: u32 = 64;
+    const BANKS: u32 = 64;
     let [events, names] = FAULTS_AND_SWITCHES;
     let folder = llcstat::switched("pid", events, names);
-    folder.amend("llcstat", "globals: { targ_by: 3 }", &format!("globals: {{ targ_by: 3, targ_places: {PLACES} }}"));
-    folder.amend("llcstat", "1024 per cpu", &(1024 * PLACES).to_string());
+    folder.amend("llcstat", "charges: 1024 per cpu", &format!("counts_cpus: 1024, charges: {}", 1024 * BANKS));
     let host = Ebhost::start(folder.path());
     let mut toucher = Toucher::start();
     let pid = toucher.pid().to_string();
@@ -188,13 +187,12 @@ fn a_dead_process_has_no_series_left_on_a_machine_of_more_than_256_cpus() {
     toucher.order("pages 300");
     wait_until("a series of the process", Duration::from_secs(5), || series(&host.scrape()));
 
-    let places = KernelMap::of(host.pid(), "places");
-    let copied = wait_until("a place of the process", Duration::from_secs(5), || {
-        let mut place = [0; 64];
-        let is_its_own = |place: &[u8; 64]| place[8..16] == u64::from(toucher.pid()).to_le_bytes();
-        let found =
-            (0..2 * PLACES).find(|index| places.lookup(&index.to_le_bytes(), &mut place) && is_its_own(&place))?;
-        Some(places.update(&(300 * PLACES + found % PLACES).to_le_bytes(), &place))
+    let banks = KernelMap::of(host.pid(), "charges");
+    let copied = wait_until("a bank of the process", Duration::from_secs(5), || {
+        let mut bank = [0; BANK_BYTES];
+        let found = (0..2 * BANKS)
+            .find(|index| banks.lookup(&index.to_le_bytes(), &mut bank) && pid_of(&bank) == toucher.pid())?;
+        Some(banks.update(&(300 * BANKS + found % BANKS).to_le_bytes(), &bank))
     });
     assert!(copied);
     let before = series(&host.scrape());
@@ -206,15 +204,45 @@ fn a_dead_process_has_no_series_left_on_a_machine_of_more_than_256_cpus() {
     host.stop();
 }
 
-/// More processes than places: those without a place are counted in `other`, and the sum equals that of the CPUs.
+/// Bytes of a bank of llcstat: its head, a key of 16 bytes, the note, two counts.
+const BANK_BYTES: usize = 48;
+
+fn pid_of(bank: &[u8; BANK_BYTES]) -> u32 {
+    u32::from_le_bytes(bank[8..12].try_into().expect("4 bytes"))
+}
+
+/// A process that has its counts in the map that all CPUs share loses nothing, and ends like one that has banks.
+#[test]
+fn a_process_without_a_bank_has_a_series_of_its_own_until_it_exits() {
+    needs!(Root);
+    let _alone = alone();
+    let [events, names] = FAULTS_AND_SWITCHES;
+    let folder = llcstat::switched("pid", events, names);
+    folder.amend("llcstat", "charges: 1024 per cpu", "charges: 1");
+    let host = Ebhost::start(folder.path());
+    let mut toucher = Toucher::start();
+    let series = faults_and_switches("pid", toucher.pid().to_string());
+    is_exact(&series.grow(&host, &mut toucher, "pages 300"));
+    let name = "ebhost_page_faults_by_pid_total";
+    let exited = |served: &Exposition| served.value(name, &[("pid", "exited")]).unwrap_or_default();
+    let before = host.scrape();
+    drop(toucher);
+    let after = wait_until("the end of a dead process' series", Duration::from_secs(5), || {
+        let served = host.scrape();
+        served.value(name, &[("pid", &series.value)]).is_none().then_some(served)
+    });
+    assert!(exited(&after) >= exited(&before), "no count decreases");
+    host.stop();
+}
+
+/// More processes than there is room for: those without any are counted in `other`, and the sum equals that of the CPUs.
 #[test]
 fn without_a_free_place_counts_go_to_other() {
     needs!(Root);
     let _alone = alone();
     let [events, names] = FAULTS_AND_SWITCHES;
     let folder = llcstat::switched("pid", events, names);
-    folder.amend("llcstat", "globals: { targ_by: 3 }", "globals: { targ_by: 3, targ_places: 1 }");
-    folder.amend("llcstat", "1024 per cpu", "1 per cpu");
+    folder.amend("llcstat", "charges: 1024 per cpu, charges_spill: 4096", "charges: 1, charges_spill: 2");
     let host = Start::with(folder.path()).listening();
     let first = host.scrape();
     let mut touchers: Vec<_> = (0..4).map(|_| Toucher::start()).collect();
@@ -228,7 +256,7 @@ fn without_a_free_place_counts_go_to_other() {
     assert!(other >= 600.0, "at most two of four have a place: {other}");
     assert!(charged(&last, None) - charged(&first, None) >= 1200.0);
     let series = last.samples().filter(|sample| sample.name == "ebhost_page_faults_by_pid_total").count();
-    assert!(series <= 2 + 3, "a place a CPU, other, unattributed, exited: {series}");
+    assert!(series <= 2 + 3, "two places, other, unattributed, exited: {series}");
     host.stop();
 }
 

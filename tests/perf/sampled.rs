@@ -18,7 +18,7 @@ fn a_sample_at_every_event_is_exact() {
         "perf:\n  llc: { events: [software/page-faults, software/context-switches] }\n  \
          faults: { events: [software/page-faults], sample_period: 1, program: sample_references }\n\
          bpf:\n  object: llcstat.bpf.o\n  programs: [sched_process_exit]\n  globals: { targ_by: 3 }\n  \
-         max_entries: { places: 1024 per cpu, folded: 2 per cpu }\n\
+         max_entries: { charges: 1024 per cpu, charges_spill: 4096, folded: 2 per cpu }\n\
          config: { by: pid, names: [faults, switches] }\n",
     );
     let host = Ebhost::start(folder.path());

@@ -2,23 +2,30 @@
 //! is in the middle of counting.
 
 use std::collections::HashMap;
-use std::{os::unix::process::parent_id, process::Command, sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    os::unix::process::parent_id,
+    process::Command,
+    sync::{atomic::Ordering, mpsc},
+    thread,
+    time::Duration,
+};
 
 use ebhost_tests::{Ebhost, Folder, KernelMap, Start, alone, group, needs, output, wait_until, workspace};
 
 const IDS: u32 = 10_000;
 const CALLS: u64 = 300_000;
 const THREADS: usize = 2;
+const SWITCHES: u32 = 50_000;
 
 /// The name of the threads whose calls are counted; the program compares 8 bytes.
 const NAME: &[u8; 8] = b"counted\0";
 
 /// A host with the package `counts`: 64 banks on each CPU, and room for every key in the map that all CPUs share.
-fn host() -> (Ebhost, Folder) {
+fn host(programs: &str) -> (Ebhost, Folder) {
     let folder = Folder::new();
     folder.copy(&workspace().join("bench/packages/counts"));
     let edits = [
-        ("programs: []".to_owned(), "programs: [in_process, in_interrupt]".to_owned()),
+        ("programs: []".to_owned(), format!("programs: [{programs}]")),
         ("targ_ids: 1024".to_owned(), format!("targ_ids: {IDS}")),
         ("targ_comm: 0".to_owned(), format!("targ_comm: {}", u64::from_le_bytes(*NAME))),
         ("targ_getppid: 110".to_owned(), format!("targ_getppid: {}", libc::SYS_getppid)),
@@ -96,7 +103,7 @@ impl Served {
 fn no_count_is_lost_when_keys_outnumber_banks_and_interrupts_nest() {
     needs!(Root);
     let _alone = alone();
-    let (host, _folder) = host();
+    let (host, _folder) = host("in_process, in_interrupt");
     call();
     let served = Served::labelled(&host);
     let truth = words(&host, "truth");
@@ -116,6 +123,40 @@ fn no_count_is_lost_when_keys_outnumber_banks_and_interrupts_nest() {
         eprintln!("{table}: {spilled} spilled");
         assert!(spilled > 0.0 && spilled < (process + interrupts) as f64, "{table}: {spilled} spilled");
         assert_eq!(served.lost(table), 0.0);
+    }
+    host.stop();
+}
+
+/// Makes threads that wait for each other in turns, on all CPUs, and that have ended when this returns.
+fn switch() {
+    let counted =
+        |run: Box<dyn FnOnce() + Send>| thread::Builder::new().name("counted".to_owned()).spawn(run).expect("a thread");
+    let pairs = (0..2 * THREADS).flat_map(|_| {
+        let (ping, pinged) = mpsc::sync_channel::<()>(0);
+        let (pong, ponged) = mpsc::sync_channel::<()>(0);
+        let first = move || (0..SWITCHES).for_each(|_| _ = ping.send(()).is_ok() && ponged.recv().is_ok());
+        let second = move || while pinged.recv().is_ok() && pong.send(()).is_ok() {};
+        [counted(Box::new(first)), counted(Box::new(second))]
+    });
+    pairs.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().expect("it only waits"));
+}
+
+/// Programs that count alone on their CPUs share the entries of keys without a bank all the same.
+#[test]
+fn no_count_is_lost_when_programs_on_two_cpus_count_without_atomics_and_keys_outnumber_banks() {
+    needs!(Root);
+    let _alone = alone();
+    let (host, _folder) = host("in_switch");
+    switch();
+    let served = Served::labelled(&host);
+    let truth = words(&host, "truth");
+    let total: u64 = truth.iter().sum();
+    eprintln!("{total} switches, {} of them spilled", served.get("ebhost_calls_spilled_total"));
+    assert!(total > u64::from(SWITCHES));
+    assert!(served.get("ebhost_calls_spilled_total") > total as f64 / 2.0, "most keys have no bank");
+    for (id, count) in (0u64..).zip(&truth) {
+        assert_eq!(served.calls(id), *count as f64, "calls of {id}");
+        assert_eq!(served.times("count", id), *count as f64, "observations of {id}");
     }
     host.stop();
 }

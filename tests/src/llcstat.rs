@@ -33,7 +33,7 @@ pub fn charged(by: &str, events: &str, names: &str) -> String {
     format!(
         "perf:\n  llc: {{ events: [{events}], maps: [references, misses] }}\n\
          bpf:\n  object: llcstat.bpf.o\n  programs: [sched_switch, sched_process_exit]\n  globals: {{ targ_by: {number} }}\n  \
-         max_entries: {{ places: 1024 per cpu, folded: 2 per cpu }}\n\
+         max_entries: {{ charges: 1024 per cpu, charges_spill: 4096, folded: 2 per cpu }}\n\
          config: {{ by: {by}, names: [{names}] }}\n"
     )
 }

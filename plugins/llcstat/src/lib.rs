@@ -1,35 +1,22 @@
-//! Last-level-cache references and misses: by CPU, from the host's perf source; and by cgroup, command or process, from the places (slots
-//! of an array) in which `bpf/llcstat.bpf.c` counts.
+//! Last-level-cache references and misses: by CPU, from the host's perf source; and by cgroup, command or process, from a table of counts.h
+//! in which `bpf/llcstat.bpf.c` charges them.
 //!
-//! The two events and their names are configuration. Each place carries its owner in its value. The place of a process that has exited
-//! is labelled `exited`, and that of a cgroup that was removed `other`, from the next scrape on: counts until then stay in the old
-//! series, which ends.
+//! The two events and their names are configuration. A process that has exited is labelled `exited`, and a cgroup that was removed `other`, from
+//! the next scrape on: counts until then stay in the old series, which ends.
 
 use std::borrow::Cow;
 
 use ebhost_plugin::table::LIVE_CGROUP;
 use ebhost_plugin::{
-    Answer, Family, FamilyId, LabelledView, LookupNames, Manifest, Member, PerfReading, Plugin, Refusal, View, key,
-    layout, member, number, row, text, value_at,
+    Answer, Banks, Family, FamilyId, LabelledBanks, LookupNames, Manifest, Numbers, PerfReading, Plugin, View, key,
+    key_at, layout, member, number, row, text,
 };
 
 layout! {
-    /// The owner of a place: the first members of `struct place` in llcstat.bpf.c. `check` does not fit the other words while a place
-    /// changes its owner.
-    struct Owner: 40 bytes {
-        first: u64,
+    /// The owner of counts: `struct who` in llcstat.bpf.c, and its note, `struct fate`.
+    struct Owner: 24 bytes {
         who: [u64; 2],
-        dead: u64,
-        check: u64,
-    }
-}
-
-layout! {
-    /// `struct place` in llcstat.bpf.c.
-    struct Place: 64 bytes {
-        owner: Owner,
-        counts: [u64; 2],
-        charged_ns: u64,
+        has_exited: u64,
     }
 }
 
@@ -92,7 +79,10 @@ impl Plugin for Llcstat {
         );
         if let Some(label) = self.config.by.label() {
             let by_owner = [references, misses].map(|name| manifest.family(by_owner_family(name, label)));
-            manifest.view(self.places(by_owner));
+            // Without families about the table's own state: what it has no room for is counted in `other`.
+            let [banks, shared] = self.charges(by_owner).into_views();
+            manifest.view(banks);
+            manifest.view(shared);
             manifest.view(
                 View::table::<u32, Counts>("folded")
                     .identity(key())
@@ -127,16 +117,13 @@ impl By {
 }
 
 impl Llcstat {
-    fn places(&self, families: [FamilyId; 2]) -> LabelledView<Self> {
-        let counts: Member<Place, [u64; 2]> = member!(Place.counts);
-        let view = View::table::<u32, Place>("places")
-            .identity(value_at(member!(Place.owner)))
-            .feed(families[0], number(counts.element(0)))
-            .feed(families[1], number(counts.element(1)));
+    fn charges(&self, families: [FamilyId; 2]) -> LabelledBanks<Self> {
+        let banks: Banks<Owner, Numbers<2>> = Banks::counts("charges").noted::<[u64; 2]>();
+        let banks = banks.feed(families[0], 0).feed(families[1], 1);
         match self.config.by {
-            By::Cgroup => view.lookup(LIVE_CGROUP, value_at(member!(Place.owner.who).element(0))).rows(Self::cgroup),
-            By::None | By::Comm => view.rows(Self::comm),
-            By::Pid => view.rows(Self::pid),
+            By::Cgroup => banks.lookup(LIVE_CGROUP, key_at(member!(Owner.who).element(0))).rows(Self::cgroup),
+            By::None | By::Comm => banks.rows(Self::comm),
+            By::Pid => banks.rows(Self::pid),
         }
     }
 
@@ -144,8 +131,7 @@ impl Llcstat {
         row![*cpu]
     }
 
-    fn cgroup<'a>(&'a self, owner: &'a Owner, [path]: LookupNames<'a, 1>) -> Answer<'a, 1> {
-        owner.check()?;
+    fn cgroup<'a>(&'a self, _: &'a Owner, [path]: LookupNames<'a, 1>) -> Answer<'a, 1> {
         match path {
             Some(path) if !path.as_str().is_empty() => row![path],
             _ => row!["other"],
@@ -153,7 +139,6 @@ impl Llcstat {
     }
 
     fn comm<'a>(&'a self, owner: &'a Owner, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
-        owner.check()?;
         let mut bytes = [0; 16];
         for (part, word) in bytes.chunks_exact_mut(8).zip(owner.who) {
             part.copy_from_slice(&word.to_le_bytes());
@@ -162,25 +147,11 @@ impl Llcstat {
     }
 
     fn pid<'a>(&'a self, owner: &'a Owner, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
-        owner.check()?;
-        if owner.dead == owner.first { row!["exited"] } else { row![owner.who[0]] }
+        if owner.has_exited == 1 { row!["exited"] } else { row![owner.who[0]] }
     }
 
-    fn folded<'a>(&'a self, place: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
-        row![if place.is_multiple_of(2) { "other" } else { "unattributed" }]
-    }
-}
-
-impl Owner {
-    /// Skips a place without an owner, and one that changed its owner while it was read.
-    fn check(&self) -> Result<(), Refusal> {
-        if self.first != 0 && self.check == self.first ^ self.mixed() { Ok(()) } else { Err(Refusal::Skip) }
-    }
-
-    /// A number made of all bits of `who`, as llcstat.bpf.c computes it.
-    fn mixed(&self) -> u64 {
-        let [low, high] = self.who;
-        (low ^ high.wrapping_mul(0xff51_afd7_ed55_8ccd)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    fn folded<'a>(&'a self, slot: &'a u32, _: LookupNames<'a, 0>) -> Answer<'a, 1> {
+        row![if slot.is_multiple_of(2) { "other" } else { "unattributed" }]
     }
 }
 
