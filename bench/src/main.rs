@@ -5,7 +5,8 @@
 //! time, so that other work on the machine disturbs them less; ratios are more reliable than times. Rows `asked` are scrapes as Prometheus asks
 //! for them, beside the floor that a process of its own reads at its best.
 //!
-//! `cargo xtask bench cost [PACKAGE]` measures the programs of the packages instead.
+//! `cargo xtask bench cost [PACKAGE]` measures the programs of the packages instead, and `cargo xtask bench overhead [WITHOUT]` what all packages that
+//! are on by default cost together, or all but one.
 
 mod asked;
 mod cases;
@@ -15,6 +16,7 @@ mod floor;
 mod host;
 mod load;
 mod native;
+mod overhead;
 mod report;
 mod rest;
 
@@ -29,6 +31,13 @@ fn main() {
     if let Some(("cost", packages)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         text(&format!("Machine: {}", native::machine()));
         return cost::packages(packages.first().map(String::as_str));
+    }
+    if let Some((overhead::ARGUMENT, arguments)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return overhead::work(arguments);
+    }
+    if let Some(("overhead", without)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        text(&format!("Machine: {}", native::machine()));
+        return overhead::defaults(without.first().map(String::as_str));
     }
     let wanted = |row: &str| {
         only.is_empty() || only.iter().any(|only| row == only || row.split('/').next() == Some(only.as_str()))
