@@ -7,7 +7,7 @@ use crate::guest::{Console, Guest};
 
 const PACKAGES: [&str; 9] =
     ["hardirqs", "oncpu", "processes", "runqlat", "runqlen", "sched", "signals", "softirqs", "throttle"];
-const SETTINGS: &str = "plugins: { oncpu: on, signals: on, throttle: on }\n";
+const SETTINGS: &str = "plugins: { oncpu: on, signals: on, softirqs: on, throttle: on }\n";
 
 /// The growth of the sum of all samples with these labels between the two scrapes.
 fn grown(console: &Console, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -29,12 +29,24 @@ fn kernel(console: &Console, file: &str, word: &str) -> f64 {
     number("after") - number("before")
 }
 
-fn counts_on(line: &str, packages: &[&str]) {
+/// How programs get to the functions of the kernel that have no tracepoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hooks {
+    Best,
+    /// As on a kernel that runs no program at the entry and exit of a function.
+    Kprobes,
+}
+
+fn counts_on(line: &str, packages: &[&str], hooks: Hooks) {
     let guest = Guest::x86(line, "scheduler-init").with_cpus("1");
     guest.put_ebhost();
     let folder = Folder::new();
     for name in packages {
         copy_package(&committed().join(name), &folder.path().join(name));
+    }
+    if hooks == Hooks::Kprobes {
+        let best = "[[end_fexit, end_kretprobe], [begin_fentry, begin_kprobe]]";
+        folder.amend("throttle", best, "[end_kretprobe, begin_kprobe]");
     }
     guest.put(folder.path(), "plugins/scheduler");
     guest.put(&folder.path().join("sched"), "plugins/first/sched");
@@ -82,23 +94,29 @@ fn what_a_cpu_does_is_counted_on_5_10() {
     // Programs on tracepoints may store values with tasks from 5.13 on, and know the current task from 5.11 on.
     let later = ["oncpu", "runqlat", "runqlen"];
     let packages: Vec<_> = PACKAGES.into_iter().filter(|name| !later.contains(name)).collect();
-    counts_on("5.10", &packages);
+    counts_on("5.10", &packages, Hooks::Best);
 }
 
 #[test]
 fn what_a_cpu_does_is_counted_on_6_1() {
     needs!(Guest);
-    counts_on("6.1", &PACKAGES);
+    counts_on("6.1", &PACKAGES, Hooks::Best);
 }
 
 #[test]
 fn what_a_cpu_does_is_counted_on_6_12() {
     needs!(Guest);
-    counts_on("6.12", &PACKAGES);
+    counts_on("6.12", &PACKAGES, Hooks::Best);
 }
 
 #[test]
 fn what_a_cpu_does_is_counted_on_7_3() {
     needs!(Guest);
-    counts_on("7.3", &PACKAGES);
+    counts_on("7.3", &PACKAGES, Hooks::Best);
+}
+
+#[test]
+fn throttled_time_is_counted_where_functions_have_kprobes_alone() {
+    needs!(Guest);
+    counts_on("6.1", &["processes", "sched", "signals", "softirqs", "throttle"], Hooks::Kprobes);
 }

@@ -5,7 +5,10 @@ use std::{fs, process::Command};
 
 use ebhost_tests::{Exposition, Folder, committed, copy_package, needs, output};
 
-use crate::guest::{Console, Guest};
+use crate::{
+    guest::{Console, Guest},
+    scheduler::Hooks,
+};
 
 const PACKAGES: [&str; 8] = ["cachestat", "fslatency", "nvme", "oom", "pagefaults", "reclaim", "syscalls", "writeback"];
 const SETTINGS: &str = "plugins: { fslatency: on, nvme: on, syscalls: on, oom: { cg: cgroup } }\n";
@@ -65,13 +68,43 @@ fn total(served: &Exposition, name: &str, labels: &[(&str, &str)]) -> f64 {
     served.samples().filter(fits).map(|sample| sample.value).sum()
 }
 
-fn counts_on(line: &str) {
+/// The programs of `fslatency` and `cachestat`, and those of them that are on kprobes.
+const PROBED: [(&str, &str, &str); 7] = [
+    ("fslatency", "[vfs_read_end, vfs_read_probe_end]", "vfs_read_probe_end"),
+    ("fslatency", "[vfs_read, vfs_read_probe]", "vfs_read_probe"),
+    ("fslatency", "[vfs_write_end, vfs_write_probe_end]", "vfs_write_probe_end"),
+    ("fslatency", "[vfs_write, vfs_write_probe]", "vfs_write_probe"),
+    ("fslatency", "[vfs_open_end, vfs_open_probe_end]", "vfs_open_probe_end"),
+    ("fslatency", "[vfs_open, vfs_open_probe]", "vfs_open_probe"),
+    ("cachestat", "[mm_filemap_fault, filemap_fault, filemap_fault_probe]", "filemap_fault_probe"),
+];
+const PROBED_SYNCS: [(&str, &str, &str); 5] = [
+    ("fslatency", "[vfs_fsync_range_end, vfs_fsync_range_probe_end]", "vfs_fsync_range_probe_end"),
+    ("fslatency", "[vfs_fsync_range, vfs_fsync_range_probe]", "vfs_fsync_range_probe"),
+    (
+        "fslatency",
+        "[do_fsync_end, vfs_fsync_end, do_fsync_probe_end, vfs_fsync_probe_end]",
+        "[do_fsync_probe_end, vfs_fsync_probe_end]",
+    ),
+    ("fslatency", "[do_fsync, vfs_fsync, do_fsync_probe, vfs_fsync_probe]", "[do_fsync_probe, vfs_fsync_probe]"),
+    (
+        "cachestat",
+        "[mm_filemap_get_pages, filemap_read, generic_file_buffered_read, filemap_read_probe, generic_file_buffered_read_probe]",
+        "[filemap_read_probe, generic_file_buffered_read_probe]",
+    ),
+];
+
+fn counts_on(line: &str, hooks: Hooks) {
     let guest = Guest::x86(line, "storage-init").with_cpus("1");
     guest.put_ebhost();
     guest.put_modules(&["configfs", "null_blk", "nvme", "ext4"]);
     let folder = Folder::new();
     for name in PACKAGES {
         copy_package(&committed().join(name), &folder.path().join(name));
+    }
+    if hooks == Hooks::Kprobes {
+        let all = PROBED.iter().chain(&PROBED_SYNCS);
+        all.for_each(|(package, best, probed)| folder.amend(package, best, probed));
     }
     guest.put(folder.path(), "plugins/storage");
     guest.put(&folder.path().join("oom"), "plugins/first/oom");
@@ -164,23 +197,29 @@ fn memory(grown: &Grown<'_>) {
 #[test]
 fn memory_and_files_are_counted_on_5_10() {
     needs!(Guest, Tool("mkfs.ext4"));
-    counts_on("5.10");
+    counts_on("5.10", Hooks::Best);
 }
 
 #[test]
 fn memory_and_files_are_counted_on_6_1() {
     needs!(Guest, Tool("mkfs.ext4"));
-    counts_on("6.1");
+    counts_on("6.1", Hooks::Best);
 }
 
 #[test]
 fn memory_and_files_are_counted_on_6_12() {
     needs!(Guest, Tool("mkfs.ext4"));
-    counts_on("6.12");
+    counts_on("6.12", Hooks::Best);
 }
 
 #[test]
 fn memory_and_files_are_counted_on_7_3() {
     needs!(Guest, Tool("mkfs.ext4"));
-    counts_on("7.3");
+    counts_on("7.3", Hooks::Best);
+}
+
+#[test]
+fn files_are_timed_where_functions_have_kprobes_alone() {
+    needs!(Guest, Tool("mkfs.ext4"));
+    counts_on("6.1", Hooks::Kprobes);
 }
