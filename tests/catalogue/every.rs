@@ -5,9 +5,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use ebhost_tests::{Exposition, Folder, Format, binary, committed, needs, output, promtool, workspace};
+use ebhost_tests::{
+    Ebhost, Exposition, Folder, Format, alone, binary, committed, needs, output, promtool, wait_until, workspace,
+};
 
 /// Packages whose components have tests of their own, and no recording.
 const WITHOUT_RECORDING: [&str; 2] = ["biolatency", "llcstat"];
@@ -64,6 +67,43 @@ fn promtool_accepts_all_golden_expositions_together() {
     let all: String = packages().into_iter().map(golden).collect();
     let (status, said) = promtool(&all);
     assert_eq!((status, said.as_str()), (Some(0), ""));
+}
+
+/// Packages whose hooks the kernel of the machine need not have; they are left out with a reason.
+const NOT_EVERYWHERE: [&str; 5] = ["cpuperf", "fslatency", "llcstat", "nvme", "throttle"];
+
+#[test]
+fn all_packages_at_once_pass_promtool_and_have_fewer_than_5000_series() {
+    needs!(Root, Tool("promtool"));
+    let _alone = alone();
+    let folder = Folder::new();
+    let all = packages();
+    all.iter().for_each(|package| _ = folder.copy(package));
+    let on: Vec<_> = all.iter().map(|package| format!("{}: on", name(package))).collect();
+    folder.set(&format!("plugins: {{ {} }}\n", on.join(", ")));
+    let host = Ebhost::start(folder.path());
+    // A bit of everything, and the identities of all packages are labelled.
+    (0..20).for_each(|_| _ = output(Command::new("ls").arg("/")));
+    let served = wait_until("every identity is labelled", Duration::from_secs(30), || {
+        let served = host.scrape();
+        let waiting: f64 = served
+            .samples()
+            .filter(|sample| sample.name == "ebhost_plugin_unlabelled")
+            .map(|sample| sample.value)
+            .sum();
+        (waiting == 0.0).then_some(served)
+    });
+    for package in &all {
+        let package = name(package);
+        let up = served.value("ebhost_plugin_up", &[("plugin", package)]);
+        assert!(up == Some(1.0) || NOT_EVERYWHERE.contains(&package), "{package}: {up:?}");
+    }
+    // Nearly all of the host's own have the label.
+    let series = served.samples().filter(|sample| !sample.labels.contains_key("plugin")).count();
+    eprintln!("{series} series of {} packages, {} with the host's own", all.len(), served.samples().count());
+    assert!(series < 5000, "{series} series");
+    assert_eq!(promtool(host.get("/metrics", &[]).text()), (Some(0), String::new()));
+    host.stop();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     core_check::{self, WithoutCore},
     cost,
     findings::{Finding, Severity},
-    fixes, manifest_of, plausible, purity,
+    fixes, manifest_of, plausible, purity, queries,
     recording::Recording,
     replay::{self, Played},
     stale::{self, Stale},
@@ -19,7 +19,7 @@ use super::{
 };
 use ebhost_agent::{MetricNameRegistry, Offline, check_conflicts};
 use ebhost_kernel::{ObjectError, ObjectFile};
-use ebhost_package::{Package, Settings};
+use ebhost_package::{Package, Settings, read_offer};
 use ebhost_plugin_host::{CompiledComponent, Engine, ManifestRule, PluginError};
 use ebhost_series::schema::Schema;
 
@@ -170,9 +170,13 @@ fn check_manifest(
     // A mistake without a choice is one with each choice.
     if findings.iter().all(is_warning) {
         let mut variants = variants::check(package, compiled);
-        variants.lookup_tables.extend(lookup_tables(&schema));
+        variants.add(&schema);
         findings.extend(variants.findings);
         findings.extend(unused_grants(package, &variants.lookup_tables));
+        if let Ok(offer) = read_offer(&package.file, &Settings::default()) {
+            let file = package.file.display().to_string();
+            findings.extend(queries::unknown_families(&file, &offer.about, &variants.families));
+        }
     }
     findings.extend(purity::check(package, first, second));
 }

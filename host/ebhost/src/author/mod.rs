@@ -19,6 +19,7 @@ mod options;
 mod pack;
 mod plausible;
 mod purity;
+mod queries;
 mod record;
 mod recording;
 mod replay;

@@ -14,6 +14,7 @@ use ebhost_agent::Offline;
 use ebhost_kernel::ObjectFile;
 use ebhost_package::{OptionKind, Package, PackageError, Settings, read_offer};
 use ebhost_plugin_host::CompiledComponent;
+use ebhost_series::schema::Schema;
 
 /// The findings of a package's variants.
 #[derive(Default)]
@@ -21,6 +22,16 @@ pub(super) struct Variants {
     pub(super) findings: Vec<Finding>,
     /// The lookup tables that their manifests name.
     pub(super) lookup_tables: BTreeSet<String>,
+    /// The families that any of them has.
+    pub(super) families: BTreeSet<String>,
+}
+
+impl Variants {
+    /// Adds what a variant's manifest names.
+    pub(super) fn add(&mut self, schema: &Schema) {
+        self.lookup_tables.extend(lookup_tables(schema));
+        self.families.extend(schema.families.iter().map(|family| family.name.clone()));
+    }
 }
 
 /// Chooses each value of the options that is not the default, and looks for options that nothing depends on.
@@ -39,7 +50,7 @@ pub(super) fn check(package: &Package, compiled: &Arc<CompiledComponent>) -> Var
         for probe in probes(&option.kind, &option.default) {
             let choice = format!("plugins.{}.{name}={}", package.name, probe.value);
             match describe_variant(package, compiled, &choice) {
-                Ok(lookup_tables) => variants.lookup_tables.extend(lookup_tables),
+                Ok(schema) => schema.iter().for_each(|schema| variants.add(schema)),
                 Err(found) => {
                     variants.findings.extend(found.into_iter().map(|finding| probe.judged(finding, &option.kind)));
                 }
@@ -99,12 +110,12 @@ fn probes(kind: &OptionKind, default: &Value) -> Vec<Probe> {
     }
 }
 
-/// The lookup tables that a variant uses, or what is wrong with it.
+/// The schema of a variant, or what is wrong with it. None: its object is faulty, which is reported by itself.
 fn describe_variant(
     package: &Package,
     compiled: &Arc<CompiledComponent>,
     choice: &str,
-) -> Result<Vec<String>, Vec<Finding>> {
+) -> Result<Option<Arc<Schema>>, Vec<Finding>> {
     let file = package.file.display().to_string();
     let with_choice = |mut finding: Finding| {
         finding.message = format!("with --set {choice}: {}", finding.message);
@@ -130,11 +141,10 @@ fn describe_variant(
             }
             Some(object)
         }
-        // The object is the same for every variant, and is reported by itself.
-        Some((_, Err(_))) => return Ok(Vec::new()),
+        Some((_, Err(_))) => return Ok(None),
     };
     match Offline::describe(&variant, object.as_ref(), compiled.clone()) {
-        Ok(variant) => Ok(lookup_tables(variant.plugin.schema()).collect()),
+        Ok(variant) => Ok(Some(variant.plugin.schema().clone())),
         Err(fault) => {
             Err(vec![with_choice(fixes::plugin_finding(&package.component.path.display().to_string(), &fault))])
         }

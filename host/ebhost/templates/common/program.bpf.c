@@ -1,6 +1,8 @@
 // Counts forks, execs and exits of processes: one entry for each event and command name.
 #include "bpf.h"
 
+enum { BPF_MAP_TYPE_LRU_HASH = 9 };
+
 static long (*const bpf_get_current_comm)(void *buffer, u32 size) = (void *)16;
 
 enum event {
@@ -15,14 +17,16 @@ struct key {
 	char comm[16];
 };
 
+// New command names appear as long as the machine runs. A map of this type that is full gives up the one that was counted longest ago: its series
+// ends. An ordinary hash would take no new name any more.
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct key);
 	__type(value, u64);
 } events SEC(".maps");
 
-// Events that were not counted because the map `events` was full.
+// Events that were not counted because the map `events` had no room.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
