@@ -129,7 +129,7 @@ static __always_inline void charge(const struct who *who, const u64 *more, bool 
 	COUNTS_ADD(counts[0], more[0], is_alone && is_own);
 	COUNTS_ADD(counts[1], more[1], is_alone && is_own);
 	if (has_exited)
-		charges_note_on(who, (void *)1, cpu, cpu + 1);
+		charges_note_on(who, (void *)1, cpu, 1);
 }
 
 static __always_inline void who_is(struct task_struct *task, struct who *who)
@@ -226,7 +226,7 @@ __attribute__((noinline)) int note_exited(u64 first_word, u64 second_word, u32 f
 {
 	struct who who = { .words = { first_word, second_word } };
 
-	return charges_note_on(&who, (void *)1, first_cpu, first_cpu + CPUS_AT_ONCE);
+	return charges_note_on(&who, (void *)1, first_cpu, CPUS_AT_ONCE);
 }
 
 SEC("tp_btf/sched_process_exit")

@@ -9,7 +9,7 @@
  *
  *	CHANGE_NOTE(charges, struct owner, struct note)
  *
- *	charges_note_on(&key, about, cpu, cpu + 1)	the banks of these CPUs; returns whether the table ends before the last one
+ *	charges_note_on(&key, about, cpu, 1)	the banks of so many CPUs, a constant; returns whether the table ends before the last one
  *	charges_note_shared(&key, about)		the entry that all CPUs share
  *
  * Cost: 8 lookups in an array for each CPU.
@@ -39,7 +39,7 @@
 		__sync_fetch_and_add(&bank->head.word, -1);                                                  \
 	}                                                                                                    \
                                                                                                              \
-	COUNTS_UNUSED bool name##_note_on(const key_type *key, void *about, u32 first_cpu, u32 end_cpu)      \
+	COUNTS_UNUSED bool name##_note_on(const key_type *key, void *about, u32 first_cpu, u32 cpus)         \
 	{                                                                                                    \
 		u32 shift = name##_shift, last, start;                                                       \
 		union name##_key own = {};                                                                   \
@@ -49,10 +49,11 @@
 		__builtin_memcpy(&own, key, sizeof(*key));                                                   \
 		last = (1ull << (64 - shift)) - 1;                                                           \
 		start = counts_start(own.words, COUNTS_WORDS(key_type), shift);                              \
-		for (u32 cpu = first_cpu; cpu < end_cpu; cpu++) {                                            \
+		for (u32 i = 0; i < cpus; i++) {                                                             \
+			u32 home = ((first_cpu + i) << (64 - shift)) + start;                                \
+                                                                                                             \
 			for (u32 probe = 0; probe < COUNTS_PROBES; probe++) {                                \
-				struct name##_bank *bank =                                                   \
-					name##_bank_at((cpu << (64 - shift)) + start, probe, last);          \
+				struct name##_bank *bank = name##_bank_at(home, probe, last);                \
                                                                                                              \
 				if (!bank)                                                                   \
 					return true;                                                         \
