@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebhost_tests::{Entries, KernelMap};
 
 use crate::{
-    host::{Host, Labeller, Spent, timed},
+    host::{Host, Labeller, Spent, between, threads, timed},
     load::{Filled, count_array},
     native::Pair,
     report::{Measured, Round, median, text},
@@ -99,14 +99,19 @@ fn one(host: &mut Host, map: &KernelMap, read: &mut Entries) -> Round {
     Round { floor: (before + after) / 2, spent, bytes }
 }
 
+/// Scrapes once. Returns what it cost, and the bytes of the response.
 pub(crate) fn scraped(host: &mut Host) -> (Spent, usize) {
-    let before = host.spent();
-    let bytes = host.scrape();
-    // Wait until the thread that wrote the last byte has finished with the response.
-    std::thread::sleep(Duration::from_millis(5));
-    let after = host.spent();
-    let stages = std::array::from_fn(|stage| after.stages[stage].saturating_sub(before.stages[stage]));
-    (Spent { all: after.all - before.all, stages, guest: after.guest - before.guest }, bytes)
+    loop {
+        let (before, threads) = (host.spent(), threads(host.pid()));
+        let bytes = host.scrape();
+        // Wait until the thread that wrote the last byte has finished with the response.
+        std::thread::sleep(Duration::from_millis(5));
+        // A thread that ended takes its time with it; then this scrape is not measured.
+        let Some(all) = between(&threads, &crate::host::threads(host.pid())) else { continue };
+        let after = host.spent();
+        let stages = std::array::from_fn(|stage| after.stages[stage].saturating_sub(before.stages[stage]));
+        return (Spent { all, stages, guest: after.guest - before.guest }, bytes);
+    }
 }
 
 pub(crate) fn show(

@@ -1,6 +1,7 @@
 //! The real binary with one package, and its costs: CPU time of all threads, memory, and its own metrics of time by stage.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Display, Formatter},
     fs,
     io::{Read, Write},
@@ -76,7 +77,7 @@ pub(crate) struct Host {
     _folder: Option<Folder>,
 }
 
-/// CPU time since the process started.
+/// CPU time of a scrape, or of all of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
     pub(crate) all: Duration,
@@ -197,13 +198,13 @@ impl Host {
         end.lines().filter(is_of_sample).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// The CPU time until now. The stages are those of the last scrape's response.
+    /// The CPU time of the stages until the last scrape's response.
     pub(crate) fn spent(&self) -> Spent {
         let stage = |stage: &str| {
             Duration::from_secs_f64(self.own(&format!("ebhost_scrape_cpu_seconds_total{{stage=\"{stage}\"}}")))
         };
         Spent {
-            all: cpu(self.pid()),
+            all: Duration::ZERO,
             stages: STAGES.map(stage),
             guest: Duration::from_secs_f64(self.own("ebhost_plugin_decode_duration_seconds_sum")),
         }
@@ -272,14 +273,29 @@ pub(crate) fn memory(pid: u32) -> (f64, f64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
-/// The CPU time of all threads of a process.
+/// The CPU time of all threads of a process that there are now.
 pub(crate) fn cpu(pid: u32) -> Duration {
+    threads(pid).values().sum()
+}
+
+/// The CPU time of each thread of a process. That of a thread is gone when it ends.
+pub(crate) fn threads(pid: u32) -> BTreeMap<u32, Duration> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     let of_task = |task: std::io::Result<fs::DirEntry>| {
-        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
+        let task = task.ok()?;
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let time = Duration::from_nanos(text.split(' ').next()?.parse().ok()?);
+        Some((task.file_name().to_str()?.parse().ok()?, time))
     };
-    Duration::from_nanos(tasks.filter_map(of_task).sum())
+    tasks.filter_map(of_task).collect()
+}
+
+/// The CPU time between two moments; `None` if a thread ended in between, whose time is not known.
+pub(crate) fn between(before: &BTreeMap<u32, Duration>, after: &BTreeMap<u32, Duration>) -> Option<Duration> {
+    let is_complete = before.keys().all(|thread| after.contains_key(thread));
+    let since =
+        |(thread, time): (&u32, &Duration)| time.saturating_sub(before.get(thread).copied().unwrap_or_default());
+    is_complete.then(|| after.iter().map(since).sum())
 }
 
 /// The CPU time of the calling thread.

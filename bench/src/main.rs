@@ -19,6 +19,7 @@ mod native;
 mod overhead;
 mod report;
 mod rest;
+mod sending;
 
 use host::Labeller;
 use report::text;
@@ -56,7 +57,7 @@ fn main() {
     if wanted("mapped_array/100000") {
         cases::mapped_array(100_000);
     }
-    for entries in [100_000, 1_000_000] {
+    for entries in [1_000, 10_000, 100_000, 1_000_000] {
         if wanted(&format!("banks/{entries}")) {
             counting::banks(entries);
         }
@@ -81,6 +82,12 @@ fn main() {
     }
     if wanted("drop_ins") {
         asked::drop_ins();
+    }
+    if wanted("cpus") {
+        rest::cpus();
+    }
+    if wanted("sending") {
+        sending::cost();
     }
     if wanted("counting") {
         counting::cost();

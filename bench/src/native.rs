@@ -23,7 +23,7 @@ use ebhost_snapshot::{Keys, Snapshot};
 use ebhost_tests::{Entries, workspace};
 use maps::Maps;
 
-use crate::host::timed;
+use crate::{host::timed, report::tenth};
 
 const KEY: usize = 16;
 const CONFIG: &str = r#"{"read":["hash"]}"#;
@@ -148,6 +148,30 @@ impl<D: Decoder> Scrape<D> {
         let encoded = families.try_for_each(|series| encoder.family(Presentation::exact("ebhost"), series));
         encoded.and_then(|()| encoder.finish()).expect("a sink takes everything");
     }
+}
+
+/// The CPU time of counting and printing the entries of a per-CPU map, as a host with so many possible CPUs has it, each with a series of its own; the
+/// tenth part of the times is below. Its read takes more, too, in the kernel.
+pub(crate) fn with_cpus(cpus: usize, entries: usize) -> Duration {
+    let schema = Sandboxed::new().0.schema().clone();
+    let native = Native(Harness::new(CONFIG).expect("the package describes itself"));
+    let mut scrape = Scrape::new(&schema, native, entries);
+    let keys = (0..entries as u64).flat_map(ebhost_tests::key).collect();
+    let mut snapshot = Snapshot {
+        keys: Keys::Bytes { size: KEY, bytes: keys },
+        values: vec![0; entries * cpus * 8],
+        value_stride: 8,
+        cpus,
+        len: entries,
+        complete: true,
+    };
+    let times: Vec<Duration> = (0..41u8)
+        .map(|round| {
+            snapshot.values.iter_mut().step_by(8).for_each(|byte| *byte = round);
+            timed(|| scrape.scrape(&snapshot))
+        })
+        .collect();
+    tenth(times.into_iter().skip(3))
 }
 
 fn snapshot(entries: &Entries) -> Snapshot {

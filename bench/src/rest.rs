@@ -11,6 +11,7 @@ use ebhost_tests::{Disk, Ebhost, Fio, Folder, Start, llcstat};
 
 use crate::{
     host::{cpu, memory},
+    native,
     report::{line, median},
 };
 
@@ -150,4 +151,21 @@ pub(crate) fn biolatency() {
     );
     line("RSS after that", &format!("{:.1} MB", memory(host.pid()).0));
     host.stop();
+}
+
+/// Numbers of possible CPUs.
+const CPUS: [usize; 4] = [1, 16, 64, 256];
+
+/// The keys of a map that is read on hosts with so many CPUs.
+const KEYS: usize = 1_000;
+
+/// Measures how a per-CPU map's part of a scrape grows with the number of possible CPUs.
+pub(crate) fn cpus() {
+    for cpus in CPUS {
+        let took = native::with_cpus(cpus, KEYS);
+        line(
+            &format!("a per-CPU map of {KEYS} keys on {cpus} possible CPUs, simulated: to count and print"),
+            &format!("**{}** µs, {} KiB of memory for its values", took.as_micros(), KEYS * cpus * 8 / 1024),
+        );
+    }
 }

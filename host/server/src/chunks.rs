@@ -109,11 +109,15 @@ impl ChunkSink for ResponseWriter {
     /// # Errors
     /// [`io::ErrorKind::BrokenPipe`] when no reader is left.
     fn send(&mut self, chunk: Vec<u8>) -> io::Result<()> {
-        self.bytes += chunk.len() as u64;
         let counted = self.unsent.count(chunk.len());
-        let chunk = Bytes::from_owner(PooledBuf { bytes: chunk, pool: self.pool.clone(), _counted: counted });
-        let before = std::mem::replace(&mut self.held, chunk);
-        if before.is_empty() { self.check_readers() } else { self.send_to_all(&BodyChunk::More(before)) }
+        self.hold(Bytes::from_owner(PooledBuf { bytes: chunk, pool: self.pool.clone(), _counted: counted }))
+    }
+
+    /// # Errors
+    /// [`io::ErrorKind::BrokenPipe`] when no reader is left.
+    fn send_shared(&mut self, text: Arc<Vec<u8>>) -> io::Result<()> {
+        let counted = self.unsent.count(text.len());
+        self.hold(Bytes::from_owner(SharedText { text, _counted: counted }))
     }
 
     /// # Errors
@@ -130,6 +134,13 @@ impl ChunkSink for ResponseWriter {
 }
 
 impl ResponseWriter {
+    /// Holds a chunk, which may be the last, and sends the one before it.
+    fn hold(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.bytes += chunk.len() as u64;
+        let before = std::mem::replace(&mut self.held, chunk);
+        if before.is_empty() { self.check_readers() } else { self.send_to_all(&BodyChunk::More(before)) }
+    }
+
     fn send_to_all(&mut self, chunk: &BodyChunk) -> io::Result<()> {
         self.readers.retain(|reader| reader.send(chunk.clone()).is_ok());
         self.check_readers()
@@ -137,6 +148,18 @@ impl ResponseWriter {
 
     fn check_readers(&self) -> io::Result<()> {
         if self.readers.is_empty() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
+}
+
+/// Text that is kept for the next answer, too.
+struct SharedText {
+    text: Arc<Vec<u8>>,
+    _counted: CountedBytes,
+}
+
+impl AsRef<[u8]> for SharedText {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
     }
 }
 

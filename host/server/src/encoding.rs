@@ -7,9 +7,7 @@ use std::{
 };
 
 use ebhost_handle::{Collection, Demand, FamilyVisitor, NamedFamily, Origin};
-use ebhost_metrics::{
-    ChunkSink, Created, Encoder, Encoding, Integers, Preparations, Presentation, deflating_encoder, encoder,
-};
+use ebhost_metrics::{ChunkSink, Created, Encoder, Integers, Preparations, Presentation, keeping_encoder};
 use tracing::{debug, error};
 
 use super::{
@@ -44,14 +42,9 @@ impl EncodeVisitor {
     }
 
     fn encode(&self, collection: &Collection<'_>, out: &mut dyn ChunkSink) -> io::Result<()> {
-        match self.form.encoding {
-            Encoding::Identity => self.encode_with(collection, encoder(self.form.format, self.created, out)),
-            Encoding::Gzip => {
-                let mut preparations = self.preparations.lock().unwrap_or_else(PoisonError::into_inner);
-                let encoder = deflating_encoder(self.form.format, self.created, &mut preparations, out);
-                self.encode_with(collection, encoder)
-            }
-        }
+        let mut preparations = self.preparations.lock().unwrap_or_else(PoisonError::into_inner);
+        let AnswerForm { format, encoding } = self.form;
+        self.encode_with(collection, keeping_encoder(format, encoding, self.created, &mut preparations, out))
     }
 
     fn encode_with(&self, collection: &Collection<'_>, mut encoder: Box<dyn Encoder + '_>) -> io::Result<()> {

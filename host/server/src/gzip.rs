@@ -169,7 +169,12 @@ impl GzipStream {
             }
             BodyChunk::Deflated(deflated) => {
                 self.deflated(&deflated)?;
-                Some(deflated.blocks)
+                if self.bytes.len() + deflated.blocks.len() < CHUNK_BYTES {
+                    self.bytes.extend_from_slice(&deflated.blocks);
+                    None
+                } else {
+                    Some(deflated.blocks)
+                }
             }
             BodyChunk::Last(text) => {
                 self.text(&text)?;

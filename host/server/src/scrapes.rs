@@ -56,8 +56,12 @@ pub(super) struct Scrape {
 
 impl Scrapes {
     pub(super) fn new(handle: Handle, created: Created) -> Self {
-        let limits =
-            PreparationLimits { bytes: limits::PREPARED_BYTES, lines_per_answer: limits::PREPARED_LINES_PER_ANSWER };
+        let limits = PreparationLimits {
+            bytes: limits::PREPARED_BYTES,
+            lines_per_answer: limits::PREPARED_LINES_PER_ANSWER,
+            text_bytes: limits::PREPARED_TEXT_BYTES,
+            printed_bytes: limits::PRINTED_BYTES,
+        };
         let preparations = Arc::new(Mutex::new(Preparations::new(limits)));
         Self { handle, groups: Arc::default(), created, pool: BufferPool::default(), preparations }
     }

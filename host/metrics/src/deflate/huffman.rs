@@ -26,11 +26,13 @@ pub(super) struct Code {
 pub(super) struct Histogram {
     pub(super) literals: [u32; LITERALS],
     pub(super) distances: [u32; DISTANCES],
+    /// Literals and lengths that may occur when numbers change, so that they need a code.
+    pub(super) possible: [bool; LITERALS],
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { literals: [0; LITERALS], distances: [0; DISTANCES] }
+        Self { literals: [0; LITERALS], distances: [0; DISTANCES], possible: [false; LITERALS] }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! An ordinary compressor looks in each scrape anew for what lines have in common. Here that is found once, when a group of series has been
 //! the same in two scrapes: the labels are kept as compressed bits and as a CRC register, and a scrape adds the digits. Neither the text nor
-//! the labels are read again. Groups that changed, and everything else, are left to an ordinary compressor, which does the same faster for
-//! text that is seen once.
+//! the labels are read again ([`families`]). Other text is printed first, and its lines are compared ([`texts`]). What changed is left to an
+//! ordinary compressor, which does the same faster for text that is seen once.
 //!
 //! The result is deflate (RFC 1951) as every reader knows it: a block for each group, with codes of its own.
 //!
@@ -17,12 +17,15 @@ mod huffman;
 mod number;
 mod packed;
 mod parse;
+mod stream;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod texts;
 
-pub use families::{PreparationLimits, Preparations};
+pub(crate) use families::PreparedFamilies;
 pub(crate) use number::NumberText;
+pub(crate) use texts::{PreparedTexts, TextPart, TextPieces};
 
 /// Compressed text: whole blocks of a deflate stream, none of which is the last, up to the end of a byte. They refer to nothing before
 /// them.

@@ -2,16 +2,19 @@
 //! when numbers change.
 //!
 //! The part of a line that never changes begins with the line feed that ends the line before, and ends before the number. A match copies
-//! from within such a part of another line. Its distance depends on the lengths of the numbers in between and is found when the line is
+//! from within such a part of another line; one that ends before the numbers of both lines is worth more if these begin alike. Its distance depends on the lengths of the numbers in between and is found when the line is
 //! written, so a match here names a line and a place in it.
 
-use super::symbols::LONGEST_MATCH;
+use super::{
+    number::{self, NumberText},
+    symbols::LONGEST_MATCH,
+};
 
 /// The number of lines back that a match may reach. When the length of a number changes, so many lines after it are written anew.
 pub(super) const MOST_LINES_BACK: usize = 64;
 
 /// The longest constant part of a line.
-pub(super) const MOST_LINE_BYTES: usize = super::crc::MOST_BYTES - super::number::MOST_DIGITS;
+pub(super) const MOST_LINE_BYTES: usize = super::crc::MOST_BYTES - number::MOST_DIGITS;
 
 /// Bytes that are hashed to find a match; shorter ones are not worth it.
 const SHORTEST_MATCH: usize = 4;
@@ -41,22 +44,49 @@ pub(super) struct Match {
     pub(super) shift: i32,
 }
 
-/// The constant parts of lines, one after the other.
-#[derive(Debug, Default)]
+/// The constant parts of lines, one after the other, and their numbers.
+#[derive(Debug)]
 pub(super) struct Lines {
     pub(super) text: Vec<u8>,
     /// Where each begins, and the end of the last.
     pub(super) starts: Vec<u32>,
+    pub(super) numbers: Vec<NumberText>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { text: Vec::new(), starts: vec![0], numbers: Vec::new() }
+    }
 }
 
 impl Lines {
+    /// Appends a line: the parts of its text before the number, and the number.
+    pub(super) fn push(&mut self, parts: &[&[u8]], number: NumberText) {
+        if !self.numbers.is_empty() {
+            self.text.push(b'\n');
+        }
+        parts.iter().for_each(|part| self.text.extend_from_slice(part));
+        self.starts.push(self.text.len() as u32);
+        self.numbers.push(number);
+    }
+
     /// The constant part of a line.
     pub(super) fn get(&self, line: usize) -> &[u8] {
         &self.text[self.starts[line] as usize..self.starts[line + 1] as usize]
     }
 
     pub(super) fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.numbers.len()
+    }
+
+    /// How many of the first characters of a line's number a match has in common with the line that it copies from, if it ends where the
+    /// numbers of both begin.
+    pub(super) fn common_digits(&self, line: usize, end: usize, source: usize, source_end: usize) -> u32 {
+        if end != self.starts[line + 1] as usize || source_end != self.starts[source + 1] as usize {
+            return 0;
+        }
+        let (number, other) = (&self.numbers[line], &self.numbers[source]);
+        number::common(number.beginning(), other.beginning(), number.len())
     }
 }
 
@@ -185,7 +215,8 @@ impl<'a> Finder<'a> {
                 continue;
             }
             let cost = MATCH + EXTRA_BIT * ((at - from) as u32).ilog2().saturating_sub(1);
-            let saved = (self.costs[at + length] - self.costs[at]).saturating_sub(cost);
+            let digits = DIGIT * lines.common_digits(line, at + length, source, from + length);
+            let saved = (self.costs[at + length] - self.costs[at] + digits).saturating_sub(cost);
             if saved > best.map_or(0, |best| best.saved) {
                 let shift = (at as i32 - lines.starts[line] as i32) - (from as i32 - lines.starts[source] as i32);
                 best = Some(Found { found: Match { length, lines_back: line - source, shift }, saved });
@@ -200,11 +231,8 @@ mod tests {
     use super::*;
 
     fn lines(parts: &[&str]) -> Lines {
-        let mut lines = Lines { text: Vec::new(), starts: vec![0] };
-        for part in parts {
-            lines.text.extend_from_slice(part.as_bytes());
-            lines.starts.push(lines.text.len() as u32);
-        }
+        let mut lines = Lines::default();
+        parts.iter().for_each(|part| lines.push(&[part.as_bytes()], NumberText::integer(7)));
         lines
     }
 
@@ -212,8 +240,8 @@ mod tests {
     fn a_line_is_what_it_has_in_common_with_others_and_the_rest() {
         let lines = lines(&[
             "calls{id=\"1\",kind=\"read\"} ",
-            "\ncalls{id=\"27\",kind=\"read\"} ",
-            "\ncalls{id=\"3\",kind=\"open\"} ",
+            "calls{id=\"27\",kind=\"read\"} ",
+            "calls{id=\"3\",kind=\"open\"} ",
         ]);
         let mut parsed = Vec::new();
         parse(&lines, |line, tokens| {

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    CellKind, ChunkSink, Created, Family, Format, Integers, Kind, LabelBlocks, Layout, Presentation, SeriesRevisions,
-    deflating_encoder, encoder, family::FamilySeries,
+    CellKind, ChunkSink, Created, Encoder, Encoding, Family, Fold, Format, Integers, Kind, LabelBlocks, Layout,
+    OwnedFamily, PreparationLimits, Preparations, Presentation, SeriesRevisions, encoder, family::FamilySeries,
+    keeping_encoder,
 };
 
 /// A table whose series and numbers change.
@@ -104,13 +105,28 @@ impl ChunkSink for Reader {
     }
 }
 
+fn limited(bytes: usize, lines_per_answer: usize) -> Preparations {
+    let (text_bytes, printed_bytes) = (bytes, bytes);
+    Preparations::new(PreparationLimits { bytes, lines_per_answer, text_bytes, printed_bytes })
+}
+
 fn preparations() -> Preparations {
-    Preparations::new(PreparationLimits { bytes: 64 << 20, lines_per_answer: usize::MAX })
+    limited(64 << 20, usize::MAX)
 }
 
 fn read(table: &Table, format: Format, presentation: Presentation<'_>, preparations: &mut Preparations) -> Reader {
+    read_as(Encoding::Gzip, table, format, presentation, preparations)
+}
+
+fn read_as(
+    encoding: Encoding,
+    table: &Table,
+    format: Format,
+    presentation: Presentation<'_>,
+    preparations: &mut Preparations,
+) -> Reader {
     let mut reader = Reader::default();
-    let mut encoder = deflating_encoder(format, Created::LeftOut, preparations, &mut reader);
+    let mut encoder = keeping_encoder(format, encoding, Created::LeftOut, preparations, &mut reader);
     encoder.family(presentation, table.series()).unwrap();
     encoder.finish().unwrap();
     reader
@@ -153,15 +169,89 @@ fn a_prepared_table_is_as_short_as_a_good_compressor_makes_it() {
     assert!(preparations.memory() < 20_000 * 100, "{}", preparations.memory());
 }
 
+/// Ids in the order of a hash map, and numbers that are near each other, of which a good compressor repeats the first digits.
+#[test]
+fn numbers_that_begin_alike_are_as_short_as_a_good_compressor_makes_them() {
+    let mut table = Table::new(CellKind::U64, 1.0);
+    for entry in 0..20_000u64 {
+        let id = entry * 7_919 % 20_000;
+        let kind = KINDS[(id & 7) as usize];
+        table.push(&format!("id=\"{id}\",group=\"{}\",kind=\"{kind}\"", id >> 3 & 0xff), 1_000_000 + id);
+    }
+    let mut preparations = preparations();
+    let presentation = Presentation::exact("ebhost");
+    for round in 0..12 {
+        table.cells.iter_mut().for_each(|cell| *cell += 1);
+        let reader = read(&table, Format::Text004, presentation, &mut preparations);
+        let text = table.text(Format::Text004, presentation);
+        assert!(reader.text == text);
+        if round >= 2 {
+            let ratio = reader.deflated.0 as f64 / level_6(&text) as f64;
+            assert!(ratio < 1.1, "{ratio} of level 6, {} bytes of {}", reader.deflated.0, text.len());
+        }
+    }
+}
+
+/// Encodes a family of made-up series.
+fn encode(encoder: &mut dyn Encoder, name: &str, kind: Kind, layout: Layout, series: u64, round: u64) {
+    let width = layout.width() as u64;
+    let mut owned =
+        OwnedFamily::new(Family { name: name.into(), kind, ..Table::new(CellKind::U64, 1.0).family }, layout);
+    for series in 0..series {
+        let cells: Vec<u64> = (0..width).map(|cell| (series + 1) * (cell + 3) * (1 + round * round)).collect();
+        let id = series.to_string();
+        owned.push([("id", id.as_str()), ("group", "a \"b\" c"), ("kind", "read")], &cells, None);
+    }
+    encoder.family(Presentation::exact("ebhost"), owned.series()).unwrap();
+}
+
+/// Encodes families that are small, histograms, and text that is made elsewhere, with numbers that change in each round.
+fn mixed(round: u64, has_extra: bool, mut encoder: Box<dyn Encoder + '_>) {
+    let single = || Layout::Single(CellKind::U64);
+    if has_extra {
+        encode(&mut *encoder, "added_total", Kind::Counter, single(), 40, round);
+    }
+    for family in 0..30 {
+        encode(&mut *encoder, &format!("small_{family}_total"), Kind::Counter, single(), 64, round);
+        let classic = Layout::Classic { bounds: 3, sum: Some(CellKind::U64) };
+        encode(&mut *encoder, &format!("times_{family}"), Kind::Histogram(vec![0.5, 1.0, 2.0]), classic, 20, round);
+    }
+    let own = format!("# HELP own Of it.\n# TYPE own gauge\nown{{a=\"b c\"}} {}.25\nown {round}e+06\n", round * 9);
+    encoder.fragment(own.as_bytes()).unwrap();
+    encode(&mut *encoder, "last", Kind::Gauge(Fold::Sum), single(), 1, round);
+    encoder.finish().unwrap();
+}
+
+#[test]
+fn text_of_many_small_families_is_prepared_and_is_the_text() {
+    for format in [Format::Text004, Format::OpenMetrics100] {
+        let mut preparations = preparations();
+        for round in 0..12 {
+            // A family that comes and goes moves all others.
+            let extra = (6..9).contains(&round);
+            let mut text = Vec::new();
+            mixed(round, extra, encoder(format, Created::LeftOut, &mut text));
+            let mut reader = Reader::default();
+            let keeping = keeping_encoder(format, Encoding::Gzip, Created::LeftOut, &mut preparations, &mut reader);
+            mixed(round, extra, keeping);
+            assert!(reader.text == text, "round {round}");
+            if [2, 3, 4, 5, 8, 11].contains(&round) {
+                assert_eq!(reader.deflated.1, text.len(), "round {round}: all of it is prepared");
+            }
+        }
+        assert!(preparations.memory() > 0);
+    }
+}
+
 #[test]
 fn nothing_is_prepared_beyond_the_limits() {
     let table = typical(5_000);
     let presentation = Presentation::exact("ebhost");
-    let mut preparations = Preparations::new(PreparationLimits { bytes: 1 << 20, lines_per_answer: 2_000 });
+    let mut preparations = limited(1 << 20, 2_000);
     let sizes: Vec<usize> =
         (0..8).map(|_| read(&table, Format::Text004, presentation, &mut preparations).deflated.1).collect();
     assert!(sizes[1] > 0 && sizes.is_sorted() && sizes[7] > 2 * sizes[1], "{sizes:?}");
-    let mut preparations = Preparations::new(PreparationLimits { bytes: 1, lines_per_answer: usize::MAX });
+    let mut preparations = limited(1, usize::MAX);
     let sizes: Vec<usize> =
         (0..8).map(|_| read(&table, Format::Text004, presentation, &mut preparations).deflated.1).collect();
     assert!(sizes[7] < 100_000 && sizes[7] > 0, "one group: {sizes:?}");
@@ -250,8 +340,11 @@ proptest! {
                 }
             }
             for _ in 0..2 {
-                let reader = read(&table, format, presentation, &mut preparations);
-                prop_assert!(reader.text == table.text(format, presentation));
+                for encoding in [Encoding::Gzip, Encoding::Identity] {
+                    let reader = read_as(encoding, &table, format, presentation, &mut preparations);
+                    prop_assert!(reader.text == table.text(format, presentation));
+                    prop_assert!(encoding == Encoding::Gzip || reader.deflated == (0, 0));
+                }
             }
         }
     }

@@ -8,10 +8,12 @@ use std::{io, ops::Range};
 use super::{Chunk, ChunkSink, Encoder, Integers, Presentation, number};
 use crate::{
     cell::CellKind,
-    deflate::{NumberText, Preparations},
+    deflate::{NumberText, PreparedFamilies},
     family::{Family, FamilySeries, Kind, Series},
     layout::Layout,
-    negotiate::Format,
+    negotiate::{Encoding, Format},
+    preparations::Preparations,
+    printed::PrintedTexts,
     scale::Scale,
 };
 
@@ -45,18 +47,31 @@ pub(super) struct Lines<'w, S> {
     chunk: Chunk<'w>,
     /// A histogram series' bucket lines up to `le`; kept for its memory.
     stem: Vec<u8>,
-    /// The format, and what of it is compressed here.
-    deflating: Option<(Format, &'w mut Preparations)>,
+    kept: Kept<'w>,
+}
+
+/// What is kept of families from answer to answer.
+enum Kept<'w> {
+    Nothing,
+    Deflated(Format, &'w mut PreparedFamilies),
+    Printed(Format, &'w mut PrintedTexts),
 }
 
 impl<'w, S: Syntax> Lines<'w, S> {
     pub(super) fn new(syntax: S, out: &'w mut dyn ChunkSink) -> Self {
-        Self { syntax, chunk: Chunk::new(out), stem: Vec::new(), deflating: None }
+        Self { syntax, chunk: Chunk::new(out), stem: Vec::new(), kept: Kept::Nothing }
     }
 
-    /// The same, which compresses what is prepared.
-    pub(super) fn deflating(self, format: Format, preparations: &'w mut Preparations) -> Self {
-        Self { deflating: Some((format, preparations)), ..self }
+    /// The same with what is kept of earlier answers.
+    pub(super) fn keeping(mut self, format: Format, encoding: Encoding, preparations: &'w mut Preparations) -> Self {
+        self.kept = match encoding {
+            Encoding::Identity => Kept::Printed(format, &mut preparations.printed),
+            Encoding::Gzip => {
+                self.chunk.pieces = Some(preparations.texts.pieces(format));
+                Kept::Deflated(format, &mut preparations.families)
+            }
+        };
+        self
     }
 }
 
@@ -76,14 +91,12 @@ impl<S: Syntax> Encoder for Lines<'_, S> {
             series,
         };
         match (series.layout(), &family.kind) {
-            (Layout::Single(kind), _) => match self.deflating.take() {
-                Some((format, preparations)) => {
-                    let encoded = self.deflated_numbers(&printer, *kind, format, preparations);
-                    self.deflating = Some((format, preparations));
-                    encoded
-                }
-                None => self.numbers(&printer, *kind, 0..printer.series.feeders.len()),
-            },
+            (Layout::Single(kind), _) => {
+                let mut kept = std::mem::replace(&mut self.kept, Kept::Nothing);
+                let encoded = self.kept_numbers(&printer, *kind, &mut kept);
+                self.kept = kept;
+                encoded
+            }
             (_, Kind::Histogram(_)) => self.histograms(&printer),
             // A table gives no such family: several cells are a histogram's.
             (_, Kind::Counter | Kind::Gauge(_)) => Ok(()),
@@ -119,40 +132,90 @@ impl Printer<'_> {
     fn has_whole_numbers(&self, kind: CellKind) -> bool {
         (self.scale, kind, self.integers) == (Scale::One, CellKind::U64, Integers::Exact)
     }
+
+    /// Cells of this kind below this number print as their digits.
+    fn digits_below(&self, kind: CellKind) -> u64 {
+        match (self.scale, kind, self.integers) {
+            (Scale::One, CellKind::U64, Integers::Exact) => u64::MAX,
+            (Scale::One, CellKind::U64, Integers::AsGoFloat) => number::GO_EXPONENT_FROM,
+            _ => 0,
+        }
+    }
 }
 
 impl<S: Syntax> Lines<'_, S> {
-    /// Counters and gauges whose labels may be prepared.
+    /// Counters and gauges of which something may be kept from earlier answers.
+    fn kept_numbers(&mut self, printer: &Printer<'_>, kind: CellKind, kept: &mut Kept<'_>) -> io::Result<()> {
+        // Start times are lines of their own between those of the series.
+        match kept {
+            Kept::Deflated(format, families) if printer.created_name.is_none() => {
+                self.deflated_numbers(printer, kind, *format, families)
+            }
+            Kept::Printed(format, texts) if printer.created_name.is_none() => {
+                self.printed_numbers(printer, kind, *format, texts)
+            }
+            _ => self.numbers(printer, kind, 0..printer.series.feeders.len()),
+        }
+    }
+
     fn deflated_numbers(
         &mut self,
         printer: &Printer<'_>,
         kind: CellKind,
         format: Format,
-        preparations: &mut Preparations,
+        families: &mut PreparedFamilies,
     ) -> io::Result<()> {
         let (series, slots) = (printer.series, printer.series.feeders.len());
-        // Start times are lines of their own between those of the series.
-        let is_plain = printer.created_name.is_none();
-        let lines = is_plain.then(|| preparations.family(format, &printer.name, printer.integers, series)).flatten();
-        let Some(mut lines) = lines else { return self.numbers(printer, kind, 0..slots) };
+        let (Some(mut lines), Some(revisions)) =
+            (families.family(format, &printer.name, printer.integers, series), series.revisions)
+        else {
+            return self.numbers(printer, kind, 0..slots);
+        };
         let mut text = Vec::new();
-        for group in 0..lines.groups() {
+        for group in 0..revisions.groups.len() {
             let is_written = if printer.has_whole_numbers(kind) {
-                lines.write(group, |slot| NumberText::integer(series.cells[slot as usize]))
+                lines.write(group, |slot| NumberText::integer(series.cells[slot]))
+            } else if printer.digits_below(kind) > 0 {
+                lines.write(group, |slot| NumberText::integer_as_float(series.cells[slot]))
             } else {
                 lines.write(group, |slot| {
                     text.clear();
-                    Self::number(printer, kind, series.cells[slot as usize], &mut text);
+                    Self::number(printer, kind, series.cells[slot], &mut text);
                     NumberText::text(&text)
                 })
             };
             let deflated = if is_written { lines.take_chunk() } else { lines.take() };
             deflated.map_or(Ok(()), |deflated| self.chunk.send_deflated(deflated))?;
             if !is_written {
-                self.numbers(printer, kind, lines.slots(group))?;
+                self.numbers(printer, kind, revisions.slots(group, slots))?;
             }
         }
         lines.take().map_or(Ok(()), |deflated| self.chunk.send_deflated(deflated))
+    }
+
+    fn printed_numbers(
+        &mut self,
+        printer: &Printer<'_>,
+        kind: CellKind,
+        format: Format,
+        texts: &mut PrintedTexts,
+    ) -> io::Result<()> {
+        let (series, slots) = (printer.series, printer.series.feeders.len());
+        let Some(mut lines) = texts.family(format, &printer.name, printer.integers, series) else {
+            return self.numbers(printer, kind, 0..slots);
+        };
+        let below = printer.digits_below(kind);
+        for group in 0..lines.groups() {
+            let stem = |slot: usize, text: &mut Vec<u8>| {
+                Self::stem(printer.name.as_bytes(), series.blocks.get(slot as u32), text);
+            };
+            let print = |cell, text: &mut Vec<u8>| Self::number(printer, kind, cell, text);
+            match lines.text(group, stem, print, below) {
+                Some(text) => self.chunk.send_shared(text)?,
+                None => self.numbers(printer, kind, lines.slots(group))?,
+            }
+        }
+        Ok(())
     }
 
     /// Counters and gauges: one line a series.
@@ -260,7 +323,12 @@ impl<S: Syntax> Lines<'_, S> {
 
     #[inline]
     fn name_and_labels(&mut self, name: &[u8], labels: &[u8]) {
-        let text = &mut self.chunk.bytes;
+        Self::stem(name, labels, &mut self.chunk.bytes);
+    }
+
+    /// Appends the part of a line before its number.
+    #[inline]
+    fn stem(name: &[u8], labels: &[u8], text: &mut Vec<u8>) {
         text.extend_from_slice(name);
         if labels.is_empty() {
             text.push(b' ');

@@ -14,12 +14,13 @@ mod openmetrics2;
 pub mod protobuf;
 mod text;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use crate::{
-    deflate::{Deflated, Preparations},
+    deflate::{Deflated, TextPart, TextPieces},
     family::FamilySeries,
-    negotiate::Format,
+    negotiate::{Encoding, Format},
+    preparations::Preparations,
 };
 
 /// Encodes families in one exposition format.
@@ -87,7 +88,14 @@ pub trait ChunkSink {
     /// Takes a chunk over.
     fn send(&mut self, chunk: Vec<u8>) -> io::Result<()>;
 
-    /// Takes text over that is compressed already. Only a [`deflating_encoder`] has such text.
+    /// Takes text over that is kept for the next answer, too. Only a [`keeping_encoder`] has such text.
+    fn send_shared(&mut self, text: Arc<Vec<u8>>) -> io::Result<()> {
+        let mut chunk = self.buffer();
+        chunk.extend_from_slice(&text);
+        self.send(chunk)
+    }
+
+    /// Takes text over that is compressed already. Only a [`keeping_encoder`] of compressed answers has such text.
     fn send_deflated(&mut self, _: Deflated) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -116,18 +124,20 @@ pub fn encoder<'w>(format: Format, created: Created, out: &'w mut dyn ChunkSink)
     }
 }
 
-/// The same for an answer that will be compressed with gzip: what is in `preparations` is compressed here, the rest goes to `out` as text.
-pub fn deflating_encoder<'w>(
+/// The same with what `preparations` has of earlier answers. In an answer that will be compressed with gzip what is prepared is compressed here,
+/// and the rest goes to `out` as text.
+pub fn keeping_encoder<'w>(
     format: Format,
+    encoding: Encoding,
     created: Created,
     preparations: &'w mut Preparations,
     out: &'w mut dyn ChunkSink,
 ) -> Box<dyn Encoder + 'w> {
     preparations.begin();
     match format {
-        Format::Text004 => Box::new(text::encoder(out).deflating(format, preparations)),
+        Format::Text004 => Box::new(text::encoder(out).keeping(format, encoding, preparations)),
         Format::OpenMetrics001 | Format::OpenMetrics100 => {
-            Box::new(openmetrics::encoder(created, out).deflating(format, preparations))
+            Box::new(openmetrics::encoder(created, out).keeping(format, encoding, preparations))
         }
         Format::OpenMetrics200 | Format::Protobuf => encoder(format, created, out),
     }
@@ -152,12 +162,14 @@ pub fn encode_fragment<'a>(
 struct Chunk<'w> {
     out: &'w mut dyn ChunkSink,
     bytes: Vec<u8>,
+    /// What of the text is compressed here.
+    pieces: Option<TextPieces<'w>>,
 }
 
 impl<'w> Chunk<'w> {
     fn new(out: &'w mut dyn ChunkSink) -> Self {
         let bytes = out.buffer();
-        Self { out, bytes }
+        Self { out, bytes, pieces: None }
     }
 
     /// Hands the chunk out once it is long enough.
@@ -168,6 +180,9 @@ impl<'w> Chunk<'w> {
 
     #[cold]
     fn send(&mut self) -> io::Result<()> {
+        if self.pieces.is_some() {
+            return self.divide(false);
+        }
         // The next chunk overshoots by one series at most, which has this much room.
         let capacity = self.bytes.len() + CHUNK_BYTES / 8;
         self.out.send(std::mem::take(&mut self.bytes))?;
@@ -176,21 +191,44 @@ impl<'w> Chunk<'w> {
         Ok(())
     }
 
+    /// Hands the text out that may be compressed here. The beginning of a piece is left unless this is the end of the text.
+    fn divide(&mut self, is_end: bool) -> io::Result<()> {
+        let Some(pieces) = &mut self.pieces else { return Ok(()) };
+        pieces.divide(&mut self.bytes, is_end, |part| match part {
+            TextPart::Plain(text) => self.out.send(text),
+            TextPart::Deflated(deflated) => self.out.send_deflated(deflated),
+        })?;
+        if !is_end && self.bytes.capacity() == 0 {
+            self.bytes = self.out.buffer();
+        }
+        Ok(())
+    }
+
+    /// Hands out text that is kept for the next answer, after the text before it.
+    fn send_shared(&mut self, text: Arc<Vec<u8>>) -> io::Result<()> {
+        if !self.bytes.is_empty() {
+            self.send()?;
+        }
+        self.out.send_shared(text)
+    }
+
     /// Hands out compressed text, after the text before it.
     fn send_deflated(&mut self, deflated: Deflated) -> io::Result<()> {
         if !self.bytes.is_empty() {
-            self.send()?;
+            self.divide(true)?;
         }
         self.out.send_deflated(deflated)
     }
 
     /// Hands out what there is, however short.
     fn flush(&mut self) -> io::Result<()> {
+        self.divide(true)?;
         self.out.send(std::mem::take(&mut self.bytes))
     }
 
     /// Hands out the chunk as the last one.
-    fn finish(self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
+        self.divide(true)?;
         self.out.send(self.bytes)
     }
 }

@@ -34,6 +34,26 @@ pub(super) fn tail(number: u64) -> ([u8; TAIL_BYTES], usize) {
     (tail, 3 + count)
 }
 
+/// Overwrites a number of `length` bytes at the end of `text` with a whole number below 10^8 of the same length. False: it is longer or shorter,
+/// and nothing was written.
+#[inline]
+pub(crate) fn overwrite(number: u64, text: &mut [u8], length: usize) -> bool {
+    let Some(last) = text.last_chunk_mut::<8>() else { return false };
+    if number >= 100_000_000 {
+        return false;
+    }
+    let digits = eight_digits(number as u32);
+    let zeros = (digits.trailing_zeros() / 8).min(7);
+    if length != 8 - zeros as usize {
+        return false;
+    }
+    // Bytes before the number stay.
+    let kept = (1u64 << (8 * zeros)) - 1;
+    let ascii = (digits | 0x3030_3030_3030_3030) & !kept;
+    *last = (u64::from_le_bytes(*last) & kept | ascii).to_le_bytes();
+    true
+}
+
 /// The decimal digits of a number below 10^8, one in a byte, the first in the lowest.
 #[inline]
 pub(crate) fn eight_digits(number: u32) -> u64 {
@@ -54,8 +74,13 @@ pub fn signed(number: i64, out: &mut Vec<u8>) {
 /// Appends a whole number as Go prints it as a float: as [`float`] does, in less time.
 #[inline]
 pub fn integer_as_float(number: u64, out: &mut Vec<u8>) {
-    if number < 1_000_000 {
+    if number < GO_EXPONENT_FROM {
         return integer(number, out);
+    }
+    if let Some(exponential) = Exponential::new(number) {
+        let bytes = exponential.text.to_le_bytes();
+        out.extend_from_slice(&bytes);
+        return out.truncate(out.len() - (bytes.len() - exponential.length()));
     }
     if number > MOST_EXACT {
         return float(number as f64, out);
@@ -72,6 +97,56 @@ pub fn integer_as_float(number: u64, out: &mut Vec<u8>) {
     let exponent = digits.len() as u8 - 1;
     out.extend_from_slice(&[b'e', b'+', b'0' + exponent / 10, b'0' + exponent % 10]);
 }
+
+/// A whole number of 7 or 8 digits as Go prints it as a float: `1.287408e+06`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exponential {
+    /// The characters, the first in the lowest byte.
+    pub(crate) text: u128,
+    /// Digits before the exponent.
+    pub(crate) significant: u32,
+}
+
+/// Characters of an exponent, `e+06`.
+pub(crate) const EXPONENT: u32 = 4;
+
+impl Exponential {
+    /// `None`: the number is less or more.
+    #[inline]
+    pub(crate) fn new(number: u64) -> Option<Self> {
+        if !(GO_EXPONENT_FROM..100_000_000).contains(&number) {
+            return None;
+        }
+        let digits = eight_digits(number as u32);
+        let zeros = u32::from(number < 10_000_000);
+        let digits = digits >> (8 * zeros);
+        let significant = 8 - digits.leading_zeros() / 8; // without the zeros at the end
+        let ascii = digits | (0x3030_3030_3030_3030 & u64::MAX >> (64 - 8 * significant));
+        let exponent = u128::from(u32::from_le_bytes(*b"e+06") + ((1 - zeros) << 24));
+        let (first, rest) = (u128::from(ascii & 0xff), u128::from(ascii >> 8));
+        let text = if significant == 1 {
+            first | exponent << 8
+        } else {
+            first | u128::from(b'.') << 8 | rest << 16 | exponent << (8 * (significant + 1))
+        };
+        Some(Self { text, significant })
+    }
+
+    /// The number of characters before the exponent.
+    #[inline]
+    pub(crate) fn mantissa(self) -> u32 {
+        self.significant + u32::from(self.significant > 1)
+    }
+
+    /// The number of characters.
+    #[inline]
+    pub(crate) fn length(self) -> usize {
+        (self.mantissa() + EXPONENT) as usize
+    }
+}
+
+/// Go prints whole floats from here on with an exponent.
+pub(crate) const GO_EXPONENT_FROM: u64 = 1_000_000;
 
 /// Up to here every whole number is a float.
 const MOST_EXACT: u64 = 1 << 53;
@@ -199,6 +274,22 @@ mod tests {
             let (tail, length) = tail(number);
             assert_eq!(std::str::from_utf8(&tail[..length]).unwrap(), format!("}} {number}\n"));
         }
+    }
+
+    #[test]
+    fn a_number_is_overwritten_by_one_of_its_length_only() {
+        for number in (0..8).map(|power| 10u64.pow(power)).flat_map(|power| [power - 1, power, power + 1, power * 9]) {
+            let mut text = b"calls 12345678".to_vec();
+            let digits = number.to_string();
+            for length in 1..=8 {
+                let before = text.clone();
+                let is_written = overwrite(number, &mut text, length);
+                assert_eq!(is_written, length == digits.len());
+                let expected = if is_written { [&before[..14 - length], digits.as_bytes()].concat() } else { before };
+                assert_eq!(text, expected);
+            }
+        }
+        assert!(!overwrite(100_000_000, &mut [b'x'; 20], 9) && !overwrite(1, &mut [b'x'; 4], 1));
     }
 
     #[test]

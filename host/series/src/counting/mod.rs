@@ -123,12 +123,13 @@ fn add_rows(
 ) {
     let FeedColumns { identity, series, baselines, cells, width, .. } = columns;
     for (row, entry) in rows {
-        let slot = series[identity[entry] as usize];
-        if slot == NONE {
+        let (raw, baseline) = (raw(row), &mut baselines[entry]);
+        // First, because most numbers do not change between two scrapes, and then nothing else of the entry is read.
+        if raw == *baseline {
             continue;
         }
-        let (raw, baseline) = (raw(row), &mut baselines[entry]);
-        if raw != *baseline {
+        let slot = series[identity[entry] as usize];
+        if slot != NONE {
             let cell = &mut cells[slot as usize * *width];
             *cell = cell.wrapping_add(increase(raw, *baseline, decrease));
             *baseline = raw;

@@ -1,15 +1,20 @@
 //! Scrapes that wait together, from the request to the chunks, with an agent that has one family.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Read as _,
+    time::{Duration, Instant},
+};
 
 use ebhost_handle::{AgentRequest, Requests};
-use ebhost_metrics::{CellKind, Family, Format, Kind, Layout, OwnedFamily};
+use ebhost_metrics::{CellKind, Encoding, Family, Format, Kind, Layout, OwnedFamily};
 use ebhost_telemetry::OwnMetrics;
+use flate2::read::GzDecoder;
 
 use super::*;
 use crate::{
     chunks::{BodyChunk, BodyChunks},
     connections::Connection,
+    gzip::gzip,
     scrapes::Scrapes,
     unsent::Reader,
 };
@@ -191,4 +196,28 @@ async fn families_that_there_is_no_time_for_are_left_out_and_counted() {
     assert!(http().families_left_out.get() - before > 500);
     let text = text(chunks).unwrap();
     assert!(text.contains("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "the smallest is whole");
+}
+
+/// From the second answer on text is prepared, and from the third on it is compressed by the encoder.
+#[tokio::test]
+async fn a_compressed_answer_is_one_gzip_stream_whatever_of_it_is_prepared() {
+    let (handle, mut requests) = ebhost_handle::channel();
+    let scrapes = Scrapes::new(handle, Created::LeftOut);
+    let until = Instant::now() + Duration::from_secs(10);
+    for _ in 0..5 {
+        let chunks = scrapes.request(GZIP, until, client()).unwrap();
+        let (demand, bytes) = visit(queued(&mut requests).await.remove(0), Origin::Package);
+        assert_eq!(demand.map(|demand| demand.scrapes), Some(1));
+        let mut sent = gzip(chunks, scrapes.unsent(), client()).await.unwrap();
+        let (mut compressed, mut has_ended) = (Vec::new(), false);
+        while let Some(chunk) = std::future::poll_fn(|context| sent.poll(context)).await {
+            has_ended = matches!(chunk, BodyChunk::Last(_));
+            let (BodyChunk::More(part) | BodyChunk::Last(part)) = chunk else { panic!("it is compressed") };
+            compressed.extend_from_slice(&part);
+        }
+        let mut text = String::new();
+        GzDecoder::new(&compressed[..]).read_to_string(&mut text).unwrap();
+        assert!(has_ended && text.contains("ebhost_reads_total{disk=\"sda\"} 1287408\n"), "{text}");
+        assert_eq!(bytes, Some(text.len() as u64));
+    }
 }
