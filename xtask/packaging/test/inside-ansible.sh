@@ -23,7 +23,9 @@ say 'the first run installs and serves'
 play
 for _ in $(seq 60); do curl --silent --fail --output /dev/null http://127.0.0.1:9435/-/ready && break; sleep 0.5; done
 [ "$(curl --silent --output /dev/null --write-out '%{http_code}' http://127.0.0.1:9435/metrics)" = 401 ]
-curl --silent --fail --user prometheus:test http://127.0.0.1:9435/metrics | grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$'
+# Into a file: `grep -q` closes a pipe at its first match, and curl fails.
+curl --silent --fail --output /tmp/metrics --user prometheus:test http://127.0.0.1:9435/metrics
+grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$' /tmp/metrics
 [ "$(stat -c %a /etc/ebhost/web.yaml)" = 600 ]
 pid=$(systemctl show -P MainPID ebhost)
 say 'the second run changes nothing'

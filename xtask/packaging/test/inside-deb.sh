@@ -4,7 +4,9 @@ set -euo pipefail
 exec > /dev/console 2>&1
 trap 'echo "FAILED at line $LINENO"; journalctl --no-pager -u ebhost -n 40; systemctl poweroff --force' ERR
 say() { echo "== $1"; }
-metrics() { curl --silent --fail --max-time 20 http://127.0.0.1:9435/metrics; }
+# Into a file: `grep -q` closes a pipe at its first match, and curl fails.
+metrics() { curl --silent --fail --max-time 20 --output /tmp/metrics http://127.0.0.1:9435/metrics; }
+serves() { metrics && grep -q "$1" /tmp/metrics; }
 await() {
     for _ in $(seq 120); do
         if curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:9435/-/ready; then return 0; fi
@@ -33,8 +35,7 @@ pid=$(systemctl show -P MainPID ebhost)
 grep -qx 'CapEff:	0000000000000000' "/proc/$pid/status"
 grep -qx 'NoNewPrivs:	1' "/proc/$pid/status"
 grep -qx 'Seccomp:	2' "/proc/$pid/status"
-metrics > /tmp/metrics
-grep -q '^ebhost_plugin_up{plugin="biolatency"} 1$' /tmp/metrics
+serves '^ebhost_plugin_up{plugin="biolatency"} 1$'
 grep -q '^ebhost_bio_latency_seconds' /tmp/metrics || grep -q '^# TYPE ebhost_bio_latency_seconds' /tmp/metrics
 say 'the cache works'
 [ -n "$(ls -A /var/cache/private/ebhost)" ]
@@ -43,8 +44,9 @@ say 'the cache works'
 say 'settings are applied by a reload'
 echo 'plugins: { llcstat: off, runqlat: off }' >> /etc/ebhost/ebhost.yaml
 systemctl reload ebhost
-for _ in $(seq 40); do metrics | grep -q '^ebhost_plugin_up{plugin="runqlat"}' || break; sleep 0.5; done
-! metrics | grep -q '^ebhost_plugin_up{plugin="runqlat"}'
+serves '^ebhost_plugin_up{plugin="biolatency"}'
+for _ in $(seq 40); do serves '^ebhost_plugin_up{plugin="runqlat"} 1$' || break; sleep 0.5; done
+if serves '^ebhost_plugin_up{plugin="runqlat"} 1$'; then false; fi
 say 'upgrade keeps settings and restarts once'
 starts() { journalctl --no-pager -u ebhost | grep -c 'Started ebhost'; }
 before=$(starts)
