@@ -59,7 +59,7 @@ fn daemonset() -> Vec<u8> {
     serde_json::to_vec(&daemonset).expect("it was parsed")
 }
 
-/// The settings of both hosts: these packages alone, by container.
+/// The settings of both hosts: these packages alone, by container. An emulated machine may take longer than 50 ms to label what is new.
 fn settings() -> String {
     let names = fs::read_dir(committed())
         .expect("packages")
@@ -67,7 +67,8 @@ fn settings() -> String {
         .filter(|entry| entry.path().join("plugin.yaml").is_file());
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let line = |name: String| {
-        let choice = if PACKAGES.contains(&name.as_str()) { "{ cg: container }" } else { "off" };
+        let choice =
+            if PACKAGES.contains(&name.as_str()) { "{ cg: container, limits: { decode: 500ms } }" } else { "off" };
         format!("  {name}: {choice}\n")
     };
     format!("plugins:\n{}", names.map(line).collect::<String>())

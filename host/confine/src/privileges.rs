@@ -10,7 +10,7 @@ use crate::Capabilities;
 /// Something that takes a capability beside CAP_BPF and CAP_PERFMON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
-    HardwareEvents,
+    PerfEvents,
     ClassicTracepoints,
     UserProbes,
     NetworkPrograms,
@@ -40,8 +40,8 @@ pub struct Privilege {
 /// Every privilege, in the order of the documents.
 pub static PRIVILEGES: [Privilege; 9] = [
     Privilege {
-        feature: Feature::HardwareEvents,
-        name: "hardware perf events",
+        feature: Feature::PerfEvents,
+        name: "perf events and what is attached by one (classic tracepoints, kprobes, uprobes)",
         when: "where `kernel.perf_event_paranoid` is above 2 (Debian has 3, Ubuntu 4)",
         capability: CapabilitySet::SYS_ADMIN,
         otherwise: "the setting at 2",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ebhost_confine::privileges::Feature;
 use ebhost_package::{
     Package,
-    perf::{Event, EventKind, PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE, PERF_TYPE_RAW},
+    perf::{Event, EventKind},
 };
 
 use crate::{ObjectError, ObjectFile, attach::Attach};
@@ -15,40 +15,30 @@ use crate::{ObjectError, ObjectFile, attach::Attach};
 /// # Errors
 /// Its object cannot be parsed.
 pub fn features(package: &Package) -> Result<BTreeSet<Feature>, ObjectError> {
-    let mut features: BTreeSet<_> = events(package).filter_map(of_event).collect();
+    let events = package.perf.values().flat_map(|source| &source.events);
+    let mut features: BTreeSet<_> = events.flat_map(of_event).copied().collect();
     if let Some(bpf) = &package.bpf {
         let object = ObjectFile::parse(bpf)?;
         let chosen = bpf.programs.as_deref();
-        features.extend(object.attach_targets(chosen).filter_map(of_target));
+        features.extend(object.attach_targets(chosen).flat_map(of_target));
     }
     Ok(features)
 }
 
-fn events(package: &Package) -> impl Iterator<Item = &Event> {
-    package.perf.values().flat_map(|source| &source.events)
+fn of_event(event: &Event) -> &'static [Feature] {
+    match event.kind {
+        EventKind::Tracepoint { .. } => &[Feature::PerfEvents, Feature::ClassicTracepoints],
+        EventKind::Fixed { .. } | EventKind::Pmu { .. } => &[Feature::PerfEvents],
+    }
 }
 
-fn of_event(event: &Event) -> Option<Feature> {
-    let is_hardware = match &event.kind {
-        EventKind::Fixed { kind, .. } => [PERF_TYPE_HARDWARE, PERF_TYPE_HW_CACHE, PERF_TYPE_RAW].contains(kind),
-        EventKind::Pmu { .. } => true,
-        EventKind::Tracepoint { .. } => return Some(Feature::ClassicTracepoints),
-    };
-    is_hardware.then_some(Feature::HardwareEvents)
-}
-
-fn of_target(target: &Attach) -> Option<Feature> {
+fn of_target(target: &Attach) -> &'static [Feature] {
     match target {
-        Attach::Tracepoint { .. } => Some(Feature::ClassicTracepoints),
-        Attach::Uprobe { .. } | Attach::UprobeMulti { .. } | Attach::Usdt { .. } => Some(Feature::UserProbes),
-        Attach::Xdp { .. } | Attach::Tc { .. } | Attach::Cgroup { .. } => Some(Feature::NetworkPrograms),
-        Attach::PerfEvent(Some((event, _))) => of_event(event),
-        Attach::Typed(..)
-        | Attach::RawTracepoint(..)
-        | Attach::Kprobe { .. }
-        | Attach::KprobeMulti { .. }
-        | Attach::Ksyscall { .. }
-        | Attach::PerfEvent(None)
-        | Attach::Unplaced { .. } => None,
+        Attach::Tracepoint { .. } => &[Feature::PerfEvents, Feature::ClassicTracepoints],
+        Attach::Kprobe { .. } | Attach::Ksyscall { .. } => &[Feature::PerfEvents],
+        Attach::Uprobe { .. } | Attach::UprobeMulti { .. } | Attach::Usdt { .. } => &[Feature::UserProbes],
+        Attach::Xdp { .. } | Attach::Tc { .. } | Attach::Cgroup { .. } => &[Feature::NetworkPrograms],
+        Attach::PerfEvent(_) => &[Feature::PerfEvents],
+        Attach::Typed(..) | Attach::RawTracepoint(..) | Attach::KprobeMulti { .. } | Attach::Unplaced { .. } => &[],
     }
 }
