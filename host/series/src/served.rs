@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_bound_written_with_seven_digits_is_the_end_that_is_meant() {
         let end = 2f64.powf(-8.875);
-        let served = choose(&[0.001_953_125, end], [0.002_129_895]).unwrap();
+        let served = choose(&[0.001_953_125, end], [0.002_129_898]).unwrap();
         assert_eq!(served.bounds(), [end]);
     }
 
