@@ -122,19 +122,25 @@ impl Drop for Load {
 /// Dirties pages, has them written back, and reads them from the disk.
 fn write_and_read(file: &Path) {
     fs::write(file, vec![7; 4 << 20]).expect("there is room");
-    output(&mut Command::new("sync"));
-    let name = file.display();
-    output(Command::new("dd").arg(format!("if={name}")).args(["iflag=nocache", "count=0", "status=none"]));
+    forget(file);
     fs::read(file).expect("it was just written");
     thread::sleep(Duration::from_millis(500));
 }
 
-/// Reads a file that is larger than the reader's memory.
+/// Has the page cache written back, and drops a file's pages from it.
+fn forget(file: &Path) {
+    output(&mut Command::new("sync"));
+    let name = file.display();
+    output(Command::new("dd").arg(format!("if={name}")).args(["iflag=nocache", "count=0", "status=none"]));
+}
+
+/// Reads a file that is larger than the reader's memory, and that is nobody's yet.
 fn reclaim(folder: &Path) {
     let file = folder.join("large");
     if !file.exists() {
         fs::write(&file, vec![1; 48 << 20]).expect("there is room");
     }
+    forget(&file);
     let cgroup = Cgroup::new(&format!("ebhost-dashboards-{}", process::id()));
     let limit = MemoryLimit::below(&cgroup, 16 << 20);
     let mut command = limit.starter();
