@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use crate::{blocks::LabelBlocks, cell::CellKind, layout::Layout, revisions::Revisions, served::ServedBuckets};
+use crate::{
+    blocks::LabelBlocks,
+    cell::CellKind,
+    exemplars::{Exemplar, Exemplars},
+    layout::Layout,
+    revisions::Revisions,
+    served::ServedBuckets,
+};
 
 /// One metric family, named without the namespace that precedes plugins' families.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +90,8 @@ pub struct FamilySeries<'a> {
     pub revisions: Option<Revisions<'a>>,
     /// The buckets that an operator chose to expose; `None`: those that the family declares.
     pub served: Option<&'a ServedBuckets>,
+    /// Exemplars of histograms; `None`: there are none.
+    pub exemplars: Option<&'a Exemplars>,
 }
 
 /// One series of a [`FamilySeries`].
@@ -158,6 +167,12 @@ impl<'a> FamilySeries<'a> {
     #[inline]
     pub fn start_seconds(&self, series: &Series<'_>) -> Option<f64> {
         self.start_seconds.get(series.slot).copied().filter(|seconds| *seconds > 0.0)
+    }
+
+    /// The exemplar of a bucket of `series`, counted from the lowest. With bounds that an operator chose there are none: the buckets are others.
+    #[inline]
+    pub fn exemplar(&self, series: &Series<'_>, bucket: usize) -> Option<&'a Exemplar> {
+        self.exemplars.filter(|_| self.served.is_none())?.get(series, bucket)
     }
 
     /// Index and kind of the cell that holds a histogram's sum, if it has one that may be shown: see

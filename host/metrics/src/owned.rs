@@ -3,6 +3,7 @@
 use crate::{
     blocks::LabelBlocks,
     encode::escape,
+    exemplars::{Exemplar, Exemplars},
     family::{Family, FamilySeries},
     layout::Layout,
 };
@@ -16,6 +17,7 @@ pub struct OwnedFamily {
     cells: Vec<u64>,
     start_seconds: Vec<f64>,
     blocks: LabelBlocks,
+    exemplars: Option<Exemplars>,
     /// The label block being rendered; kept for its memory.
     block: Vec<u8>,
 }
@@ -29,6 +31,7 @@ impl OwnedFamily {
             cells: Vec::new(),
             start_seconds: Vec::new(),
             blocks: LabelBlocks::default(),
+            exemplars: None,
             block: Vec::new(),
         }
     }
@@ -60,6 +63,11 @@ impl OwnedFamily {
         self.feeders.push(1);
         self.cells.extend_from_slice(cells);
         self.start_seconds.push(start_seconds.unwrap_or_default());
+    }
+
+    /// Gives a bucket of the series that was pushed as number `index` an exemplar.
+    pub fn set_exemplar(&mut self, index: u32, bucket: u32, exemplar: Exemplar) {
+        self.exemplars.get_or_insert_default().set(index, bucket, exemplar, usize::MAX);
     }
 
     pub fn family(&self) -> &Family {
@@ -128,6 +136,7 @@ impl OwnedFamily {
             blocks: &self.blocks,
             revisions: None,
             served: None,
+            exemplars: self.exemplars.as_ref(),
         }
     }
 }

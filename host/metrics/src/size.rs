@@ -34,7 +34,8 @@ const COMPOSITE_BYTES: usize = 260;
 const COMPOSITE_BUCKET_BYTES: usize = 24;
 const COMPOSITE_NATIVE_BUCKET_BYTES: usize = 36;
 
-/// The size of one family's series, as a function of their label blocks. Lines of `_created` are not included.
+/// The size of one family's series, as a function of their label blocks. Lines of `_created` and exemplars
+/// are not included: the first are asked for, the others are few.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeriesSize {
     /// Lines of one series.

@@ -68,6 +68,7 @@ impl Made {
             blocks: &self.blocks,
             revisions: None,
             served: None,
+            exemplars: None,
         };
         NamedFamily { origin: Origin::Package, package: "p", namespace: "n", series }
     }

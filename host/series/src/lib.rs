@@ -34,6 +34,7 @@ mod tests;
 pub use labels::values::{Labels, Values};
 pub use plan::Decrease;
 pub use table::{Labelling, Observed, Observing, SchemaTooLarge, Settling, ShapeMismatch, Stats, Table, TableLimits};
+pub use views::exemplars::ExemplarFields;
 
 /// One identity of one view. Valid until the view is observed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

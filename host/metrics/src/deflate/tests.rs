@@ -63,6 +63,7 @@ impl Table {
             blocks: &self.blocks,
             revisions: Some(self.revisions.view()),
             served: None,
+            exemplars: None,
         }
     }
 

@@ -21,6 +21,8 @@ use crate::{
 pub(super) trait Syntax {
     /// Whether a histogram without `_sum` must not have `_count` either.
     const COUNT_NEEDS_SUM: bool;
+    /// Whether bucket lines carry exemplars.
+    const HAS_EXEMPLARS: bool;
     /// The end of an answer.
     const END: &'static [u8];
 
@@ -288,12 +290,18 @@ impl<S: Syntax> Lines<'_, S> {
             stem.extend_from_slice(each.labels);
             stem.push(b',');
         }
-        let (mut total, mut les) = (0, les.iter());
+        let (mut total, mut les, mut bucket) = (0, les.iter(), 0);
         printer.series.cumulate(each.cells, |count| {
             total = count;
             self.chunk.bytes.extend_from_slice(&stem);
             self.chunk.bytes.extend_from_slice(les.next().expect("as many counts as bounds, and +Inf"));
             Self::integer(printer.integers, count, &mut self.chunk.bytes);
+            if S::HAS_EXEMPLARS
+                && let Some(exemplar) = printer.series.exemplar(each, bucket)
+            {
+                exemplar.write(printer.series.layout(), printer.scale, &mut self.chunk.bytes);
+            }
+            bucket += 1;
             self.chunk.bytes.push(b'\n');
         });
         self.stem = stem;

@@ -26,6 +26,7 @@ pub(super) struct OpenMetrics {
 
 impl Syntax for OpenMetrics {
     const COUNT_NEEDS_SUM: bool = true;
+    const HAS_EXEMPLARS: bool = true;
     const END: &'static [u8] = b"# EOF\n";
 
     fn heading(&self, name: &str, family: &Family, out: &mut Vec<u8>) {

@@ -50,6 +50,7 @@ impl Encoder for SeriesLines<'_> {
                 (_, Kind::Counter | Kind::Gauge(_)) => continue,
             }
             self.start_time(series, &each);
+            self.exemplars(series, &each, scale);
             self.chunk.bytes.push(b'\n');
             self.chunk.send_if_full()?;
         }
@@ -81,6 +82,14 @@ impl SeriesLines<'_> {
             text.push(b'}');
         }
         text.push(b' ');
+    }
+
+    /// The exemplars of all buckets, which a parser tells apart by their values.
+    fn exemplars(&mut self, series: FamilySeries<'_>, each: &Series<'_>, scale: Scale) {
+        if series.exemplars.is_some() {
+            let exemplars = (0..series.layout().buckets()).filter_map(|bucket| series.exemplar(each, bucket));
+            exemplars.for_each(|exemplar| exemplar.write(series.layout(), scale, &mut self.chunk.bytes));
+        }
     }
 
     fn start_time(&mut self, series: FamilySeries<'_>, each: &Series<'_>) {

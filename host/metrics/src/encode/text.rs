@@ -20,6 +20,7 @@ pub(super) struct Text004;
 
 impl Syntax for Text004 {
     const COUNT_NEEDS_SUM: bool = false;
+    const HAS_EXEMPLARS: bool = false;
     const END: &'static [u8] = b"";
 
     fn heading(&self, name: &str, family: &Family, out: &mut Vec<u8>) {

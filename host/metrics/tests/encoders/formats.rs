@@ -2,7 +2,7 @@
 
 use crate::protobuf::{MetricFamily, Timestamp, decode};
 use ebhost_metrics::{
-    CellKind, Created, Family, FamilySeries, Fold, Format, Integers, Kind, Layout, OwnedFamily, Presentation,
+    CellKind, Created, Exemplar, Family, FamilySeries, Fold, Format, Integers, Kind, Layout, OwnedFamily, Presentation,
     encode_fragment, encoder,
 };
 
@@ -95,6 +95,35 @@ fn a_histogram_with_a_negative_bound_shows_no_sum_in_any_format() {
     let text = ["h_bucket{le=\"-1\"} 1", "h_bucket{le=\"0\"} 3", "h_bucket{le=\"+Inf\"} 6", "h_count 6"];
     assert_eq!(samples(Format::Text004, &histogram), text);
     assert!(messages(&histogram).metric[0].histogram.as_ref().unwrap().sample_sum.is_nan());
+}
+
+#[test]
+fn an_exemplar_stands_beside_its_bucket_in_each_format_that_has_them() {
+    let mut histogram = histogram(&[1.0, 2.0], Some(CellKind::U64));
+    histogram.push([("l", "a")], &[1, 2, 3, 9], None);
+    histogram.push([("l", "b")], &[0, 1, 0, 2], None);
+    let exemplar = |span_id| Exemplar { trace_id: [0xab; 16], span_id, raw: 2, unix_ms: 1_763_819_000_250 };
+    histogram.set_exemplar(0, 1, exemplar(Some([0xcd; 8])));
+    histogram.set_exemplar(0, 2, exemplar(None));
+    let (trace, span) = ("ab".repeat(16), "cd".repeat(8));
+    let lines = samples(Format::OpenMetrics100, &histogram);
+    let with_span = format!(" # {{trace_id=\"{trace}\",span_id=\"{span}\"}} 2.0 1763819000.250");
+    let without = format!(" # {{trace_id=\"{trace}\"}} 2.0 1763819000.250");
+    assert_eq!(lines[0], "h_bucket{l=\"a\",le=\"1.0\"} 1");
+    assert_eq!(lines[1], format!("h_bucket{{l=\"a\",le=\"2.0\"}} 3{with_span}"));
+    assert_eq!(lines[2], format!("h_bucket{{l=\"a\",le=\"+Inf\"}} 6{without}"));
+    assert!(lines[3..].iter().all(|line| !line.contains('#')), "{lines:?}");
+    let line = &samples(Format::OpenMetrics200, &histogram)[0];
+    assert_eq!(*line, format!("h{{l=\"a\"}} {{count:6,sum:9,bucket:[1.0:1,2.0:3,+Inf:6]}}{with_span}{without}"));
+    assert!(samples(Format::Text004, &histogram).iter().all(|line| !line.contains('#')));
+    let family = messages(&histogram);
+    let exemplars: Vec<_> = family.metric[0].histogram.as_ref().unwrap().exemplars();
+    assert_eq!(exemplars.len(), 2);
+    let (bound, labels, value, seconds) = &exemplars[0];
+    assert_eq!((*bound, *value, *seconds), (2.0, 2.0, 1_763_819_000));
+    assert_eq!(labels, &[("trace_id".to_owned(), trace), ("span_id".to_owned(), span)]);
+    assert_eq!(exemplars[1].0, f64::INFINITY);
+    assert!(family.metric[1].histogram.as_ref().unwrap().exemplars().is_empty());
 }
 
 #[test]

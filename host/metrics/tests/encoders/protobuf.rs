@@ -89,6 +89,33 @@ pub(super) struct Bucket {
     cumulative_count: u64,
     #[prost(double, tag = "2")]
     upper_bound: f64,
+    #[prost(message, optional, tag = "3")]
+    exemplar: Option<ExemplarMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExemplarMessage {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<LabelPair>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(message, optional, tag = "3")]
+    timestamp: Option<Timestamp>,
+}
+
+/// The bound of a bucket, and labels, value and second of its exemplar.
+pub(super) type BucketExemplar = (f64, Vec<(String, String)>, f64, i64);
+
+impl Histogram {
+    /// The exemplars of its buckets.
+    pub(super) fn exemplars(&self) -> Vec<BucketExemplar> {
+        let exemplar = |bucket: &Bucket| {
+            let found = bucket.exemplar.as_ref()?;
+            let labels = found.label.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
+            Some((bucket.upper_bound, labels, found.value, found.timestamp.as_ref()?.seconds))
+        };
+        self.bucket.iter().filter_map(exemplar).collect()
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,6 +1,8 @@
 //! The series of one family: label blocks, cells, and how many identities feed each.
 
-use ebhost_metrics::{Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize, ServedBuckets};
+use ebhost_metrics::{
+    Exemplars, Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize, ServedBuckets,
+};
 use foldhash::fast::RandomState;
 
 use crate::rows::entries::SWEEP;
@@ -27,6 +29,7 @@ pub(crate) struct FamilyTable {
     start_seconds: Vec<f64>,
     blocks: LabelBlocks,
     revisions: SeriesRevisions,
+    pub(crate) exemplars: Exemplars,
     by_block: HashIndex,
     hasher: RandomState,
     /// By slot: the identities that feed the series (counted once for each CPU that has a series), and 1 for an inherited series that
@@ -70,6 +73,7 @@ impl FamilyTable {
             start_seconds: Vec::new(),
             blocks: LabelBlocks::default(),
             revisions: SeriesRevisions::default(),
+            exemplars: Exemplars::default(),
             by_block: HashIndex::default(),
             hasher: RandomState::default(),
             feeders: Vec::new(),
@@ -93,6 +97,7 @@ impl FamilyTable {
             blocks: &self.blocks,
             revisions: Some(self.revisions.view()),
             served: self.served.as_ref(),
+            exemplars: (!self.exemplars.is_empty()).then_some(&self.exemplars),
         }
     }
 
@@ -255,6 +260,7 @@ impl FamilyTable {
             self.exposition_bytes -= self.bytes_of(self.blocks.get(slot));
             self.blocks.clear(slot);
             self.revisions.touch(slot);
+            self.exemplars.remove_series(slot);
             self.free.push(slot);
         }
         shed(&mut idle);

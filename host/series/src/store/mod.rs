@@ -30,6 +30,8 @@ pub(crate) struct SeriesStore {
     pub(crate) limits: TableLimits,
     /// When the sources were last read before this scrape, in seconds since 1970: counters that are new now were 0 then.
     pub(crate) since: f64,
+    /// When the sources were read for this scrape, in milliseconds since 1970, for exemplars.
+    pub(crate) read_at_ms: u64,
     /// Series that an identity feeds.
     fed: usize,
     /// The most bytes that the series of all families take in an answer.

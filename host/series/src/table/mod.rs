@@ -22,6 +22,7 @@ use crate::store::SeriesStore;
 use crate::store::family::FamilyTable;
 use crate::views::View;
 use crate::views::events::EventView;
+use crate::views::exemplars::{EventExemplars, ExemplarFields};
 use crate::views::table::TableView;
 
 /// The series of one package, and all state that keeps them right.
@@ -120,6 +121,21 @@ impl Table {
         for (table, served) in self.store.tables.iter_mut().zip(chosen) {
             table.serve(served);
         }
+    }
+
+    /// Keeps exemplars of the observations of these views from now on, at most so many for each family.
+    pub fn record_exemplars(&mut self, fields: &[ExemplarFields], most: usize) {
+        for (index, view) in self.views.iter_mut().enumerate() {
+            if let View::Events(view) = view {
+                let fields = fields.iter().find(|fields| fields.view == index);
+                view.exemplars = fields.map(|fields| EventExemplars::new(*fields, most));
+            }
+        }
+    }
+
+    /// Notes when the sources were read for the scrape that begins, in seconds since 1970. Exemplars are of that time.
+    pub fn note_reading(&mut self, unix_seconds: f64) {
+        self.store.read_at_ms = (unix_seconds * 1000.0) as u64;
     }
 
     pub fn schema(&self) -> &Arc<Schema> {

@@ -7,7 +7,7 @@ use ebhost_metrics::{CellKind, FamilySeries, Layout};
 use ebhost_snapshot::{Keys, Snapshot};
 
 use crate::schema::*;
-use crate::{Answer, Labels, ShapeMismatch, Table, TableLimits};
+use crate::{Answer, ExemplarFields, Labels, ShapeMismatch, Table, TableLimits};
 
 pub(super) fn number(offset: usize, size: usize) -> Number {
     Number { offset, size, encoding: Encoding::Unsigned }
@@ -371,6 +371,53 @@ fn negative_observations_go_into_the_bucket_below_their_bound() {
     scrape(&mut table, &snapshot, letter);
     assert_eq!(shown(&table), named(&[("a", &[1, 1, 1, 1, 11])]));
     assert_eq!(table.families().next().unwrap().layout().sum_kind(), Some(CellKind::I64));
+}
+
+/// Exemplars of the only family: label, bucket, first byte of the trace and of the span.
+fn exemplars(table: &Table) -> Vec<(String, usize, u8, Option<u8>)> {
+    let family = table.families().next().unwrap();
+    let of_series = |each: ebhost_metrics::Series<'_>| {
+        let label = String::from_utf8_lossy(each.labels).into_owned();
+        let found = move |bucket| {
+            let exemplar = family.exemplar(&each, bucket)?;
+            Some((label.clone(), bucket, exemplar.trace_id[0], exemplar.span_id.map(|id| id[0])))
+        };
+        (0..family.layout().buckets()).filter_map(found).collect::<Vec<_>>()
+    };
+    family.iter().flat_map(of_series).collect()
+}
+
+#[test]
+fn the_last_observation_of_a_trace_is_its_buckets_exemplar() {
+    let identity = Field { part: Part::Value, offset: 0, length: 1 };
+    let histogram = family("x", Kind::Histogram(vec![10.0]));
+    let observed = View { value_size: 32, ..view(0, identity, vec![feed(0, Value::Observation(number(4, 4)))]) };
+    let mut table = table(vec![histogram], vec![observed], TableLimits::default());
+    table.record_exemplars(&[ExemplarFields { view: 0, trace_id: 8, span_id: Some(24) }], 3);
+    let event = |name: u8, number: u8, trace: u8, span: u8| {
+        let mut event = vec![0; 32];
+        (event[0], event[4], event[8], event[24]) = (name, number, trace, span);
+        event
+    };
+    let scraped = |table: &mut Table, all: &[Vec<u8>], name: fn(u8) -> Option<String>| {
+        let keys = Keys::Events { cpus: vec![0; all.len()] };
+        let snapshot =
+            Snapshot { keys, values: all.concat(), value_stride: 32, cpus: 1, len: all.len(), complete: true };
+        scrape(table, &snapshot, name)
+    };
+    let all = [event(b'a', 5, 1, 7), event(b'a', 6, 2, 0), event(b'a', 99, 3, 9), event(b'a', 7, 0, 9)];
+    scraped(&mut table, &all, |_| None);
+    assert!(exemplars(&table).is_empty(), "the series are not known yet");
+    table.request_again(0, |_| true);
+    scraped(&mut table, &[], letter);
+    let a = "name=\"a\"".to_owned();
+    assert_eq!(exemplars(&table), [(a.clone(), 0, 2, None), (a.clone(), 1, 3, Some(9))]);
+    scraped(&mut table, &[event(b'a', 5, 4, 1), event(b'b', 5, 5, 1), event(b'c', 5, 6, 1)], letter);
+    let b = "name=\"b\"".to_owned();
+    let expected = [(a.clone(), 0, 4, Some(1)), (a, 1, 3, Some(9)), (b, 0, 5, Some(1))];
+    assert_eq!(exemplars(&table), expected, "there is no room for a fourth bucket");
+    table.record_exemplars(&[], 3);
+    assert_eq!(exemplars(&table), expected, "what was shown stays");
 }
 
 /// Seconds at which each series was 0.

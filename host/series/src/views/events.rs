@@ -9,6 +9,7 @@
 use ebhost_snapshot::{Keys, Snapshot};
 
 use super::amounts::Amounts;
+use super::exemplars::EventExemplars;
 use super::recency::Recency;
 use super::table::gather_identity;
 use crate::Answer;
@@ -33,6 +34,8 @@ pub(crate) struct EventView {
     /// By identity, if each CPU has a series: the answer, for CPUs that have not written an event yet.
     answers: Vec<Box<[Box<str>]>>,
     amounts: Amounts,
+    /// `None`: its observations have none.
+    pub(crate) exemplars: Option<EventExemplars>,
     recency: Recency,
     limits: EventLimits,
     tallies: EventTallies,
@@ -60,6 +63,7 @@ impl EventView {
             labels: ViewLabels::new(&plan),
             answers: Vec::new(),
             amounts: Amounts::new(&plan),
+            exemplars: None,
             recency: Recency::default(),
             limits,
             tallies: EventTallies::default(),
@@ -98,6 +102,9 @@ impl EventView {
             if let Some(entry) = self.find_or_insert(limit, store) {
                 self.recency.touch(entry, store.since);
                 self.amounts.add(&self.plan, entry, snapshot.row(row), store.since);
+                if let Some(exemplars) = &mut self.exemplars {
+                    exemplars.note(&self.plan, entry, snapshot.row(row), store.read_at_ms);
+                }
                 self.give(entry, store);
             } else {
                 self.tallies.lost += 1;
@@ -224,6 +231,18 @@ impl EventView {
         }
         self.amounts.events[entry as usize] = 0;
         self.amounts.since[entry as usize] = store.since;
+        self.give_exemplars(entry, store);
+    }
+
+    /// Moves the exemplars of an entry, whose series exist, to them.
+    fn give_exemplars(&mut self, entry: u32, store: &mut SeriesStore) {
+        let Some(exemplars) = &mut self.exemplars else { return };
+        let (waiting, most) = (exemplars.take(entry), exemplars.most);
+        for waiting in waiting {
+            let feed = &self.plan.feeds[waiting.feed];
+            let slot = self.labels.series.by_feed[waiting.feed][self.series_index(feed.by_cpu, entry)];
+            store.tables[feed.family].exemplars.set(slot, waiting.bucket, waiting.exemplar, most);
+        }
     }
 
     /// The index of an entry's series in a feed's column.
@@ -262,6 +281,7 @@ impl EventView {
     /// Removes an entry, and the series that it alone feeds. Its uncounted events are lost.
     fn remove(&mut self, entry: u32, store: &mut SeriesStore) {
         self.tallies.lost += std::mem::take(&mut self.amounts.events[entry as usize]);
+        self.exemplars.iter_mut().for_each(|exemplars| _ = exemplars.take(entry));
         for (index, feed) in self.plan.feeds.iter().enumerate().filter(|(_, feed)| feed.by_cpu) {
             let at = self.series_index(feed.by_cpu, entry);
             let slot = std::mem::replace(&mut self.labels.series.by_feed[index][at], NONE);

@@ -3,6 +3,7 @@
 
 mod amounts;
 pub(crate) mod events;
+pub(crate) mod exemplars;
 pub(crate) mod predecessor;
 pub(crate) mod recency;
 pub(crate) mod table;

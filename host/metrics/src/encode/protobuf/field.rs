@@ -41,6 +41,13 @@ pub(super) mod histogram {
 pub(super) mod bucket {
     pub(in super::super) const CUMULATIVE_COUNT: u32 = 1;
     pub(in super::super) const UPPER_BOUND: u32 = 2;
+    pub(in super::super) const EXEMPLAR: u32 = 3;
+}
+
+pub(super) mod exemplar {
+    pub(in super::super) const LABEL: u32 = 1;
+    pub(in super::super) const VALUE: u32 = 2;
+    pub(in super::super) const TIMESTAMP: u32 = 3;
 }
 
 pub(super) mod span {

@@ -13,6 +13,7 @@ use std::io;
 
 use super::{CHUNK_BYTES, Chunk, ChunkSink, Encoder, Presentation};
 use crate::{
+    exemplars::Exemplar,
     family::{Family, FamilySeries, Kind, Series},
     labels,
     layout::Layout,
@@ -133,13 +134,17 @@ impl Messages<'_> {
     /// A histogram's fields, into `self.value`.
     fn histogram(&mut self, series: FamilySeries<'_>, each: &Series<'_>, scale: Scale) {
         let mut bounds = series.bounds().iter().copied().chain([f64::INFINITY]);
-        let mut total = 0;
+        let (layout, mut total, mut bucket) = (series.layout(), 0, 0);
         series.cumulate(each.cells, |count| {
             total = count;
             self.part.clear();
             self.part.unsigned(field::bucket::CUMULATIVE_COUNT, count);
             let bound = bounds.next().expect("as many counts as bounds, and +Inf");
             self.part.double(field::bucket::UPPER_BOUND, bound);
+            if let Some(exemplar) = series.exemplar(each, bucket) {
+                write_exemplar(exemplar, layout, scale, &mut self.part);
+            }
+            bucket += 1;
             self.value.bytes(field::histogram::BUCKET, &self.part);
         });
         self.value.unsigned(field::histogram::SAMPLE_COUNT, total);
@@ -177,4 +182,21 @@ impl Messages<'_> {
         self.metric.bytes(kind.field(), &self.value);
         self.family.bytes(field::family::METRIC, &self.metric);
     }
+}
+
+/// The exemplar of a bucket, into the bucket's message.
+fn write_exemplar(exemplar: &Exemplar, layout: &Layout, scale: Scale, bucket: &mut Vec<u8>) {
+    let mut message = Vec::new();
+    for (name, value) in exemplar.labels() {
+        let mut label = Vec::new();
+        label.bytes(field::label::NAME, name.as_bytes());
+        label.bytes(field::label::VALUE, value.as_bytes());
+        message.bytes(field::exemplar::LABEL, &label);
+    }
+    message.double(field::exemplar::VALUE, exemplar.value(layout, scale));
+    let mut time = Vec::new();
+    time.unsigned(field::timestamp::SECONDS, exemplar.unix_ms / 1000);
+    time.unsigned(field::timestamp::NANOS, exemplar.unix_ms % 1000 * 1_000_000);
+    message.bytes(field::exemplar::TIMESTAMP, &time);
+    bucket.bytes(field::bucket::EXEMPLAR, &message);
 }
