@@ -8,9 +8,13 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Command},
     thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Folder, binary, needs, output, target, workspace};
+use ebhost_tests::{
+    Answer, Cgroup, Ebhost, Exposition, Folder, Prometheus, ReceivedSpan, Receiver, Start, binary, encode, needs,
+    output, target, wait_until, workspace,
+};
 
 use crate::{ebhost, npm, said};
 
@@ -207,4 +211,59 @@ fn the_examples_have_the_scripts_that_new_writes() {
             );
         }
     }
+}
+
+/// The test of an exemplar is Prometheus' own storage of them.
+#[test]
+fn slow_opens_are_spans_and_exemplars_of_their_histogram() {
+    needs!(
+        Root,
+        Tool("clang-19"),
+        Tool("cargo"),
+        Tool("prometheus"),
+        File("/sys/kernel/tracing/events/syscalls/sys_enter_openat")
+    );
+    let example = Example::built("slowopens", "rust");
+    let yaml = example.folder.path().join("slowopens/plugin.yaml");
+    let text = fs::read_to_string(&yaml).expect("our own file");
+    fs::write(&yaml, text.replace("slower_than_ns: 1000000", "slower_than_ns: 0")).expect("our own file");
+    let receiver = Receiver::start(Answer::Taken);
+    let start = Start::with(example.folder.path()).env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &receiver.traces());
+    let host = start.env("OTEL_BSP_SCHEDULE_DELAY", "200").listening();
+    let prometheus = Prometheus::with(host.address(), &["--enable-feature=exemplar-storage"]);
+    let command = format!("slow-{}", process::id());
+    let opener = thread::Builder::new().name(command.clone()).spawn(|| {
+        for _ in 0..20 {
+            fs::File::open("/nowhere").expect_err("no such file");
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    opener.expect("a thread").join().expect("it opens");
+    let of_command = |span: &ReceivedSpan| span.attributes["process.command"] == command;
+    let spans = wait_until("spans", Duration::from_secs(60), || {
+        let spans: Vec<_> = receiver.spans().into_iter().filter(of_command).collect();
+        (spans.len() == 20).then_some(spans)
+    });
+    assert!(spans.iter().all(|span| span.name == "openat" && span.attributes["openat.result"] == "-2"), "{spans:#?}");
+    let count = host.scrape().value("ebhost_slow_open_seconds_count", &[("command", &command)]);
+    assert_eq!(count, Some(20.0), "views and spans read the same events");
+
+    let query = format!("ebhost_slow_open_seconds_bucket{{command=\"{command}\"}}");
+    let found = wait_until("exemplars", Duration::from_secs(60), || {
+        let end = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 60;
+        let path = format!("query_exemplars?query={}&start={}&end={end}", encode(&query), end - 600);
+        let answer = prometheus.api(&path);
+        let series = answer.as_array().expect("a list").iter();
+        let all: Vec<_> =
+            series.flat_map(|series| series["exemplars"].as_array().cloned().unwrap_or_default()).collect();
+        (!all.is_empty()).then_some(all)
+    });
+    for exemplar in &found {
+        let label = |name: &str| exemplar["labels"][name].as_str().expect("an exemplar has ids").to_owned();
+        let span = spans.iter().find(|span| span.trace_id == label("trace_id")).expect("the exemplar names a trace");
+        assert_eq!(span.span_id, label("span_id"));
+        let seconds: f64 = exemplar["value"].as_str().and_then(|text| text.parse().ok()).expect("a number");
+        assert!((seconds - (span.end - span.start) as f64 / 1e9).abs() < 1e-12, "{exemplar} {span:?}");
+    }
+    host.stop();
 }

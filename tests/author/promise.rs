@@ -14,7 +14,7 @@ fn a_component_of_contract_0_1_0_is_loaded() {
 #[test]
 fn the_contract_in_the_docs_equals_the_one_in_wit() {
     let docs = std::fs::read_to_string(ebhost_tests::workspace().join("docs/contract.md")).expect("the document");
-    for file in ["world.wit", "log.wit", "decoder.wit"] {
+    for file in ["world.wit", "log.wit", "decoder.wit", "spans/spans.wit"] {
         let text = std::fs::read_to_string(ebhost_tests::workspace().join("wit").join(file)).expect("the contract");
         assert!(docs.contains(&format!("```wit\n{text}```\n")), "docs/contract.md has another text of {file}");
     }

@@ -10,6 +10,7 @@ enum { HASH = 1, ARRAY = 2, PERF_EVENT_ARRAY = 4, PER_CPU_HASH = 5, PER_CPU_ARRA
 #define TABLE(name, kind, key_bytes, entries) \\
     struct { int (*type)[kind]; int (*max_entries)[entries]; int (*key_size)[key_bytes]; int (*value_size)[8]; } \\
     name SEC(\".maps\")
+#define RING(name, bytes) struct { int (*type)[27]; int (*max_entries)[bytes]; } name SEC(\".maps\")
 #define EVENTS(name) \\
     struct { int (*type)[PERF_EVENT_ARRAY]; int (*key_size)[4]; int (*value_size)[4]; } name SEC(\".maps\")
 ";

@@ -129,7 +129,7 @@ fn files_that_cannot_be_read_affect_no_others() {
 }
 
 #[test]
-fn spans_are_refused_and_the_metrics_are_served() {
+fn spans_without_a_receiver_are_not_made_and_the_metrics_are_served() {
     needs!(Root, Tool("clang-19"));
     let spans = "
 tracing:
@@ -143,12 +143,13 @@ tracing:
         - { name: span_duration_ns, size: 8, decoders: [{ name: uint }] }
         - { name: path, size: 64, decoders: [{ name: string }] }
 ";
-    let folder = DropIns::with("spans", TABLES, &format!("{GOOD}{spans}"));
+    let folder = DropIns::with("spans", &format!("{TABLES}RING(spans, 4096);"), &format!("{GOOD}{spans}"));
     let host = folder.listening("spans");
     put(&host, "good_total", &[7, 0, 0, 0], 8);
     assert_eq!(family(&host, "ebpf_exporter_good_total")[2..], ["ebpf_exporter_good_total{id=\"7\"} 8"]);
     let said = errors(&host.stop());
-    let expected = "spans.yaml:9:3: found 1 spans, which ebhost does not make; the metrics of this file are served";
+    let expected = "spans.yaml:9:3: found spans of 1 buffers and no receiver, expected OTEL_EXPORTER_OTLP_ENDPOINT or \
+                    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; no spans are made";
     assert!(said.contains(expected), "{said}");
 }
 

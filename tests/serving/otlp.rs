@@ -2,17 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    env, thread,
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Disk, Ebhost, Fio, Folder, Prometheus, Start, needs, wait_until};
+use ebhost_tests::{
+    Answer, Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Receiver, Start, needs, wait_until, workspace,
+};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -158,79 +154,13 @@ fn a_receiver_stores_every_native_bucket_as_a_scraper_does() {
     both.host.stop();
 }
 
-/// How a receiver of the test answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Taken,
-    Busy,
-    Wrong,
-    /// Never.
-    Silence,
-}
-
-/// A receiver that speaks just enough HTTP to be wrong in a chosen way.
-struct Receiver {
-    address: SocketAddr,
-    answer: Arc<Mutex<Answer>>,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Receiver {
-    fn start(answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let (answer, requests) = (Arc::new(Mutex::new(answer)), Arc::new(AtomicUsize::new(0)));
-        let (answers, counted) = (answer.clone(), requests.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let mut reader = BufReader::new(stream);
-                let mut length = 0;
-                let mut line = String::new();
-                while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
-                    if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                        length = value.trim().parse().expect("a number");
-                    }
-                    line.clear();
-                }
-                let mut body = vec![0; length];
-                let _ = reader.read_exact(&mut body);
-                counted.fetch_add(1, Ordering::SeqCst);
-                let answer = *answers.lock().expect("nobody panics with it");
-                let text = match answer {
-                    Answer::Taken => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-                    Answer::Busy => {
-                        "HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-                    }
-                    Answer::Wrong => "HTTP/1.1 400 Bad\r\ncontent-length: 9\r\nconnection: close\r\n\r\nno\nthanks",
-                    Answer::Silence => {
-                        thread::spawn(move || drop((thread::sleep(PATIENCE), reader)));
-                        continue;
-                    }
-                };
-                let _ = reader.get_mut().write_all(text.as_bytes());
-            }
-        });
-        Self { address, answer, requests }
-    }
-
-    fn answers(&self, answer: Answer) {
-        *self.answer.lock().expect("nobody panics with it") = answer;
-    }
-
-    /// Waits for so many further requests.
-    fn wait_for(&self, requests: usize) {
-        let target = self.requests.load(Ordering::SeqCst) + requests;
-        wait_until("requests", PATIENCE, || (self.requests.load(Ordering::SeqCst) >= target).then_some(()));
-    }
-}
-
 /// A receiver that was overloaded, misconfigured or gone took the scrapes of everybody else with it in other exporters.
 #[test]
 fn a_receiver_that_is_busy_wrong_silent_or_away_disturbs_no_scrape() {
     needs!(Root);
     let receiver = Receiver::start(Answer::Taken);
     let folder = Folder::with_biolatency();
-    let endpoint = format!("http://{}", receiver.address);
+    let endpoint = receiver.url();
     let start = Start::with(folder.path()).args(&["--otlp.endpoint", &endpoint, "--otlp.interval", "1s"]);
     let host = start.env("OTEL_EXPORTER_OTLP_TIMEOUT", "500").listening();
     let requests = |result: &str| {
@@ -246,7 +176,7 @@ fn a_receiver_that_is_busy_wrong_silent_or_away_disturbs_no_scrape() {
     grows("taken");
     for (answer, says) in [
         (Answer::Busy, "the receiver is busy: it answered 503"),
-        (Answer::Wrong, "the receiver refused it: it answered 400, `no thanks`"),
+        (Answer::Wrong, "the receiver refused it: it answered 400, `no\\nthanks`"),
         (Answer::Silence, "no answer: "),
     ] {
         receiver.answers(answer);
@@ -259,6 +189,40 @@ fn a_receiver_that_is_busy_wrong_silent_or_away_disturbs_no_scrape() {
     }
     let warnings = host.log().lines().iter().filter(|line| line.text.contains("metrics are not pushed")).count();
     assert_eq!(warnings, 3, "each failure is said once: {}", host.log().text());
+    host.stop();
+}
+
+/// A host whose receiver is gone has to go on as if nothing were, for however long. `EBHOST_OTLP_GONE_SECONDS=600` for ten minutes.
+#[test]
+fn a_receiver_that_was_gone_has_the_right_counts_afterwards() {
+    needs!(Root, Tool("apt-get"), Tool("dpkg-deb"));
+    let seconds = env::var("EBHOST_OTLP_GONE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let folder = Folder::with_biolatency();
+    folder.copy(&workspace().join("bench/packages/maps"));
+    let address = Prometheus::free_address();
+    let endpoint = format!("http://{address}/opentelemetry/v1/metrics");
+    let args = ["--otlp.endpoint", &endpoint, "--otlp.interval", "1s"];
+    let host = Start::with(folder.path()).args(&args).listening();
+    let map = KernelMap::of(host.pid(), "hash");
+    let (mut count, began) = (0u64, Instant::now());
+    let mut resident = Vec::new();
+    while began.elapsed() < Duration::from_secs(seconds) {
+        count += 7;
+        assert!(map.update(&ebhost_tests::key(1), &count.to_le_bytes()));
+        let scrape = Instant::now();
+        let served = host.scrape();
+        assert!(scrape.elapsed() < Duration::from_secs(2), "a scrape waits for the receiver");
+        resident.push(served.value("process_resident_memory_bytes", &[]).expect("every process has some"));
+        thread::sleep(Duration::from_millis(250));
+    }
+    let [early, late] = [resident[resident.len() / 4], resident[resident.len() - 1]];
+    assert!(late - early < 16e6, "memory grew from {early} to {late} bytes");
+    assert!(host.scrape().value("ebhost_otlp_requests_total", &[("result", "failed")]) > Some(0.0));
+    let receiver = Prometheus::victoria_metrics_at(address);
+    wait_until("the count", PATIENCE, || {
+        let stored = stored(&receiver, "ebhost_hash_calls_total");
+        stored.values().any(|value| number(value) == count as f64).then_some(())
+    });
     host.stop();
 }
 

@@ -57,7 +57,17 @@ impl Prometheus {
 
     /// VictoriaMetrics, which has the same API and receives OTLP at `/opentelemetry/v1/metrics`, under the names that Prometheus would give.
     pub fn victoria_metrics() -> Self {
-        let (folder, address) = (Folder::new(), free_address());
+        Self::victoria_metrics_at(free_address())
+    }
+
+    /// An address of loopback on which nothing listens, for a server that starts later.
+    pub fn free_address() -> SocketAddr {
+        free_address()
+    }
+
+    /// The same at an address.
+    pub fn victoria_metrics_at(address: SocketAddr) -> Self {
+        let folder = Folder::new();
         let mut command = debian::VICTORIA_METRICS.command("usr/bin/victoria-metrics");
         command.arg(format!("-storageDataPath={}", folder.path().join("data").display()));
         command.arg(format!("-httpListenAddr={address}"));

@@ -137,7 +137,7 @@ fn request_for(
     let identities = Vec::with_capacity(ids.len() * scrape.schema().views[view].identity_size());
     let mut request = DecodeRequest { view, identities, ..DecodeRequest::default() };
     let mut asked = Vec::with_capacity(ids.len());
-    let mut names = RequestNames { lookups, places: HashMap::new(), names: Vec::new() };
+    let mut names = RequestNames::new(lookups);
     let mut found = Vec::with_capacity(sites.len());
     for id in ids {
         let identity = scrape.identity_bytes(view, *id);
@@ -149,20 +149,36 @@ fn request_for(
             asked.push(*id);
         }
     }
-    request.names = names.names;
+    request.names = names.into_names();
     request.count = asked.len();
     (request, asked)
 }
 
 /// The names of one request, each once.
-struct RequestNames<'a> {
+pub(super) struct RequestNames<'a> {
     lookups: &'a mut Lookups,
     /// `None`: the name is not known yet.
     places: HashMap<Question, Option<u32>>,
     names: Vec<Option<String>>,
 }
 
-impl RequestNames<'_> {
+impl<'a> RequestNames<'a> {
+    pub(super) fn new(lookups: &'a mut Lookups) -> Self {
+        Self { lookups, places: HashMap::new(), names: Vec::new() }
+    }
+
+    /// The name's place in the request. A name that is not known yet is like one that nobody knows: events do not wait for it.
+    pub(super) fn place_or_unknown(&mut self, question: Question) -> u32 {
+        self.place(question).unwrap_or_else(|| {
+            self.names.push(None);
+            self.names.len() as u32 - 1
+        })
+    }
+
+    pub(super) fn into_names(self) -> Vec<Option<String>> {
+        self.names
+    }
+
     /// The name's place in the request; `None`: it is not known yet.
     fn place(&mut self, question: Question) -> Option<u32> {
         *self.places.entry(question).or_insert_with_key(|(table, bytes)| {

@@ -39,14 +39,14 @@ use tracing::{error, info, warn};
 
 use budget::KernelBudgets;
 use ebhost_confine::{ALL, EndProcess, READING, Thread};
-use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests};
+use ebhost_handle::{AgentRequest, FamilyDescription, FamilyVisitor, Handle, Requests, Span, SpanReply};
 use ebhost_kernel::KernelContext;
 use ebhost_limits as limits;
 use ebhost_lookup::Lookups;
 use ebhost_package::{FolderError, Trust, TrustError};
 use ebhost_plugin_host::{ComponentError, Engine};
 use ebhost_telemetry::{BuildInfo, History, OwnMetrics, Stage, StageClock};
-pub use options::{OnFault, Options, Reload, Statistics};
+pub use options::{OnFault, Options, Reload, SpanReceiver, Statistics};
 pub use package::DescribeError;
 use package::Running;
 pub use reload::{MetricNameRegistry, PackageNames};
@@ -151,6 +151,7 @@ impl LoadingAgent {
         let mut reloads = self.reloads;
         agent.budget_reporter = reloads.budget_reporter();
         self.requests.set_running_packages(agent.running.len());
+        self.requests.set_span_sources(agent.span_sources());
         let changes = reloader.spawn(&options, reloads)?;
         let (runtime, requests) = (runtime::Handle::current(), self.requests);
         let (stop, stopped) = oneshot::channel();
@@ -252,6 +253,7 @@ impl Agent {
                     self.apply(transaction);
                     self.returns_due = MEMORY_RETURNS;
                     requests.set_running_packages(self.running.len());
+                    requests.set_span_sources(self.span_sources());
                 }
                 () = sleep_until(self.budgets.next().into()) => self.measure_programs(),
                 is_open = requests.receive(&mut batch) => {
@@ -301,7 +303,7 @@ impl Agent {
 
     /// Answers every request that waits. A requester that went away needs no answer.
     fn answer(&mut self, batch: &mut Vec<AgentRequest>) {
-        let mut visitors = Vec::new();
+        let (mut visitors, mut span_replies) = (Vec::new(), Vec::new());
         for request in batch.drain(..) {
             match request {
                 AgentRequest::Collect(visitor) => visitors.push(visitor),
@@ -310,9 +312,30 @@ impl Agent {
                     drop(reply.send(self.families().families().map(FamilyDescription::from).collect()));
                 }
                 AgentRequest::Status(reply) => drop(reply.send(self.status())),
+                AgentRequest::Spans(reply) => span_replies.push(reply),
             }
         }
         self.collect_for(visitors);
+        span_replies.into_iter().for_each(|reply| self.reply_with_spans(&reply));
+    }
+
+    /// The number of buffers that are read for spans.
+    fn span_sources(&self) -> usize {
+        self.running.iter().map(Running::span_sources).sum()
+    }
+
+    /// Turns events into spans. Each package gets an equal part of the time that those before it left.
+    fn reply_with_spans(&mut self, reply: &SpanReply) {
+        let end = Instant::now() + limits::SPAN_TIME;
+        let mut left = self.running.iter().filter(|package| package.span_sources() > 0).count() as u32;
+        let mut spans: Vec<Span> = Vec::new();
+        for package in self.running.iter_mut().filter(|package| package.span_sources() > 0) {
+            let now = Instant::now();
+            let until = now + end.saturating_duration_since(now) / left;
+            package.take_spans(&mut self.lookups, until, &mut spans);
+            left -= 1;
+        }
+        let _ = reply.send(spans); // the sink may have given up
     }
 
     /// Reads the kernel once for all visitors that wait.

@@ -30,6 +30,7 @@ pub struct Options {
     /// The process that switches the kernel's run statistics on for a while; none: they are measured only while others have them on.
     pub statistics_process: Option<Arc<StatisticsProcess>>,
     pub reload: Reload,
+    pub spans: SpanReceiver,
     /// The operator's file of pins, and the packages that have to be in it.
     pub pins: Option<(PathBuf, Require)>,
     /// Capabilities to keep beside those that are needed.
@@ -47,6 +48,14 @@ pub enum Reload {
     Signal,
     /// Never: the capabilities to load programs are dropped after the start.
     Off,
+}
+
+/// Whether spans are sent to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanReceiver {
+    Given,
+    /// No buffer is read for spans.
+    NotGiven,
 }
 
 /// The consequence of a package that fails to load at the start.

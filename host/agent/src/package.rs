@@ -5,6 +5,7 @@ mod describe;
 mod exchange;
 mod losses;
 mod report;
+mod spans;
 
 use std::{
     io,
@@ -16,7 +17,7 @@ use std::{
 use tracing::{info, warn};
 
 pub use self::describe::DescribeError;
-use self::{departed::Deletion, describe::sources_of, losses::Losses};
+use self::{departed::Deletion, describe::sources_of, losses::Losses, spans::SpanEvents};
 pub(super) use self::{
     describe::{Conditions, Described, describe, examine},
     exchange::Exchange,
@@ -68,6 +69,7 @@ pub(super) struct Running {
     /// CPU time of scrapes for this package.
     cpu: StageTimes,
     losses: Losses,
+    span_events: SpanEvents,
     deletion: Deletion,
     /// The memory of each map, as it was looked at last: asking the kernel costs more than a scrape of a small package.
     map_memory: Vec<(String, u64)>,
@@ -103,6 +105,13 @@ pub(super) enum RunError {
     Name(#[from] NameError),
 }
 
+/// An empty table for the series and the exemplars of a package.
+fn table_with_exemplars(plugin: &Plugin, package: Limits, compat: Compat) -> Table {
+    let mut table = table(plugin.schema().clone(), package, compat);
+    table.record_exemplars(&plugin.spans().exemplars, limits::EXEMPLARS);
+    table
+}
+
 /// An empty table for the series of a package. ebpf_exporter shows what programs wrote, whether it grew or fell.
 pub(super) fn table(schema: Arc<Schema>, limits: Limits, compat: Compat) -> Table {
     let decrease = match compat {
@@ -117,10 +126,11 @@ impl Running {
     pub(super) fn start(described: Described, types: &KernelContext) -> Result<Self, RunError> {
         let Described { package, object, plugin, compile_time, served } = described;
         let schema = plugin.schema().clone();
-        let (wanted, sources) = sources_of(&schema);
+        let spans = plugin.spans().clone();
+        let (wanted, sources) = sources_of(&schema, &spans);
         let memory = package.limits.kernel_memory_bytes;
         let loaded = kernel::load(object.as_ref().zip(package.bpf.as_ref()), &package.perf, &wanted, memory, types)?;
-        let mut table = table(schema.clone(), package.limits, package.compat);
+        let mut table = table_with_exemplars(&plugin, package.limits, package.compat);
         table.serve(served);
         Ok(Self {
             table,
@@ -144,6 +154,7 @@ impl Running {
             late_scrapes: 0,
             cpu: StageTimes::default(),
             losses: Losses::default(),
+            span_events: SpanEvents::of(&spans),
             deletion: Deletion::of(package.bpf.as_ref().map_or(&[], |bpf| &bpf.delete_departed)),
             limits: package.limits,
             compile_time,
@@ -157,12 +168,20 @@ impl Running {
         let Exchange { described: Described { package, mut plugin, compile_time, served, .. }, opened } = exchange;
         let schema = plugin.schema().clone();
         let limits = table_limits(package.limits);
-        if let Err(schema) = self.table.update(schema, limits) {
-            let (wanted, sources) = sources_of(&schema);
+        let spans = plugin.spans().clone();
+        let has_other_spans = spans != *self.plugin.spans();
+        let updated = self.table.update(schema.clone(), limits);
+        if updated.is_err() || has_other_spans {
+            let (wanted, sources) = sources_of(&schema, &spans);
             self.loaded.choose(opened, &wanted);
             self.reads = vec![Read::default(); wanted.len()];
             self.sources = sources;
-            let table = table(schema.clone(), package.limits, self.compat);
+            self.span_events.set_sources(spans.sources.len());
+        }
+        if updated.is_ok() {
+            self.table.record_exemplars(&spans.exemplars, limits::EXEMPLARS);
+        } else {
+            let table = table_with_exemplars(&plugin, package.limits, self.compat);
             let previous = std::mem::replace(&mut self.table, table);
             self.table.inherit(previous);
         }
@@ -207,6 +226,7 @@ impl Running {
         self.late_scrapes += previous.late_scrapes;
         self.cpu.inherit(&previous.cpu);
         self.losses.inherit(&previous.losses);
+        self.span_events.inherit(&previous.span_events);
         for (source, read) in self.loaded.sources.iter().zip(&mut self.reads) {
             let before =
                 previous.loaded.sources.iter().zip(&previous.reads).find(|(before, _)| before.name() == source.name());
@@ -279,6 +299,7 @@ impl Running {
             }
         }
         let schema = self.table.schema().clone();
+        self.table.note_reading(self.read_at);
         let mut scrape = self.table.scrape(since);
         self.views_observed = 0;
         for view in view_snapshots(&schema, &self.loaded, &self.sources) {
@@ -344,7 +365,7 @@ impl Running {
 
     /// The lookup tables that its views use.
     pub(super) fn lookup_tables(&self) -> impl Iterator<Item = LookupTable> {
-        label::tables(self.table.schema())
+        label::tables(self.table.schema()).chain(self.span_lookup_tables())
     }
 
     /// The lookups that its identities need.

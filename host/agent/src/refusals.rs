@@ -9,7 +9,7 @@ use std::{
 };
 
 use ebhost_limits as limits;
-use ebhost_plugin_host::one_line;
+use ebhost_telemetry::one_line;
 use tracing::warn;
 
 /// The refusals of one package.

@@ -48,6 +48,7 @@ fn options(plugins: &std::path::Path) -> Options {
         compiler: None,
         statistics_process: None,
         reload: Reload::Off,
+        spans: ebhost_agent::SpanReceiver::NotGiven,
         pins: None,
         keep: "all".parse().unwrap(),
         return_free_memory: || (),

@@ -28,7 +28,7 @@ pub struct Options {
     pub agent: agent::Options,
     pub web: WebOptions,
     pub recorder: RecorderOptions,
-    /// The receiver that metrics are pushed to, if there is one.
+    /// The receivers that metrics and spans are pushed to, if there is one.
     pub otlp: Option<Otlp>,
 }
 
@@ -98,10 +98,8 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
 
     let agent = agent.loaded().await?;
     ebhost_confine::keep_only(keep.0).map_err(AgentError::Capabilities)?;
-    let pushing = otlp
-        .map(|otlp| otlp.start(handle.clone(), env!("CARGO_PKG_VERSION")))
-        .transpose()
-        .map_err(AgentError::Setup)?;
+    let pushing =
+        otlp.map(|otlp| otlp.start(&handle, env!("CARGO_PKG_VERSION"))).transpose().map_err(AgentError::Setup)?;
     // Not before, because it pauses in proportion to the time that a collection takes, and one that waits for the loader takes long.
     let recording = tokio::spawn(feed.run(handle, stop));
     // Whoever reads in the log that it listens finds it ready.

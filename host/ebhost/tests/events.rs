@@ -81,7 +81,7 @@ fn load(object: &Path) -> Loaded {
     let bpf = package::Bpf { globals, ..package::Bpf::of(artefact()) };
     let file = ObjectFile::parse(&bpf).unwrap();
     assert!(file.maps["ring"].is_events() && file.maps["array"].is_perf_event_array());
-    let wanted = ["ring", "array"].map(|name| Wanted { name, value_sizes: vec![8, 24] });
+    let wanted = ["ring", "array"].map(|name| Wanted::by_views(name, vec![8, 24]));
     kernel::load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, u64::MAX, &KernelContext::new()).unwrap()
 }
 

@@ -12,7 +12,7 @@ use ebhost_limits as limits;
 use ebhost_telemetry::Report;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Collection, FamilyDescription, FamilyVisitor, visitor::CallOnce};
+use crate::{Collection, FamilyDescription, FamilyVisitor, SpanReply, visitor::CallOnce};
 
 /// A request that waits for the agent's thread. A requester that went away needs no answer.
 pub enum AgentRequest {
@@ -22,6 +22,8 @@ pub enum AgentRequest {
     Families(oneshot::Sender<Vec<FamilyDescription>>),
     /// The report on the host and every package. No map is read.
     Status(oneshot::Sender<Report>),
+    /// The spans since the last time.
+    Spans(SpanReply),
 }
 
 /// Why the agent does not answer.
@@ -38,25 +40,33 @@ pub enum HandleError {
 pub struct Handle {
     requests: mpsc::Sender<AgentRequest>,
     running_packages: Arc<AtomicUsize>,
+    span_sources: Arc<AtomicUsize>,
 }
 
 /// The agent's end of the queue.
 pub struct Requests {
     queue: mpsc::Receiver<AgentRequest>,
     running_packages: Arc<AtomicUsize>,
+    span_sources: Arc<AtomicUsize>,
 }
 
 /// A handle and the queue that it fills.
 pub fn channel() -> (Handle, Requests) {
     let (requests, queue) = mpsc::channel(limits::WAITING_SCRAPES);
-    let running_packages = Arc::new(AtomicUsize::new(0));
-    (Handle { requests, running_packages: running_packages.clone() }, Requests { queue, running_packages })
+    let [running_packages, span_sources] = [(), ()].map(|()| Arc::new(AtomicUsize::new(0)));
+    let handle = Handle { requests, running_packages: running_packages.clone(), span_sources: span_sources.clone() };
+    (handle, Requests { queue, running_packages, span_sources })
 }
 
 impl Requests {
     /// Tells every handle how many packages run. The agent calls it when that may have changed.
     pub fn set_running_packages(&self, count: usize) {
         self.running_packages.store(count, Ordering::Relaxed);
+    }
+
+    /// Tells every handle how many buffers are read for spans. The agent calls it when that may have changed.
+    pub fn set_span_sources(&self, count: usize) {
+        self.span_sources.store(count, Ordering::Relaxed);
     }
 
     /// Waits for requests and appends all that there are to `batch`; false if there will be no more.
@@ -109,6 +119,19 @@ impl Handle {
         report.await.map_err(|_| HandleError::Stopped)
     }
 
+    /// Asks for the spans since the last time. The reply comes through `reply`, after a collection that is under way.
+    ///
+    /// # Errors
+    /// [`HandleError`] if the queue is full or the agent has stopped.
+    pub fn take_spans(&self, reply: SpanReply) -> Result<(), HandleError> {
+        self.send(AgentRequest::Spans(reply))
+    }
+
+    /// The number of buffers that are read for spans. Does not wait for the agent.
+    pub fn span_sources(&self) -> usize {
+        self.span_sources.load(Ordering::Relaxed)
+    }
+
     /// The number of packages that run, and whose families are served. Does not wait for the agent, which may be busy.
     pub fn running_packages(&self) -> usize {
         self.running_packages.load(Ordering::Relaxed)
@@ -146,6 +169,7 @@ mod tests {
                 }
                 AgentRequest::Families(reply) => drop(reply.send(Vec::new())),
                 AgentRequest::Status(reply) => drop(reply.send(Report::default())),
+                AgentRequest::Spans(reply) => drop(reply.send(Vec::new())),
             }
         }
     }

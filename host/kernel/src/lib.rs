@@ -49,6 +49,7 @@ pub use self::object::{ObjectError, ObjectFile};
 pub use attach::probe::probed_files;
 pub use context::KernelContext;
 pub use error::{BtfRemedy, LoadError};
+pub use events::WaitingEvents;
 pub use features::features;
 pub use load::load;
 pub use loaded::{LeftOut, Loaded, Program, Wanted};

@@ -9,6 +9,7 @@ use crate::{
     Source, UnreadMaps,
     attach::{Links, link::RunBy},
     cgroup_map::CgroupMap,
+    events::EventReaders,
     perf::PerfReader,
     sys::{self, RunStatistics},
 };
@@ -49,12 +50,25 @@ pub struct LeftOut {
     pub fault: String,
 }
 
-/// A source that views read.
+/// A source that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted<'a> {
     pub name: &'a str,
     /// The sizes of the views' values, each once.
     pub value_sizes: Vec<usize>,
+    /// Whether its events become spans.
+    pub for_spans: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// A source that views read, with values of these sizes.
+    pub fn by_views(name: &'a str, value_sizes: Vec<usize>) -> Self {
+        Self { name, value_sizes, for_spans: false }
+    }
+
+    pub(crate) fn event_readers(&self) -> EventReaders<'_> {
+        EventReaders { lengths: &self.value_sizes, for_spans: self.for_spans }
+    }
 }
 
 impl Program {
@@ -91,7 +105,7 @@ impl Loaded {
             if let Some(place) = all.iter().position(|source| source.name() == wanted.name) {
                 let mut source = all.swap_remove(place);
                 if let Source::Events(events) = &mut source {
-                    events.announce(&wanted.value_sizes);
+                    events.announce(wanted.event_readers());
                 }
                 self.sources.push(source);
             }

@@ -104,7 +104,7 @@ fn open_reader(
     }
     if shape.is_events() {
         let drops = counter(maps, object.lost_counter(name));
-        return EventReader::new(name, &map, &wanted.value_sizes, drops, context).map(Source::Events);
+        return EventReader::new(name, &map, wanted.event_readers(), drops, context).map(Source::Events);
     }
     Err(io::Error::other(
         "expected a hash, LRU hash, array, their per-CPU forms, an LPM trie, a ring buffer, or a perf event \

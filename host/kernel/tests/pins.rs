@@ -56,7 +56,7 @@ fn loaded(value_size: usize) -> Result<Loaded, LoadError> {
     [&source, &object].iter().for_each(|file| fs::remove_file(file).unwrap());
     let bpf = Bpf::of(Artefact::new(object, bytes));
     let file = ObjectFile::parse(&bpf).unwrap();
-    let wanted = [Wanted { name: "counts", value_sizes: vec![value_size] }];
+    let wanted = [Wanted::by_views("counts", vec![value_size])];
     load(Some((&file, &bpf)), &BTreeMap::new(), &wanted, u64::MAX, &KernelContext::new())
 }
 

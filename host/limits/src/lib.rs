@@ -311,9 +311,35 @@ pub const OTLP_POINTS_PER_REQUEST: usize = 8_192;
 /// counted in `ebhost_otlp_families_left_out_total`.
 pub const OTLP_BYTES: usize = 64 << 20;
 
-/// Bytes of a receiver's answer that are read, and characters of its text that a message shows.
+/// Bytes of a receiver's answer that are read, and of its text that a message shows.
 pub const OTLP_ANSWER_BYTES: u64 = 64 << 10;
-pub const OTLP_TEXT_CHARS: usize = 256;
+pub const OTLP_TEXT_BYTES: usize = 256;
+
+/// Buffers of one package whose events become spans.
+pub const SPAN_SOURCES: usize = 16;
+
+/// Events in one call that makes spans of them, and spans that one event may give. Beyond it they are counted in
+/// `ebhost_spans_lost_total{reason="limit"}`.
+pub const SPAN_BATCH_EVENTS: usize = 1_024;
+pub const SPANS_PER_EVENT: usize = 16;
+
+/// Attributes of one span; more are left out.
+pub const SPAN_ATTRIBUTES: usize = 32;
+
+/// Exemplars of one family, each some hundred bytes of an answer. Beyond it new buckets have none.
+pub const EXEMPLARS: usize = 4_096;
+
+/// Time that all packages together may take to make spans when a sink asks, and spans in one reply. Scrapes wait that long at most; other events
+/// wait in bounded memory, and what does not fit is shown by `ebhost_events_lost_total`.
+pub const SPAN_TIME: Duration = Duration::from_millis(100);
+pub const SPANS_PER_REPLY: usize = 16_384;
+
+/// Bytes of spans that wait for a receiver, as they are sent: some ten thousand. Beyond it new ones are dropped, shown by
+/// `ebhost_otlp_spans_total{result="dropped"}`.
+pub const WAITING_SPAN_BYTES: usize = 8 << 20;
+
+/// Spans in one OTLP request, as OpenTelemetry's SDKs have it.
+pub const OTLP_SPANS_PER_REQUEST: usize = 512;
 
 /// The pause before a request is posted again, and the longest: each is twice the one before. Shown by
 /// `ebhost_otlp_requests_total{result="failed"}`.

@@ -7,15 +7,18 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::{
+    metrics::v1::ExportMetricsServiceResponse, trace::v1::ExportTraceServiceResponse,
+};
 use prost::Message as _;
 use ureq::{
     Agent,
     tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::options::{Compression, OtlpOptions, Tls};
+use crate::options::{Compression, OtlpOptions, Signal, Tls};
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// Why the client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +51,13 @@ fn said(text: &str) -> String {
 /// The answer of a receiver that took a push.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
-    pub(crate) rejected_points: u64,
+    /// Points or spans.
+    pub(crate) rejected: u64,
     pub(crate) message: String,
 }
 
 pub(crate) struct Client {
+    signal: Signal,
     agent: Agent,
     url: String,
     headers: Vec<(String, String)>,
@@ -60,7 +65,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(options: &OtlpOptions) -> Result<Self, TlsError> {
+    pub(crate) fn new(signal: Signal, options: &OtlpOptions) -> Result<Self, TlsError> {
         let config = Agent::config_builder()
             .timeout_global(Some(options.timeout))
             .http_status_as_error(false)
@@ -71,6 +76,7 @@ impl Client {
             .tls_config(tls_config(&options.tls)?)
             .build();
         Ok(Self {
+            signal,
             agent: config.into(),
             url: options.endpoint.url().to_owned(),
             headers: options.headers.clone(),
@@ -99,31 +105,34 @@ impl Client {
         let answer = response.body_mut().with_config().limit(limits::OTLP_ANSWER_BYTES).read_to_vec();
         let answer = answer.unwrap_or_default();
         match status {
-            200..=299 => Ok(taken(&answer)),
+            200..=299 => Ok(taken(self.signal, &answer)),
             429 | 502 | 503 | 504 => Err(PushError::Busy { status, retry_after: retry_after.map(Duration::from_secs) }),
-            _ => Err(PushError::Refused { status, text: printable(&answer) }),
+            _ => Err(PushError::Refused { status, text: shown(&answer) }),
         }
     }
 }
 
 /// The answer may say that a part was not taken. One that is no message says nothing.
-fn taken(answer: &[u8]) -> Taken {
-    let partial = ExportMetricsServiceResponse::decode(answer).ok().and_then(|response| response.partial_success);
-    partial.map_or_else(Taken::default, |partial| Taken {
-        rejected_points: u64::try_from(partial.rejected_data_points).unwrap_or_default(),
-        message: printable(partial.error_message.as_bytes()),
+fn taken(signal: Signal, answer: &[u8]) -> Taken {
+    let partial = match signal {
+        Signal::Metrics => ExportMetricsServiceResponse::decode(answer)
+            .ok()
+            .and_then(|response| response.partial_success)
+            .map(|partial| (partial.rejected_data_points, partial.error_message)),
+        Signal::Traces => ExportTraceServiceResponse::decode(answer)
+            .ok()
+            .and_then(|response| response.partial_success)
+            .map(|partial| (partial.rejected_spans, partial.error_message)),
+    };
+    partial.map_or_else(Taken::default, |(rejected, message)| Taken {
+        rejected: u64::try_from(rejected).unwrap_or_default(),
+        message: shown(message.as_bytes()),
     })
 }
 
 /// A receiver's text in one line of the log.
-fn printable(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(limits::OTLP_TEXT_CHARS)
-        .collect::<String>()
-        .trim()
-        .into()
+fn shown(text: &[u8]) -> String {
+    one_line(String::from_utf8_lossy(text).trim(), limits::OTLP_TEXT_BYTES)
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {

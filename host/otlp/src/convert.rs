@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::{InstrumentationScope, KeyValue},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-        HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+        AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
+        HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar,
         exponential_histogram_data_point::Buckets, metric::Data, number_data_point::Value,
     },
     resource::v1::Resource,
@@ -195,6 +195,7 @@ impl Points<'_> {
             sum: self.sum(each),
             bucket_counts: counts,
             explicit_bounds: self.series.bounds().to_vec(),
+            exemplars: self.exemplars(each),
             ..HistogramDataPoint::default()
         }
     }
@@ -227,6 +228,19 @@ impl Points<'_> {
             positive: Some(Buckets { offset: first - 1 + empty as i32, bucket_counts: buckets }),
             ..ExponentialHistogramDataPoint::default()
         }
+    }
+
+    fn exemplars(&self, each: &Series<'_>) -> Vec<Exemplar> {
+        let exemplar = |bucket| self.series.exemplar(each, bucket);
+        let found = (0..self.series.layout().buckets()).filter_map(exemplar);
+        let message = |found: &ebhost_metrics::Exemplar| Exemplar {
+            time_unix_nano: found.unix_ms * 1_000_000,
+            trace_id: found.trace_id.to_vec(),
+            span_id: found.span_id.map(|id| id.to_vec()).unwrap_or_default(),
+            value: Some(exemplar::Value::AsDouble(found.value(self.series.layout(), self.scale))),
+            ..Exemplar::default()
+        };
+        found.map(message).collect()
     }
 
     fn sum(&self, each: &Series<'_>) -> Option<f64> {

@@ -1,11 +1,13 @@
-//! OTLP: pushes the metric families to an OpenTelemetry receiver, over HTTP with protobuf.
+//! OTLP: pushes the metric families and the spans to an OpenTelemetry receiver, over HTTP with protobuf.
 //!
 //! It is a sink like the HTTP server: it holds a [`Handle`], asks for a collection at each interval, and sends what it finds. The collection
 //! is shared with scrapes that wait at the same time. Every number is cumulative since its start time, so a push that is lost loses
 //! resolution and no counts: nothing is queued for a receiver that is away, and memory is bounded by one push ([`ebhost_limits::OTLP_BYTES`]).
 //!
-//! The thread that connects has no capability, and under Landlock no other port is in reach. It never holds up a scrape: what runs on the
-//! agent's thread is the conversion, as an exposition does.
+//! Spans are no numbers that come again: those that a receiver does not take wait in bounded memory, and beyond it they are dropped and counted.
+//!
+//! The threads that connect have no capability, and under Landlock no other port is in reach. They never hold up a scrape: what runs on the
+//! agent's thread is the conversion, as an exposition does, and for spans the component's, within [`ebhost_limits::SPAN_TIME`].
 //!
 //! The protocol: <https://opentelemetry.io/docs/specs/otlp/>; the variables:
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
@@ -17,6 +19,7 @@ mod convert;
 mod options;
 mod push;
 mod resource;
+mod spans;
 
 use std::{io, sync::mpsc};
 
@@ -24,45 +27,83 @@ use client::Client;
 pub use client::TlsError;
 use ebhost_confine::{NONE, Restart};
 use ebhost_handle::Handle;
-pub use options::{Endpoint, Flags, OptionError, OtlpOptions};
+pub use options::{Endpoint, Flags, OptionError, OtlpOptions, Signal};
 use push::Pusher;
 use resource::resource;
+use spans::SpanPusher;
 
 /// The sink, with everything read from files that it needs: files may be out of reach when it starts.
 pub struct Otlp {
+    /// None: metrics are not pushed.
+    metrics: Option<Receiver>,
+    /// None: spans are not pushed.
+    traces: Option<Receiver>,
+}
+
+struct Receiver {
     options: OtlpOptions,
     client: Client,
 }
 
 /// Stops the sink when it is dropped.
 #[derive(Debug)]
-pub struct Running(#[expect(dead_code, reason = "it is dropped")] mpsc::Sender<()>);
+pub struct Running(#[expect(dead_code, reason = "it is dropped")] Vec<mpsc::Sender<()>>);
 
 impl Otlp {
-    /// Reads the certificates.
+    /// Reads the options of both signals, and the certificates. None: neither has a receiver.
     ///
     /// # Errors
-    /// A file of certificates or of a key that cannot be read or has none in it.
-    pub fn prepare(options: OtlpOptions) -> Result<Self, TlsError> {
-        let client = Client::new(&options)?;
-        Ok(Self { options, client })
+    /// An option that cannot be used; a file of certificates or of a key that cannot be read or has none in it.
+    pub fn prepare(flags: &Flags, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, PrepareError> {
+        let receiver = |signal| -> Result<Option<Receiver>, PrepareError> {
+            let Some(options) = OtlpOptions::read(signal, flags, &variable)? else { return Ok(None) };
+            let client = Client::new(signal, &options)?;
+            Ok(Some(Receiver { options, client }))
+        };
+        let (metrics, traces) = (receiver(Signal::Metrics)?, receiver(Signal::Traces)?);
+        Ok((metrics.is_some() || traces.is_some()).then_some(Self { metrics, traces }))
     }
 
-    /// The TCP port that is connected to.
-    pub fn port(&self) -> u16 {
-        self.options.endpoint.port
+    /// The TCP ports that are connected to.
+    pub fn ports(&self) -> Vec<u16> {
+        [&self.metrics, &self.traces].into_iter().flatten().map(|receiver| receiver.options.endpoint.port).collect()
     }
 
-    /// Starts the thread that pushes until the result is dropped.
+    /// Whether there is a receiver of spans.
+    pub fn takes_spans(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Starts the threads that push until the result is dropped.
     ///
     /// # Errors
-    /// The thread cannot be started.
-    pub fn start(self, handle: Handle, version: &str) -> io::Result<Running> {
-        let (stop, stopped) = mpsc::channel();
+    /// A thread cannot be started.
+    pub fn start(self, handle: &Handle, version: &str) -> io::Result<Running> {
         ebhost_telemetry::otlp().is_used_now();
-        let resource = resource(version, &self.options.resource);
-        let mut pusher = Pusher::new(self.options, self.client, handle, resource, stopped);
-        ebhost_confine::spawn("otlp", NONE, Restart, move || pusher.run())?;
-        Ok(Running(stop))
+        let mut stops = Vec::new();
+        if let Some(Receiver { options, client }) = self.metrics {
+            let (stop, stopped) = mpsc::channel();
+            let resource = resource(version, &options.resource);
+            let mut pusher = Pusher::new(options, client, handle.clone(), resource, stopped);
+            ebhost_confine::spawn("otlp", NONE, Restart, move || pusher.run())?;
+            stops.push(stop);
+        }
+        if let Some(Receiver { options, client }) = self.traces {
+            let (stop, stopped) = mpsc::channel();
+            let resource = resource(version, &options.resource);
+            let mut pusher = SpanPusher::new(options, client, handle.clone(), resource, stopped);
+            ebhost_confine::spawn("otlp spans", NONE, Restart, move || pusher.run())?;
+            stops.push(stop);
+        }
+        Ok(Running(stops))
     }
+}
+
+/// Why nothing can be pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    #[error(transparent)]
+    Options(#[from] OptionError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }

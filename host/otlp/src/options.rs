@@ -1,6 +1,6 @@
 //! The options: flags of the command line, and the environment variables that every OpenTelemetry exporter has.
 //!
-//! A flag takes precedence over a variable, and a variable for metrics over the one for all signals.
+//! A flag takes precedence over a variable, and a variable for one signal (metrics or traces) over the one for all.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -22,7 +22,40 @@ pub struct Flags {
     pub interval: Option<Duration>,
 }
 
-/// A receiver and how it is pushed to.
+/// What is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Metrics,
+    Traces,
+}
+
+impl Signal {
+    /// The signal in the names of variables.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Metrics => "METRICS",
+            Self::Traces => "TRACES",
+        }
+    }
+
+    /// The path that a receiver has by the protocol.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/v1/metrics",
+            Self::Traces => "/v1/traces",
+        }
+    }
+
+    /// The variable of the interval between pushes, and what it is without one.
+    fn interval(self) -> (&'static str, Duration) {
+        match self {
+            Self::Metrics => ("OTEL_METRIC_EXPORT_INTERVAL", Duration::from_secs(60)),
+            Self::Traces => ("OTEL_BSP_SCHEDULE_DELAY", Duration::from_secs(5)),
+        }
+    }
+}
+
+/// A receiver of one signal and how it is pushed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpOptions {
     pub endpoint: Endpoint,
@@ -37,7 +70,7 @@ pub struct OtlpOptions {
     pub(crate) tls: Tls,
 }
 
-/// The URL that metrics are posted to.
+/// The URL that requests are posted to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
@@ -60,36 +93,35 @@ pub(crate) struct Tls {
     pub(crate) client: Option<(PathBuf, PathBuf)>,
 }
 
-/// The path that a receiver has by the protocol.
-const PATH: &str = "/v1/metrics";
 const URL: &str = "http://HOST:PORT or https://HOST:PORT, such as http://localhost:4318";
-const INTERVAL: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl OtlpOptions {
-    /// None: neither a flag nor a variable names a receiver.
+    /// None: neither a flag nor a variable names a receiver of this signal.
     ///
     /// # Errors
     /// A value that cannot be used, with the name of its flag or variable.
-    pub fn read(flags: &Flags, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, OptionError> {
-        let variables = Variables(|name: &str| variable(name).filter(|value| !value.trim().is_empty()));
+    pub fn read(
+        signal: Signal,
+        flags: &Flags,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, OptionError> {
+        let find = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let variables = Variables { find, signal };
         if variables.get("OTEL_SDK_DISABLED").is_some_and(|(_, value)| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
         let Some(endpoint) = endpoint(flags, &variables)? else { return Ok(None) };
-        if let Some((name, protocol)) = variables.of_metrics("PROTOCOL").filter(|(_, value)| value != "http/protobuf") {
+        if let Some((name, protocol)) = variables.of_signal("PROTOCOL").filter(|(_, value)| value != "http/protobuf") {
             let expected = "`http/protobuf`, which receivers take on port 4318";
             return Err(OptionError { name, found: protocol, expected });
         }
         Ok(Some(Self {
             endpoint,
-            interval: match flags.interval {
-                Some(interval) => interval,
-                None => milliseconds(variables.get("OTEL_METRIC_EXPORT_INTERVAL"))?.unwrap_or(INTERVAL),
-            },
-            timeout: milliseconds(variables.of_metrics("TIMEOUT"))?.unwrap_or(TIMEOUT),
-            compression: compression(variables.of_metrics("COMPRESSION"))?,
-            headers: pairs(variables.of_metrics("HEADERS"))?,
+            interval: interval(signal, flags, &variables)?,
+            timeout: milliseconds(variables.of_signal("TIMEOUT"))?.unwrap_or(TIMEOUT),
+            compression: compression(variables.of_signal("COMPRESSION"))?,
+            headers: pairs(variables.of_signal("HEADERS"))?,
             resource: attributes(&variables)?,
             tls: tls(&variables)?,
         }))
@@ -117,10 +149,12 @@ impl Endpoint {
         Ok(Self { url: url.trim_end_matches('/').to_owned(), port })
     }
 
-    /// The same receiver, with the protocol's path if there is none.
-    fn with_default_path(self) -> Self {
-        let has_path = self.url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-        if has_path { self } else { Self { url: format!("{}{PATH}", self.url), ..self } }
+    fn has_path(&self) -> bool {
+        self.url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'))
+    }
+
+    fn with_path(self, path: &str) -> Self {
+        Self { url: format!("{}{path}", self.url), ..self }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -139,18 +173,21 @@ impl fmt::Display for Endpoint {
 }
 
 /// The environment, in which an empty value is as good as none.
-struct Variables<F>(F);
+struct Variables<F> {
+    find: F,
+    signal: Signal,
+}
 
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
     /// A variable's name and value.
     fn get(&self, name: &str) -> Option<(String, String)> {
-        (self.0)(name).map(|value| (name.to_owned(), value.trim().to_owned()))
+        (self.find)(name).map(|value| (name.to_owned(), value.trim().to_owned()))
     }
 
-    /// The variable for metrics, or the one for all signals.
-    fn of_metrics(&self, suffix: &str) -> Option<(String, String)> {
-        let of = |signal: &str| self.get(&format!("OTEL_EXPORTER_OTLP_{signal}{suffix}"));
-        of("METRICS_").or_else(|| of(""))
+    /// The variable for the signal, or the one for all.
+    fn of_signal(&self, suffix: &str) -> Option<(String, String)> {
+        let own = self.get(&format!("OTEL_EXPORTER_OTLP_{}_{suffix}", self.signal.variable()));
+        own.or_else(|| self.get(&format!("OTEL_EXPORTER_OTLP_{suffix}")))
     }
 }
 
@@ -158,16 +195,34 @@ fn endpoint<F: Fn(&str) -> Option<String>>(
     flags: &Flags,
     variables: &Variables<F>,
 ) -> Result<Option<Endpoint>, OptionError> {
+    let (signal, path) = (variables.signal, variables.signal.path());
     if let Some(url) = &flags.endpoint {
-        return Ok(Some(Endpoint::parse("--otlp.endpoint", url)?.with_default_path()));
+        let endpoint = Endpoint::parse("--otlp.endpoint", url)?;
+        match (endpoint.has_path(), signal) {
+            (false, _) => return Ok(Some(endpoint.with_path(path))),
+            (true, Signal::Metrics) => return Ok(Some(endpoint)),
+            // The path is that of metrics; a variable may name a receiver of traces.
+            (true, Signal::Traces) => {}
+        }
     }
-    if let Some((name, url)) = variables.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") {
+    if let Some((name, url)) = variables.get(&format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.variable())) {
         return Endpoint::parse(&name, &url).map(Some);
     }
     let Some((name, url)) = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT") else { return Ok(None) };
     // A base URL, to which the protocol's path is always added.
-    let Endpoint { url, port } = Endpoint::parse(&name, &url)?;
-    Ok(Some(Endpoint { url: format!("{url}{PATH}"), port }))
+    Ok(Some(Endpoint::parse(&name, &url)?.with_path(path)))
+}
+
+fn interval<F: Fn(&str) -> Option<String>>(
+    signal: Signal,
+    flags: &Flags,
+    variables: &Variables<F>,
+) -> Result<Duration, OptionError> {
+    let (variable, default) = signal.interval();
+    match flags.interval.filter(|_| signal == Signal::Metrics) {
+        Some(interval) => Ok(interval),
+        None => Ok(milliseconds(variables.get(variable))?.unwrap_or(default)),
+    }
 }
 
 fn milliseconds(variable: Option<(String, String)>) -> Result<Option<Duration>, OptionError> {
@@ -188,8 +243,8 @@ fn compression(variable: Option<(String, String)>) -> Result<Compression, Option
 }
 
 fn tls<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Tls, OptionError> {
-    let authorities = variables.of_metrics("CERTIFICATE").map(|(_, path)| path.into());
-    let client = match (variables.of_metrics("CLIENT_CERTIFICATE"), variables.of_metrics("CLIENT_KEY")) {
+    let authorities = variables.of_signal("CERTIFICATE").map(|(_, path)| path.into());
+    let client = match (variables.of_signal("CLIENT_CERTIFICATE"), variables.of_signal("CLIENT_KEY")) {
         (Some((_, certificate)), Some((_, key))) => Some((certificate.into(), key.into())),
         (None, None) => None,
         (Some((name, found)), None) => {
@@ -252,7 +307,31 @@ mod tests {
     fn read(flags: &Flags, variables: &[(&str, &str)]) -> Result<Option<OtlpOptions>, String> {
         let find =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        OtlpOptions::read(flags, find).map_err(|error| error.to_string())
+        OtlpOptions::read(Signal::Metrics, flags, find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn traces_have_variables_and_a_path_of_their_own() {
+        let read = |flags: &Flags, variables: &[(&str, &str)]| {
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            OtlpOptions::read(Signal::Traces, flags, find).unwrap()
+        };
+        let url = |flags: &Flags, variables: &[(&str, &str)]| Some(read(flags, variables)?.endpoint.url().to_owned());
+        let (all, traces) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        let none = Flags::default();
+        assert_eq!(url(&flag("http://a:4318"), &[]).as_deref(), Some("http://a:4318/v1/traces"));
+        assert_eq!(url(&flag("http://a:1/v1/metrics"), &[]), None, "that is a receiver of metrics");
+        assert_eq!(url(&flag("http://a:1/x"), &[(traces, "http://b:2/t")]).as_deref(), Some("http://b:2/t"));
+        assert_eq!(url(&none, &[(all, "http://b:2")]).as_deref(), Some("http://b:2/v1/traces"));
+        assert_eq!(url(&none, &[(all, "http://b:2"), (traces, "http://c/t")]).as_deref(), Some("http://c/t"));
+        assert_eq!(url(&none, &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://c")]), None);
+        let options = read(
+            &Flags { interval: Some(Duration::from_secs(9)), ..flag("http://a:4318") },
+            &[("OTEL_BSP_SCHEDULE_DELAY", "700"), ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "250")],
+        );
+        let options = options.unwrap();
+        assert_eq!((options.interval, options.timeout), (Duration::from_millis(700), Duration::from_millis(250)));
     }
 
     fn flag(url: &str) -> Flags {

@@ -76,9 +76,9 @@ impl Pusher {
         loop {
             let (error, wait) = match self.client.post(body) {
                 Ok(taken) => {
-                    otlp().rejected_points.add(taken.rejected_points);
-                    if taken.rejected_points > 0 {
-                        warn!("the OTLP receiver rejected {} points: {}", taken.rejected_points, taken.message);
+                    otlp().rejected_points.add(taken.rejected);
+                    if taken.rejected > 0 {
+                        warn!("the OTLP receiver rejected {} points: {}", taken.rejected, taken.message);
                     }
                     otlp().was_taken();
                     if self.last.replace(Outcome::Taken) != Some(Outcome::Taken) {

@@ -24,6 +24,20 @@ pub(crate) fn resource(version: &str, attributes: &BTreeMap<String, String>) -> 
         all.insert("container.id".to_owned(), id.to_owned());
     }
     all.extend(attributes.clone());
+    resource_of(all)
+}
+
+/// The same resource with another `service.name`, unless that is empty.
+pub(crate) fn with_service(resource: &Resource, service: &str) -> Resource {
+    let mut resource = resource.clone();
+    if !service.is_empty() {
+        resource.attributes.retain(|attribute| attribute.key != "service.name");
+        resource.attributes.push(attribute("service.name".to_owned(), service.to_owned()));
+    }
+    resource
+}
+
+fn resource_of(mut all: BTreeMap<String, String>) -> Resource {
     all.retain(|_, value| !value.is_empty());
     let attributes = all.into_iter().map(|(key, value)| attribute(key, value)).collect();
     Resource { attributes, ..Resource::default() }

@@ -107,21 +107,25 @@ fn cgroup_id_map(config: &Value) -> Option<CgroupIdMap> {
 }
 
 impl Package {
-    /// Warnings about a drop-in configuration that is served all the same: keys at the top that nobody knows, and spans, which ebhost does
-    /// not make. A file without metrics is refused, so that nothing is said of its spans here.
+    /// Warnings about a drop-in configuration that is served all the same: keys at the top that nobody knows.
     pub fn warnings(&self) -> Vec<Diagnostic> {
         if self.compat != Compat::EbpfExporter {
             return Vec::new();
         }
         let config: Value = serde_json::from_str(&self.config).unwrap_or_default();
-        let mut warnings = self.unknown_keys(&config);
-        let spans = config["tracing"]["spans"].as_array().map_or(0, Vec::len);
-        if spans > 0 && has_metrics(&config) {
-            let message =
-                format!("found {spans} spans, which ebhost does not make; the metrics of this file are served");
-            warnings.push(self.at(&located::steps("tracing.spans").unwrap_or_default(), message));
+        self.unknown_keys(&config)
+    }
+
+    /// The warning that spans of so many buffers are sent to nobody.
+    pub fn warning_of_spans_without_receiver(&self, buffers: usize) -> Diagnostic {
+        let message = format!(
+            "found spans of {buffers} buffers and no receiver, expected OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; \
+             no spans are made"
+        );
+        match self.compat {
+            Compat::EbpfExporter => self.at(&located::steps("tracing.spans").unwrap_or_default(), message),
+            Compat::Native => Diagnostic::whole(&self.file, message),
         }
-        warnings
     }
 
     fn unknown_keys(&self, config: &Value) -> Vec<Diagnostic> {
@@ -141,9 +145,4 @@ impl Package {
     fn at(&self, steps: &[Step], message: String) -> Diagnostic {
         Diagnostic::at(&self.file, &self.text, located::find(&self.text, steps), message)
     }
-}
-
-fn has_metrics(config: &Value) -> bool {
-    let lists = config["metrics"].as_object().into_iter().flat_map(serde_json::Map::values);
-    lists.filter_map(Value::as_array).any(|list| !list.is_empty())
 }

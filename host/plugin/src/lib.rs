@@ -28,8 +28,11 @@ mod manifest;
 mod plugin;
 
 pub use compiler::Compiler;
-pub use decode::{AnswerError, Answers, DecodeError, DecodeRequest, Progress, Row};
+pub use decode::{
+    AnswerError, Answers, DecodeError, DecodeRequest, Progress, Row, SpanAnswer, SpanLookup, SpanRequest, SpanSchema,
+    SpanSource, UnplacedSpan,
+};
 pub use engine::{CompiledComponent, ComponentError, Engine};
-pub use guest::{CallError, one_line};
+pub use guest::CallError;
 pub use manifest::{ManifestContext, ManifestError, ManifestRule};
 pub use plugin::{DECODE_BOUNDS, Failure, HealthState, Pace, Plugin, PluginError, PluginLimits, Tally};

@@ -13,6 +13,7 @@ mod own;
 mod process;
 mod recent;
 mod stages;
+mod text;
 mod time;
 
 use std::io::{self, IsTerminal as _};
@@ -26,12 +27,13 @@ pub use lines::{dropped_log_lines, flush_log};
 pub use otlp::{OtlpCounters, OtlpReport, otlp};
 pub use own::{
     BuildInfo, EventsReport, FailureReport, History, KernelCpuReport, MapReport, MapRoom, OwnMetrics, PERF_STATES,
-    PackageRates, PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, Volatile, is_own,
+    PackageRates, PackageReport, PerfReport, ProgramRates, ProgramReport, Rates, Report, SpansReport, Volatile, is_own,
 };
 pub use process::Process;
 pub use recent::recent_log_lines;
 pub use stages::{Stage, StageClock, StageTimes};
-pub use time::{civil, thread_cpu_time, unix_seconds, utc_stamp};
+pub use text::one_line;
+pub use time::{MonotonicTime, civil, thread_cpu_time, unix_seconds, utc_stamp};
 
 /// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

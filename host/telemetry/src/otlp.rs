@@ -28,6 +28,12 @@ pub struct OtlpCounters {
     pub rejected_points: SharedCounter,
     /// Families that a push was sent without, because it had no room for them.
     pub families_left_out: SharedCounter,
+    /// Spans that the receiver took.
+    pub spans_taken: SharedCounter,
+    /// Spans that the receiver rejected of requests that it took.
+    pub spans_rejected: SharedCounter,
+    /// Spans dropped because too many waited, or because the receiver refused their request.
+    pub spans_dropped: SharedCounter,
     /// When the receiver took a request, in seconds since 1970.
     last_taken: SharedCounter,
 }
@@ -39,6 +45,8 @@ pub struct OtlpReport {
     pub requests: [(&'static str, u64); 4],
     pub rejected_points: u64,
     pub families_left_out: u64,
+    /// By result.
+    pub spans: [(&'static str, u64); 3],
     /// `None` before the first.
     pub last_taken_seconds: Option<u64>,
 }
@@ -74,6 +82,11 @@ impl OtlpCounters {
             ],
             rejected_points: self.rejected_points.get(),
             families_left_out: self.families_left_out.get(),
+            spans: [
+                ("taken", self.spans_taken.get()),
+                ("rejected", self.spans_rejected.get()),
+                ("dropped", self.spans_dropped.get()),
+            ],
             last_taken_seconds: (last > 0).then_some(last),
         })
     }

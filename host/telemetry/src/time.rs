@@ -15,6 +15,37 @@ pub fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
+/// The present time by the kernel's monotonic clock, which `bpf_ktime_get_ns()` reads, and by the wall clock.
+#[derive(Debug, Clone, Copy)]
+pub struct MonotonicTime {
+    monotonic_ns: u64,
+    unix_ns: u64,
+}
+
+impl MonotonicTime {
+    /// Reads both clocks.
+    pub fn now() -> Self {
+        let [monotonic_ns, unix_ns] = [ClockId::Monotonic, ClockId::Realtime].map(nanoseconds);
+        Self { monotonic_ns, unix_ns }
+    }
+
+    /// When the clocks were read, in nanoseconds since 1970.
+    pub fn unix_ns(self) -> u64 {
+        self.unix_ns
+    }
+
+    /// A time by the monotonic clock in nanoseconds since 1970, as the wall clock has it now: a machine that was suspended since then slept
+    /// in between.
+    pub fn unix_ns_of(self, monotonic_ns: u64) -> u64 {
+        (self.unix_ns.saturating_sub(self.monotonic_ns)).saturating_add(monotonic_ns)
+    }
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
 /// A time in seconds since 1970 as part of a file's name: `20261126T210503Z`.
 pub fn utc_stamp(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;

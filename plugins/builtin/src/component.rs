@@ -15,7 +15,7 @@ const VALUE: wit::Number = wit::Number { offset: 0, size: 8, is_signed: false };
 /// The families and views of all metrics and then of all tables, in the order of the configuration; and how the rows of each view are
 /// decoded.
 pub(crate) fn manifest(config: &Config) -> (wit::Manifest, Vec<ViewRows>) {
-    let Config { metrics, tables, prefix } = config;
+    let Config { metrics, tables, prefix, spans: _ } = config;
     let mut families: Vec<_> = metrics.iter().map(family).collect();
     let metric_views = metrics.iter().enumerate().map(|(index, metric)| view(index as u32, metric));
     let mut views: Vec<_> = metric_views.zip((0..).map(ViewRows::Metric)).collect();

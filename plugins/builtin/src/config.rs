@@ -2,26 +2,19 @@
 
 use serde_json::Value;
 
-use crate::label::{self, LabelsOf};
+use crate::label;
 use crate::machine::Machine;
 use crate::metric::{self, Metric};
 use crate::node::{Keys, Mistakes, Node};
+use crate::span::{self, Span};
 use crate::table::{self, Tables};
-
-/// The labels of a span that are not attributes, with their sizes in bytes.
-const SPAN_LABELS: [(&str, u32); 5] = [
-    ("trace_id", 16),
-    ("span_id", 8),
-    ("parent_span_id", 8),
-    ("span_monotonic_timestamp_ns", 8),
-    ("span_duration_ns", 8),
-];
 
 /// A configuration that has been checked.
 #[derive(Default)]
 pub(crate) struct Config {
     pub(crate) metrics: Vec<Metric>,
     pub(crate) tables: Tables,
+    pub(crate) spans: Vec<Span>,
     /// Begins the names of the families about the tables themselves.
     pub(crate) prefix: String,
 }
@@ -46,12 +39,21 @@ pub(crate) fn read(config: &str) -> Result<Config, String> {
     let metrics = keys.find("metrics").map(|node| metric::read(&node, &machine)).unwrap_or_default();
     let mut config = Config { metrics, prefix: machine.package.replace('-', "_"), ..Config::default() };
     if machine.is_ebpf_exporter {
-        check_other_keys(&keys, &machine);
+        check_other_keys(&keys);
+        if let Some(tracing) = keys.find("tracing") {
+            config.spans = span::read(&tracing.keys(&["spans"]).list("spans"), &machine);
+        }
     } else {
         config.read_tables(&keys, &machine);
     }
-    if config.metrics.is_empty() && config.tables.families.is_empty() && mistakes.to_line().is_none() {
-        no_metrics(&keys);
+    let is_empty = config.metrics.is_empty() && config.tables.families.is_empty() && config.spans.is_empty();
+    if is_empty && mistakes.to_line().is_none() {
+        let expected = if machine.is_ebpf_exporter {
+            "at least one counter, histogram or span"
+        } else {
+            "at least one counter or histogram"
+        };
+        keys.node().mistake("no metrics", expected);
     }
     mistakes.to_line().map_or(Ok(config), Err)
 }
@@ -76,19 +78,8 @@ impl Config {
     }
 }
 
-fn no_metrics(keys: &Keys<'_>) {
-    let expected = "at least one counter or histogram";
-    let spans = keys.find("tracing").and_then(|tracing| tracing.keys(&["spans"]).find("spans"));
-    match spans.map(|node| (node.list().len(), node)) {
-        Some((count @ 1.., node)) => {
-            node.mistake(format!("{count} spans, which ebhost does not make, and no metrics"), expected);
-        }
-        _ => keys.node().mistake("no metrics", expected),
-    }
-}
-
 /// Checks the keys of ebpf_exporter's files that concern the host, not this component.
-fn check_other_keys(keys: &Keys<'_>, machine: &Machine) {
+fn check_other_keys(keys: &Keys<'_>) {
     for symbol in keys.list("kaddrs") {
         symbol.text();
     }
@@ -104,27 +95,6 @@ fn check_other_keys(keys: &Keys<'_>, machine: &Machine) {
             if let Some(Err(error)) = regexp.text().map(|text| regex_lite::Regex::new(&text)) {
                 regexp.mistake("that", format!("a regular expression: {error}"));
             }
-        }
-    }
-    if let Some(tracing) = keys.find("tracing") {
-        tracing.keys(&["spans"]).list("spans").iter().for_each(|span| check_span(span, machine));
-    }
-}
-
-/// ebhost does not produce spans; a file that configures them is checked all the same.
-fn check_span(span: &Node<'_>, machine: &Machine) {
-    let keys = span.keys(&["ringbuf", "name", "service", "labels"]);
-    keys.text("ringbuf");
-    keys.text("name");
-    if let Some(service) = keys.find("service") {
-        service.text();
-    }
-    let nodes = keys.list("labels");
-    let labels = label::read(&nodes, LabelsOf::Span, machine);
-    for (label, node) in labels.iter().zip(&nodes).filter(|_| labels.len() == nodes.len()) {
-        let size = SPAN_LABELS.iter().find(|(name, _)| *name == label.name).map(|(_, size)| *size);
-        if let Some(size) = size.filter(|size| *size != label.size) {
-            node.mistake(format!("`{}` of {} bytes", label.name, label.size), format!("{size} bytes"));
         }
     }
 }

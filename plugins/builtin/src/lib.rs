@@ -19,6 +19,7 @@ mod metric;
 mod node;
 mod rows;
 mod scalar;
+mod span;
 mod table;
 
 use std::cell::RefCell;
@@ -80,7 +81,27 @@ impl Decoder for Builtin {
     }
 }
 
+/// The optional export of spans. The decoder has described itself before, with the same configuration.
+pub mod spans {
+    pub use ebhost_plugin::exported::span_bindings::exports::ebhost::spans::spans::*;
+
+    use crate::{Builtin, STATE};
+
+    impl Guest for Builtin {
+        fn describe(_: String) -> Result<Manifest, String> {
+            let sources = STATE.with_borrow(|state| state.config.spans.iter().map(crate::span::Span::source).collect());
+            Ok(Manifest { sources, exemplars: Vec::new() })
+        }
+
+        fn decode(batch: Batch) -> Answer {
+            STATE.with_borrow(|state| state.config.spans[batch.source as usize].decode(&batch))
+        }
+    }
+}
+
 #[cfg(target_family = "wasm")]
 type ZeroCopy = ebhost_plugin::zero_copy::ZeroCopy<Builtin>;
 #[cfg(target_family = "wasm")]
 ebhost_plugin::exported::export_component!(ZeroCopy with_types_in ebhost_plugin::zero_copy);
+#[cfg(target_family = "wasm")]
+ebhost_plugin::exported::span_bindings::export_tracing!(Builtin with_types_in ebhost_plugin::exported::span_bindings);

@@ -1,6 +1,6 @@
 //! The component's answers to the host, natively: manifests, rows and mistakes for various configurations.
 
-use builtin::{Builtin, contract::*};
+use builtin::{Builtin, contract::*, spans};
 use ebhost_plugin::exported::{Columns, Decoder};
 use serde_json::{Value as Json, json};
 
@@ -12,6 +12,7 @@ fn maps() -> Json {
         "all": {"kind": "table", "key_size": 4, "value_size": 8},
         "latency": {"kind": "table", "key_size": 12, "value_size": 8},
         "drops": {"kind": "events", "key_size": 0, "value_size": 0},
+        "spans": {"kind": "events", "key_size": 0, "value_size": 0},
         "wide": {"kind": "table", "key_size": 8, "value_size": 16},
     })
 }
@@ -413,16 +414,82 @@ fn other_keys_of_ebpf_exporter_files_are_checked_too() {
     assert!(why.contains("config.tracing: found the key `tracing`, expected one of metrics"), "{why}");
 }
 
-/// Attributes of spans are not bound to Prometheus' names, and a file that has spans alone was told that its metrics were served.
+/// Attributes of spans are not bound to Prometheus' names.
 #[test]
-fn spans_may_have_any_labels_and_a_file_without_metrics_says_so() {
+fn spans_may_have_any_labels_and_a_file_may_have_spans_alone() {
     let labels = [label("cpu.orig", 4, &["uint"]), label("le", 4, &["uint"]), label("__x", 8, &["hex"])];
     let spans = json!({"spans": [{"ringbuf": "spans", "name": "s", "labels": labels}]});
-    let metrics = json!({"counters": [{"name": "all"}]});
-    let config = json!({"metrics": metrics, "tracing": spans, "host": host(true)});
-    Builtin::describe(&config.to_string()).expect("a good configuration");
-    let why = Builtin::describe(&json!({"tracing": spans, "host": host(true)}).to_string()).unwrap_err();
-    let expected = "config.tracing.spans: found 1 spans, which ebhost does not make, and no metrics, expected at least one counter or \
-                    histogram";
-    assert_eq!(why, expected);
+    Builtin::describe(&json!({"tracing": spans, "host": host(true)}).to_string()).expect("a good configuration");
+    let manifest = <Builtin as spans::Guest>::describe(String::new()).unwrap();
+    assert_eq!((manifest.sources[0].buffer.as_str(), manifest.sources[0].min_size), ("spans", 16));
+    for (ringbuf, found) in [("calls", "found `calls`, expected a ring buffer"), ("nowhere", "found `nowhere`")] {
+        let spans = json!({"spans": [{"ringbuf": ringbuf, "labels": labels}]});
+        let why = Builtin::describe(&json!({"tracing": spans, "host": host(true)}).to_string()).unwrap_err();
+        assert!(why.contains(found), "{why}");
+    }
+    let twice = json!({"spans": [{"ringbuf": "spans", "labels": labels}, {"ringbuf": "spans", "labels": labels}]});
+    let why = Builtin::describe(&json!({"tracing": twice, "host": host(true)}).to_string()).unwrap_err();
+    assert!(why.contains("found the ring buffer `spans` a second time"), "{why}");
+}
+
+/// The answer for events of the first source, back to back.
+fn spans_of(config: &Json, events: &[&[u8]], names: &[Option<&str>]) -> spans::Answer {
+    Builtin::describe(&json!({"tracing": config, "host": host(true)}).to_string()).expect("a good configuration");
+    <Builtin as spans::Guest>::decode(spans::Batch {
+        source: 0,
+        lengths: events.iter().map(|event| event.len() as u32).collect(),
+        events: events.concat(),
+        found: (0..names.len() as u32).collect(),
+        names: names.iter().map(|name| name.map(str::to_owned)).collect(),
+    })
+}
+
+#[test]
+fn a_span_has_ids_times_and_attributes_of_its_labels() {
+    let config = json!({"spans": [{"ringbuf": "spans", "name": "s", "service": "web", "labels": [
+        label("trace_id", 16, &["hex"]), label("parent_span_id", 8, &["hex"]), label("span_id", 8, &["hex"]),
+        label("span_monotonic_timestamp_ns", 8, &["uint"]), label("span_duration_ns", 8, &["uint"]),
+        label("device", 4, &["majorminor"]), label("command", 4, &["string"]),
+    ]}]});
+    let mut event: Vec<u8> = (1..=32).collect();
+    event.extend_from_slice(&1_000u64.to_le_bytes());
+    event.extend_from_slice(&250u64.to_le_bytes());
+    event.extend_from_slice(&[1, 0, 0, 0]);
+    event.extend_from_slice(b"sh\0\0 and more than the labels have");
+    let answer = spans_of(&config, &[&event], &[Some("sda")]);
+    let attribute = |key: &str, value: &str| spans::Attribute { key: key.to_owned(), value: value.to_owned() };
+    let expected = spans::Span {
+        trace_id: spans::TraceId { high: 0x0102_0304_0506_0708, low: 0x090a_0b0c_0d0e_0f10 },
+        parent: 0x1112_1314_1516_1718,
+        span_id: 0x191a_1b1c_1d1e_1f20,
+        start: Some(1_000),
+        duration: 250,
+        name: "s".to_owned(),
+        service: "web".to_owned(),
+        attributes: vec![attribute("device", "sda"), attribute("command", "sh")],
+    };
+    assert_eq!((answer.spans, answer.unknown), (vec![expected], vec![]));
+}
+
+#[test]
+fn a_span_without_special_labels_is_named_like_its_buffer_and_an_event_may_name_it() {
+    let config = json!({"spans": [{"ringbuf": "spans", "labels": [label("pid", 4, &["uint"])]}]});
+    let span = spans_of(&config, &[&[7, 0, 0, 0]], &[]).spans.remove(0);
+    assert_eq!((span.name.as_str(), span.service.as_str()), ("spans", "ebpf_exporter"));
+    assert_eq!(
+        (span.trace_id, span.span_id, span.parent, span.start),
+        (spans::TraceId { high: 0, low: 0 }, 0, 0, None)
+    );
+    let config = json!({"spans": [{"ringbuf": "spans", "name": "s", "labels": [label("span_name", 4, &["string"])]}]});
+    assert_eq!(spans_of(&config, &[b"exec"], &[]).spans[0].name, "exec");
+}
+
+#[test]
+fn an_event_that_is_not_understood_costs_itself_alone() {
+    let mut pid = label("pid", 4, &["string", "regexp"]);
+    pid["decoders"][1]["regexps"] = json!(["^[a-z]+$"]);
+    let config = json!({"spans": [{"ringbuf": "spans", "labels": [pid, label("span_duration_ns", 8, &["string"])]}]});
+    let answer = spans_of(&config, &[b"1234\x35\0\0\0\0\0\0\0", b"abcd\x35\0\0\0\0\0\0\0", b"abcdnumber\0\0"], &[]);
+    assert_eq!(answer.spans.iter().map(|span| span.duration).collect::<Vec<_>>(), [5], "the first is skipped");
+    assert_eq!(answer.unknown, ["`span_duration_ns` found `number`, expected a decimal number"]);
 }

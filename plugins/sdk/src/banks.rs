@@ -217,6 +217,7 @@ impl<K: Layout, V> Banks<K, V> {
             identity: place.identity::<K>(self.noted),
             lookups: self.lookups.iter().map(lookup).collect(),
             feeds: self.feeds.iter().map(feed).collect(),
+            exemplar: None,
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::columns::Columns;
 use crate::label::{Answer, Bucket, BucketAnswer, LookupName, LookupNames, Refusal};
 use crate::layout::Packed;
 use crate::log;
+use crate::manifest::Built;
+use crate::span_bindings::exports::ebhost::spans::spans;
+use crate::spans::DecodeSpans;
 
 /// The contract's two functions; [`export!`](crate::export!) exports an implementation of this trait as a component.
 pub trait Decoder: 'static {
@@ -35,6 +38,9 @@ struct Described<P> {
     bounds: Vec<u32>,
     /// For each view its decoder.
     decoders: Vec<DecodeBatch<P>>,
+    spans: spans::Manifest,
+    /// For each source of spans its decoder.
+    span_decoders: Vec<DecodeSpans<P>>,
 }
 
 impl<P> Instance<P> {
@@ -58,10 +64,29 @@ impl<P: Plugin> Instance<P> {
     pub fn describe(&self, config: &str) -> Result<wit::Manifest, String> {
         log::log_panics();
         let plugin = P::new(parse_config(config)?)?;
-        let (manifest, decoders) = plugin.describe().build().map_err(|error| error.to_string())?;
+        let Built { manifest, decoders, spans, span_decoders } =
+            plugin.describe().build().map_err(|error| error.to_string())?;
         let bounds = manifest.views.iter().map(|view| bounds(&manifest, view)).collect();
-        *self.0.borrow_mut() = Some(Described { plugin, bounds, decoders });
+        *self.0.borrow_mut() = Some(Described { plugin, bounds, decoders, spans, span_decoders });
         Ok(manifest)
+    }
+
+    /// The `describe` of spans.
+    ///
+    /// # Panics
+    /// Before `describe`. In a component that is a trap; the host does not do it.
+    pub fn describe_spans(&self) -> spans::Manifest {
+        self.0.borrow().as_ref().expect("describe is called first").spans.clone()
+    }
+
+    /// The `decode` of spans.
+    ///
+    /// # Panics
+    /// Before `describe`, and for a source that is not in the manifest. In a component that is a trap; the host does neither.
+    pub fn decode_spans(&self, batch: &spans::Batch) -> spans::Answer {
+        let described = self.0.borrow();
+        let described = described.as_ref().expect("describe is called first");
+        described.span_decoders[batch.source as usize](&described.plugin, batch)
     }
 
     /// The contract's `decode`. `answer` has been cleared for this batch.
@@ -70,7 +95,7 @@ impl<P: Plugin> Instance<P> {
     /// Before `describe`, and for a view that is not in the manifest. In a component that is a trap; the host does neither.
     pub fn decode(&self, batch: &wit::Batch, answer: &mut Columns) {
         let described = self.0.borrow();
-        let Described { plugin, bounds, decoders } = described.as_ref().expect("describe is called first");
+        let Described { plugin, bounds, decoders, .. } = described.as_ref().expect("describe is called first");
         let view = batch.view as usize;
         decoders[view](plugin, batch, bounds[view], answer);
     }

@@ -73,6 +73,8 @@ mod label;
 mod layout;
 pub mod log;
 mod manifest;
+mod span_bindings;
+mod spans;
 pub mod table;
 pub mod testing;
 pub mod text;
@@ -89,6 +91,7 @@ pub use identity::{FieldSelector, KeyField, ValueField, key, key_at, value, valu
 pub use label::{Answer, Bucket, BucketAnswer, Label, LookupName, LookupNames, Refusal};
 pub use layout::{Be16, Be32, Be64, Layout, Member, Packed, bits};
 pub use manifest::{Manifest, ManifestError};
+pub use spans::{LabelledSpans, Span, SpanSource};
 pub use value::{Counts, Integer, Value, bucket, native_slots, number, observation, one, slots};
 pub use view::{LabelledView, PerfReading, Source, View};
 
@@ -130,16 +133,20 @@ pub mod exported {
     pub use crate::dictionary::Dictionary;
     pub use crate::intern::Interner;
     pub use crate::layout::union_size;
+    pub use crate::span_bindings::exports::ebhost::spans::spans;
     pub mod bindings {
         pub use crate::bindings::*;
+    }
+    pub mod span_bindings {
+        pub use crate::span_bindings::*;
     }
 }
 
 /// Exports a [`Plugin`] as the component of its crate, which must be a `cdylib`. Use it once in a crate. On other targets than WebAssembly
-/// it exports nothing.
+/// it exports nothing. `export!(Plugin, spans)` exports its [spans](SpanSource) and exemplars, too.
 #[macro_export]
 macro_rules! export {
-    ($plugin:ty) => {
+    ($plugin:ty $(, $spans:ident)?) => {
         const _: () = {
             ::std::thread_local! {
                 static INSTANCE: $crate::exported::Instance<$plugin> = const { $crate::exported::Instance::new() };
@@ -161,6 +168,28 @@ macro_rules! export {
             type ZeroCopy = $crate::zero_copy::ZeroCopy<Component>;
             #[cfg(target_family = "wasm")]
     $crate::exported::export_component!(ZeroCopy with_types_in $crate::zero_copy);
+
+            $($crate::export_the!($spans, Component, INSTANCE);)?
         };
+    };
+}
+
+/// The second part of [`export!`]. Not for plugin authors.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_the {
+    (spans, $component:ident, $instance:ident) => {
+        impl $crate::exported::spans::Guest for $component {
+            fn describe(_: ::std::string::String) -> ::core::result::Result<$crate::exported::spans::Manifest, ::std::string::String> {
+                ::core::result::Result::Ok($instance.with(|instance| instance.describe_spans()))
+            }
+
+            fn decode(batch: $crate::exported::spans::Batch) -> $crate::exported::spans::Answer {
+                $instance.with(|instance| instance.decode_spans(&batch))
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        $crate::exported::span_bindings::export_tracing!($component with_types_in $crate::exported::span_bindings);
     };
 }

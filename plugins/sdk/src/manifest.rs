@@ -7,6 +7,8 @@ use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::component::DecodeBatch;
 use crate::family::{Family, FamilyId};
 use crate::identity::{isolate, join};
+use crate::span_bindings::exports::ebhost::spans::spans;
+use crate::spans::{DecodeSpans, LabelledSpans};
 use crate::value::Shape;
 use crate::view::{Draft, Feed, LabelledView};
 
@@ -14,8 +16,20 @@ use crate::view::{Draft, Feed, LabelledView};
 pub struct Manifest<P> {
     wit: wit::Manifest,
     decoders: Vec<DecodeBatch<P>>,
+    spans: spans::Manifest,
+    span_decoders: Vec<DecodeSpans<P>>,
     /// The first error that was found.
     error: Option<ManifestError>,
+}
+
+/// The parts of a manifest without contradictions.
+pub(crate) struct Built<P> {
+    pub(crate) manifest: wit::Manifest,
+    /// For each view its decoder.
+    pub(crate) decoders: Vec<DecodeBatch<P>>,
+    pub(crate) spans: spans::Manifest,
+    /// For each source of spans its decoder.
+    pub(crate) span_decoders: Vec<DecodeSpans<P>>,
 }
 
 /// A contradiction in a manifest. The host rejects the package and shows the first one.
@@ -82,7 +96,13 @@ impl<P> Default for Manifest<P> {
 impl<P> Manifest<P> {
     /// A manifest without families and views.
     pub fn new() -> Self {
-        Self { wit: wit::Manifest { families: Vec::new(), views: Vec::new() }, decoders: Vec::new(), error: None }
+        Self {
+            wit: wit::Manifest { families: Vec::new(), views: Vec::new() },
+            decoders: Vec::new(),
+            spans: spans::Manifest { sources: Vec::new(), exemplars: Vec::new() },
+            span_decoders: Vec::new(),
+            error: None,
+        }
     }
 
     /// Adds a family. Several views may feed it.
@@ -101,6 +121,10 @@ impl<P> Manifest<P> {
     pub fn view(&mut self, view: LabelledView<P>) {
         let inconsistent = self.check(&view).err();
         let LabelledView { draft, columns, decode, .. } = view;
+        if let Some((trace_id, span_id)) = draft.exemplar {
+            let view = self.decoders.len() as u32;
+            self.spans.exemplars.push(spans::Exemplar { view, trace_id, span_id });
+        }
         match self.finish(draft, columns) {
             Ok(view) => self.wit.views.push(view),
             Err(error) => self.error = self.error.take().or(Some(error)),
@@ -109,9 +133,22 @@ impl<P> Manifest<P> {
         self.decoders.push(decode);
     }
 
-    /// The contract's record, and for each view its decoder.
-    pub(crate) fn build(self) -> Result<(wit::Manifest, Vec<DecodeBatch<P>>), ManifestError> {
-        self.error.map_or(Ok((self.wit, self.decoders)), Err)
+    /// Adds a source of spans.
+    pub fn spans(&mut self, source: LabelledSpans<P>) {
+        let LabelledSpans { source, names, decode } = source;
+        let lookups = source.lookups.len();
+        if names != lookups {
+            let error = ManifestError::Names { view: source.buffer.clone(), function: names, lookups };
+            self.error = self.error.take().or(Some(error));
+        }
+        self.spans.sources.push(source);
+        self.span_decoders.push(decode);
+    }
+
+    /// The contract's records and their decoders.
+    pub(crate) fn build(self) -> Result<Built<P>, ManifestError> {
+        let Self { wit: manifest, decoders, spans, span_decoders, error } = self;
+        error.map_or(Ok(Built { manifest, decoders, spans, span_decoders }), Err)
     }
 
     fn check(&self, labelled: &LabelledView<P>) -> Result<(), ManifestError> {

@@ -7,6 +7,8 @@ use crate::Plugin;
 use crate::bindings::exports::ebhost::plugin::decoder as wit;
 use crate::columns::Columns;
 use crate::component::Instance;
+use crate::span_bindings::exports::ebhost::spans::spans;
+use crate::spans::Span;
 
 pub use wit::{Batch, Family, Kind, Manifest, Reason, Rows, View};
 
@@ -119,6 +121,24 @@ impl<P: Plugin> Harness<P> {
         answer.clear_for(batch);
         self.instance.decode(batch, &mut answer);
         answer.rows()
+    }
+
+    /// Makes spans of events of a source, counted from 0, each with the names found for its lookups.
+    ///
+    /// # Errors
+    /// The texts for events that the plugin does not understand.
+    pub fn spans(&self, source: u32, events: &[(&[u8], &[Option<&str>])]) -> Result<Vec<Span>, Vec<String>> {
+        let names: Vec<_> =
+            events.iter().flat_map(|(_, names)| names.iter().map(|name| name.map(str::to_owned))).collect();
+        let answer = self.instance.decode_spans(&spans::Batch {
+            source,
+            lengths: events.iter().map(|(event, _)| event.len() as u32).collect(),
+            events: events.iter().flat_map(|(event, _)| event.iter().copied()).collect(),
+            found: (0..names.len() as u32).collect(),
+            names,
+        });
+        let spans::Answer { spans, unknown } = answer;
+        if unknown.is_empty() { Ok(spans.into_iter().map(Span).collect()) } else { Err(unknown) }
     }
 
     fn row(&self, view: u32, rows: &Rows, entry: usize) -> Row {

@@ -16,7 +16,7 @@ use crate::component::{self, DecodeBatch};
 use crate::family::FamilyId;
 use crate::identity::{self, FieldSelector};
 use crate::label::{Answer, BucketAnswer, LookupNames};
-use crate::layout::{Layout, Packed};
+use crate::layout::{Layout, Member, Packed};
 use crate::value::{Shape, Value};
 
 /// A view of a map, or of a perf source, with keys `K` and values `V`. The labels of an entry depend on its identity, of type `I`.
@@ -73,6 +73,8 @@ pub(crate) struct Draft {
     pub(crate) identity: Vec<wit::Field>,
     pub(crate) lookups: Vec<(String, Vec<wit::Field>)>,
     pub(crate) feeds: Vec<Feed>,
+    /// Where an event has its trace id and its span id.
+    pub(crate) exemplar: Option<(u32, Option<u32>)>,
 }
 
 /// A family that a view feeds.
@@ -117,8 +119,8 @@ pub struct PerfReading<const N: usize> {
 
 impl<const N: usize> PerfReading<N> {
     /// The total of the event with this index, from 0.
-    pub const fn event(index: usize) -> crate::Member<Self, u64> {
-        crate::Member::<Self, [u64; N]>::new(0, |reading| reading.events).element(index)
+    pub const fn event(index: usize) -> Member<Self, u64> {
+        Member::<Self, [u64; N]>::new(0, |reading| reading.events).element(index)
     }
 }
 
@@ -169,6 +171,7 @@ impl<K: Layout, V: Layout> View<K, V> {
             identity: Vec::new(),
             lookups: Vec::new(),
             feeds: Vec::new(),
+            exemplar: None,
         };
         Self { draft, types: PhantomData }
     }
@@ -235,6 +238,21 @@ impl<K: Layout, V: Layout, I: Packed> View<K, V, I> {
             buckets: true,
             decode: component::bucket_rows(function),
         }
+    }
+
+    /// Gives the observations of events exemplars: the trace that an event belongs to, by a member of 16 bytes, zeros for none. The plugin is
+    /// exported with `export!(Plugin, spans)`.
+    #[must_use]
+    pub fn exemplar(mut self, trace_id: Member<V, [u8; 16]>) -> Self {
+        self.draft.exemplar = Some((trace_id.offset, None));
+        self
+    }
+
+    /// The same with the span of the observation, by a member of 8 bytes.
+    #[must_use]
+    pub fn exemplar_of(mut self, trace_id: Member<V, [u8; 16]>, span_id: Member<V, [u8; 8]>) -> Self {
+        self.draft.exemplar = Some((trace_id.offset, Some(span_id.offset)));
+        self
     }
 
     fn push(mut self, family: FamilyId, labels: Option<Vec<wit::Label>>, value: Value<V>) -> Self {

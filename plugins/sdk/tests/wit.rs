@@ -5,8 +5,10 @@ use std::path::Path;
 #[test]
 fn every_item_is_documented() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    for file in std::fs::read_dir(folder).expect("wit/") {
-        let path = file.expect("an entry").path();
+    let folders = [folder.clone(), folder.join("spans")];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("wit/"));
+    let paths = files.map(|file| file.expect("an entry").path());
+    for path in paths.filter(|path| path.is_file()) {
         let text = std::fs::read_to_string(&path).expect("a WIT file");
         let mut before = "";
         for line in text.lines().map(str::trim) {

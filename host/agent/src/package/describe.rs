@@ -13,6 +13,7 @@ use ebhost_metrics::{Kind, ServedBuckets};
 use ebhost_package::{Compat, Diagnostic, Package, WantedBounds};
 use ebhost_plugin_host::{
     CallError, CompiledComponent, ComponentError, Engine, ManifestContext, Pace, Plugin, PluginError, PluginLimits,
+    SpanSchema,
 };
 use ebhost_series::{
     SchemaTooLarge,
@@ -66,6 +67,13 @@ impl Described {
         let (object, plugin, compile_time) = examine(&package, engine, Conditions::HERE)?;
         let served = served_buckets(&package, plugin.schema())?;
         Ok(Self { package, object, plugin, compile_time, served })
+    }
+
+    /// Reads no buffer for spans: there is no receiver to send them to. Returns a warning, if it makes any.
+    pub(crate) fn leave_spans_out(&mut self) -> Option<Diagnostic> {
+        let sources = self.plugin.spans().sources.len();
+        self.plugin.leave_spans_out();
+        (sources > 0).then(|| self.package.warning_of_spans_without_receiver(sources))
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
@@ -178,18 +186,24 @@ fn shapes(object: Option<&ObjectFile>, package: &Package) -> BTreeMap<String, So
     maps.chain(perf).collect()
 }
 
-/// The sources that the views read, each listed once, and each view's index among them.
-pub(super) fn sources_of(schema: &Schema) -> (Vec<Wanted<'_>>, Vec<usize>) {
+/// The sources that the views and the spans read, each listed once, and each view's index among them.
+pub(super) fn sources_of<'a>(schema: &'a Schema, spans: &'a SpanSchema) -> (Vec<Wanted<'a>>, Vec<usize>) {
     let mut wanted: Vec<Wanted<'_>> = Vec::new();
     let mut sources = Vec::new();
     for view in &schema.views {
         let at = wanted.iter().position(|wanted| wanted.name == view.source).unwrap_or_else(|| {
-            wanted.push(Wanted { name: &view.source, value_sizes: Vec::new() });
+            wanted.push(Wanted::by_views(&view.source, Vec::new()));
             wanted.len() - 1
         });
         sources.push(at);
         if !wanted[at].value_sizes.contains(&view.value_size) {
             wanted[at].value_sizes.push(view.value_size);
+        }
+    }
+    for source in &spans.sources {
+        match wanted.iter_mut().find(|wanted| wanted.name == source.buffer) {
+            Some(wanted) => wanted.for_spans = true,
+            None => wanted.push(Wanted { for_spans: true, ..Wanted::by_views(&source.buffer, Vec::new()) }),
         }
     }
     (wanted, sources)

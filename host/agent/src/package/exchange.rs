@@ -16,7 +16,7 @@ impl Exchange {
     /// A map that cannot be read. The package that runs is not touched, and may be exchanged later.
     pub(crate) fn prepare(described: Described, unread: &UnreadMaps, types: &KernelContext) -> Result<Self, RunError> {
         let schema = described.plugin.schema().clone();
-        let (wanted, _) = sources_of(&schema);
+        let (wanted, _) = sources_of(&schema, described.plugin.spans());
         let opened = match described.object.as_ref().zip(described.package.bpf.as_ref()) {
             Some((object, bpf)) => unread.open(object, bpf, &wanted, types)?,
             None => Vec::new(),

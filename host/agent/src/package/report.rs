@@ -76,6 +76,7 @@ impl Running {
             maps: self.maps(),
             perf: self.loaded.perf().flat_map(kernel::PerfReader::states).map(perf_report).collect(),
             events: self.loaded.sources.iter().filter_map(events_report).collect(),
+            spans: (self.span_sources() > 0).then(|| self.span_events.report(tally.spans_beyond_limit)),
             missing_symbols: self.loaded.missing_symbols.len() as u64,
             cgroup_map: self.loaded.cgroup_map(),
         }

@@ -10,7 +10,10 @@ use std::{
 use tracing::warn;
 
 use super::{
-    super::package::{DescribeError, Described, Exchange, RunError, Running},
+    super::{
+        SpanReceiver,
+        package::{DescribeError, Described, Exchange, RunError, Running},
+    },
     Reloader,
     names::PackageNames,
     state::{Refusal, Retry, RunningVersion, Version},
@@ -86,6 +89,11 @@ impl Reloader {
             warn!(package = package.name, "{warning}");
         }
         let mut described = Described::new(package, &self.engine)?;
+        if self.spans == SpanReceiver::NotGiven
+            && let Some(warning) = described.leave_spans_out()
+        {
+            warn!(package = described.package.name, "{warning}");
+        }
         described.package.component.bytes = Vec::new(); // it is compiled, and packages wait for each other here
         let names = PackageNames::new(&described.package, described.schema(), &self.namespace);
         names.check_reserved(&described.package.file)?;

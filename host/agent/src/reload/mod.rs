@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use super::{AgentError, Options, Reload, ReloadRequests, budget::OverBudget};
+use super::{AgentError, Options, Reload, ReloadRequests, SpanReceiver, budget::OverBudget};
 pub(super) use apply::{RefusalCause, RefusedPackage, Transaction};
 use desired::Debounce;
 use ebhost_confine::{LOADING, Restart};
@@ -48,6 +48,7 @@ pub(super) struct Reloader {
     settings: WatchedSettings,
     /// The prefix of plugins' families.
     namespace: String,
+    spans: SpanReceiver,
     engine: Engine,
     types: Arc<KernelContext>,
     pins: WatchedPins,
@@ -78,6 +79,7 @@ impl Reloader {
             folders: options.folders.clone(),
             settings: WatchedSettings::new(options.settings.clone()),
             namespace: options.namespace.clone(),
+            spans: options.spans,
             engine,
             types,
             pins: WatchedPins::new(trust),

@@ -126,6 +126,7 @@ impl World {
             compiler: None,
             statistics_process: None,
             reload: Reload::Watch,
+            spans: crate::SpanReceiver::NotGiven,
             pins: None,
             keep: Keep(ebhost_confine::NONE),
             return_free_memory: || (),

@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// Files of every package.
-const COMMON: [File; 17] = [
+const COMMON: [File; 18] = [
     file!("bpf.h" = "bpf/bpf.h"),
     file!("buckets.h" = "bpf/buckets.h"),
     file!("claim.h" = "bpf/claim.h"),
@@ -44,6 +44,7 @@ const COMMON: [File; 17] = [
     file!("build-bpf.sh", "common/build-bpf.sh"),
     file!("wit/decoder.wit" = "wit/decoder.wit"),
     file!("wit/log.wit" = "wit/log.wit"),
+    file!("wit/spans/spans.wit" = "wit/spans/spans.wit"),
     file!("wit/world.wit" = "wit/world.wit"),
 ];
 
@@ -89,7 +90,7 @@ const RUNQLAT: [File; 6] = [
     file!("expected.prom", "runqlat/expected.prom"),
 ];
 
-const RUST: [File; 25] = [
+const RUST: [File; 27] = [
     file!("build.sh", "rust/build.sh"),
     file!("test.sh", "rust/test.sh"),
     file!("Cargo.toml", "rust/Cargo.toml"),
@@ -109,6 +110,8 @@ const RUST: [File; 25] = [
     file!("vendor/ebhost-plugin/src/lib.rs" = "plugins/sdk/src/lib.rs"),
     file!("vendor/ebhost-plugin/src/log.rs" = "plugins/sdk/src/log.rs"),
     file!("vendor/ebhost-plugin/src/manifest.rs" = "plugins/sdk/src/manifest.rs"),
+    file!("vendor/ebhost-plugin/src/span_bindings.rs" = "plugins/sdk/src/span_bindings.rs"),
+    file!("vendor/ebhost-plugin/src/spans.rs" = "plugins/sdk/src/spans.rs"),
     file!("vendor/ebhost-plugin/src/table.rs" = "plugins/sdk/src/table.rs"),
     file!("vendor/ebhost-plugin/src/testing.rs" = "plugins/sdk/src/testing.rs"),
     file!("vendor/ebhost-plugin/src/text.rs" = "plugins/sdk/src/text.rs"),

@@ -18,7 +18,7 @@ const RESOLVER: [&str; 6] =
 ///
 /// A single file is allowed by its folder, because a file that is replaced by another one (by rename, as editors and configuration
 /// management do) is a new file, to which a rule for the old one does not apply. A link is allowed by the folder that its target lies in.
-pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf], receiver_port: Option<u16>) -> AllowedFiles {
+pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf], receiver_ports: Vec<u16>) -> AllowedFiles {
     let packages = cli.places();
     let mut readable: Vec<PathBuf> = packages.plugins.iter().cloned().collect();
     let folders = packages.plugins.iter().chain(packages.drop_ins.iter().map(|drop_ins| &drop_ins.folder));
@@ -36,7 +36,7 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf], receiver_port: Option<u1
     readable.extend(single_files.iter().flat_map(|file| links::targets(file)));
     readable.extend(single_files.into_iter().map(|file| folder_of(file).to_owned()));
     readable.extend(linked);
-    if receiver_port.is_some() {
+    if !receiver_ports.is_empty() {
         readable.extend(RESOLVER.map(PathBuf::from));
     }
     let package_folders: Vec<_> = package_folders.iter().map(PathBuf::as_path).collect();
@@ -53,7 +53,7 @@ pub(super) fn allowed(cli: &Cli, web_files: &[PathBuf], receiver_port: Option<u1
         recordings: cli.recorder_folder.clone(),
         sockets: sockets.collect(),
         pins,
-        ports: receiver_port.into_iter().collect(),
+        ports: receiver_ports,
     }
 }
 

@@ -79,8 +79,8 @@ pub fn run_host(cli: Cli) -> ExitCode {
     let web_config = WebConfigFile::open(cli.web_config.clone());
     let web_files = web_config.as_ref().map(WebConfigFile::files).unwrap_or_default();
     let receiver = otlp::prepare(&cli);
-    let port = receiver.as_ref().ok().and_then(|receiver| Some(receiver.as_ref()?.port()));
-    let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files, port).enforce());
+    let ports = receiver.as_ref().ok().and_then(Option::as_ref).map(Otlp::ports).unwrap_or_default();
+    let file_access = (cli.landlock == Landlock::Auto).then(|| files::allowed(&cli, &web_files, ports).enforce());
     start_log(&cli, raised);
     announce_privileges();
     if let Some(file_access) = file_access {

@@ -12,7 +12,7 @@ use crate::{
     sinks::{Options, RecorderOptions, WebOptions},
 };
 use ebhost_agent as agent;
-use ebhost_agent::{OnFault, Reload, Statistics};
+use ebhost_agent::{OnFault, Reload, SpanReceiver, Statistics};
 use ebhost_kernel::StatisticsProcess;
 use ebhost_metrics::Created;
 use ebhost_otlp::Otlp;
@@ -53,6 +53,10 @@ pub(super) fn parse(
             ReloadWhen::Watch => Reload::Watch,
             ReloadWhen::Signal => Reload::Signal,
             ReloadWhen::Off => Reload::Off,
+        },
+        spans: match otlp.as_ref().is_some_and(Otlp::takes_spans) {
+            true => SpanReceiver::Given,
+            false => SpanReceiver::NotGiven,
         },
         folders: cli.places(),
         roots: cli.roots(),

@@ -7,6 +7,7 @@
 
 mod per_cpu;
 mod queue;
+mod waiting;
 
 use std::{
     fmt, io, mem,
@@ -24,8 +25,10 @@ use ebhost_confine::{NONE, Restart, Thread};
 use ebhost_limits as limits;
 use ebhost_snapshot::{Keys, Snapshot};
 
+pub use waiting::WaitingEvents;
+
 use per_cpu::{CpuBuffers, CpuFollower};
-use queue::EventQueue;
+use queue::{EventQueue, Queues};
 
 /// Bytes that a ring buffer adds to each event (`BPF_RINGBUF_HDR_SZ`).
 const RING_HEADER_BYTES: usize = 8;
@@ -35,8 +38,10 @@ pub struct EventReader {
     pub name: String,
     shared: Arc<Shared>,
     drain: Option<Thread>,
-    /// The events of the last read.
+    /// The events of the last read for views.
     taken: EventQueue,
+    /// The events of the last read for spans.
+    taken_for_spans: EventQueue,
     /// For each minimum length that a view asks for: the events that are at least as long.
     snapshots: Vec<(usize, Snapshot)>,
     drops: Option<ProgramCounter>,
@@ -44,9 +49,18 @@ pub struct EventReader {
     lost: u64,
 }
 
+/// The readers of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EventReaders<'a> {
+    /// The minimum lengths of the views' events; empty: no view reads it.
+    pub(super) lengths: &'a [usize],
+    /// Whether its events become spans.
+    pub(super) for_spans: bool,
+}
+
 /// The part that the draining thread and the reads share.
 struct Shared {
-    buffer: Mutex<(Buffer, EventQueue)>,
+    buffer: Mutex<(Buffer, Queues)>,
     is_over: AtomicBool,
 }
 
@@ -61,7 +75,7 @@ enum Buffer {
 }
 
 impl Buffer {
-    fn drain_into(&mut self, queue: &mut EventQueue) {
+    fn drain_into(&mut self, queue: &mut Queues) {
         match self {
             Self::Ring { ring, bytes } => {
                 // Whatever was written before this began is among the first `bytes`; what is written meanwhile may wait. Otherwise a
@@ -95,7 +109,7 @@ fn open(name: &str, map: Map, bytes: usize, context: &KernelContext) -> io::Resu
 }
 
 impl Shared {
-    fn with<T>(&self, act: impl FnOnce(&mut Buffer, &mut EventQueue) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Buffer, &mut Queues) -> T) -> T {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         let (buffer, queue) = &mut *buffer;
         act(buffer, queue)
@@ -119,16 +133,19 @@ impl Shared {
 }
 
 impl EventReader {
-    /// Opens a buffer and begins to drain it. `lengths`: the minimum lengths of its views' events.
+    /// Opens a buffer and begins to drain it for these readers.
     pub(super) fn new(
         name: &str,
         map: &KernelMap,
-        lengths: &[usize],
+        readers: EventReaders<'_>,
         drops: Option<ProgramCounter>,
         context: &KernelContext,
     ) -> io::Result<Self> {
         let (buffer, mut follower) = open(name, to_aya(map)?, map.shape().max_entries as usize, context)?;
-        let buffer = Mutex::new((buffer, EventQueue::default()));
+        // Before the buffer is drained for the first time: what nobody reads is passed over.
+        let mut queues = Queues::default();
+        queues.set(!readers.lengths.is_empty(), readers.for_spans);
+        let buffer = Mutex::new((buffer, queues));
         let shared = Arc::new(Shared { buffer, is_over: AtomicBool::new(false) });
         let drained = shared.clone();
         let drain = move || drained.drain(follower.as_mut());
@@ -138,17 +155,20 @@ impl EventReader {
             shared,
             drain: Some(drain),
             taken: EventQueue::default(),
+            taken_for_spans: EventQueue::default(),
             snapshots: Vec::new(),
             drops,
             events: 0,
             lost: 0,
         };
-        reader.announce(lengths);
+        reader.announce(readers);
         Ok(reader)
     }
 
-    /// Makes snapshots for these minimum lengths from the next read on.
-    pub(super) fn announce(&mut self, lengths: &[usize]) {
+    /// Reads for these readers from now on.
+    pub(super) fn announce(&mut self, readers: EventReaders<'_>) {
+        let EventReaders { lengths, for_spans } = readers;
+        self.shared.with(|_, queues| queues.set(!lengths.is_empty(), for_spans));
         let snapshot = |length: usize| {
             let keys = Keys::Events { cpus: Vec::new() };
             (length, Snapshot { keys, value_stride: length, cpus: 1, complete: true, ..Snapshot::default() })
@@ -160,18 +180,46 @@ impl EventReader {
     pub fn read(&mut self) {
         let taken = &mut self.taken;
         taken.clear();
-        self.shared.with(|buffer, queue| {
-            buffer.drain_into(queue);
+        let is_for_views = self.shared.with(|buffer, queues| {
+            buffer.drain_into(queues);
+            let Some(queue) = &mut queues.views else { return false };
             mem::swap(queue, taken);
+            true
         });
-        self.events += self.taken.len() as u64;
-        self.lost += self.taken.lost;
         if let Some(drops) = &mut self.drops {
             drops.read();
         }
+        if !is_for_views {
+            return;
+        }
+        self.events += self.taken.len() as u64;
+        self.lost += self.taken.lost;
         for (length, snapshot) in &mut self.snapshots {
             self.taken.fill(snapshot, *length);
         }
+    }
+
+    /// Takes every event that was written since it was last called, of those that are at least `length` bytes long.
+    pub fn take_for_spans(&mut self, length: usize) -> WaitingEvents {
+        let taken = &mut self.taken_for_spans;
+        taken.clear();
+        let is_for_views = self.shared.with(|buffer, queues| {
+            buffer.drain_into(queues);
+            queues.spans.iter_mut().for_each(|queue| mem::swap(queue, taken));
+            queues.views.is_some()
+        });
+        // Events that views read, too, are counted for them.
+        self.events += if is_for_views { 0 } else { taken.len() as u64 };
+        self.lost += taken.lost;
+        let mut waiting = WaitingEvents::default();
+        for (_, event) in taken.iter() {
+            if event.len() < length {
+                waiting.short += 1;
+            } else {
+                waiting.push(event);
+            }
+        }
+        waiting
     }
 
     /// The events of the last read that are at least `length` bytes long, cut to that length; `None`: no view announced that length.

@@ -16,7 +16,7 @@ use aya::maps::{
 };
 use tracing::{info, warn};
 
-use super::queue::EventQueue;
+use super::queue::Queues;
 use crate::perf::{Generation, OnlineCpus, Opener, OpenerGone};
 use ebhost_limits as limits;
 
@@ -48,24 +48,24 @@ struct Difference {
 }
 
 impl CpuBuffers {
-    pub(super) fn drain_into(&mut self, queue: &mut EventQueue) {
+    pub(super) fn drain_into(&mut self, queue: &mut Queues) {
         for (cpu, buffer) in &mut self.0 {
             drain(*cpu, buffer, queue);
         }
     }
 
     /// Closes the buffer of a CPU, after taking what is in it.
-    fn close(&mut self, cpu: u32, queue: &mut EventQueue) {
+    fn close(&mut self, cpu: u32, queue: &mut Queues) {
         if let Some(mut buffer) = self.0.remove(&cpu) {
             drain(cpu, &mut buffer, queue);
         }
     }
 }
 
-fn drain(cpu: u32, buffer: &mut PerfEventArrayBuffer<MapData>, queue: &mut EventQueue) {
+fn drain(cpu: u32, buffer: &mut PerfEventArrayBuffer<MapData>, queue: &mut Queues) {
     buffer.for_each(|event| match event {
         PerfEvent::Sample { head, tail } => queue.push(cpu, [head, tail]),
-        PerfEvent::Lost { count } => queue.lost += count,
+        PerfEvent::Lost { count } => queue.lose(count),
     });
 }
 
@@ -100,7 +100,7 @@ impl CpuFollower {
     }
 
     /// Opens and closes buffers of CPUs that came online or went offline since the last call. `with` gives access to the buffers.
-    pub(super) fn follow(&mut self, with: impl Fn(&mut dyn FnMut(&mut CpuBuffers, &mut EventQueue))) {
+    pub(super) fn follow(&mut self, with: impl Fn(&mut dyn FnMut(&mut CpuBuffers, &mut Queues))) {
         let Some(Difference { gone, new }) = self.difference() else { return };
         for cpu in gone {
             self.open.remove(&cpu);

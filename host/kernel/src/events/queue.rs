@@ -17,6 +17,42 @@ pub(super) struct EventQueue {
     pub(super) lost: u64,
 }
 
+/// The events that wait for each kind of reader.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    /// For views; `None`: no view reads the buffer.
+    pub(super) views: Option<EventQueue>,
+    /// For spans; `None`: none are made of it.
+    pub(super) spans: Option<EventQueue>,
+}
+
+impl Queues {
+    /// Keeps events for these readers from now on. What waits for a reader that stays is kept.
+    pub(super) fn set(&mut self, for_views: bool, for_spans: bool) {
+        for (queue, is_read) in [(&mut self.views, for_views), (&mut self.spans, for_spans)] {
+            if is_read {
+                queue.get_or_insert_default();
+            } else {
+                *queue = None;
+            }
+        }
+    }
+
+    /// Appends an event, which may lie in two parts, for each reader.
+    pub(super) fn push(&mut self, cpu: u32, parts: [&[u8]; 2]) {
+        self.each().for_each(|queue| queue.push(cpu, parts));
+    }
+
+    /// Notes events that the kernel dropped, once.
+    pub(super) fn lose(&mut self, count: u64) {
+        self.each().take(1).for_each(|queue| queue.lost += count);
+    }
+
+    fn each(&mut self) -> impl Iterator<Item = &mut EventQueue> {
+        self.views.iter_mut().chain(&mut self.spans)
+    }
+}
+
 impl EventQueue {
     /// Appends an event, which may lie in two parts; a full queue counts it as lost.
     pub(super) fn push(&mut self, cpu: u32, parts: [&[u8]; 2]) {
@@ -73,6 +109,21 @@ impl EventQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_kept_for_those_who_read_them_and_counted_as_lost_once() {
+        let mut queues = Queues::default();
+        queues.push(0, [b"nobody", b""]);
+        queues.set(false, true);
+        queues.push(0, [b"for spans", b""]);
+        queues.set(true, true);
+        queues.push(0, [b"for both", b""]);
+        queues.lose(3);
+        let (views, spans) = (queues.views.as_ref().unwrap(), queues.spans.as_ref().unwrap());
+        assert_eq!((views.len(), spans.len(), views.lost + spans.lost), (1, 2, 3));
+        queues.set(true, false);
+        assert!(queues.spans.is_none() && queues.views.unwrap().len() == 1);
+    }
 
     #[test]
     fn events_that_are_too_short_are_not_of_the_view() {

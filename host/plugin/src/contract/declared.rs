@@ -11,6 +11,43 @@ use ebhost_series::schema::Encoding;
 pub(crate) struct Manifest {
     pub(crate) families: Vec<Family>,
     pub(crate) views: Vec<View>,
+    /// Empty for a component that exports no spans.
+    pub(crate) spans: Spans,
+}
+
+/// The sources of spans and the exemplars, of the optional export of `wit/spans`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Spans {
+    pub(crate) sources: Vec<SpanSource>,
+    pub(crate) exemplars: Vec<Exemplar>,
+}
+
+/// A buffer whose events become spans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpanSource {
+    pub(crate) buffer: String,
+    /// Bytes that an event has at least.
+    pub(crate) min_size: u32,
+    pub(crate) lookups: Vec<SpanLookup>,
+}
+
+/// A name to be looked up for bytes of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SpanLookup {
+    pub(crate) table: String,
+    pub(crate) offset: u32,
+    pub(crate) length: u32,
+}
+
+/// Where the events of a view carry the ids of their trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Exemplar {
+    /// Index in [`Manifest::views`].
+    pub(crate) view: u32,
+    /// Offset of 16 bytes.
+    pub(crate) trace_id: u32,
+    /// Offset of 8 bytes.
+    pub(crate) span_id: Option<u32>,
 }
 
 /// One metric family.

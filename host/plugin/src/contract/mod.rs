@@ -3,11 +3,14 @@
 //! Everything else in the host sees the types of [`declared`] and [`rows`], never a generated one: the generated modules are private to
 //! the version that they belong to. A new version is a module beside [`v0_1`] and one more element of [`VERSIONS`]; a component
 //! keeps being served by the version that it was built for. The engine's linker has the imports of all versions at once.
+//!
+//! [`spans`] is an optional export beside any version, in a package of its own (`wit/spans`).
 
 mod convert;
 pub(crate) mod declared;
 mod dictionary;
 pub(crate) mod rows;
+mod spans;
 #[cfg(test)]
 mod testdata;
 mod v0_1;
@@ -25,11 +28,12 @@ pub(crate) use dictionary::STRING_BYTES;
 
 use self::{declared::Manifest, rows::Rows};
 use crate::{
-    decode::DecodeRequest,
+    decode::{DecodeRequest, SpanAnswer, SpanRequest},
     engine::listed,
-    guest::{Guest, one_line},
+    guest::Guest,
 };
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// The contract's package, as component names carry it.
 pub(crate) const PACKAGE: &str = "ebhost:plugin";
@@ -83,6 +87,14 @@ pub(crate) trait Decoder: Send {
     /// # Errors
     /// The guest trapped or exceeded a limit of its store.
     fn decode(&self, store: &mut Store<Guest>, request: DecodeRequest) -> wasmtime::Result<Rows>;
+
+    /// Calls the guest's `decode` of spans. Only a component whose manifest has sources of spans is asked.
+    ///
+    /// # Errors
+    /// The guest trapped or exceeded a limit of its store, or exports no spans.
+    fn spans(&self, _: &mut Store<Guest>, _: SpanRequest) -> wasmtime::Result<SpanAnswer> {
+        Err(wasmtime::format_err!("exports no spans"))
+    }
 }
 
 /// Adds the imports of every version.

@@ -62,7 +62,7 @@ impl Decoder for Decode {
 
 impl From<wit::Manifest> for declared::Manifest {
     fn from(wit::Manifest { families, views }: wit::Manifest) -> Self {
-        Self { families: into_all(families), views: into_all(views) }
+        Self { families: into_all(families), views: into_all(views), spans: declared::Spans::default() }
     }
 }
 

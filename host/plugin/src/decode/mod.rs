@@ -3,8 +3,10 @@
 mod answer;
 mod bisection;
 mod request;
+mod spans;
 
 pub(crate) use answer::copied_bytes;
 pub use answer::{AnswerError, Answers, Row};
 pub(crate) use bisection::{Bisection, BisectionHistory, ControlEntry, Part, Step, Verdict};
 pub use request::{DecodeError, DecodeRequest, Progress};
+pub use spans::{SpanAnswer, SpanLookup, SpanRequest, SpanSchema, SpanSource, UnplacedSpan};

@@ -2,11 +2,9 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use crate::{
-    contract::{PACKAGE, expected_exports},
-    guest::one_line,
-};
+use crate::contract::{PACKAGE, expected_exports};
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// A cause of another library.
 type Cause = Box<dyn Error + Send + Sync>;

@@ -28,10 +28,11 @@ use crate::{
     cache::{self, Cache},
     compiler::{CompileCost, CompileFault, Compiler},
     contract::{self, BoundComponent, Contract},
-    guest::{Guest, one_line},
+    guest::Guest,
 };
 use ebhost_limits as limits;
 use ebhost_package::{Artefact, Digest};
+use ebhost_telemetry::one_line;
 
 /// Compiles components and drives the clock that bounds their calls.
 #[derive(Clone)]

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use wasmtime::Store;
 
-use super::{CallError, Guest, GuestLog, error::CallLimits, one_line};
+use super::{CallError, Guest, GuestLog, error::CallLimits};
 use crate::{
     contract::{Decoder, Described, declared::Manifest, rows::Rows},
-    decode::DecodeRequest,
+    decode::{DecodeRequest, SpanAnswer, SpanRequest},
     engine::CompiledComponent,
 };
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// A component's instance: a store and the function `decode` in it.
 pub(crate) struct Instance {
@@ -65,15 +66,28 @@ impl Instance {
 
     /// Calls `decode`. The time is that of the call, whether it succeeds or not.
     pub(crate) fn decode(&mut self, request: DecodeRequest, limit: Duration) -> (Result<Rows, CallError>, Duration) {
+        self.call(limit, |decoder, store| decoder.decode(store, request))
+    }
+
+    /// Calls `decode` of spans. The time is that of the call, whether it succeeds or not.
+    pub(crate) fn spans(&mut self, request: SpanRequest, limit: Duration) -> (Result<SpanAnswer, CallError>, Duration) {
+        self.call(limit, |decoder, store| decoder.spans(store, request))
+    }
+
+    fn call<T>(
+        &mut self,
+        limit: Duration,
+        call: impl FnOnce(&dyn Decoder, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> (Result<T, CallError>, Duration) {
         // A growth that was refused in an earlier call is not why this one fails.
         self.store.data_mut().refused_growth = None;
-        let decoder = &self.decoder;
-        let rows = self.compiled.engine().timed(&mut self.store, limit, |store| {
+        let decoder = &*self.decoder;
+        let answer = self.compiled.engine().timed(&mut self.store, limit, |store| {
             store.set_hostcall_fuel(limits::ANSWER_BYTES);
-            decoder.decode(store, request)
+            call(decoder, store)
         });
         let time = self.store.data().watch.elapsed();
-        (rows.map_err(|error| CallError::new(&mut self.store, &error, CallLimits::of_decode(limit))), time)
+        (answer.map_err(|error| CallError::new(&mut self.store, &error, CallLimits::of_decode(limit))), time)
     }
 
     /// Bytes of all its linear memories, table elements and core instances' contexts.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use super::one_line;
 use crate::contract::rows::LogLevel;
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// The lines that a guest logged since they were last taken.
 #[derive(Debug, Default)]

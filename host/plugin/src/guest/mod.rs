@@ -6,14 +6,12 @@ mod call_watch;
 mod error;
 mod instance;
 mod log;
-mod text;
 
 use wasmtime::ResourceLimiter;
 
 pub use error::CallError;
 pub(crate) use instance::{Instance, StartParameters};
 pub(crate) use log::{GuestLog, LogForwarder};
-pub use text::one_line;
 
 use crate::contract::rows::LogLevel;
 use call_watch::CallWatch;

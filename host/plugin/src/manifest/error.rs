@@ -1,7 +1,7 @@
 //! Errors of manifests: the place, what was found there and what was expected.
 
-use crate::guest::one_line;
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// A rule that a manifest breaks: where, what was found and what was expected. [`ManifestError::rule`] tells which rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

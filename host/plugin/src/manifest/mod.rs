@@ -5,12 +5,14 @@
 
 mod error;
 mod family;
+mod spans;
 mod value;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::error::{ManifestError, ManifestRule};
+pub(crate) use self::spans::check as check_spans;
 use self::{
     error::{Checked, at_most, refuse, require},
     family::{check_sample_names, check_size, family},
@@ -38,8 +40,11 @@ pub struct ManifestContext<'a> {
 /// # Errors
 /// The first rule that it breaks.
 pub(crate) fn check(manifest: Manifest, context: &ManifestContext<'_>) -> Checked<Schema> {
-    require(!manifest.families.is_empty(), ManifestRule::Present, "families", "none", "at least one")?;
-    require(!manifest.views.is_empty(), ManifestRule::Present, "views", "none", "at least one")?;
+    // A component that makes spans need not count anything.
+    let makes_spans = !manifest.spans.sources.is_empty();
+    let has_any = |count: usize| count > 0 || makes_spans;
+    require(has_any(manifest.families.len()), ManifestRule::Present, "families", "none", "at least one")?;
+    require(has_any(manifest.views.len()), ManifestRule::Present, "views", "none", "at least one")?;
     at_most("families", "", manifest.families.len(), limits::MANIFEST_FAMILIES)?;
     at_most("views", "", manifest.views.len(), limits::MANIFEST_VIEWS)?;
     manifest.families.iter().try_for_each(check_size)?;

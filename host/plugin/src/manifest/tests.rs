@@ -46,6 +46,7 @@ fn sound() -> Manifest {
                 series: vec![declared::Series { family: 1, labels: vec![Label::Cpu], value: V::Number(number(0, 8)) }],
             },
         ],
+        spans: declared::Spans::default(),
     }
 }
 

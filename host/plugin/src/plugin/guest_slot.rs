@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock,
     contract::{declared::Manifest, rows::Rows},
-    decode::{DecodeError, DecodeRequest, copied_bytes},
+    decode::{DecodeError, DecodeRequest, SpanAnswer, SpanRequest, copied_bytes},
     engine::CompiledComponent,
     guest::{CallError, Instance, LogForwarder, StartParameters},
 };
@@ -113,7 +113,31 @@ impl GuestSlot {
 
     /// Calls `decode`, in a new instance if there is none.
     pub(super) fn decode(&mut self, request: DecodeRequest, scrape: Scrape) -> Result<Rows, DecodeError> {
-        let (entries, limit) = (request.count, self.limits.call_limit());
+        let rows = self.call(request.count, scrape, |instance, limit| instance.decode(request, limit))?;
+        self.tally.note_answer(&rows);
+        let answer =
+            Peaks { answer_bytes: copied_bytes(&rows), label_bytes: rows.dictionary.longest(), ..Peaks::default() };
+        self.recent.note(scrape.began, answer);
+        Ok(rows)
+    }
+
+    /// Calls `decode` of spans, in a new instance if there is none.
+    pub(super) fn spans(&mut self, request: SpanRequest, scrape: Scrape) -> Result<SpanAnswer, DecodeError> {
+        let events = request.lengths.len();
+        let mut answer = self.call(events, scrape, |instance, limit| instance.spans(request, limit))?;
+        let beyond = answer.bound(events);
+        self.tally.spans += answer.spans.len() as u64;
+        self.tally.spans_beyond_limit += beyond as u64;
+        Ok(answer)
+    }
+
+    fn call<T>(
+        &mut self,
+        entries: usize,
+        scrape: Scrape,
+        call: impl FnOnce(&mut Instance, Duration) -> (Result<T, CallError>, Duration),
+    ) -> Result<T, DecodeError> {
+        let limit = self.limits.call_limit();
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => match self.failed_start.take() {
@@ -123,15 +147,10 @@ impl GuestSlot {
         };
         self.calls_in_instance += 1;
         self.used_at = scrape.began;
-        let (rows, time) = instance.decode(request, limit);
+        let (answer, time) = call(&mut instance, limit);
         self.note_call(&mut instance, entries, time, scrape.began);
         self.instance = Some(instance);
-        let rows = rows?;
-        self.tally.note_answer(&rows);
-        let answer =
-            Peaks { answer_bytes: copied_bytes(&rows), label_bytes: rows.dictionary.longest(), ..Peaks::default() };
-        self.recent.note(scrape.began, answer);
-        Ok(rows)
+        Ok(answer?)
     }
 
     /// Whether the last call was the first one in its instance, so that no call before it can be its cause.

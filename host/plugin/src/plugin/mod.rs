@@ -28,7 +28,8 @@ use self::{guest_slot::GuestSlot, health::Health};
 use crate::{
     clock,
     decode::{
-        Answers, Bisection, BisectionHistory, ControlEntry, DecodeError, DecodeRequest, Part, Progress, Step, Verdict,
+        Answers, Bisection, BisectionHistory, ControlEntry, DecodeError, DecodeRequest, Part, Progress, SpanAnswer,
+        SpanRequest, SpanSchema, Step, Verdict,
     },
     engine::CompiledComponent,
     guest::CallError,
@@ -43,6 +44,7 @@ use ebhost_series::schema::Schema;
 pub struct Plugin {
     name: String,
     schema: Arc<Schema>,
+    spans: SpanSchema,
     guest: GuestSlot,
     health: Health,
     scrape: Scrape,
@@ -125,12 +127,14 @@ impl Plugin {
             Ok(guest) => guest,
             Err(error) => return Err(PluginError::Describe { path, error }),
         };
-        let schema = manifest::check(guest.manifest().clone(), context)
-            .map_err(|error| PluginError::Manifest { path, error })?;
+        let refused = |error| PluginError::Manifest { path: path.clone(), error };
+        let schema = manifest::check(guest.manifest().clone(), context).map_err(refused)?;
+        let spans = manifest::check_spans(&guest.manifest().spans, &schema, context).map_err(refused)?;
         let now = clock::now();
         Ok(Self {
             name: name.to_owned(),
             schema: Arc::new(schema),
+            spans,
             guest,
             health: Health::admitted(name),
             scrape: Scrape { began: now, restart_until: now },
@@ -144,6 +148,42 @@ impl Plugin {
     /// The checked manifest.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Its sources of spans and its exemplars.
+    pub fn spans(&self) -> &SpanSchema {
+        &self.spans
+    }
+
+    /// Reads no buffer for spans: nobody takes them. Exemplars stay.
+    pub fn leave_spans_out(&mut self) {
+        self.spans.sources.clear();
+    }
+
+    /// Turns events into spans, if it may be called at `now` and has an instance by `restart_until`; `None`: they are to be asked about later. A
+    /// failure costs the whole request: spans are not counted, and there may be many of them.
+    pub fn decode_spans(
+        &mut self,
+        request: SpanRequest,
+        now: Instant,
+        restart_until: Instant,
+    ) -> Option<Result<SpanAnswer, DecodeError>> {
+        if !self.health.may_be_called(now) || !self.guest.is_ready(restart_until) {
+            return None;
+        }
+        let answer = self.guest.spans(request, Scrape { began: now, restart_until });
+        match &answer {
+            Ok(_) => {
+                self.health.answered(now);
+                self.guest.tally.last_success = Some(SystemTime::now());
+            }
+            Err(error) => {
+                self.note_failure(error);
+                self.health.failed(now);
+                warnings::back_off(&self.name, &self.health);
+            }
+        }
+        Some(answer)
     }
 
     /// Counters since the host started.
@@ -304,14 +344,17 @@ impl Plugin {
         });
         match &answers {
             Ok(answers) => self.guest.tally.unsound += answers.unsound() as u64,
-            Err(error) => {
-                self.guest.discard();
-                let failures = self.guest.tally.count_failure(error.reason());
-                warnings::failure(&self.name, failures, error);
-                self.last_failure = Some(Failure { error: error.clone(), at: SystemTime::now() });
-            }
+            Err(error) => self.note_failure(error),
         }
         answers
+    }
+
+    /// Drops the instance, which may be in any state, and reports why.
+    fn note_failure(&mut self, error: &DecodeError) {
+        self.guest.discard();
+        let failures = self.guest.tally.count_failure(error.reason());
+        warnings::failure(&self.name, failures, error);
+        self.last_failure = Some(Failure { error: error.clone(), at: SystemTime::now() });
     }
 
     /// Asks about the control entry; whether it was answered.

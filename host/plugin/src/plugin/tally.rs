@@ -39,6 +39,10 @@ pub struct Tally {
     pub set_aside: u64,
     /// Entries whose row was invalid.
     pub unsound: u64,
+    /// Spans that it made.
+    pub spans: u64,
+    /// Spans dropped because there were too many for their events.
+    pub spans_beyond_limit: u64,
     /// Log lines dropped by the rate limit.
     pub dropped_lines: u64,
     /// Bytes of linear memory of the largest instance.
@@ -92,6 +96,8 @@ impl Tally {
         }
         self.set_aside += before.set_aside;
         self.unsound += before.unsound;
+        self.spans += before.spans;
+        self.spans_beyond_limit += before.spans_beyond_limit;
         self.dropped_lines += before.dropped_lines;
         self.last_success = self.last_success.max(before.last_success);
     }

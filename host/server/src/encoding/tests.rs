@@ -48,7 +48,9 @@ async fn queued(requests: &mut Requests) -> Vec<Box<dyn FamilyVisitor>> {
     requests.receive(&mut batch).await;
     let visitor = |request| match request {
         AgentRequest::Collect(visitor) => visitor,
-        AgentRequest::Families(_) | AgentRequest::Status(_) => unreachable!("nobody asks for it"),
+        AgentRequest::Families(_) | AgentRequest::Status(_) | AgentRequest::Spans(_) => {
+            unreachable!("nobody asks for it")
+        }
     };
     batch.into_iter().map(visitor).collect()
 }

@@ -120,6 +120,9 @@ pub(super) fn otlp(families: &mut Families<'_, '_>, otlp: Option<&OtlpReport>) -
     families.numbers(counter("otlp_rejected_points", help), alone(otlp.map(|otlp| otlp.rejected_points)))?;
     let help = "Families that an OTLP push had no room for.";
     families.numbers(counter("otlp_families_left_out", help), alone(otlp.map(|otlp| otlp.families_left_out)))?;
+    let spans = otlp.iter().flat_map(|otlp| otlp.spans).map(|(result, count)| ([("result", result)], count));
+    let help = "Spans for the OTLP receiver: taken, rejected by it, and dropped.";
+    families.numbers(counter("otlp_spans", help), spans)?;
     let last =
         gauge("otlp_last_taken_timestamp", "When the OTLP receiver took a request, in seconds since 1970.").seconds();
     families.numbers(last, alone(otlp.and_then(|otlp| otlp.last_taken_seconds)))

@@ -31,7 +31,7 @@ use part::{Part, Runs, SharedSubject};
 pub use rates::{History, PackageRates, ProgramRates, Rates};
 pub use report::{
     BuildInfo, EventsReport, FailureReport, KernelCpuReport, MapReport, MapRoom, PERF_STATES, PackageReport,
-    PerfReport, ProgramReport, Report, Volatile,
+    PerfReport, ProgramReport, Report, SpansReport, Volatile,
 };
 
 /// The host's own metrics as of the last report.
@@ -61,6 +61,7 @@ impl OwnMetrics {
                 kernel::maps(families, packages)?;
                 kernel::names(families, packages)?;
                 kernel::events(families, packages)?;
+                plugins::spans(families, packages)?;
                 kernel::programs(families, packages)?;
                 kernel::budgets(families, packages)?;
                 kernel::perf(families, packages)

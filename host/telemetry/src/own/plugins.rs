@@ -44,6 +44,18 @@ pub(super) fn lives(families: &mut Families<'_, '_>, report: &Report, packages: 
     families.histograms(gauge("plugin_decode_duration", "Time of the calls of decode.").seconds(), durations)
 }
 
+/// The spans of the packages that make some.
+pub(super) fn spans(families: &mut Families<'_, '_>, packages: &[&PackageReport]) -> fmt::Result {
+    let tracing = || packages.iter().filter_map(|package| Some((plugin_label(package), package.spans.as_ref()?)));
+    let help = "Spans that the plugin made of events.";
+    families.numbers(counter("spans", help), tracing().map(|(labels, spans)| (labels, spans.made)))?;
+    let lost = tracing().flat_map(|(labels, spans)| {
+        spans.lost.iter().map(move |(reason, count)| (labels.and("reason", reason), *count))
+    });
+    let help = "Events that gave no span: `unknown` to the plugin, of a call that `failed`, too `short`; and spans beyond the `limit`.";
+    families.numbers(counter("spans_lost", help), lost)
+}
+
 /// The stages of a scrape that are done for one plugin after the other.
 const STAGES: [Stage; 3] = [Stage::Read, Stage::Label, Stage::Count];
 

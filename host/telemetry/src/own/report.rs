@@ -175,6 +175,8 @@ pub struct PackageReport {
     pub maps: Vec<MapReport>,
     pub perf: Vec<PerfReport>,
     pub events: Vec<EventsReport>,
+    /// `None`: it makes no spans.
+    pub spans: Option<SpansReport>,
     /// Symbols of `kaddrs` that the kernel does not show.
     pub missing_symbols: u64,
     /// Cgroups in the cgroup id map, and insertions into it that failed.
@@ -252,6 +254,14 @@ pub struct PerfReport {
     pub state: &'static str,
     /// Why it is absent or stalled.
     pub reason: Option<String>,
+}
+
+/// Spans of a package.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SpansReport {
+    pub made: u64,
+    /// Events and spans that were given up, by reason.
+    pub lost: Vec<(&'static str, u64)>,
 }
 
 /// One buffer of events.

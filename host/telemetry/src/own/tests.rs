@@ -95,6 +95,7 @@ pub(super) fn full_report() -> Report {
         map_memory_limit_bytes: 1 << 30,
         perf: vec![PerfReport { source: "llc".into(), event: "a \"b\"".into(), cpu: 3, state: "live", reason: None }],
         events: vec![EventsReport { source: "ring".into(), read: 9, lost: 2 }],
+        spans: Some(SpansReport { made: 9, lost: vec![("unknown", 1)] }),
         cgroup_map: Some((3, 1)),
         ..PackageReport::default()
     };
@@ -114,6 +115,7 @@ pub(super) fn full_report() -> Report {
         http: HttpReport { web_config_read_seconds: Some(1_700_000_000), ..HttpReport::default() },
         otlp: Some(OtlpReport {
             requests: [("taken", 1), ("failed", 1), ("dropped", 0), ("uncollected", 0)],
+            spans: [("taken", 1), ("rejected", 0), ("dropped", 2)],
             last_taken_seconds: Some(1_700_000_000),
             ..OtlpReport::default()
         }),

@@ -1,6 +1,6 @@
-//! Text of guests as it may be shown to an operator.
+//! Text of others as it may be shown to an operator.
 //!
-//! Names in a component, its log lines and its messages are third-party text: none of it may begin a line of its own in the log, move a
+//! Names in a component, its log lines and its messages, and the answers of a receiver are third-party text: none of it may begin a line of its own in the log, move a
 //! terminal's cursor, reorder what stands around it, or fill a screen.
 
 /// Characters that are no control characters and still change how the text around them is shown: directions, line and paragraph
