@@ -14,7 +14,6 @@ mod disk_queues;
 mod guest;
 mod kernel;
 mod lockdown;
-mod modules;
 mod network;
 mod programs;
 mod scheduler;
