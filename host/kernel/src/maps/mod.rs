@@ -103,7 +103,7 @@ fn fit(map: &mut ebhost_object::Map) -> io::Result<()> {
     let shape = crate::MapShape::declared(map);
     if shape.is_perf_event_array() {
         // An entry for each CPU: with fewer, events of the others would be lost.
-        map.max_entries = u32::try_from(possible_cpus()?).unwrap_or(u32::MAX);
+        map.max_entries = shape.max_entries.max(u32::try_from(possible_cpus()?).unwrap_or(u32::MAX));
     }
     if shape.is_ring_buffer() {
         map.max_entries = ring_size(shape.max_entries, crate::sys::page_size())?;
