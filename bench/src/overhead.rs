@@ -1,4 +1,4 @@
-//! What everything that is on by default costs together: how much longer work takes on the machine, and what the host itself needs, idle and
+//! The cost of everything that is on by default together: how much longer work takes on the machine, and what the host itself needs, idle and
 //! under load.
 //!
 //! Work is done by a process of its own, with and without the host in turns. Its CPU time counts, as the kernel accounts it to its cgroup: that has

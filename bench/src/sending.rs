@@ -1,4 +1,4 @@
-//! What sending costs without a host: bytes that lie in memory, written to a receiver on the same machine that reads and discards them.
+//! The cost of sending without a host: bytes that lie in memory, written to a receiver on the same machine that reads and discards them.
 //!
 //! The sender's CPU time on the loopback has the receiver's part in it: the kernel runs the receiving side of TCP in the sender's call. Beside it a
 //! socket pair, which has no protocol. Less than this no answer of that length can cost to send.

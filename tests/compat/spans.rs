@@ -13,7 +13,7 @@ use crate::drop_in::DropIns;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What every program here needs: an event for each getpgid(2) of the test's thread. `RINGS` are the buffers, `FILL` writes the events.
+/// The frame of every program here: an event for each getpgid(2) of the test's thread. `RINGS` are the buffers, `FILL` writes the events.
 const PROGRAM: &str = "
 typedef unsigned char u8;
 static void *(*reserve)(void *ring, u64 size, u64 flags) = (void *)131;

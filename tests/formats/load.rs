@@ -127,7 +127,7 @@ fn write_and_read(file: &Path) {
     thread::sleep(Duration::from_millis(500));
 }
 
-/// Has the page cache written back, and drops a file's pages from it.
+/// Writes the page cache back, and drops a file's pages from it.
 fn forget(file: &Path) {
     output(&mut Command::new("sync"));
     let name = file.display();

@@ -22,7 +22,7 @@ pub(crate) struct Guest {
     cpus: &'static str,
     /// Further parameters of the kernel.
     parameters: &'static str,
-    /// Of memory.
+    /// MiB of memory.
     mebibytes: u32,
     /// After which a machine that hangs is stopped.
     seconds: u32,

@@ -38,7 +38,7 @@ fn a_quantity_without_its_unit() {
 fn a_tab() {
     needs!(Root);
     let message = refusal(|folder, _| folder.amend("a-faulty", "  object:", "\tobject:"));
-    says(&message, &["a-faulty/plugin.yaml:6:1: ", "found a tab; YAML is indented with spaces", "6 | \tobject:"]);
+    says(&message, &["a-faulty/plugin.yaml:7:1: ", "found a tab; YAML is indented with spaces", "7 | \tobject:"]);
 }
 
 #[test]

@@ -56,15 +56,15 @@ fn each_package_is_linked_at_the_top_and_zeros_are_folded_away() {
     let sorted = "[...document.querySelectorAll('#overview a')].map((link) => link.hash.slice(1)).join() === \
                   [...document.querySelectorAll('.package')].map((section) => section.id).join()";
     assert_eq!(browser.evaluate(sorted), true, "in the order of the packages");
-    browser.evaluate("document.querySelector('#overview a[href=\"#package-sched\"]').click()");
-    browser.wait_for("Math.abs(document.getElementById('package-sched').getBoundingClientRect().top) < 100", SOON);
+    browser.evaluate("document.querySelector('#overview a[href=\"#package-runqlat\"]').click()");
+    browser.wait_for("Math.abs(document.getElementById('package-runqlat').getBoundingClientRect().top) < 100", SOON);
 
-    let folds = "[...document.querySelectorAll('[data-package=sched] > details')].filter((fold) => !fold.hidden)";
-    // What did not happen yet is folded, too, in the first seconds.
-    let folded = "(fold) => /^[0-9]+ metrics at 0: .*ebhost_sched_lost_total/.test(fold.textContent)";
+    let folds = "[...document.querySelectorAll('[data-package=runqlat] > details')].filter((fold) => !fold.hidden)";
+    // Series that did not count yet are folded, too, in the first seconds.
+    let folded = "(fold) => /^[0-9]+ metrics at 0: .*ebhost_runqueue_lost_total/.test(fold.textContent)";
     browser.wait_for(&format!("{folds}.some({folded})"), SOON);
-    let shown = "document.querySelector('[data-package=sched] > .grid [data-family=ebhost_sched_lost_total]') === null \
-                 && document.querySelector('[data-package=sched] > .grid [data-family=ebhost_context_switches_total]') !== null";
+    let shown = "document.querySelector('[data-package=runqlat] > .grid [data-family=ebhost_runqueue_lost_total]') === null \
+                 && document.querySelector('[data-package=runqlat] > .grid [data-family=ebhost_runqueue_latency_seconds]') !== null";
     browser.wait_for(shown, SOON);
     browser.assert_clean(&origin);
     drop(browser);

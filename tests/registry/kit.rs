@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -39,6 +40,34 @@ pub(crate) struct Lab {
 
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// Stands before a registry: `answer` gets the head of each request and what passes a head on and returns the answer.
+pub(crate) fn proxy(
+    registry: SocketAddr,
+    answer: impl Fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8> + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let pass_on = move |request: &str| {
+        let mut server = TcpStream::connect(registry).expect("the registry runs");
+        server.write_all(request.as_bytes()).expect("the registry reads");
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).expect("the registry answers");
+        answer
+    };
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|read| read == 1) {
+                request.push(byte[0]);
+            }
+            let request = String::from_utf8_lossy(&request).replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
+            let _ = client.write_all(&answer(&request, &pass_on)); // the client may have had enough
+        }
+    });
+    address
 }
 
 impl Registry {

@@ -1,16 +1,11 @@
 //! Everything that may be wrong with an artifact, a registry or the way to it: refused with its reason, and nothing is changed.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    thread,
-};
+use std::{fs, net::SocketAddr};
 
 use ebhost_tests::needs;
 use serde_json::{Value, json};
 
-use crate::kit::{Lab, digest_of};
+use crate::kit::{Lab, digest_of, proxy};
 
 /// The digest of a layer by its title.
 fn layer(manifest: &Value, title: &str) -> String {
@@ -84,28 +79,15 @@ fn a_layer_that_was_changed_or_cut_in_the_registry_is_not_installed() {
     assert!(said.starts_with("runqlat 1.1.0: installed in the place of 1.0.0"), "{said}");
 }
 
-/// Passes connections on to a registry, and ends each after so many bytes of answers of blobs.
+/// Ends each answer with a blob after so many bytes.
 fn cutting_proxy(registry: SocketAddr, after: usize) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("its address");
-    thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            let mut request = Vec::new();
-            let mut byte = [0];
-            while !request.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|read| read == 1) {
-                request.push(byte[0]);
-            }
-            let request = String::from_utf8_lossy(&request).replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
-            let mut server = TcpStream::connect(registry).expect("the registry runs");
-            server.write_all(request.as_bytes()).expect("the registry reads");
-            let mut answer = Vec::new();
-            server.read_to_end(&mut answer).expect("the registry answers");
-            let is_object = request.contains("/blobs/") && answer.len() > after;
-            let end = if is_object { after } else { answer.len() };
-            let _ = client.write_all(&answer[..end]); // the client may have had enough
+    proxy(registry, move |request, pass_on| {
+        let mut answer = pass_on(request);
+        if request.contains("/blobs/") {
+            answer.truncate(after);
         }
-    });
-    address
+        answer
+    })
 }
 
 #[test]

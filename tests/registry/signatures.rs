@@ -4,7 +4,7 @@ use std::process::Command;
 
 use ebhost_tests::{debian, needs};
 
-use crate::kit::{Lab, Said};
+use crate::kit::{Lab, Said, proxy};
 
 fn cosign(lab: &Lab, newest: bool, args: &[&str]) -> Said {
     let command =
@@ -70,6 +70,31 @@ fn what_cosign_has_signed_is_installed() {
         lab.ebhost(&["push", &layout, &lab.repository(&format!("copy/runqlat:{version}"))]).done();
         lab.ebhost(&["verify", "--key", &key, &lab.repository(&format!("copy/runqlat:{version}"))]).done();
     }
+}
+
+/// Registries of version 1.1 list what refers to an artifact themselves, and cosign then writes no tag. Debian's does not, so the same list is
+/// given by what stands before it, and the tag hidden.
+#[test]
+fn a_bundle_is_found_where_the_registry_lists_what_refers_to_an_artifact() {
+    needs!(Tool("openssl"), Tool("apt-get"), Tool("dpkg-deb"));
+    let lab = Lab::new();
+    cosign(&lab, false, &["generate-key-pair"]).done();
+    let key = lab.at("cosign.pub");
+    let pushed = lab.push_folder(&lab.package("1.0.0"), "acme/runqlat", &[]);
+    let sign = ["sign", "--yes", "--key", "cosign.key", "--tlog-upload=false", "--allow-http-registry"];
+    cosign(&lab, true, &[&sign[..], &["--use-signing-config=false", &pushed]].concat()).done();
+    let registry = proxy(lab.registry.address, |request, pass_on| {
+        let (hidden, list) = ("/manifests/sha256-", "/referrers/sha256:");
+        if request.contains(list) {
+            pass_on(&request.replacen(list, hidden, 1))
+        } else {
+            pass_on(&request.replacen(hidden, "/manifests/none-", 1))
+        }
+    });
+    let reference = format!("{registry}/acme/runqlat@{}", crate::kit::digest_of(&pushed));
+    lab.refused(&["--key", &lab.at("a.pub"), &reference], &["another key has signed"]);
+    let said = lab.pull(&["--key", &key, &reference]).done();
+    assert!(said.contains("runqlat 1.0.0: installed") && said.contains("signed by"), "{said}");
 }
 
 #[test]

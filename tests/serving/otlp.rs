@@ -115,6 +115,26 @@ fn a_receiver_stores_the_series_that_a_scraper_stores() {
     both.host.stop();
 }
 
+/// An hour of counts was lost when a host was stopped a minute before its next push.
+#[test]
+fn what_was_counted_since_the_last_push_is_pushed_when_the_host_ends() {
+    needs!(Root, Tool("fio"), Tool("apt-get"), Tool("dpkg-deb"));
+    let (disk, folder) = (Disk::in_memory(), Folder::with_biolatency());
+    let receiver = Prometheus::victoria_metrics();
+    let endpoint = format!("http://{}/opentelemetry/v1/metrics", receiver.address());
+    let host = Start::with(folder.path()).args(&["--otlp.endpoint", &endpoint, "--otlp.interval", "1h"]).listening();
+    wait_until("the first push", PATIENCE, || {
+        let taken = host.scrape().value("ebhost_otlp_requests_total", &[("result", "taken")]);
+        (taken > Some(0.0)).then_some(())
+    });
+    let before = disk.stat();
+    Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
+    let reads = (disk.stat() - before).reads as f64;
+    host.stop();
+    let count = format!("ebhost_bio_latency_seconds_count{{device=\"{}\",operation=\"read\"}}", disk.name());
+    wait_until("all reads are stored", PATIENCE, || (receiver.query(&count) == Some(reads)).then_some(()));
+}
+
 #[test]
 fn a_receiver_stores_every_native_bucket_as_a_scraper_does() {
     needs!(Root, Tool("fio"), Tool("prometheus"), Tool("apt-get"), Tool("dpkg-deb"));

@@ -16,7 +16,7 @@ impl Sample {
     /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake in it.
     pub fn parse(line: &str) -> Result<Self, String> {
         let end = line.find(['{', ' ']).ok_or("no value")?;
         let (name, mut rest) = line.split_at(end);

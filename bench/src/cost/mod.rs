@@ -4,7 +4,7 @@
 //! Programs on one hook run in the order in which they were attached, and the first one meets cold caches. The empty program is always the
 //! first; the package and the comparison take turns in being the second, and the table has the mean of both.
 //!
-//! Of each program the run times are read in short windows, and the median of the windows counts, so that a window in which the hypervisor
+//! The run times of each program are read in short windows, and the median of the windows counts, so that a window in which the hypervisor
 //! took the CPU away, or a neighbour filled the caches, does not.
 
 pub(crate) mod load;
@@ -39,7 +39,7 @@ struct Runs {
 /// Programs by package and name.
 type Programs = BTreeMap<(String, String), Runs>;
 
-/// What the windows of one run, or of both, say about the programs.
+/// Results of the windows of one run, or of both, for each program.
 type Windows = BTreeMap<(String, String), Vec<Runs>>;
 
 /// Prints a table of the packages' programs. `only`: the name of one package; none: all.

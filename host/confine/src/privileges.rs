@@ -1,4 +1,4 @@
-//! What takes more than CAP_BPF and CAP_PERFMON: the one table that docs/privileges.md, the log of the start, `ebhost options` and the messages of
+//! Everything that takes more than CAP_BPF and CAP_PERFMON: the one table that docs/privileges.md, the log of the start, `ebhost options` and the messages of
 //! refused programs are made of.
 
 use std::io;
@@ -31,7 +31,7 @@ pub struct Privilege {
     pub when: &'static str,
     /// The capability.
     pub capability: Capabilities,
-    /// What does in its place.
+    /// The alternative to it.
     pub otherwise: &'static str,
     /// How an operator grants it, in Markdown, beside the capability itself.
     pub granted: &'static str,
@@ -170,7 +170,7 @@ fn plain(text: &str) -> String {
     text.replace('`', "")
 }
 
-/// What this thread was started with, for the log: its capabilities, and the features that it lacks others for. `None`: it lacks none.
+/// The privileges that this thread was started with, for the log: its capabilities, and the features that it lacks others for. `None`: it lacks none.
 ///
 /// # Errors
 /// The kernel does not tell.
@@ -200,7 +200,7 @@ fn described(found: Capabilities, user: u32) -> Option<String> {
     Some(format!("started as user {user} with {found}; packages may also need {}", groups.join("; ")))
 }
 
-/// What programs of the types that CAP_BPF and CAP_PERFMON do not load take: for the messages about refused ones.
+/// The privileges for programs of types that CAP_BPF and CAP_PERFMON do not load: for the messages about refused ones.
 pub fn asked_by_programs() -> String {
     let features = [Feature::NetworkPrograms, Feature::UserProbes, Feature::ModuleTypes];
     features

@@ -111,7 +111,9 @@ pub async fn run(options: Options, signals: Signals) -> Result<(), RunError> {
     let _ = started.send(());
 
     let ended = server.await;
-    drop(pushing);
+    if let Some(pushing) = pushing {
+        let _ = tokio::task::spawn_blocking(|| pushing.finish(limits::LAST_OTLP_PUSH)).await;
+    }
     if let Some(watchdog) = watchdog {
         watchdog.abort();
     }

@@ -1,4 +1,4 @@
-//! What a package asks of the kernel that takes more than CAP_BPF and CAP_PERFMON.
+//! Features that a package asks of the kernel and that take more than CAP_BPF and CAP_PERFMON.
 
 use std::collections::BTreeSet;
 

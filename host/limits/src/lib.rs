@@ -346,6 +346,9 @@ pub const OTLP_SPANS_PER_REQUEST: usize = 512;
 pub const OTLP_RETRY: Duration = Duration::from_secs(1);
 pub const LONGEST_OTLP_RETRY: Duration = Duration::from_secs(30);
 
+/// How long the host's end waits for its last push. Shown by the log.
+pub const LAST_OTLP_PUSH: Duration = Duration::from_secs(3);
+
 /// Bytes of looked-up names that are kept. The text of a kernel stack may have several KiB: 10 000 of them fit, and everything else is far
 /// below. Shown by `ebhost_lookup_name_bytes`.
 pub const LOOKUP_NAME_BYTES: usize = 64 << 20;

@@ -51,7 +51,7 @@ enum Group<G> {
     Refused(u64),
 }
 
-/// What became of a group that was to be kept.
+/// The outcome for a group that was to be kept.
 pub(crate) enum Made<G> {
     /// It is kept, and takes so many bytes.
     Group { group: G, bytes: usize },
@@ -126,13 +126,17 @@ impl<G> KeptGroups<G> {
             *family = Family { name: name.to_owned(), integers: Some(integers), ..Family::default() };
         }
         family.last_answer = self.answer;
+        let left = family.groups.len().min(revisions.groups.len());
+        let removed: usize = family.groups.drain(left..).map(|group| group.bytes()).sum();
+        family.bytes -= removed;
+        self.bytes -= removed;
         family.groups.resize_with(revisions.groups.len(), Group::default);
         Some(KeptFamily { family, bytes: &mut self.bytes, most: self.most })
     }
 }
 
 impl<G> KeptFamily<'_, G> {
-    /// What is kept of a group whose series have this revision. It is made, by `make`, if the series were the same in the last answer.
+    /// The kept text of a group whose series have this revision. It is made, by `make`, if the series were the same in the last answer.
     pub(crate) fn get(&mut self, group: usize, revision: u64, make: impl FnOnce() -> Made<G>) -> Option<&mut G> {
         match &self.family.groups[group] {
             Group::Kept { revision: kept, .. } if *kept == revision => {}

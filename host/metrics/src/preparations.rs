@@ -1,4 +1,4 @@
-//! What is kept of answers for the next one.
+//! Text of answers that is kept for the next one.
 
 use crate::{
     deflate::{PreparedFamilies, PreparedTexts},

@@ -21,7 +21,11 @@ mod push;
 mod resource;
 mod spans;
 
-use std::{io, sync::mpsc};
+use std::{
+    io,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use client::Client;
 pub use client::TlsError;
@@ -45,9 +49,38 @@ struct Receiver {
     client: Client,
 }
 
-/// Stops the sink when it is dropped.
-#[derive(Debug)]
-pub struct Running(#[expect(dead_code, reason = "it is dropped")] Vec<mpsc::Sender<()>>);
+/// The threads that push. They stop when it is dropped.
+#[derive(Debug, Default)]
+pub struct Running {
+    stops: Vec<mpsc::Sender<()>>,
+    /// Each is disconnected when its thread has ended.
+    ends: Vec<mpsc::Receiver<()>>,
+}
+
+impl Running {
+    /// Has the threads push what they have, and waits for them so long at most.
+    pub fn finish(self, patience: Duration) {
+        drop(self.stops);
+        let until = Instant::now() + patience;
+        for end in self.ends {
+            let _ = end.recv_timeout(until.saturating_duration_since(Instant::now())); // it never gets a message
+        }
+    }
+
+    /// Starts a thread that ends soon after what it is given is disconnected.
+    fn add(&mut self, name: &str, push: impl FnOnce(mpsc::Receiver<()>) -> Box<dyn FnMut() + Send>) -> io::Result<()> {
+        let (stop, stopped) = mpsc::channel();
+        let (running, end) = mpsc::channel();
+        let mut push = push(stopped);
+        ebhost_confine::spawn(name, NONE, Restart, move || {
+            let _running: &mpsc::Sender<()> = &running;
+            push();
+        })?;
+        self.stops.push(stop);
+        self.ends.push(end);
+        Ok(())
+    }
+}
 
 impl Otlp {
     /// Reads the options of both signals, and the certificates. None: neither has a receiver.
@@ -74,28 +107,30 @@ impl Otlp {
         self.traces.is_some()
     }
 
-    /// Starts the threads that push until the result is dropped.
+    /// Starts the threads that push until the result is dropped, or [finished](Running::finish).
     ///
     /// # Errors
     /// A thread cannot be started.
     pub fn start(self, handle: &Handle, version: &str) -> io::Result<Running> {
         ebhost_telemetry::otlp().is_used_now();
-        let mut stops = Vec::new();
+        let mut running = Running::default();
         if let Some(Receiver { options, client }) = self.metrics {
-            let (stop, stopped) = mpsc::channel();
             let resource = resource(version, &options.resource);
-            let mut pusher = Pusher::new(options, client, handle.clone(), resource, stopped);
-            ebhost_confine::spawn("otlp", NONE, Restart, move || pusher.run())?;
-            stops.push(stop);
+            let handle = handle.clone();
+            running.add("otlp", |stopped| {
+                let mut pusher = Pusher::new(options, client, handle, resource, stopped);
+                Box::new(move || pusher.run())
+            })?;
         }
         if let Some(Receiver { options, client }) = self.traces {
-            let (stop, stopped) = mpsc::channel();
             let resource = resource(version, &options.resource);
-            let mut pusher = SpanPusher::new(options, client, handle.clone(), resource, stopped);
-            ebhost_confine::spawn("otlp spans", NONE, Restart, move || pusher.run())?;
-            stops.push(stop);
+            let handle = handle.clone();
+            running.add("otlp spans", |stopped| {
+                let mut pusher = SpanPusher::new(options, client, handle, resource, stopped);
+                Box::new(move || pusher.run())
+            })?;
         }
-        Ok(Running(stops))
+        Ok(running)
     }
 }
 

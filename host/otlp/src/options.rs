@@ -22,7 +22,7 @@ pub struct Flags {
     pub interval: Option<Duration>,
 }
 
-/// What is pushed.
+/// The signal that is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     Metrics,

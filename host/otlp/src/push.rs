@@ -47,26 +47,29 @@ impl Pusher {
         Self { options, client, handle, resource, stopped, last: None }
     }
 
-    /// Pushes until the host ends.
+    /// Pushes until the host ends, and then once more: what was counted since the last push would be lost.
     pub(crate) fn run(&mut self) {
         info!(receiver = %self.options.endpoint, "pushing metrics every {:?}", self.options.interval);
         let mut next = Instant::now();
-        loop {
-            if self.wait(next).is_err() {
-                return;
-            }
+        while self.wait(next).is_ok() {
             next = Instant::now() + self.options.interval;
-            let Some(requests) = self.collect(next) else {
-                otlp().uncollected.increment();
-                continue;
-            };
-            otlp().families_left_out.add(requests.families_left_out);
-            for body in &requests.encoded {
-                if self.push(body, next).is_err() {
-                    return;
-                }
+            if self.push_collection(next).is_err() {
+                break;
             }
         }
+        // A receiver that is away is not asked again.
+        if self.last != Some(Outcome::Failed) {
+            let _ = self.push_collection(Instant::now() + limits::LAST_OTLP_PUSH);
+        }
+    }
+
+    fn push_collection(&mut self, until: Instant) -> Result<(), Stopped> {
+        let Some(requests) = self.collect(until) else {
+            otlp().uncollected.increment();
+            return Ok(());
+        };
+        otlp().families_left_out.add(requests.families_left_out);
+        requests.encoded.iter().try_for_each(|body| self.push(body, until))
     }
 
     /// Posts a request, again and again while the receiver is busy or away, until the next push is due. That one has the same counters and

@@ -54,16 +54,21 @@ impl SpanPusher {
         Self { options, client, handle, resource, stopped, queue: Queue::default(), retry: None, last: None }
     }
 
-    /// Pushes until the host ends.
+    /// Pushes until the host ends, and then what is left.
     pub(crate) fn run(&mut self) {
         let mut next = Instant::now() + self.options.interval;
         while self.wait(next) {
             next = Instant::now() + self.options.interval;
-            if self.handle.span_sources() > 0 {
-                otlp().spans_dropped.add(self.queue.extend(self.take(next)));
-            }
-            self.push();
+            self.take_and_push(next);
         }
+        self.take_and_push(Instant::now());
+    }
+
+    fn take_and_push(&mut self, deadline: Instant) {
+        if self.handle.span_sources() > 0 {
+            otlp().spans_dropped.add(self.queue.extend(self.take(deadline)));
+        }
+        self.push();
     }
 
     /// The spans since the last time; none if the agent has no time until then.

@@ -18,9 +18,9 @@ use ebhost_limits as limits;
 /// The bounds that an operator wants for the histograms of one package.
 #[derive(Debug, Clone, Default)]
 pub struct ChosenBounds {
-    /// Of this package, by family or unit.
+    /// Bounds for this package, by family or unit.
     pub(super) own: BTreeMap<String, WantedBounds>,
-    /// Of all packages, by family or unit.
+    /// Bounds for all packages, by family or unit.
     pub(super) all: BTreeMap<String, WantedBounds>,
 }
 

@@ -1,7 +1,7 @@
 //! Signatures in the form of Sigstore bundles, which cosign 3 writes: a statement (in-toto) in an envelope (DSSE), in a manifest that refers to the artifact.
 //!
-//! The manifests that refer to an artifact are listed by the index with the tag `sha256-HEX`: the form for registries without the referrers API, which
-//! cosign writes to those.
+//! The manifests that refer to an artifact are listed by the registry's referrers API, or, in registries without it, by the index with the tag
+//! `sha256-HEX`, which cosign writes to those.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -110,7 +110,11 @@ fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
 
 /// The manifests that refer to a digest.
 fn referrers(store: &dyn Store, digest: OciDigest) -> Result<Vec<(RawManifest, Manifest)>, StoreError> {
-    let Some(raw) = store::manifest(store, &ManifestName::Tag(digest.referrers_tag()))? else { return Ok(Vec::new()) };
+    let listed = match store.referrers(digest)? {
+        Some(listed) => Some(listed),
+        None => store::manifest(store, &ManifestName::Tag(digest.referrers_tag()))?,
+    };
+    let Some(raw) = listed else { return Ok(Vec::new()) };
     let Ok(index) = serde_json::from_slice::<Index>(&raw.bytes) else { return Ok(Vec::new()) };
     let mut manifests = Vec::new();
     for descriptor in index.manifests.iter().take(limits::SIGNATURES) {

@@ -179,6 +179,21 @@ impl Client<'_> {
         format!("{}{path}", self.origin)
     }
 
+    /// A manifest or index; none if the registry answers with one of the statuses that mean there is none.
+    fn get_manifest(&self, path: &str, accepted: &[&str], absent: &[u16]) -> Result<Option<RawManifest>, StoreError> {
+        let url = self.url(path);
+        let mut response = self.send("GET", &url, &[(header::ACCEPT, &accepted.join(", "))], ())?;
+        match response.status().as_u16() {
+            200 => {}
+            status if absent.contains(&status) => return Ok(None),
+            _ => return Err(self.refused(response, &url, "a manifest")),
+        }
+        let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.unwrap_or(media_type::MANIFEST).to_owned();
+        let bytes = read(&mut response, limits::REGISTRY_MANIFEST_BYTES, &url, "a manifest")?;
+        Ok(Some(RawManifest { bytes, media_type }))
+    }
+
     fn has_blob(&self, digest: OciDigest) -> Result<bool, StoreError> {
         let url = self.url(&format!("blobs/{digest}"));
         Ok(self.send("HEAD", &url, &[], ())?.status() == 200)
@@ -207,17 +222,13 @@ impl Store for Client<'_> {
     }
 
     fn manifest(&self, name: &ManifestName) -> Result<Option<RawManifest>, StoreError> {
-        let url = self.url(&format!("manifests/{name}"));
-        let mut response = self.send("GET", &url, &[(header::ACCEPT, &ACCEPTED.join(", "))], ())?;
-        match response.status().as_u16() {
-            200 => {}
-            404 => return Ok(None),
-            _ => return Err(self.refused(response, &url, "a manifest")),
-        }
-        let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = media_type.unwrap_or(media_type::MANIFEST).to_owned();
-        let bytes = read(&mut response, limits::REGISTRY_MANIFEST_BYTES, &url, "a manifest")?;
-        Ok(Some(RawManifest { bytes, media_type }))
+        self.get_manifest(&format!("manifests/{name}"), &ACCEPTED, &[404])
+    }
+
+    fn referrers(&self, digest: OciDigest) -> Result<Option<RawManifest>, StoreError> {
+        // The specification asks for 404 where the list is unknown; older registries know neither the path nor that rule.
+        let index = self.get_manifest(&format!("referrers/{digest}"), &[media_type::INDEX], &[400, 404, 405])?;
+        Ok(index.filter(|index| index.media_type == media_type::INDEX))
     }
 
     fn raw_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>, StoreError> {

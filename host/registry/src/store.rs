@@ -52,6 +52,15 @@ pub trait Store {
     /// No answer, or one that is no manifest.
     fn manifest(&self, name: &ManifestName) -> Result<Option<RawManifest>, StoreError>;
 
+    /// The index of the manifests that refer to a digest, if the store keeps such a list itself; else it is under [`OciDigest::referrers_tag`].
+    ///
+    /// # Errors
+    /// No answer.
+    fn referrers(&self, digest: OciDigest) -> Result<Option<RawManifest>, StoreError> {
+        let _ = digest;
+        Ok(None)
+    }
+
     /// The bytes of a blob, at most one more than the descriptor says. [`blob`] compares them.
     ///
     /// # Errors

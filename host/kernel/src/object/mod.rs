@@ -117,7 +117,7 @@ impl ObjectFile {
         Ok(())
     }
 
-    /// What the chosen programs are attached to; none chosen: those that are loaded by themselves.
+    /// The hooks of the chosen programs; none chosen: those that are loaded by themselves.
     pub(crate) fn attach_targets(&self, chosen: Option<&[ProgramChoice]>) -> impl Iterator<Item = &Attach> {
         let programs = self.programs.iter().filter(move |(name, declared)| declared.is_chosen(name, chosen));
         programs.filter_map(|(_, declared)| declared.section.as_ref().ok().map(|section| &section.attach))

@@ -60,7 +60,7 @@ struct Tail {
     length: u16,
 }
 
-/// What the lines of a group are written with; kept for its memory.
+/// Buffers with which the lines of a group are written; kept for their memory.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// Where each line begins in the text that is being written.

@@ -52,7 +52,7 @@ pub(super) struct Lines<'w, S> {
     kept: Kept<'w>,
 }
 
-/// What is kept of families from answer to answer.
+/// Families' text that is kept from answer to answer.
 enum Kept<'w> {
     Nothing,
     Deflated(Format, &'w mut PreparedFamilies),

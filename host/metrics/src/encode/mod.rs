@@ -162,7 +162,7 @@ pub fn encode_fragment<'a>(
 struct Chunk<'w> {
     out: &'w mut dyn ChunkSink,
     bytes: Vec<u8>,
-    /// What of the text is compressed here.
+    /// The part of the text that is compressed here.
     pieces: Option<TextPieces<'w>>,
 }
 

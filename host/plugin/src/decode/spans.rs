@@ -63,7 +63,7 @@ pub struct UnplacedSpan {
     pub start_ns: Option<u64>,
     /// How long it took.
     pub duration_ns: u64,
-    /// What was done.
+    /// The operation's name.
     pub name: String,
     /// Empty: the host's own.
     pub service: String,

@@ -105,7 +105,7 @@ impl FamilyTable {
     pub(crate) fn serve(&mut self, served: Option<ServedBuckets>) {
         if self.served != served {
             self.served = served;
-            // What an encoder kept of the series is of other bounds.
+            // The text that an encoder kept has other bounds.
             (0..self.feeders.len() as u32).for_each(|slot| self.revisions.touch(slot));
         }
     }
