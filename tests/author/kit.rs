@@ -63,7 +63,7 @@ fn the_template_runqlat_is_the_package_that_is_tested_here() {
     assert_eq!(ebhost(&["new", "runqlat", "--from", "runqlat"], folder.path()).code, Some(0));
     let package = folder.path().join("runqlat");
     let text = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let plugin = fixture("runqlat");
+    let plugin = workspace().join("examples/runqlat");
     let sources = fs::read_dir(plugin.join("src")).expect("its sources").map(|entry| entry.expect("an entry").path());
     let mut pairs: Vec<_> =
         sources.map(|path| (path.clone(), package.join("src").join(path.file_name().expect("a name")))).collect();
@@ -83,7 +83,7 @@ fn the_template_runqlat_is_the_package_that_is_tested_here() {
 /// Lines that a new author has to write for latencies by cgroup: the headers and the SDK bring the rest.
 #[test]
 fn run_queue_latency_takes_forty_lines_of_c_and_forty_of_rust() {
-    for file in ["tests/fixtures/runqlat/runqlat.bpf.c", "tests/fixtures/runqlat/src/lib.rs"] {
+    for file in ["examples/runqlat/runqlat.bpf.c", "examples/runqlat/src/lib.rs"] {
         let text = fs::read_to_string(workspace().join(file)).expect("a file of the repository");
         let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//");
         let lines = text.lines().filter(is_code).count();

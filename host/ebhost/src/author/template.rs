@@ -80,12 +80,12 @@ const EVENTS: [File; 6] = [
     file!("expected.prom", "events/expected.prom"),
 ];
 
-/// `tests/fixtures/runqlat`, where it is tested.
+/// `examples/runqlat`, where it is tested.
 const RUNQLAT: [File; 6] = [
     file!("README.md", "runqlat/README.md"),
-    file!("__NAME__.bpf.c" = "tests/fixtures/runqlat/runqlat.bpf.c", &["runqlat"]),
-    file!("plugin.yaml" = "tests/fixtures/runqlat/plugin.yaml", &["runqlat"]),
-    file!("src/lib.rs" = "tests/fixtures/runqlat/src/lib.rs", &["runqlat", "runqueue"]),
+    file!("__NAME__.bpf.c" = "examples/runqlat/runqlat.bpf.c", &["runqlat"]),
+    file!("plugin.yaml" = "examples/runqlat/plugin.yaml", &["runqlat"]),
+    file!("src/lib.rs" = "examples/runqlat/src/lib.rs", &["runqlat", "runqueue"]),
     file!("sample.jsonl", "runqlat/sample.jsonl"),
     file!("expected.prom", "runqlat/expected.prom"),
 ];
