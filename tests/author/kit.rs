@@ -13,7 +13,7 @@ use ebhost_tests::{Folder, compile, needs, output, workspace};
 use crate::{Said, ebhost, fixture};
 
 /// The template runqlat, built once for all tests: its folder, and a copy of what a host reads of it and of its recording.
-fn runqlat() -> (Folder, PathBuf) {
+pub(crate) fn runqlat() -> (Folder, PathBuf) {
     static BUILT: OnceLock<Folder> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let folder = Folder::new();

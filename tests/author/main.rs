@@ -2,6 +2,7 @@
 
 mod counting;
 mod examples;
+mod forty_lines;
 mod guide;
 mod kit;
 mod mistakes;
