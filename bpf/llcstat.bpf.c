@@ -47,7 +47,7 @@ struct who {
 	u64 words[2];
 };
 
-/* What became of the owner. */
+/* The note of the owner: whether it has exited. */
 struct fate {
 	u64 has_exited; /* 1: it was a process */
 };
@@ -62,7 +62,7 @@ static __always_inline bool charges_may_end(const struct who *who)
 	return true;
 }
 
-/* What each owner caused on each CPU, one number for each event. */
+/* Events of each owner on each CPU, one number for each kind. */
 COUNTS_TABLE(charges, struct who, struct fate, EVENTS)
 CHANGE_NOTE(charges, struct who, struct fate)
 

@@ -105,7 +105,7 @@ static __always_inline void keep(u64 owner, u64 kind, u64 value)
 	bpf_map_update_elem(&starts, &key, &value, BPF_ANY);
 }
 
-/* What was kept, which is forgotten; 0: nothing. */
+/* The kept value, which is forgotten; 0: there is none. */
 static __always_inline u64 kept(u64 owner, u64 kind)
 {
 	u64 key = start_key(owner, kind), *found = bpf_map_lookup_elem(&starts, &key), value;

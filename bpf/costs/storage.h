@@ -151,7 +151,7 @@ AT(mm_filemap_add_to_page_cache, cachestat_mm_filemap_add_to_page_cache)
 
 AT(writeback_dirty_folio, cachestat_writeback_dirty_folio) { return count_pages(3, 1); }
 
-/* What a thread's faults grew by since it was looked at last, by cgroup. */
+/* Growth of a thread's faults since it was looked at last, by cgroup. */
 static __always_inline int count_faults(struct task_struct *task, bool is_last)
 {
 	struct task_struct___faults *counted = (void *)task;

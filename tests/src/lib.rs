@@ -32,6 +32,7 @@ mod receiver;
 mod sample;
 pub mod small;
 mod sys;
+mod waits;
 mod wire;
 
 pub use browser::{Browser, Login};
@@ -57,4 +58,5 @@ pub use prometheus::{Prometheus, encode, promtool};
 pub use receiver::{Answer, ReceivedSpan, Receiver};
 pub use sample::{Labels, Sample, number};
 pub use sys::program_exists;
+pub use waits::{Waits, assert_waits_are_counted, waits_served_and_of_kernel};
 pub use wire::{Segment, Wire};

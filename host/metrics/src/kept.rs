@@ -69,8 +69,8 @@ pub(crate) struct KeptFamily<'k, G> {
     most: usize,
 }
 
-/// Answers after which a family that was in none of them is forgotten. Scrapers may take turns in asking for different formats.
-const FORGOTTEN_AFTER: u64 = 8;
+/// Answers after which something that was in none of them is forgotten. Scrapers may take turns in asking for different formats.
+pub(crate) const FORGOTTEN_AFTER: u64 = 8;
 
 /// A family with fewer series is not kept by its table.
 const LEAST_SERIES: usize = 256;
@@ -118,8 +118,7 @@ impl<G> KeptGroups<G> {
         if series.feeders.len() < LEAST_SERIES {
             return None;
         }
-        // Both versions of OpenMetrics have the same lines.
-        let format = if format == Format::OpenMetrics001 { Format::OpenMetrics100 } else { format };
+        let format = format.of_lines();
         let family = self.families.entry(Key { table: revisions.table, format }).or_default();
         if family.name != name || family.integers != Some(integers) {
             self.bytes -= family.bytes;

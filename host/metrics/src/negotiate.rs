@@ -30,6 +30,11 @@ impl Format {
     /// Without OpenMetrics: an exporter that never had it has `le="1"` where OpenMetrics says `le="1.0"`, which are two series.
     pub const WITHOUT_OPENMETRICS: &[Self] = &[Self::Text004, Self::Protobuf];
 
+    /// The format by which lines are kept: both old versions of OpenMetrics have the same.
+    pub(crate) fn of_lines(self) -> Self {
+        if self == Self::OpenMetrics001 { Self::OpenMetrics100 } else { self }
+    }
+
     /// The exact `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@
 
 mod client;
 mod convert;
+mod link;
 mod options;
 mod push;
 mod resource;
@@ -31,6 +32,7 @@ use client::Client;
 pub use client::TlsError;
 use ebhost_confine::{NONE, Restart};
 use ebhost_handle::Handle;
+use link::Link;
 pub use options::{Endpoint, Flags, OptionError, OtlpOptions, Signal};
 use push::Pusher;
 use resource::resource;
@@ -58,7 +60,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Has the threads push what they have, and waits for them so long at most.
+    /// Lets the threads push what they have, and waits for them so long at most.
     pub fn finish(self, patience: Duration) {
         drop(self.stops);
         let until = Instant::now() + patience;
@@ -67,11 +69,9 @@ impl Running {
         }
     }
 
-    /// Starts a thread that ends soon after what it is given is disconnected.
-    fn add(&mut self, name: &str, push: impl FnOnce(mpsc::Receiver<()>) -> Box<dyn FnMut() + Send>) -> io::Result<()> {
-        let (stop, stopped) = mpsc::channel();
+    /// Starts a thread that ends soon after `stop` is dropped.
+    fn add(&mut self, name: &str, stop: mpsc::Sender<()>, mut push: impl FnMut() + Send + 'static) -> io::Result<()> {
         let (running, end) = mpsc::channel();
-        let mut push = push(stopped);
         ebhost_confine::spawn(name, NONE, Restart, move || {
             let _running: &mpsc::Sender<()> = &running;
             push();
@@ -79,6 +79,16 @@ impl Running {
         self.stops.push(stop);
         self.ends.push(end);
         Ok(())
+    }
+}
+
+impl Receiver {
+    /// The way to it, which ends when the sender is dropped.
+    fn link(self, handle: &Handle, version: &str, pushed: &'static str) -> (mpsc::Sender<()>, Link) {
+        let (stop, stopped) = mpsc::channel();
+        let Self { options, client } = self;
+        let resource = resource(version, &options.resource);
+        (stop, Link { options, client, handle: handle.clone(), resource, pushed, stopped, last: None })
     }
 }
 
@@ -114,21 +124,15 @@ impl Otlp {
     pub fn start(self, handle: &Handle, version: &str) -> io::Result<Running> {
         ebhost_telemetry::otlp().is_used_now();
         let mut running = Running::default();
-        if let Some(Receiver { options, client }) = self.metrics {
-            let resource = resource(version, &options.resource);
-            let handle = handle.clone();
-            running.add("otlp", |stopped| {
-                let mut pusher = Pusher::new(options, client, handle, resource, stopped);
-                Box::new(move || pusher.run())
-            })?;
+        if let Some(receiver) = self.metrics {
+            let (stop, link) = receiver.link(handle, version, "metrics");
+            let mut pusher = Pusher::new(link);
+            running.add("otlp", stop, move || pusher.run())?;
         }
-        if let Some(Receiver { options, client }) = self.traces {
-            let resource = resource(version, &options.resource);
-            let handle = handle.clone();
-            running.add("otlp spans", |stopped| {
-                let mut pusher = SpanPusher::new(options, client, handle, resource, stopped);
-                Box::new(move || pusher.run())
-            })?;
+        if let Some(receiver) = self.traces {
+            let (stop, link) = receiver.link(handle, version, "spans");
+            let mut pusher = SpanPusher::new(link);
+            running.add("otlp spans", stop, move || pusher.run())?;
         }
         Ok(running)
     }

@@ -1,64 +1,40 @@
 //! Pushing at each interval.
 
-use std::{
-    sync::mpsc::{self, RecvTimeoutError},
-    time::Instant,
-};
+use std::{sync::mpsc, time::Instant};
 
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tracing::{info, warn};
 
 use crate::{
-    OtlpOptions,
-    client::{Client, PushError},
+    client::PushError,
     convert::{Requests, requests},
+    link::{Link, Outcome, Stopped},
 };
-use ebhost_handle::{Collection, Demand, FamilyVisitor, Handle};
+use ebhost_handle::{Collection, Demand, FamilyVisitor};
 use ebhost_limits as limits;
 use ebhost_telemetry::otlp;
 
 pub(crate) struct Pusher {
-    options: OtlpOptions,
-    client: Client,
-    handle: Handle,
-    resource: Resource,
-    stopped: mpsc::Receiver<()>,
-    /// Whether the last push was taken; none before the first.
-    last: Option<Outcome>,
+    link: Link,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Taken,
-    Failed,
-}
-
-/// The host ends.
-struct Stopped;
 
 impl Pusher {
-    pub(crate) fn new(
-        options: OtlpOptions,
-        client: Client,
-        handle: Handle,
-        resource: Resource,
-        stopped: mpsc::Receiver<()>,
-    ) -> Self {
-        Self { options, client, handle, resource, stopped, last: None }
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link }
     }
 
     /// Pushes until the host ends, and then once more: what was counted since the last push would be lost.
     pub(crate) fn run(&mut self) {
-        info!(receiver = %self.options.endpoint, "pushing metrics every {:?}", self.options.interval);
+        info!(receiver = %self.link.options.endpoint, "pushing metrics every {:?}", self.link.options.interval);
         let mut next = Instant::now();
-        while self.wait(next).is_ok() {
-            next = Instant::now() + self.options.interval;
+        while self.link.wait(next).is_ok() {
+            next = Instant::now() + self.link.options.interval;
             if self.push_collection(next).is_err() {
                 break;
             }
         }
         // A receiver that is away is not asked again.
-        if self.last != Some(Outcome::Failed) {
+        if self.link.last != Some(Outcome::Failed) {
             let _ = self.push_collection(Instant::now() + limits::LAST_OTLP_PUSH);
         }
     }
@@ -77,16 +53,14 @@ impl Pusher {
     fn push(&mut self, body: &[u8], until: Instant) -> Result<(), Stopped> {
         let mut pause = limits::OTLP_RETRY;
         loop {
-            let (error, wait) = match self.client.post(body) {
+            let (error, wait) = match self.link.client.post(body) {
                 Ok(taken) => {
                     otlp().rejected_points.add(taken.rejected);
                     if taken.rejected > 0 {
                         warn!("the OTLP receiver rejected {} points: {}", taken.rejected, taken.message);
                     }
                     otlp().was_taken();
-                    if self.last.replace(Outcome::Taken) != Some(Outcome::Taken) {
-                        info!(receiver = %self.options.endpoint, "the OTLP receiver takes metrics");
-                    }
+                    self.link.note_taken();
                     return Ok(());
                 }
                 Err(error @ PushError::Refused { .. }) => (error, None),
@@ -94,11 +68,9 @@ impl Pusher {
                 Err(error @ PushError::NoAnswer(_)) => (error, Some(pause)),
             };
             otlp().failed.increment();
-            if self.last.replace(Outcome::Failed) != Some(Outcome::Failed) {
-                warn!(receiver = %self.options.endpoint, "metrics are not pushed: {error}");
-            }
+            self.link.note_failed(&error);
             match wait.map(|wait| Instant::now() + wait).filter(|again| *again < until) {
-                Some(again) => self.wait(again)?,
+                Some(again) => self.link.wait(again)?,
                 None => {
                     otlp().dropped.increment();
                     return Ok(());
@@ -111,16 +83,9 @@ impl Pusher {
     /// The families of one collection; none: the agent has no time for it.
     fn collect(&self, deadline: Instant) -> Option<Requests> {
         let (reply, requests) = mpsc::sync_channel(1);
-        let visitor = Visitor { deadline, resource: self.resource.clone(), requests: None, reply };
-        self.handle.visit(Box::new(visitor)).ok()?;
+        let visitor = Visitor { deadline, resource: self.link.resource.clone(), requests: None, reply };
+        self.link.handle.visit(Box::new(visitor)).ok()?;
         requests.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
-    }
-
-    fn wait(&self, until: Instant) -> Result<(), Stopped> {
-        match self.stopped.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
-        }
     }
 }
 

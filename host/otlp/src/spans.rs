@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -13,59 +13,41 @@ use opentelemetry_proto::tonic::{
     trace::v1::{self as proto, ResourceSpans, ScopeSpans, span::SpanKind},
 };
 use prost::Message as _;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{
-    OtlpOptions,
-    client::{Client, PushError},
+    client::PushError,
+    link::Link,
     resource::{attribute, with_service},
 };
-use ebhost_handle::{Handle, Span};
+use ebhost_handle::Span;
 use ebhost_limits as limits;
 use ebhost_telemetry::otlp;
 
 pub(crate) struct SpanPusher {
-    options: OtlpOptions,
-    client: Client,
-    handle: Handle,
-    resource: Resource,
-    stopped: mpsc::Receiver<()>,
+    link: Link,
     queue: Queue,
     /// When the receiver is asked again, and the pause after that; none: it takes spans.
     retry: Option<(Instant, Duration)>,
-    last: Option<Outcome>,
-}
-
-/// The outcome of a push; the log says each change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Taken,
-    Failed,
 }
 
 impl SpanPusher {
-    pub(crate) fn new(
-        options: OtlpOptions,
-        client: Client,
-        handle: Handle,
-        resource: Resource,
-        stopped: mpsc::Receiver<()>,
-    ) -> Self {
-        Self { options, client, handle, resource, stopped, queue: Queue::default(), retry: None, last: None }
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, queue: Queue::default(), retry: None }
     }
 
     /// Pushes until the host ends, and then what is left.
     pub(crate) fn run(&mut self) {
-        let mut next = Instant::now() + self.options.interval;
-        while self.wait(next) {
-            next = Instant::now() + self.options.interval;
+        let mut next = Instant::now() + self.link.options.interval;
+        while self.link.wait(next).is_ok() {
+            next = Instant::now() + self.link.options.interval;
             self.take_and_push(next);
         }
         self.take_and_push(Instant::now());
     }
 
     fn take_and_push(&mut self, deadline: Instant) {
-        if self.handle.span_sources() > 0 {
+        if self.link.handle.span_sources() > 0 {
             otlp().spans_dropped.add(self.queue.extend(self.take(deadline)));
         }
         self.push();
@@ -74,7 +56,7 @@ impl SpanPusher {
     /// The spans since the last time; none if the agent has no time until then.
     fn take(&self, deadline: Instant) -> Vec<Span> {
         let (reply, spans) = mpsc::sync_channel(1);
-        if self.handle.take_spans(reply).is_err() {
+        if self.link.handle.take_spans(reply).is_err() {
             return Vec::new();
         }
         // A reply that comes later finds nobody, so it is waited for longer than any collection takes.
@@ -87,8 +69,8 @@ impl SpanPusher {
         while !self.queue.is_empty() && self.retry.is_none_or(|(at, _)| Instant::now() >= at) {
             let spans = self.queue.batch();
             let count = spans.len() as u64;
-            let body = request(spans, &self.resource);
-            match self.client.post(&body) {
+            let body = request(spans, &self.link.resource);
+            match self.link.client.post(&body) {
                 Ok(taken) => {
                     self.queue.remove_batch();
                     self.retry = None;
@@ -98,9 +80,7 @@ impl SpanPusher {
                     if rejected > 0 {
                         warn!("the OTLP receiver rejected {rejected} spans: {}", taken.message);
                     }
-                    if self.last.replace(Outcome::Taken) != Some(Outcome::Taken) {
-                        info!(receiver = %self.options.endpoint, "the OTLP receiver takes spans");
-                    }
+                    self.link.note_taken();
                 }
                 Err(error) => self.note_failure(&error, count),
             }
@@ -108,9 +88,7 @@ impl SpanPusher {
     }
 
     fn note_failure(&mut self, error: &PushError, count: u64) {
-        if self.last.replace(Outcome::Failed) != Some(Outcome::Failed) {
-            warn!(receiver = %self.options.endpoint, "spans are not pushed: {error}");
-        }
+        self.link.note_failed(error);
         let pause = self.retry.map_or(limits::OTLP_RETRY, |(_, pause)| pause);
         let wait = match error {
             // It would refuse them again.
@@ -123,12 +101,6 @@ impl SpanPusher {
             PushError::NoAnswer(_) => pause,
         };
         self.retry = Some((Instant::now() + wait, (2 * pause).min(limits::LONGEST_OTLP_RETRY)));
-    }
-
-    /// False: the host ends.
-    fn wait(&self, until: Instant) -> bool {
-        let timeout = until.saturating_duration_since(Instant::now());
-        matches!(self.stopped.recv_timeout(timeout), Err(RecvTimeoutError::Timeout))
     }
 }
 

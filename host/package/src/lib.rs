@@ -50,7 +50,7 @@ pub use package_limits::Limits;
 pub use quantity::CpuShare;
 pub use settings::{FlagSetting, Setting, Settings};
 pub use suggestion::{did_you_mean, nearest};
-pub use trust::{Require, Trust, TrustError};
+pub use trust::{Require, Trust, TrustError, parse_pin};
 
 /// A package after every check that needs no kernel and no engine.
 #[derive(Debug)]

@@ -135,10 +135,9 @@ fn parse(file: &Path, text: &str) -> Result<BTreeMap<String, Digest>, TrustError
         if found.trim().is_empty() || found.starts_with('#') {
             continue;
         }
-        let Some((digest, path)) = pin(found) else {
+        let Some((digest, path)) = parse_pin(found) else {
             return Err(TrustError::Line { file: file.to_owned(), line, found: found.to_owned() });
         };
-        let path = components(Path::new(path)).join("/");
         if pins.insert(path.clone(), digest).is_some_and(|before| before != digest) {
             return Err(TrustError::Twice { file: file.to_owned(), line, path });
         }
@@ -146,16 +145,13 @@ fn parse(file: &Path, text: &str) -> Result<BTreeMap<String, Digest>, TrustError
     Ok(pins)
 }
 
-fn pin(line: &str) -> Option<(Digest, &str)> {
+/// The digest and the path of a line as `sha256sum` writes it for a file in a folder; the path without `.` and `..`.
+pub fn parse_pin(line: &str) -> Option<(Digest, String)> {
     let (hex, path) = line.split_at_checked(64)?;
-    let mut digest = [0; 32];
-    for (place, byte) in digest.iter_mut().enumerate() {
-        let pair = hex.get(2 * place..2 * place + 2).filter(|pair| pair.bytes().all(|c| c.is_ascii_hexdigit()))?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-    }
+    let digest = Digest::from_hex(hex)?;
     // Between them sha256sum writes a blank and the kind of the file: a second one, or `*`.
     let path = path.strip_prefix("  ").or_else(|| path.strip_prefix(" *"))?;
-    path.contains('/').then_some((Digest(digest), path))
+    path.contains('/').then(|| (digest, components(Path::new(path)).join("/")))
 }
 
 #[cfg(test)]

@@ -54,17 +54,8 @@ impl FromStr for OciDigest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let wrong = || DigestError(text.chars().take(100).collect());
-        let hex = text.strip_prefix("sha256:").ok_or_else(wrong)?.as_bytes();
-        let is_digit = |c: &u8| c.is_ascii_digit() || (b'a'..=b'f').contains(c);
-        if hex.len() != 64 || !hex.iter().all(is_digit) {
-            return Err(wrong());
-        }
-        let value = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = value(pair[0]) << 4 | value(pair[1]);
-        }
-        Ok(Self(Digest(bytes)))
+        let hex = text.strip_prefix("sha256:").filter(|hex| !hex.contains(|c: char| c.is_ascii_uppercase()));
+        hex.and_then(Digest::from_hex).map(Self).ok_or_else(wrong)
     }
 }
 

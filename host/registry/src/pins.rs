@@ -15,7 +15,7 @@ use std::{
 
 use crate::reference::Reference;
 use ebhost_limits as limits;
-use ebhost_package::Digest;
+use ebhost_package::{Digest, parse_pin};
 
 /// Begins the comment of a package.
 const MARK: &str = "# ebhost pull: ";
@@ -146,12 +146,9 @@ impl Pins {
     }
 }
 
-/// A line as `sha256sum` writes it.
+/// The pin of a line, as the host reads it.
 fn pin(line: &str) -> Option<Pin> {
-    let (hex, path) = line.split_at_checked(64)?;
-    let digest: crate::OciDigest = format!("sha256:{}", hex.to_ascii_lowercase()).parse().ok()?;
-    let path = path.strip_prefix("  ").or_else(|| path.strip_prefix(" *"))?;
-    Some(Pin { path: path.trim_start_matches("./").to_owned(), digest: digest.bytes() })
+    parse_pin(line).map(|(digest, path)| Pin { path, digest })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
     parse::Lines,
     stream::BlockWriter,
 };
-use crate::negotiate::Format;
+use crate::{kept::FORGOTTEN_AFTER, negotiate::Format};
 
 /// The prepared pieces of answers by format.
 #[derive(Debug)]
@@ -84,9 +84,6 @@ const LEAST_LINES: usize = 256;
 const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 128 << 10;
 
-/// Answers after which a format in which there was none is forgotten.
-const FORGOTTEN_AFTER: u64 = 8;
-
 impl PreparedTexts {
     /// Pieces that take `most` bytes of memory, or little more, of which so many lines are prepared in one answer.
     pub(crate) fn new(most: usize, lines_per_answer: usize) -> Self {
@@ -123,8 +120,7 @@ impl PreparedTexts {
 
     /// The pieces of the answer that was begun.
     pub(crate) fn pieces(&mut self, format: Format) -> TextPieces<'_> {
-        // Both versions of OpenMetrics have the same lines.
-        let format = if format == Format::OpenMetrics001 { Format::OpenMetrics100 } else { format };
+        let format = format.of_lines();
         let pieces = self.formats.entry(format).or_default();
         (pieces.next, pieces.last_answer) = (0, self.answer);
         TextPieces { texts: self, format }

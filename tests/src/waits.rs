@@ -1,0 +1,57 @@
+//! How long processes waited for a CPU, by the scheduler's own accounting.
+
+use std::{fs, thread, time::Duration};
+
+use rustix::process::Signal;
+
+use crate::Running;
+
+/// Time in seconds that processes waited for a CPU, and how often they got one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Waits {
+    pub seconds: f64,
+    pub count: f64,
+}
+
+impl Waits {
+    /// The waits of a process so far.
+    fn of(pid: u32) -> Self {
+        let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it runs, and the kernel has schedstat");
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        Self { seconds: numbers[1] / 1e9, count: numbers[2] }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { seconds: self.seconds - before.seconds, count: self.count - before.count }
+    }
+}
+
+/// The waits of processes in this time, as `served` has them and as the kernel has. All of them stand still while they are looked at; the
+/// first look leaves out what they did in the cgroup in which they were started. They are stopped afterwards.
+pub fn waits_served_and_of_kernel(processes: &[Running], time: Duration, served: impl Fn() -> Waits) -> [Waits; 2] {
+    let tell = |signal| processes.iter().for_each(|process| process.tell(signal));
+    let stop_and_look = || {
+        tell(Signal::STOP);
+        thread::sleep(Duration::from_millis(300));
+        let waits = processes.iter().map(|process| Waits::of(process.pid()));
+        let sum = |sum: Waits, one: Waits| Waits { seconds: sum.seconds + one.seconds, count: sum.count + one.count };
+        (served(), waits.fold(Waits { seconds: 0.0, count: 0.0 }, sum))
+    };
+    thread::sleep(Duration::from_millis(500));
+    let (served_before, kernel_before) = stop_and_look();
+    tell(Signal::CONT);
+    thread::sleep(time);
+    let (served_after, kernel_after) = stop_and_look();
+    [served_after.since(served_before), kernel_after.since(kernel_before)]
+}
+
+/// Asserts that what `served` says of processes that want one CPU grows in this time as schedstat does.
+pub fn assert_waits_are_counted(processes: &[Running], time: Duration, served: impl Fn() -> Waits) {
+    let [found, expected] = waits_served_and_of_kernel(processes, time, served);
+    eprintln!("{found:?}; schedstat: {expected:?}");
+    assert!(expected.seconds > 1.0, "{} processes on one CPU wait for it: {expected:?}", processes.len());
+    assert!((found.seconds - expected.seconds).abs() <= expected.seconds * 0.01, "{found:?}, schedstat: {expected:?}");
+    // Each was stopped and continued twice.
+    let slack = expected.count * 0.01 + 2.0 * processes.len() as f64;
+    assert!((found.count - expected.count).abs() <= slack, "{found:?}, schedstat: {expected:?}");
+}
