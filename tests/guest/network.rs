@@ -45,11 +45,6 @@ fn network_counts_on(line: &str, reason: &str) {
     let all: Vec<_> = PACKAGES.iter().map(|package| format!("{package}: on")).collect();
     folder.set(&format!("plugins: {{ {} }}\n", all.join(", ")));
     guest.put(folder.path(), "plugins/network");
-    guest.amend(
-        "start",
-        "--plugins \"/plugins/$PACKAGES\"",
-        "--plugins \"/plugins/$PACKAGES\" --config.file \"/plugins/$PACKAGES/ebhost.yaml\"",
-    );
     let console = guest.boot();
     let (before, after) = (console.served("before"), console.served("after"));
     let grown = |name: &str, label: (&str, &str)| sum(&after, name, label) - sum(&before, name, label);
