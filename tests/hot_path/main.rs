@@ -3,11 +3,12 @@
 //!
 //! `stream` scrapes the real binary a thousand times. `wrong` shows that the checks work: they find the faults of
 //! readers that are wrong in the ways of real exporters. `maps` covers the map types and the corner cases of batched
-//! reads. `scrapes` covers concurrent scrapes and short timeouts. `compressed` reads compressed answers with the readers of others.
+//! reads, `repeated` tables whose keys stay the same. `scrapes` covers concurrent scrapes and short timeouts. `compressed` reads compressed answers with the readers of others.
 
 mod check;
 mod compressed;
 mod maps;
+mod repeated;
 mod scrapes;
 mod stream;
 mod writer;

@@ -65,6 +65,11 @@ impl MapShape {
         ])
     }
 
+    /// Whether it is a hash with one value for all CPUs that evicts nothing.
+    pub(crate) fn is_plain_hash(self) -> bool {
+        self.is_one_of(&[map_type::BPF_MAP_TYPE_HASH])
+    }
+
     /// Whether a key that is inserted into the full map makes another one go.
     pub fn evicts(self) -> bool {
         self.is_one_of(&[map_type::BPF_MAP_TYPE_LRU_HASH, map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH])
@@ -82,6 +87,12 @@ impl MapShape {
 
     pub(crate) fn is_lpm_trie(self) -> bool {
         self.is_one_of(&[map_type::BPF_MAP_TYPE_LPM_TRIE])
+    }
+
+    /// Whether memory is taken for each entry when it is inserted; otherwise all of it is there from the beginning.
+    pub(crate) fn is_allocated_as_it_fills(self) -> bool {
+        const BPF_F_NO_PREALLOC: u32 = 1;
+        self.flags & BPF_F_NO_PREALLOC != 0
     }
 
     /// Whether its values can be mapped into user space: a plain array with `BPF_F_MMAPABLE`.

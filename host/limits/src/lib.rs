@@ -7,7 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// A `plugin.yaml` or a drop-in configuration is read whole before it is parsed. The parser takes up to 200 bytes of memory for a byte of
 /// the file, and the largest known file has 20 KB.
@@ -270,6 +270,14 @@ pub const READ_BATCH_ENTRIES: usize = 4_096;
 /// Bytes of values asked of the kernel in one batched read, which an entry of a per-CPU map on a machine of hundreds of CPUs reaches with
 /// fewer entries. A bucket that holds more gets more. The process' resident bytes show it.
 pub const READ_BATCH_BYTES: usize = 512 << 10;
+
+/// Entries of a hash whose values are read again by a program while its keys stay the same. With fewer the program and its memory are not
+/// worth it; with more the kernel, which cannot be preempted meanwhile in some configurations, would take more than some 10 ms.
+pub const REPEATED_READ_ENTRIES: RangeInclusive<usize> = 1_024..=131_072;
+
+/// Bytes of keys and values that such a program may write: older kernels have no larger value in an array. The array is `ebhost_read` in the
+/// list of `bpftool map`.
+pub const REPEATED_READ_BYTES: usize = 3 << 20;
 
 /// Looked-up names are kept without a check up to here. Shown by `ebhost_lookup_names`.
 pub const LOOKUP_NAMES_KEPT: usize = 4_096;

@@ -1,13 +1,14 @@
 //! Reads maps into snapshots, each type in the cheapest way that the kernel offers for it.
 //!
 //! Arrays with `BPF_F_MMAPABLE` are copied from a mapping, without a system call; hashes, per-CPU maps and other arrays are
-//! read in batches; types without batched reads are read one key at a time. A batched walk goes bucket by bucket under the
+//! read in batches, and hashes [by a program](repeat) as long as their keys stay the same; types without batched reads are read one key at a time. A batched walk goes bucket by bucket under the
 //! bucket's lock: an entry that exists during the whole walk is read once; one that is deleted or inserted meanwhile is read
 //! once or not at all. A walk is never restarted into the same snapshot, so nothing is read twice.
 //! For tries, and for maps read key by key, the kernel restarts a walk after its key was deleted; there [`SeenKeys`] filters the
 //! keys that were read before.
 
 mod mapped;
+mod repeat;
 mod seen_keys;
 
 use std::{io, sync::Arc, time::Instant};
@@ -21,6 +22,7 @@ use ebhost_limits::{READ_BATCH_BYTES, READ_BATCH_ENTRIES};
 use ebhost_snapshot::{Keys, Snapshot};
 
 use mapped::MappedEntries;
+use repeat::Repeats;
 use seen_keys::{RowBatch, SeenKeys};
 
 /// The errno of a map type without batched reads; libc has no name for it.
@@ -63,6 +65,8 @@ struct Batches {
     room: usize,
     /// Keys of arrays, which are known, are read into here.
     unused_keys: Vec<u8>,
+    /// Reads the map instead as long as its keys stay the same; `None`: it cannot.
+    repeats: Option<Repeats>,
 }
 
 impl MapReader {
@@ -81,7 +85,8 @@ impl MapReader {
         } else {
             let fitting = READ_BATCH_BYTES / map.entry_size().max(1);
             let room = READ_BATCH_ENTRIES.min(fitting).min(shape.max_entries as usize).max(1);
-            ReadStrategy::Batches(Batches { cursor: BatchCursor::new(&map), room, unused_keys: Vec::new() })
+            let (cursor, repeats) = (BatchCursor::new(&map), Repeats::of(&map));
+            ReadStrategy::Batches(Batches { cursor, room, unused_keys: Vec::new(), repeats })
         };
         let keys = if shape.is_array() { Keys::Index } else { Keys::Bytes { size: map.key_size(), bytes: Vec::new() } };
         let snapshot = Snapshot { keys, value_stride, cpus: map.cpus(), ..Snapshot::default() };
@@ -98,8 +103,8 @@ impl MapReader {
     /// # Errors
     /// After an error the snapshot holds the rows that were read so far, and is not complete. `TimedOut`: `until` passed.
     pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
-        self.snapshot.complete = false;
-        self.snapshot.len = 0;
+        let last = self.snapshot.complete.then_some(self.snapshot.len);
+        self.snapshot.finish(0, false);
         if let Some(insertions) = &mut self.insertions {
             insertions.read();
             if insertions.count() == Some(0) {
@@ -114,6 +119,10 @@ impl MapReader {
             return Ok(&self.snapshot);
         }
         if let ReadStrategy::Batches(batches) = &mut self.strategy {
+            if let Some(len) = last.filter(|len| batches.has_read_again(&mut self.snapshot, *len)) {
+                self.snapshot.finish(len, true);
+                return Ok(&self.snapshot);
+            }
             match batches.read(&self.map, &mut self.snapshot, until) {
                 Err(error) if self.snapshot.len == 0 && is_batch_unsupported(&error) => {
                     self.strategy = ReadStrategy::OneByOne;
@@ -149,7 +158,18 @@ impl MapReader {
 }
 
 impl Batches {
+    /// Reads the values of the last complete read's `len` entries again, if these are still all that there are.
+    fn has_read_again(&mut self, snapshot: &mut Snapshot, len: usize) -> bool {
+        let Some(repeats) = &mut self.repeats else { return false };
+        repeats.read(snapshot, len).unwrap_or_else(|error| {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the map is read in batches alone");
+            self.repeats = None;
+            false
+        })
+    }
+
     fn read(&mut self, map: &KernelMap, snapshot: &mut Snapshot, until: Instant) -> io::Result<()> {
+        self.repeats.iter_mut().for_each(Repeats::forget_keys);
         self.cursor.rewind();
         let mut len = 0;
         let result = self.walk(map, snapshot, until, &mut len);

@@ -4,6 +4,7 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
+    sync::OnceLock,
 };
 
 use super::{bpf, new_file, object_info, possible_cpus};
@@ -28,6 +29,8 @@ pub(crate) struct KernelMap {
     shape: MapShape,
     /// Values of an entry: 1, or the number of possible CPUs.
     cpus: usize,
+    /// The memory of a map that always takes the same.
+    memory_bytes: OnceLock<Option<u64>>,
 }
 
 /// The part of `union bpf_attr` that `BPF_MAP_*_ELEM` and `BPF_MAP_GET_NEXT_KEY` use.
@@ -70,7 +73,7 @@ impl KernelMap {
         let RawInfo { kind, id: _, key_size, value_size, max_entries, flags } = info;
         let shape = MapShape { kind, key_size, value_size, max_entries, flags };
         let cpus = if shape.is_per_cpu() { possible_cpus()? } else { 1 };
-        Ok(Self { fd, shape, cpus })
+        Ok(Self { fd, shape, cpus, memory_bytes: OnceLock::new() })
     }
 
     /// Opens the map that is pinned at `path`; `None`: nothing is pinned there.
@@ -101,14 +104,22 @@ impl KernelMap {
         self.cpus
     }
 
-    /// Bytes of a key.
     /// The memory that the kernel charges for it, from its `fdinfo`; none: the kernel does not say.
     pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        if self.shape.is_allocated_as_it_fills() {
+            self.charged_bytes()
+        } else {
+            *self.memory_bytes.get_or_init(|| self.charged_bytes())
+        }
+    }
+
+    fn charged_bytes(&self) -> Option<u64> {
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.raw_fd())).ok()?;
         let line = info.lines().find_map(|line| line.strip_prefix("memlock:"))?;
         line.trim().parse().ok()
     }
 
+    /// Bytes of a key.
     pub(crate) fn key_size(&self) -> usize {
         self.shape.key_size as usize
     }
@@ -161,7 +172,7 @@ impl KernelMap {
         unsafe { bpf(BPF_MAP_FREEZE, &mut attr) }
     }
 
-    pub(super) fn raw_fd(&self) -> u32 {
+    pub(crate) fn raw_fd(&self) -> u32 {
         self.fd.as_raw_fd() as u32
     }
 

@@ -79,12 +79,28 @@ impl MappedArray {
     /// of different moments.
     pub(crate) fn copy_to(&self, to: &mut [u8]) {
         assert_eq!(to.len(), self.len(), "the copy is as large as the array");
+        self.copy_part(0, to);
+    }
+
+    /// Copies the bytes from `start`, a multiple of 8, in the same way.
+    pub(crate) fn copy_part(&self, start: usize, to: &mut [u8]) {
+        let mut words = self.words_from(start, to.len());
+        let mut chunks = to.chunks_exact_mut(8);
+        chunks.by_ref().zip(&mut words).for_each(|(bytes, word)| bytes.copy_from_slice(&word));
+        let rest = chunks.into_remainder();
+        words.next().into_iter().for_each(|word| rest.copy_from_slice(&word[..rest.len()]));
+    }
+
+    /// The words that have the bytes from `start`, a multiple of 8, as they are when each is asked for.
+    fn words_from(&self, start: usize, bytes: usize) -> impl Iterator<Item = [u8; 8]> {
+        let first = start / 8;
+        let end = first + bytes.div_ceil(8);
+        assert!(start.is_multiple_of(8) && end <= self.words, "the bytes lie in the array");
         let base = self.mapping.address.cast::<u64>();
-        for (word, bytes) in to.chunks_exact_mut(8).enumerate() {
+        (first..end).map(move |word| {
             // SAFETY: `word` is below `words`, so the address lies in the mapping, aligned to 8; programs write it
             // concurrently, hence the atomic, which never writes.
-            let value = unsafe { AtomicU64::from_ptr(base.add(word).as_ptr()) }.load(Ordering::Relaxed);
-            bytes.copy_from_slice(&value.to_ne_bytes());
-        }
+            unsafe { AtomicU64::from_ptr(base.add(word).as_ptr()) }.load(Ordering::Relaxed).to_ne_bytes()
+        })
     }
 }

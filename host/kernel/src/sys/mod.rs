@@ -33,7 +33,7 @@ pub(crate) use perf::{
     perf_event_open, perf_event_run, probe_open, tracepoint_open,
 };
 pub use program::RunStatistics;
-pub(crate) use program::{ProgramAttr, Records, btf_load, program_load, run_statistics};
+pub(crate) use program::{ProgramAttr, Records, btf_load, program_load, program_run, run_statistics};
 
 /// The size of a page of memory.
 pub(crate) fn page_size() -> u32 {

@@ -1,4 +1,4 @@
-//! Loads programs and their BTF (`BPF_PROG_LOAD`, `BPF_BTF_LOAD`), and reads what the kernel reports of a program.
+//! Loads programs and their BTF (`BPF_PROG_LOAD`, `BPF_BTF_LOAD`), runs them (`BPF_PROG_RUN`), and reads what the kernel reports of a program.
 
 use std::{
     ffi::CStr,
@@ -6,9 +6,10 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use super::{new_file, object_info, object_name};
+use super::{bpf, new_file, object_info, object_name};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_RUN: libc::c_long = 10;
 const BPF_BTF_LOAD: libc::c_long = 18;
 
 #[repr(C)]
@@ -131,6 +132,35 @@ pub(crate) fn program_load(name: &str, program: &ProgramAttr<'_>, log: &mut [u8]
     // SAFETY: instructions, records, log and descriptors have the stated lengths, the license ends in a zero byte, and all outlive the
     // call, which writes to the log alone.
     unsafe { new_file(BPF_PROG_LOAD, &mut attr) }
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_RUN` uses.
+#[repr(C)]
+#[derive(Default)]
+struct RunAttr {
+    fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    padding: u32,
+}
+
+/// Runs a program of the type `BPF_PROG_TYPE_SYSCALL` once, without arguments.
+pub(crate) fn program_run(program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = RunAttr { fd: program.as_raw_fd() as u32, ..RunAttr::default() };
+    // SAFETY: the attributes hold numbers alone.
+    unsafe { bpf(BPF_PROG_RUN, &mut attr) }
 }
 
 /// What the kernel reports of a program and its runs. Time and count stay 0 while statistics are off.

@@ -1,0 +1,76 @@
+//! Reads of real maps, which need CAP_BPF.
+
+use super::*;
+use crate::{
+    read::{MapHints, MapReader},
+    sys::MapAttr,
+};
+use std::time::{Duration, Instant};
+
+const LEN: usize = 1_500;
+
+/// A map of this shape with `LEN` entries, whose values are one byte again and again; none: this process may not create maps.
+fn filled(key_size: usize, value_size: usize) -> Option<Arc<KernelMap>> {
+    let shape = MapShape {
+        kind: aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_HASH as u32,
+        key_size: key_size as u32,
+        value_size: value_size as u32,
+        max_entries: 4_096,
+        flags: 0,
+    };
+    let attr = MapAttr { shape, extra: 0, numa_node: 0, inner: None, types: None };
+    let map = KernelMap::create("repeated", &attr).ok()?;
+    (0..LEN).for_each(|entry| map.update(&key(entry, key_size), &vec![entry as u8; value_size]).unwrap());
+    Some(Arc::new(map))
+}
+
+fn key(entry: usize, size: usize) -> Vec<u8> {
+    let mut key = vec![0xaa; size];
+    key[size - 2..].copy_from_slice(&(entry as u16).to_le_bytes());
+    key
+}
+
+fn is_read_again(reader: &mut MapReader) -> bool {
+    let super::super::ReadStrategy::Batches(batches) = &mut reader.strategy else { panic!("a hash") };
+    batches.has_read_again(&mut reader.snapshot, LEN)
+}
+
+fn assert_values(reader: &MapReader, expected: impl Fn(u16) -> u8) {
+    let Keys::Bytes { size, bytes } = &reader.snapshot.keys else { panic!("a hash has keys") };
+    assert_eq!(reader.snapshot.len, LEN);
+    for (row, key) in bytes.chunks_exact(*size).take(LEN).enumerate() {
+        let entry = u16::from_le_bytes([key[size - 2], key[size - 1]]);
+        let value = reader.snapshot.row(row);
+        assert!(value.iter().all(|byte| *byte == expected(entry)), "{entry}: {value:?} in {:?}", reader.shape());
+    }
+}
+
+#[test]
+fn keys_and_values_of_any_size_are_read_whole() {
+    let until = || Instant::now() + Duration::from_secs(60);
+    for (key_size, value_size) in [(2, 1), (3, 2), (4, 4), (5, 8), (7, 12), (8, 15), (13, 31), (16, 64), (64, 64)] {
+        let Some(map) = filled(key_size, value_size) else {
+            eprintln!("skipped: keys_and_values_of_any_size_are_read_whole needs CAP_BPF");
+            return;
+        };
+        let mut reader = MapReader::new("repeated", map.clone(), MapHints::default()).unwrap();
+        reader.read(until()).unwrap();
+        assert_values(&reader, |entry| entry as u8);
+        if cfg!(target_arch = "x86_64") {
+            assert!(is_read_again(&mut reader), "keys of {key_size} bytes, values of {value_size}");
+        }
+        assert_values(&reader, |entry| entry as u8);
+
+        // One entry more is another table, and so is one other key in the place of one.
+        map.update(&key(LEN, key_size), &vec![1; value_size]).unwrap();
+        assert!(!is_read_again(&mut reader));
+        map.delete(&key(LEN, key_size)).unwrap();
+        map.delete(&key(700, key_size)).unwrap();
+        map.update(&key(LEN + 700, key_size), &vec![7; value_size]).unwrap();
+        for _ in 0..LONGEST_PAUSE {
+            assert!(!is_read_again(&mut reader));
+        }
+        reader.read(until()).unwrap();
+        assert_values(&reader, |entry| if usize::from(entry) == LEN + 700 { 7 } else { entry as u8 });
+    }
+}
