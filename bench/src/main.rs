@@ -19,6 +19,7 @@ mod native;
 mod overhead;
 mod report;
 mod rest;
+mod scale;
 mod sending;
 
 use host::Labeller;
@@ -78,6 +79,16 @@ fn main() {
     for count in [1, 10, 30, 100] {
         if wanted(&format!("packages/{count}")) {
             asked::packages(count);
+        }
+    }
+    for count in [10, 100, 1_000] {
+        if wanted(&format!("disks/{count}")) {
+            scale::disks(count);
+        }
+    }
+    for count in [10, 100, 1_000, 10_000] {
+        if wanted(&format!("cgroups/{count}")) {
+            scale::cgroups(count);
         }
     }
     if wanted("drop_ins") {
