@@ -176,12 +176,24 @@ def test_rules_are_those_of_the_example():
     assert rule["spec"] == yaml.safe_load((HERE / "../prometheus/alerts.yml").read_text())
 
 
+def dashboards(native):
+    maps = [o["data"] for o in render({"dashboards": {"enabled": True, "native": native}}) if o["kind"] == "ConfigMap"]
+    return {name: json.loads(text) for data in maps for name, text in data.items() if name != "ebhost.yaml"}
+
+
 def test_dashboards_are_those_of_the_examples():
-    for native in (False, True):
-        maps = [o["data"] for o in render({"dashboards": {"enabled": True, "native": native}}) if o["kind"] == "ConfigMap"]
-        found = {name: text for data in maps for name, text in data.items() if name != "ebhost.yaml"}
-        files = [f for f in (HERE / "../grafana").glob("*.json") if f.stem.endswith("-native") == native]
-        assert files and {f.name: json.loads(f.read_text()) for f in files} == {n: json.loads(t) for n, t in found.items()}
+    files = {f.name: json.loads(f.read_text()) for f in (HERE / "../grafana").glob("*.json")}
+    found = dashboards(native=False)
+    assert found == {name: text for name, text in files.items() if not name.endswith("-native.json")}
+    assert "biolatency.json" in found and "host.json" in found
+
+
+def test_with_native_histograms_no_package_is_left_without_a_dashboard():
+    packages = {name.removesuffix(".json") for name in dashboards(native=False)}
+    found = dashboards(native=True)
+    assert {name.removesuffix(".json").removesuffix("-native") for name in found} == packages
+    assert len(found) == len(packages), "a package has two dashboards"
+    assert "biolatency-native.json" in found and "host.json" in found
 
 
 def manifests():

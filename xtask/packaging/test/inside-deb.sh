@@ -1,73 +1,89 @@
 #!/bin/bash
-# Runs inside a booted Debian: installs the package in /dist, uses it, upgrades it, goes back, removes and purges it. Prints "PASSED" at its end.
-set -euo pipefail
-exec > /dev/console 2>&1
-trap 'echo "FAILED at line $LINENO"; journalctl --no-pager -u ebhost -n 40; systemctl poweroff --force' ERR
-say() { echo "== $1"; }
-# Into a file: `grep -q` closes a pipe at its first match, and curl fails.
-metrics() { curl --silent --fail --max-time 20 --output /tmp/metrics http://127.0.0.1:9435/metrics; }
-serves() { metrics && grep -q "$1" /tmp/metrics; }
-await() {
-    for _ in $(seq 120); do
-        if curl --silent --fail --max-time 5 --output /dev/null http://127.0.0.1:9435/-/ready; then return 0; fi
-        sleep 0.5
-    done
-    return 1
+# Runs inside a booted Debian: installs the package in /dist, uses it, upgrades it, goes back, removes and purges it.
+. /dist/common.sh
+
+listed() {
+    dpkg -L ebhost | sort > /tmp/listed
+    for file in $(cat /tmp/listed); do [ ! -f "$file" ] || echo "$file"; done
 }
-ours() { find / -xdev -name '*ebhost*' -not -path '/proc/*' -not -path '/dist/*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*' -not -path '/tmp/*' -not -name 'ebhost-install-test*' | sort; }
+is_version() { [ "$(dpkg-query -W -f '${Status} ${Version}' ebhost)" = "install ok installed $(dpkg-deb -f "$1" Version)" ]; }
 
 [ -z "$(ours)" ]
 say "install on $(. /etc/os-release; echo "$PRETTY_NAME"), systemd $(systemctl --version | awk 'NR==1 { print $2 }')"
-dpkg -i /dist/ebhost.deb > /tmp/dpkg.log
+dpkg -i /dist/ebhost.deb > /tmp/log
 await
-# The list of installed files is the package's, and no other file appeared but the cache and what systemd keeps.
-dpkg -L ebhost | sort > /tmp/listed
-for file in /usr/bin/ebhost /usr/lib/ebhost/plugins/biolatency/plugin.yaml /usr/lib/systemd/system/ebhost.service /etc/ebhost/ebhost.yaml \
-    /etc/default/ebhost /usr/share/man/man1/ebhost.1.gz; do
-    grep -qx "$file" /tmp/listed
-done
+say 'the files are those of the list'
+listed | diff /dist/files -
 dpkg --verify ebhost
-say 'serves under its own sandboxing'
-[ "$(systemctl show -P ActiveState ebhost)" = active ]
-pid=$(systemctl show -P MainPID ebhost)
-[ "$(stat -c %u "/proc/$pid")" != 0 ]
-# After the start the main thread has no capability.
-grep -qx 'CapEff:	0000000000000000' "/proc/$pid/status"
-grep -qx 'NoNewPrivs:	1' "/proc/$pid/status"
-grep -qx 'Seccomp:	2' "/proc/$pid/status"
-serves '^ebhost_plugin_up{plugin="biolatency"} 1$'
-grep -q '^ebhost_bio_latency_seconds' /tmp/metrics || grep -q '^# TYPE ebhost_bio_latency_seconds' /tmp/metrics
+# What systemd and deb-systemd-helper make of it.
+diff - <(beside_the_list) <<'LIST'
+/etc/systemd/system/multi-user.target.wants/ebhost.service
+/var/cache/ebhost
+/var/cache/private/ebhost
+/var/lib/systemd/deb-systemd-helper-enabled/ebhost.service.dsh-also
+/var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/ebhost.service
+LIST
+say 'serves disks under its own sandboxing'
+is_confined
+serves_disks
 say 'the cache works'
-[ -n "$(ls -A /var/cache/private/ebhost)" ]
-[ "$(stat -c %a /var/cache/private/ebhost)" = 700 ]
-! journalctl --no-pager -u ebhost | grep -i 'cache' | grep -i 'warn\|refus\|cannot'
+cache_works
 say 'settings are applied by a reload'
 echo 'plugins: { llcstat: off, runqlat: off }' >> /etc/ebhost/ebhost.yaml
 systemctl reload ebhost
 serves '^ebhost_plugin_up{plugin="biolatency"}'
 for _ in $(seq 40); do serves '^ebhost_plugin_up{plugin="runqlat"} 1$' || break; sleep 0.5; done
 if serves '^ebhost_plugin_up{plugin="runqlat"} 1$'; then false; fi
-say 'upgrade keeps settings and restarts once'
-starts() { journalctl --no-pager -u ebhost | grep -c 'Started ebhost'; }
+say 'the socket unit opens the port'
+sed -i 's/^ARGS=.*/ARGS="--web.systemd-socket"/' /etc/default/ebhost
+systemctl stop ebhost
+systemctl start ebhost.socket
+[ "$(systemctl show -P ActiveState ebhost)" = inactive ]
+# The first connection starts the service.
+await
+serves_disks
+[ "$(systemctl show -P TriggeredBy ebhost)" = ebhost.socket ]
+systemctl stop ebhost.socket ebhost.service
+sed -i 's/^ARGS=.*/ARGS=""/' /etc/default/ebhost
+systemctl start ebhost
+await
+say 'an upgrade that fails leaves the service as it was'
+pid=$(process)
+if dpkg -i /dist/broken.deb > /tmp/log 2>&1; then false; fi
+is_version /dist/ebhost.deb
+[ "$(process)" = "$pid" ]
+serves '^ebhost_plugin_up{plugin="biolatency"} 1$'
+say 'an upgrade keeps settings and restarts once'
 before=$(starts)
-dpkg -i /dist/next.deb > /tmp/dpkg.log
+dpkg -i /dist/next.deb > /tmp/log
 await
 [ "$(starts)" = $((before + 1)) ]
 grep -q 'llcstat: off' /etc/ebhost/ebhost.yaml
-[ "$(dpkg-query -W -f '${Version}' ebhost)" = "$(dpkg-deb -f /dist/next.deb Version)" ]
+is_version /dist/next.deb
 say 'the version before can be installed again'
-dpkg -i /dist/ebhost.deb > /tmp/dpkg.log 2>&1
+dpkg -i /dist/ebhost.deb > /tmp/log 2>&1
 await
-grep -q 'llcstat: off' /etc/ebhost/ebhost.yaml
 [ "$(starts)" = $((before + 2)) ]
+grep -q 'llcstat: off' /etc/ebhost/ebhost.yaml
+is_version /dist/ebhost.deb
+say 'what was stopped and disabled stays so in an upgrade'
+systemctl disable --now --quiet ebhost
+dpkg -i /dist/next.deb > /tmp/log
+[ "$(systemctl is-enabled ebhost || true)" = disabled ]
+[ "$(systemctl show -P ActiveState ebhost)" = inactive ]
+systemctl enable --now --quiet ebhost
+await
 say 'remove leaves settings'
-dpkg -r ebhost > /tmp/dpkg.log
+dpkg -r ebhost > /tmp/log
 [ ! -e /usr/bin/ebhost ]
 [ "$(systemctl is-active ebhost || true)" != active ]
 [ "$(find /etc/ebhost /etc/default/ebhost -type f | sort | tr '\n' ' ')" = '/etc/default/ebhost /etc/ebhost/ebhost.yaml ' ]
+say 'what was removed and is installed again runs, with its settings'
+dpkg -i /dist/ebhost.deb > /tmp/log
+await
+grep -q 'llcstat: off' /etc/ebhost/ebhost.yaml
 say 'purge leaves nothing'
-dpkg -P ebhost > /tmp/dpkg.log
+dpkg -P ebhost > /tmp/log
 ours
 [ -z "$(ours)" ]
-echo PASSED
-systemctl poweroff --force
+passed

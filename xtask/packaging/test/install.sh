@@ -1,7 +1,7 @@
 #!/bin/bash
-# install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems: for each Debian suite a debootstrap in CACHE, which is kept, for
-# `ansible` one of them by the role in examples/ansible, for `rpm` the rpm in a root without systemd, and for `bare` the tarballs in a root without any
-# other file. As root. Each prints PASSED, or what failed.
+# install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems that are debootstraps in CACHE, which are kept. A suite is a Debian
+# (bullseye, bookworm, trixie) for the deb, `rpm` for the rpm, `ansible` for the role in examples/ansible, `bare` for the tarballs in a root without any
+# other file, or `lint` for lintian and rpmlint. As root. Each prints PASSED, or what failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 cache=$2
@@ -12,69 +12,102 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$cache" "$work/dist"
 mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources)
 
+# base NAME SUITE [PACKAGE]: a Debian as $cache/NAME. It gets its name when it is complete, so one that was interrupted is made anew.
 base() {
-    if [ ! -e "$cache/$1.ready" ]; then
-        rm -rf "${cache:?}/$1"
-        debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl,python3,python3-apt "$1" "$cache/$1" "$mirror" > "$cache/$1.log"
-        touch "$cache/$1.ready"
-    fi
+    local root=$cache/$1 packages=systemd,systemd-sysv,dbus,curl,python3,python3-apt${3:+,$3}
+    [ ! -d "$root" ] || return 0
+    rm -rf "$root.part"
+    debootstrap --variant=minbase --include="$packages" "$2" "$root.part" "$mirror" > "$root.log" || { tail -n 5 "$root.log"; return 1; }
+    mv "$root.part" "$root"
 }
 
-# The same package as the next version, for an upgrade.
-cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
-dpkg-deb -R "$work/dist/ebhost.deb" "$work/next"
-sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
-dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/dist/next.deb" > "$work/log"
+# What each package consists of: files.txt, and of each package of plugins what the host reads. `expected FILE …` adds the format's own.
+expected() {
+    local plugin
+    {
+        cat "$here/files.txt"
+        printf '%s\n' "$@"
+        cd "$here/../../../plugins"
+        for plugin in */plugin.yaml; do
+            find "$(dirname "$plugin")" -maxdepth 1 \( -name plugin.yaml -o -name '*.wasm' -o -name '*.bpf.o' \) -printf '/usr/lib/ebhost/plugins/%p\n'
+        done
+    } | sed '/^$/d' | sort
+}
 
-# boot SUITE SCRIPT [ARGUMENT …]: boots a Debian that forgets what happens in it, and has it run the script.
+# A file on a disk of the machine, which tests read past the page cache.
+head --bytes 4M /dev/urandom > "$work/dist/disk"
+cp "$here/common.sh" "$work/dist/"
+
+# boot BASE SCRIPT [ARGUMENT …]: boots a Debian that forgets what happens in it, and has it run the script.
 boot() {
-    base "$1"
     cp "$2" "$work/dist/inside.sh"
     # The machine's cgroups are of both versions; systemd in the container gets version 2 alone.
-    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout 300 systemd-nspawn --quiet --directory "$cache/$1" --volatile=overlay --private-network --boot \
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout 900 systemd-nspawn --quiet --directory "$cache/$1" --volatile=overlay --private-network --boot \
         --console=read-only --register=no --keep-unit --machine="ebhost-$1" --capability=CAP_BPF,CAP_PERFMON \
         --system-call-filter='bpf perf_event_open' --bind-ro="$work/dist:/dist" \
         --bind-ro="$here/inside.service:/etc/systemd/system/ebhost-install-test.service" "${@:3}" \
         systemd.unit=ebhost-install-test.service \
         < /dev/null > "$work/$1.log" 2>&1 || true
-    grep -a '^== \|PASSED\|FAILED' "$work/$1.log" || true
     if ! grep -aq '^PASSED' "$work/$1.log"; then
-        tail -n 60 "$work/$1.log"
+        tail -n 80 "$work/$1.log"
         exit 1
     fi
+    grep -a '^== \|^reads: \|^systemd-analyze \|PASSED' "$work/$1.log"
+}
+
+# The same package as the next version, for an upgrade, and as one whose installation fails.
+deb() {
+    base "$1" "$1"
+    cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
+    rm -rf "$work/next"
+    dpkg-deb -R "$work/dist/ebhost.deb" "$work/next"
+    sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
+    dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/dist/next.deb" > "$work/log"
+    printf '#!/bin/sh\nexit 1\n' > "$work/next/DEBIAN/preinst"
+    chmod 755 "$work/next/DEBIAN/preinst"
+    dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/next" "$work/dist/broken.deb" > "$work/log"
+    expected /usr/share/doc/ebhost/{changelog.gz,copyright} /usr/share/lintian/overrides/ebhost \
+        | sed 's|/zsh/site-functions/|/zsh/vendor-completions/|' | sort > "$work/dist/files"
+    boot "$1" "$here/inside-deb.sh"
 }
 
 # The Python packages of the machine are those of its own Debian, so the role runs in the same one.
 ansible() {
+    local suite
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    base "$suite" "$suite"
     if [ ! -d "$cache/ansible-core/ansible" ]; then
         python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$cache/ansible-core" 'ansible-core==2.18.*'
     fi
+    cp "$out"/ebhost_*_"$arch".deb "$work/dist/ebhost.deb"
+    cp "$out"/ebhost-*-"$(uname -m)".tar.gz "$work/dist/ebhost.tar.gz"
     cp -r "$here/../../../examples/ansible" "$work/dist/"
-    boot "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$here/inside-ansible.sh" --bind-ro="$cache/ansible-core:/ansible"
+    boot "$suite" "$here/inside-ansible.sh" --bind-ro="$cache/ansible-core:/ansible"
 }
 
-# rpm's scripts do nothing where no systemd runs; the files are what is asserted.
+# The rpm, and the same with the next release, which is put together of the first one's files.
 rpm_root() {
-    base bookworm
-    mkdir -p "$work/upper" "$work/lower" "$work/root"
-    mount -t overlay overlay -o "lowerdir=$cache/bookworm,upperdir=$work/upper,workdir=$work/lower" "$work/root"
-    trap 'umount "$work/root"; rm -rf "$work"' EXIT
-    local package root=$work/root
-    package=$(ls "$out"/ebhost-*."$(uname -m)".rpm)
-    with_rpm() { rpm --root "$root" --dbpath /var/lib/rpm "$@"; }
-    with_rpm --initdb
-    with_rpm --install --nodeps "$package"
-    "$root/usr/bin/ebhost" --version
-    with_rpm --verify --nodeps ebhost
-    echo '# changed' >> "$root/etc/ebhost/ebhost.yaml"
-    with_rpm --upgrade --nodeps --force "$package"
-    grep -q '# changed' "$root/etc/ebhost/ebhost.yaml"
-    with_rpm --erase ebhost
-    [ ! -e "$root/usr/bin/ebhost" ] && [ ! -e "$root/usr/lib/ebhost" ]
-    # rpm keeps what was changed under another name, and has no purge.
-    [ "$(find "$root/etc" "$root/usr" "$root/var/cache" -name '*ebhost*' -type f | sed "s|$root||")" = '/etc/ebhost/ebhost.yaml.rpmsave' ]
-    umount "$root"
-    trap 'rm -rf "$work"' EXIT
+    local next=$work/next-rpm rpm
+    base rpm bookworm rpm
+    rpm=$(ls "$out"/ebhost-*."$(uname -m)".rpm)
+    cp "$rpm" "$work/dist/ebhost.rpm"
+    mkdir -p "$next/tree"
+    rpm2cpio "$rpm" | (cd "$next/tree" && cpio --extract --make-directories --quiet)
+    rpm --query --queryformat '[%{FILEFLAGS:fflags}|%{FILEMODES:perms}|%{FILENAMES}\n]' --package "$rpm" \
+        | sed -e 's/^[^|]*c[^|]*|[^|]*|/%config(noreplace) /;t' -e 's/^[^|]*|d[^|]*|/%dir /;t' -e 's/^.*|//' > "$next/files"
+    sed -e "s|@VERSION@|$(rpm --query --queryformat '%{VERSION}' --package "$rpm")|" -e "s|@TREE@|$next/tree|" -e 's|^Release: 1|Release: 2|' \
+        -e "/@FILES@/{r $next/files" -e 'd}' "$here/../ebhost.spec" > "$next/ebhost.spec"
+    rpmbuild -bb --quiet --define "_topdir $next" --define '__os_install_post %{nil}' --define 'debug_package %{nil}' \
+        --define '_build_id_links none' "$next/ebhost.spec" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    cp "$next"/RPMS/*/*.rpm "$work/dist/next.rpm"
+    expected '' > "$work/dist/files"
+    boot rpm "$here/inside-rpm.sh"
+}
+
+# What lintian and rpmlint find, beside what is overridden with a reason.
+lint() {
+    lintian --allow-root --fail-on error,warning,info "$out"/*.deb
+    rpmlint --config "$here/../rpmlint.toml" "$out"/*.rpm > "$work/log" || { cat "$work/log"; exit 1; }
     echo PASSED
 }
 
@@ -86,6 +119,7 @@ bare() {
         arch=${tarball##*-} arch=${arch%.tar.gz} root=$work/bare-$arch run=()
         mkdir -p "$root/proc" "$root/sys" "$root/tmp"
         tar -xzf "$tarball" --strip-components 1 -C "$root"
+        expected '' | diff - <(find "$root" -type f -printf '/%P\n' | sort)
         if [ "$arch" != "$(uname -m)" ]; then
             cp "$(command -v "qemu-$arch-static")" "$root/qemu"
             run=(/qemu)
@@ -117,7 +151,8 @@ for suite; do
     case $suite in
     rpm) rpm_root ;;
     bare) bare ;;
+    lint) lint ;;
     ansible) ansible ;;
-    *) boot "$suite" "$here/inside-deb.sh" ;;
+    *) deb "$suite" ;;
     esac
 done

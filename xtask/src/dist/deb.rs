@@ -19,6 +19,8 @@ pub(super) fn write(release: &Release, tree: &Tree) -> Result<()> {
     need("dpkg-deb", "apt-get install dpkg")?;
     let package = Tree { arch: tree.arch, root: release.stage.join(format!("deb-{}", tree.arch.name())) };
     run(Command::new("cp").args(["--archive"]).arg(&tree.root).arg(&package.root))?;
+    // Debian's zsh looks for functions of packages elsewhere than others do.
+    package.rename("usr/share/zsh/site-functions", "usr/share/zsh/vendor-completions")?;
     let source = |name: &str| release.packaging("deb").join(name);
     package.copy(&source("copyright"), "usr/share/doc/ebhost/copyright", 0o644)?;
     package.copy(&source("lintian-overrides"), "usr/share/lintian/overrides/ebhost", 0o644)?;
@@ -55,6 +57,11 @@ fn changelog(release: &Release) -> Result<String> {
 }
 
 impl Tree {
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.root.join(from), self.root.join(to));
+        fs::rename(&from, &to).map_err(Error::file(&from))
+    }
+
     /// The digests by which dpkg verifies an installation.
     fn sums(&self) -> Result<String> {
         let files: Vec<_> = self.list()?.into_iter().filter(|place| self.root.join(place).is_file()).collect();

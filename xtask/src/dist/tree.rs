@@ -43,7 +43,7 @@ impl Tree {
         }
         tree.compressed("usr/share/man/man1/ebhost.1", documents.man.as_bytes())?;
         tree.write("usr/share/bash-completion/completions/ebhost", documents.bash.as_bytes())?;
-        tree.write("usr/share/zsh/vendor-completions/_ebhost", documents.zsh.as_bytes())?;
+        tree.write("usr/share/zsh/site-functions/_ebhost", documents.zsh.as_bytes())?;
         tree.write("usr/share/fish/vendor_completions.d/ebhost.fish", documents.fish.as_bytes())?;
         for (file, place) in [("alerts.yml", "alerts.yml"), ("prometheus.yml", "prometheus.yml")] {
             let from = release.root.join("examples/prometheus").join(file);
