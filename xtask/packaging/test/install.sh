@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh OUT CACHE SUITE …: installs the packages of the folder OUT in booted systems that are debootstraps in CACHE, which are kept. A suite is a Debian
 # (bullseye, bookworm, trixie) for the deb, `rpm` for the rpm, `ansible` for the role in examples/ansible, `bare` for the tarballs in a root without any
-# other file, or `lint` for lintian and rpmlint. As root. Each prints PASSED, or what failed.
+# other file, `image` for the container image and its digests, or `lint` for lintian and rpmlint. As root. Each prints PASSED, or what failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 cache=$2
@@ -146,12 +146,20 @@ bare() {
     echo PASSED
 }
 
+# The image has the files of the tarballs. Each digest in it is that of what it names; so are those of the release.
+image() {
+    (cd "$out" && sha256sum --check --quiet SHA256SUMS)
+    python3 "$here/image.py" "$out"/ebhost-*.oci.tar "$out"/ebhost-*.tar.gz
+    echo PASSED
+}
+
 for suite; do
     echo "-- $suite"
     case $suite in
     rpm) rpm_root ;;
     bare) bare ;;
     lint) lint ;;
+    image) image ;;
     ansible) ansible ;;
     *) deb "$suite" ;;
     esac

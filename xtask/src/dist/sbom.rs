@@ -71,7 +71,8 @@ fn component(package: &Value) -> Value {
     }
     if let Some(license) = package["license"].as_str() {
         // Before cargo knew SPDX, `/` was its "or".
-        component["licenses"] = json!([{ "expression": license.replace('/', " OR ") }]);
+        let expression = license.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ");
+        component["licenses"] = json!([{ "expression": expression }]);
     }
     component
 }

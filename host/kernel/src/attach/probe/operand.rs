@@ -12,6 +12,7 @@ pub(super) enum Operand {
         offset: i64,
     },
     /// Memory at `offset` from the sum of a register and another register shifted left.
+    #[cfg(target_arch = "x86_64")]
     Indexed {
         register: i16,
         index: i16,
@@ -39,6 +40,7 @@ impl Operand {
             Self::Constant(value) => EncodedOperand { value, kind: 0, register: 0 },
             Self::Register(register) => EncodedOperand { value: 0, kind: 1, register },
             Self::Memory { register, offset } => EncodedOperand { value: offset, kind: 2, register },
+            #[cfg(target_arch = "x86_64")]
             Self::Indexed { register, index, shift, offset } => {
                 let kind = 3 | u32::from(index.cast_unsigned()) << 8 | shift << 20;
                 EncodedOperand { value: offset, kind, register }
