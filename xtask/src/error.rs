@@ -30,6 +30,8 @@ pub(crate) enum Error {
     Uncommitted { changes: String },
     /// Too few mutants were noticed by a test.
     MutantsMissed { missed: usize, all: usize, least_percent: usize },
+    /// Tests failed while other programs kept every CPU busy.
+    BusyFailed { count: usize },
     /// Rebuilt artefacts differ from the committed ones.
     Different { count: usize, tools: String },
     /// There is no fuzz target with this name.
@@ -72,6 +74,10 @@ impl fmt::Display for Error {
             Self::MutantsMissed { missed, all, least_percent } => write!(
                 f,
                 "no test notices {missed} of {all} mutants, expected {least_percent} % to be noticed: try a test for each that is listed above"
+            ),
+            Self::BusyFailed { count } => write!(
+                f,
+                "{count} failures on a busy machine, expected none: try each of these tests by its name; one that only fails here waits for a time instead of what it asserts"
             ),
             Self::Stale { count } => write!(f, "{count} of the committed artefacts are stale: try `cargo xtask build`"),
         }

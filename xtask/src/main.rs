@@ -8,6 +8,7 @@
 mod arm64;
 mod bench;
 mod build;
+mod busy;
 mod check;
 mod clang;
 mod component;
@@ -39,9 +40,10 @@ cargo xtask build --check    list those whose sources have changed since; needs 
 cargo xtask build --verify   rebuild them below target/ and compare the bytes with what is committed
 cargo xtask run [-- ARGS]    build ebhost and run it on ./plugins, as root
 cargo xtask test [FILTER]    run all tests, or those whose name contains FILTER
+cargo xtask busy [FILTER]    run them twice in a row while a busy loop runs on each CPU, and name those that fail
 cargo xtask fuzz [TARGET [CASES]]
                              run every target of host/fuzz for a fixed number of cases, or one until it is stopped or for so many cases
-cargo xtask mutants [--seed N] [--count N] [--crates A,B]
+cargo xtask mutants [--seed N] [--count N] [--crates A,B] [--stages crates|all] [--revision REVISION] [--keep REVISION]
                              change the host's code in a sample of places, one at a time, and list the changes that no test notices
 cargo xtask dashboards       make dashboards and alerts in examples/ of examples/panels; with --check list those that are older
 cargo xtask bench [ROW …]    measure the cost of a scrape relative to the kernel's own read; as root, on a quiet machine
@@ -80,6 +82,8 @@ fn command(root: &Path, args: &[&str]) -> Result<()> {
         ["run", "--", args @ ..] => run::run(root, args),
         ["test"] => test::test(root, None),
         ["test", filter] => test::test(root, Some(filter)),
+        ["busy"] => busy::busy(root, None),
+        ["busy", filter] => busy::busy(root, Some(filter)),
         ["docs"] => docs::docs(root),
         ["story"] => test::story(root),
         ["dashboards"] => dashboards::write(root),

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: runs the tests, locally and in CI.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::debian;
 use crate::error::Result;
@@ -10,19 +11,31 @@ use crate::pypi;
 /// Runs all tests of the workspace whose name contains `filter`, in the release profile: then wasmtime is compiled only once for the tests
 /// and the product.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
-    let mut skipped = debian::provide();
-    skipped.extend(pypi::provide(root));
-    // This also builds the binary before any test starts, because the host has integration tests. Building it alone beforehand would
-    // select other features for shared dependencies, and compile wasmtime twice.
-    // A failing suite does not hide the next one's failures.
-    let result =
-        run(cargo().current_dir(root).args(["test", "--release", "--workspace", "--no-fail-fast"]).args(filter));
+    let skipped = provide(root);
+    let result = run(command(root).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");
     }
     result?;
     println!("{}", closing(filter, skipped.len()));
     Ok(())
+}
+
+/// Installs what tests need, and returns the tests that will be skipped.
+pub(crate) fn provide(root: &Path) -> Vec<String> {
+    let mut skipped = debian::provide();
+    skipped.extend(pypi::provide(root));
+    skipped
+}
+
+/// The command that runs all tests.
+pub(crate) fn command(root: &Path) -> Command {
+    // This also builds the binary before any test starts, because the host has integration tests. Building it alone beforehand would
+    // select other features for shared dependencies, and compile wasmtime twice.
+    // A failing suite does not hide the next one's failures.
+    let mut command = cargo();
+    command.current_dir(root).args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    command
 }
 
 /// Makes the pictures in docs/pictures: the test that drives Prometheus and the live page in a browser.
