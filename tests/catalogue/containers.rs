@@ -37,6 +37,15 @@ fn busy_in(cgroup: &Cgroup) -> Running {
     Running::start(cgroup.starter().args(["perl", "-e", script]))
 }
 
+/// Waits until the kernel has given a process a CPU so many times.
+fn wait_until_scheduled(process: &Running, times: u64) {
+    wait_until("a process gets a CPU", Duration::from_secs(60), || {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", process.pid())).expect("it runs");
+        let count = text.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
+        (count.expect("the third number is how often it was given a CPU") >= times).then_some(())
+    });
+}
+
 #[test]
 fn a_container_has_its_own_name_in_the_first_scrape_and_ends_when_it_is_gone() {
     needs!(Root, Cgroup2, Tool("perl"), File("/proc/self/schedstat"));
@@ -58,7 +67,8 @@ fn a_container_has_its_own_name_in_the_first_scrape_and_ends_when_it_is_gone() {
     let inner = Cgroup::new(&format!("{}/worker", &docker.path()[1..]));
 
     let processes = [busy_in(&docker), busy_in(&pod), busy_in(&inner)];
-    std::thread::sleep(Duration::from_millis(300));
+    // Their names must be there at the first scrape, so the wait is for what the kernel counted.
+    processes.iter().for_each(|process| wait_until_scheduled(process, 30));
     let served = host.scrape();
     assert!(waits(&served, ["", "", "web"]) > Some(10.0), "{:?}", waits(&served, ["", "", "web"]));
     assert!(waits(&served, ["prod", "shop-7d9c", "app"]) > Some(10.0));
@@ -107,11 +117,10 @@ fn a_cgroup_namespace_that_hides_the_other_cgroups_is_reported() {
     let script = in_namespace(&cgroup, &format!("mount --bind {mount} {whole}; {private}"));
     for args in [&[][..], &["--path.cgroup", &whole]] {
         let host = Start::by(&["sh", "-c", &script, "sh"], folder.path()).args(args).listening();
-        std::thread::sleep(Duration::from_millis(200));
-        let served = host.scrape();
         // In its namespace its own cgroup is `/`.
-        let own = served.value("ebhost_runqueue_latency_seconds_count", &[("cgroup", cgroup.path())]);
-        assert!(own.is_some(), "{args:?}: names are those of the machine");
+        wait_until("names that are those of the machine", Duration::from_secs(60), || {
+            host.scrape().value("ebhost_runqueue_latency_seconds_count", &[("cgroup", cgroup.path())])
+        });
         assert!(!host.stop().text().contains("only some cgroups have names"), "{args:?}");
     }
 }

@@ -36,7 +36,7 @@ fn query(id: u16, name: &str, of_type: u8) -> Vec<u8> {
 fn ask(server: IpAddr, id: u16, name: &str, of_type: u8) -> Option<u8> {
     let local = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local).expect("a free port");
-    socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
     socket.connect((server, 53)).expect("there is a route");
     socket.send(&query(id, name, of_type)).ok()?;
     let mut answer = [0; 512];

@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use ebhost_tests::{Cgroup, Running, alone, needs, output};
+use ebhost_tests::{Cgroup, Running, alone, needs, output, wait_until_stopped};
 use rustix::process::Signal;
 
 use crate::source::Package;
@@ -23,7 +23,8 @@ fn time_on_the_cpu_is_what_the_scheduler_accounts() {
     thread::sleep(Duration::from_millis(500));
     let stopped = || {
         busy.tell(Signal::STOP);
-        thread::sleep(Duration::from_millis(300));
+        wait_until_stopped(&busy);
+        thread::sleep(Duration::from_millis(100)); // the switch itself comes a moment later
         (ran(busy.pid()), package.value("ebhost_oncpu_seconds_sum", &[("cgroup", cgroup.path())]))
     };
     let before = stopped();

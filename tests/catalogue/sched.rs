@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use ebhost_tests::{Cgroup, Running, alone, needs};
+use ebhost_tests::{Cgroup, Running, alone, needs, wait_until_stopped};
 use rustix::process::Signal;
 
 use crate::source::{Package, numbers, sum};
@@ -46,7 +46,8 @@ fn switches_and_migrations_of_a_cgroup_are_those_of_its_processes() {
     thread::sleep(Duration::from_millis(500));
     let stopped = || {
         processes.iter().for_each(|process| process.tell(Signal::STOP));
-        thread::sleep(Duration::from_millis(300));
+        processes.iter().for_each(wait_until_stopped);
+        thread::sleep(Duration::from_millis(100)); // the last switch comes a moment later
         let mut kernel = [0.0; 3];
         for process in &processes {
             kernel.iter_mut().zip(counted(process.pid())).for_each(|(sum, count)| *sum += count);

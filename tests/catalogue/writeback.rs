@@ -1,8 +1,8 @@
 //! Pages that flusher threads write, against the size of a file and the kernel's count of the device.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, committed, needs, output};
+use ebhost_tests::{Disk, Ebhost, Exposition, Folder, alone, committed, needs, output, wait_until};
 
 const PAGES: u64 = 8192;
 
@@ -38,8 +38,10 @@ fn pages_that_a_sync_writes_are_those_of_the_file() {
     let (first, kernel_first) = (written(&host.scrape(), disk.name()), counted_by_the_kernel(&disk));
     fs::write(mounted.path().join("file"), vec![1; 4096 * PAGES as usize]).expect("a disk with room");
     output(Command::new("sync").arg("-f").arg(mounted.path()));
-    thread::sleep(Duration::from_millis(100));
-    let served = host.scrape();
+    // The pass ends a moment after `sync` has returned.
+    let served = wait_until("all pages", Duration::from_secs(60), || {
+        Some(host.scrape()).filter(|served| written(served, disk.name()).0 - first.0 >= PAGES as f64)
+    });
     let last = written(&served, disk.name());
     let (all, sync, kernel) = (last.0 - first.0, last.1 - first.1, counted_by_the_kernel(&disk) - kernel_first);
     eprintln!("{all} pages, {sync} of them for sync; the kernel wrote {kernel}");

@@ -1,8 +1,8 @@
 //! Concurrent scrapes, and scrapes with a short timeout.
 
-use std::{collections::HashSet, fs, process::Command, thread, time::Duration};
+use std::{collections::HashSet, process::Command, thread, time::Duration};
 
-use ebhost_tests::{Ebhost, Exposition, Format, KernelMap, Response, Running, key, needs, wait_until};
+use ebhost_tests::{Ebhost, Exposition, Format, KernelMap, Response, Running, key, needs, wait_until_traced};
 
 use crate::{
     check::{STABLE, series, value},
@@ -62,11 +62,7 @@ fn a_scrape_with_a_short_timeout_gets_what_is_ready_and_no_count_is_lost() {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", "inject=bpf:delay_enter=40000"]);
     let strace = Running::start(strace.args(["-p", &host.pid().to_string()]));
-    wait_until("strace to hold the host", Duration::from_secs(10), || {
-        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
-        (!status.contains("TracerPid:\t0\n")).then_some(())
-    });
-    thread::sleep(Duration::from_millis(500)); // until it holds every thread
+    wait_until_traced(host.pid());
     let answer = host.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "0.001")]);
     assert_eq!(answer.status, 200);
     drop(strace);

@@ -1,6 +1,9 @@
 //! The live page of a running host.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use ebhost_tests::{Browser, Disk, Ebhost, Fio, Folder, Login, Start, committed, needs, output, wait_until};
 
@@ -174,9 +177,11 @@ fn nothing_runs_while_nobody_looks_and_viewers_are_bounded() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
     assert!(refused.text().contains("16 viewers look already"), "{}", refused.text());
     let before = (frames(), value("ebhost_collections_total"));
+    let began = Instant::now();
     thread::sleep(Duration::from_secs(5));
     let made = frames() - before.0;
-    assert!((3.0..=7.0).contains(&made), "{made} frames in 5 s for 16 viewers");
+    let seconds = began.elapsed().as_secs_f64();
+    assert!((3.0..=seconds + 2.0).contains(&made), "{made} frames in {seconds} s for 16 viewers");
     drop(viewers);
     wait_until("no viewer", SOON, || (value("ebhost_feed_viewers") == 0.0).then_some(()));
     let after = frames();

@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+/// How long a host may take to accept a connection. The machine may be busy.
+const ACCEPTED: Duration = Duration::from_secs(30);
+
 /// A complete response.
 #[derive(Debug)]
 pub struct Response {
@@ -43,7 +46,7 @@ pub struct Kept {
 
 impl Kept {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        let stream = TcpStream::connect_timeout(&address, ACCEPTED)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self { address, stream: BufReader::new(stream) })
     }
@@ -80,7 +83,7 @@ impl Kept {
 
 /// Sends `GET path` and reads the response; then the connection is closed.
 pub fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
-    let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    let mut connection = TcpStream::connect_timeout(&address, ACCEPTED)?;
     connection.write_all(request(address, path, headers).as_bytes())?;
     Response::read(&mut connection)
 }

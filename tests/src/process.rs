@@ -1,6 +1,7 @@
 //! Runs other programs: to completion, or next to the test and killed with it.
 
 use std::{
+    fs,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -18,8 +19,16 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls `found` until it returns a value; panics with `what` if it does not within `time`.
-pub fn wait_until<T>(what: &str, time: Duration, mut found: impl FnMut() -> Option<T>) -> T {
+/// The shortest bound of a wait: a shorter one would fail when other programs keep every CPU busy. A wait that succeeds ends at once.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls `found` until it returns a value; panics with `what` if it does not within `time`, or within a minute if that is longer.
+pub fn wait_until<T>(what: &str, time: Duration, found: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(what, time.max(LEAST_PATIENCE), found)
+}
+
+/// The same with exactly this bound, for a test that asserts the time.
+pub fn wait_at_most<T>(what: &str, time: Duration, mut found: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + time;
     loop {
         if let Some(found) = found() {
@@ -47,6 +56,24 @@ pub fn toucher() -> PathBuf {
 /// `landlock`, with commas between them) with an error.
 pub fn filtered(errno: &str, calls: &str) -> [String; 3] {
     [built("filtered").display().to_string(), errno.to_owned(), calls.to_owned()]
+}
+
+/// Puts this thread before all others of ordinary priority: it plays a device, which does not wait for a CPU. It needs root.
+pub(crate) fn run_first() {
+    // Without the right it only waits longer.
+    let _ = rustix::process::setpriority_process(None, -20);
+}
+
+/// Waits until a program that traces the process (`strace -f -p`) holds each of its threads.
+pub fn wait_until_traced(pid: u32) {
+    let is_traced = |task: PathBuf| {
+        // A thread that has just ended has no file.
+        fs::read_to_string(task.join("status")).is_ok_and(|status| !status.contains("TracerPid:\t0\n"))
+    };
+    wait_until("strace to hold the host", LEAST_PATIENCE, || {
+        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+        tasks.all(|task| is_traced(task.path())).then_some(())
+    });
 }
 
 /// A program that runs next to the test. Killed on drop.

@@ -61,8 +61,8 @@ pub fn waits_served_and_of_kernel(
     }
 }
 
-/// A process that is told to stop does so when it gets a CPU.
-fn wait_until_stopped(process: &Running) {
+/// Waits until a process that was told to stop stands still: it does so when it gets a CPU.
+pub fn wait_until_stopped(process: &Running) {
     let state = || {
         let text = fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it runs");
         text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())

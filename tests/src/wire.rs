@@ -18,7 +18,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{namespace::ip, sys::create_tun};
+use crate::{namespace::ip, process::run_first, sys::create_tun};
 
 const INTERFACE: &str = "wire";
 const MTU: usize = 1500;
@@ -98,6 +98,7 @@ fn has_connections() -> bool {
 }
 
 fn carry(mut tun: File, delay: Duration, loss: &Mutex<Loss>, is_cut: &AtomicBool) {
+    run_first();
     let mut on_the_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = [0; MTU];
     while !is_cut.load(Ordering::Relaxed) {

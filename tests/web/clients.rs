@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Folder, Kept, Start, get, needs, wait_until};
+use ebhost_tests::{Ebhost, Folder, Kept, Start, get, needs, wait_until, wait_until_traced};
 use socket2::{Domain, Socket, Type};
 
 use crate::flood::{SERIES, fill, many_series, memory};
@@ -214,11 +214,7 @@ fn a_client_is_answered_by_its_own_deadline() {
     // A reading takes 25 calls and more.
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", "inject=bpf:delay_enter=200000"]);
     let strace = ebhost_tests::Running::start(strace.args(["-p", &host.pid().to_string()]));
-    wait_until("strace to hold the host", Duration::from_secs(10), || {
-        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
-        (!status.contains("TracerPid:\t0\n")).then_some(())
-    });
-    thread::sleep(Duration::from_millis(500)); // until it holds every thread
+    wait_until_traced(host.pid());
     let address = host.address();
     let patient = thread::spawn(move || get(address, "/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "30")]));
     thread::sleep(Duration::from_millis(300));

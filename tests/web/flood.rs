@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Folder, KernelMap, Prometheus, Response, Running, get, key, needs, wait_until, workspace};
+use ebhost_tests::{
+    Ebhost, Folder, KernelMap, Prometheus, Response, Running, get, key, needs, wait_until, wait_until_traced, workspace,
+};
 
 use crate::{curl, status};
 
@@ -178,11 +180,7 @@ fn scrapes_beyond_the_limit_are_rejected() {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", "inject=bpf:delay_enter=1000000"]);
     let strace = Running::start(strace.args(["-p", &host.pid().to_string()]));
-    wait_until("strace to hold the host", Duration::from_secs(10), || {
-        let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).expect("it runs");
-        (!status.contains("TracerPid:\t0\n")).then_some(())
-    });
-    thread::sleep(Duration::from_millis(500)); // until it holds every thread
+    wait_until_traced(host.pid());
     let address = host.address();
     let scrape = move |_| thread::spawn(move || get(address, "/metrics", &[]).expect("an answer").status);
     let clients: Vec<_> = (0..IN_FLIGHT + 32).map(scrape).collect();

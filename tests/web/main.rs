@@ -19,7 +19,7 @@ use std::process::Command;
 
 /// The output and exit code of `curl ARGS`.
 fn curl(args: &[&str]) -> (i32, String) {
-    let output = Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output().expect("curl starts");
+    let output = Command::new("curl").args(["-sS", "--max-time", "60"]).args(args).output().expect("curl starts");
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -15,7 +15,7 @@ fn systemd_is_notified_of_ready_alive_reloading_and_stopping() {
     let folder = Folder::new();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("our own folder");
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket takes it");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket takes it");
     let next = || {
         let mut bytes = [0; 256];
         let size = socket.recv(&mut bytes).expect("a notification");

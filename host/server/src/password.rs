@@ -245,7 +245,8 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        let soon = Duration::from_secs(5);
+        // All of the guesses take half a minute and more.
+        let soon = Duration::from_secs(15);
         // A remembered password waits for nobody, and one that is not for a few of the attacker's.
         let remembered = passwords.admit(&users, Some(&known), ATTACKER);
         assert_eq!(tokio::time::timeout(soon, remembered).await, Ok(Admission::Admitted));
