@@ -91,3 +91,21 @@ pub(super) fn read_bounded(path: &Path, most: u64, hint: &'static str) -> Result
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pin of another length would pin nothing that a file can have, or, cut off, something that it was not meant to.
+    #[test]
+    fn a_digest_is_64_hexadecimal_digits() {
+        let digest = Digest::of(b"x");
+        let text = digest.to_string();
+        assert_eq!(Digest::from_hex(&text), Some(digest));
+        assert_eq!(Digest::from_hex(&text.to_uppercase()), Some(digest));
+        for wrong in [&text[..62], &format!("{text}00"), "", &format!("+f{}", &text[2..]), &format!("xy{}", &text[2..])]
+        {
+            assert_eq!(Digest::from_hex(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -175,3 +175,15 @@ pub(super) fn read_bpf(folder: &Path, declared: file::Bpf) -> Result<Bpf, Packag
         btf_file: BtfFile::NotTaken,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_has_the_chosen_size_times_the_cpus_if_it_says_so() {
+        assert_eq!([MaxEntries::Fixed(128).on(1), MaxEntries::Fixed(128).on(64)], [128, 128]);
+        assert_eq!([MaxEntries::PerCpu(128).on(1), MaxEntries::PerCpu(128).on(64)], [128, 8_192]);
+        assert_eq!(MaxEntries::PerCpu(u32::MAX).on(2), u32::MAX);
+    }
+}

@@ -73,4 +73,12 @@ mod tests {
             assert_eq!(check(&text.repeat(100)), Ok(()), "{text}");
         }
     }
+
+    #[test]
+    fn brackets_behind_a_quoted_value_are_counted() {
+        for quoted in ["\"x\"", "\"x\\\"\"", "\"\\\\\"", "'x'", "'it''s'"] {
+            let text = format!("a: {quoted}\nb: {}", "[".repeat(65));
+            assert!(check(&text).is_err(), "{text}");
+        }
+    }
 }

@@ -146,3 +146,69 @@ impl Package {
         Diagnostic::at(&self.file, &self.text, located::find(&self.text, steps), message)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn read(text: &str) -> Package {
+        try_read(text).unwrap()
+    }
+
+    /// Reads a configuration with this text and an object beside it.
+    fn try_read(text: &str) -> Result<Package, PackageError> {
+        let folder = Path::new("/dev/shm").join(format!("ebhost-drop-in-{}-{:p}", std::process::id(), text));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("x.yaml"), text).unwrap();
+        fs::write(folder.join("x.bpf.o"), "an object").unwrap();
+        let drop_ins = DropIns {
+            folder: folder.clone(),
+            names: vec!["x".into()],
+            btf_path: Some("/some/btf".into()),
+            failure_costs: FailureCost::Program,
+            syscall_names: SyscallNames::EbpfExporter,
+        };
+        let package = drop_ins.read(&drop_ins.files()[0]);
+        fs::remove_dir_all(&folder).unwrap();
+        package
+    }
+
+    /// ebpf_exporter goes on without a program that cannot be attached, fills the map of cgroups and resolves symbols.
+    #[test]
+    fn what_the_kernels_side_needs_of_a_configuration_is_taken_from_it() {
+        let package = read(
+            "metrics: {}\nkaddrs: [a_symbol, another]\n\
+             cgroup_id_map: { name: cgroups, type: hash, regexps: ['system[.]slice'] }\n",
+        );
+        let bpf = package.bpf.unwrap();
+        assert_eq!(bpf.failure_costs, FailureCost::Program);
+        assert_eq!(bpf.kaddrs, ["a_symbol", "another"]);
+        let map = bpf.cgroup_id_map.unwrap();
+        assert!(map.name == "cgroups" && map.regexps[0].is_match("/sys/fs/cgroup/system.slice/x"), "{map:?}");
+        assert!(matches!(bpf.btf_file, BtfFile::Given(path) if path == Path::new("/some/btf")));
+        assert_eq!(bpf.object.bytes, b"an object");
+        assert!(read("metrics: {}\n").bpf.unwrap().cgroup_id_map.is_none());
+    }
+
+    /// The format of ebpf_exporter before its version 2 was reported as a missing object.
+    #[test]
+    fn a_configuration_with_its_programs_in_c_says_what_it_is_and_what_to_do() {
+        let fault = try_read("programs:\n  - name: timers\n    code: |\n      int x;\n").unwrap_err().to_string();
+        assert!(fault.contains("x.yaml:1:1: found programs with their C source in `code`"), "{fault}");
+        assert!(fault.contains("before its version 2") && fault.contains("expected `metrics`"), "{fault}");
+    }
+
+    #[test]
+    fn of_very_many_unknown_keys_the_first_are_named_and_the_others_counted() {
+        let keys = |count: usize| -> String { (0..count).map(|key| format!("key{key:02}: 1\n")).collect() };
+        let warnings = |text: &str| -> Vec<String> { read(text).warnings().iter().map(ToString::to_string).collect() };
+        assert_eq!(warnings("metrics: {}\nname: x\n"), [""; 0]);
+        let ten = warnings(&keys(10));
+        assert_eq!(ten.len(), 10, "{ten:?}");
+        assert!(ten[9].contains("x.yaml:10:1: found the key `key09`, expected one of metrics, "), "{}", ten[9]);
+        let many = warnings(&keys(13));
+        assert!(many.len() == 11 && many[10].ends_with("3 more unknown keys have no effect"), "{many:?}");
+    }
+}

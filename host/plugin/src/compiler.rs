@@ -323,4 +323,17 @@ mod tests {
         assert_eq!(answer_after("XCPU"), tagged(TIME, &[14, 0, 0, 0, 0, 0, 0, 0]));
         assert_eq!(answer_after("ABRT"), [MEMORY]);
     }
+
+    /// The parent reads frames that the compiler's process wrote; one that ended in the middle of a frame has given no answer.
+    #[test]
+    fn a_frame_is_read_as_it_was_written_and_a_part_of_one_is_an_error() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, [b"abc", b"", b"defg"]).unwrap();
+        write_frame(&mut bytes, [b""]).unwrap();
+        let mut from = bytes.as_slice();
+        assert_eq!(read_frame(&mut from).unwrap(), b"abcdefg");
+        assert_eq!(read_frame(&mut from).unwrap(), b"");
+        assert_eq!(read_frame(&mut from).unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "no frame is left");
+        assert_eq!(read_frame(&mut &bytes[..12]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

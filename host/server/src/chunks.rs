@@ -265,4 +265,17 @@ mod tests {
         drop(answer(&["3rd"]));
         assert_eq!(pool.with(|free| free.len()), 2, "one more than the last answer needed");
     }
+
+    /// Text that did not change is kept from answer to answer; its length is part of the answer's.
+    #[test]
+    fn kept_text_and_prepared_blocks_are_sent_whole_and_count_with_their_length_as_text() {
+        let (sender, mut chunks) = unbounded_channel();
+        let mut writer = BufferPool::default().writer(vec![reader(sender)]);
+        writer.send_shared(Arc::new(b"kept".to_vec())).unwrap();
+        writer.send_deflated(Deflated { blocks: vec![1, 2, 3], crc: 0, text_bytes: 100 }).unwrap();
+        writer.send_deflated(Deflated { blocks: vec![4], crc: 0, text_bytes: 10 }).unwrap();
+        write(&mut writer, "end").unwrap();
+        assert_eq!(writer.finish(), 117);
+        assert_eq!(received(&mut chunks), [b"kept".as_slice(), &[1, 2, 3], &[4], b"end"]);
+    }
 }

@@ -247,4 +247,14 @@ pub(super) mod tests {
         }
         assert!(connections.iter().all(|connection| !connection.is_cut()));
     }
+
+    #[test]
+    fn bytes_that_are_counted_are_sent_as_they_are_and_counted_until_they_are_taken() {
+        let unsent = UnsentBytes::default();
+        let answer = unsent.begin(Vec::new());
+        let bytes = answer.counted(b"text".to_vec());
+        assert_eq!((bytes.as_ref(), answer.bytes()), (b"text".as_slice(), 4));
+        drop(bytes);
+        assert_eq!(answer.bytes(), 0);
+    }
 }

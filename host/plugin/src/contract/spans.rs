@@ -97,3 +97,27 @@ impl From<wit::Span> for UnplacedSpan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of a trace's id would put the spans of many requests into one trace.
+    #[test]
+    fn a_span_has_the_ids_that_the_component_gave_it() {
+        let span = UnplacedSpan::from(wit::Span {
+            trace_id: wit::TraceId { high: 0x0001_0203_0405_0607, low: 0x0809_0a0b_0c0d_0e0f },
+            span_id: 0x1011_1213_1415_1617,
+            parent: 0x18,
+            start: Some(5),
+            duration: 6,
+            name: "open".into(),
+            service: "shop".into(),
+            attributes: Vec::new(),
+        });
+        assert_eq!(span.trace_id, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!(span.span_id, [16, 17, 18, 19, 20, 21, 22, 23]);
+        assert_eq!(span.parent, [0, 0, 0, 0, 0, 0, 0, 24]);
+        assert_eq!((span.start_ns, span.duration_ns), (Some(5), 6));
+    }
+}

@@ -263,4 +263,17 @@ mod tests {
             assert!(error.to_string().contains("expected"), "{error}");
         }
     }
+
+    /// The share of the limit on answers is shown by this size: all lists count, and the texts.
+    #[test]
+    fn every_part_of_an_answer_counts_against_its_limit() {
+        let nothing = copied_bytes(&rows(&[], &[]));
+        let size = |rows: &Rows| copied_bytes(rows) - nothing;
+        assert_eq!(size(&rows(&[0, 1, 1], &[])), 12);
+        assert_eq!(size(&Rows { buckets: vec![0, 1], ..rows(&[], &[]) }), 8);
+        let refusal = size_of::<Refusal>();
+        assert_eq!(size(&rows(&[], &[(0, Reason::Skip), (1, Reason::Unknown("odd".into()))])), 2 * refusal + 3);
+        let longer = Rows { dictionary: ["a", "b", "cde"].into_iter().collect(), ..rows(&[], &[]) };
+        assert_eq!(size(&longer), STRING_BYTES + 3);
+    }
 }

@@ -106,4 +106,17 @@ mod tests {
         assert_eq!((log.last_line(), log.lines.len()), (Some("line 99"), limits::LOG_LINES_PER_SECOND as usize));
         assert_eq!(log.dropped, 100 - u64::from(limits::LOG_LINES_PER_SECOND));
     }
+
+    /// The share of the limit on lines is shown of the present second and of the worst one.
+    #[test]
+    fn lines_are_known_in_their_second_and_the_most_of_any_second_for_good() {
+        let mut forwarder = LogForwarder::default();
+        let now = Instant::now();
+        assert_eq!((forwarder.of_second(now), forwarder.most()), (0, 0));
+        (0..7).for_each(|_| _ = forwarder.take_slot(now));
+        assert_eq!((forwarder.of_second(now + Duration::from_millis(999)), forwarder.most()), (7, 7));
+        assert_eq!(forwarder.of_second(now + Duration::from_secs(1)), 0);
+        (0..2).for_each(|_| _ = forwarder.take_slot(now + Duration::from_secs(2)));
+        assert_eq!((forwarder.of_second(now + Duration::from_secs(2)), forwarder.most()), (2, 7));
+    }
 }

@@ -96,3 +96,29 @@ impl ResourceLimiter for Guest {
         limits::GUEST_MEMORIES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_may_have_as_many_elements_as_the_limit_says_and_none_more() {
+        let most = limits::GUEST_TABLE_ELEMENTS;
+        let mut guest = Guest::new(u64::MAX, 0);
+        assert!(guest.table_growing(0, most - 1, None).unwrap());
+        assert!(!guest.table_growing(0, 2, None).unwrap(), "those of all tables count together");
+        assert!(guest.table_growing(most - 1, most, None).unwrap());
+        assert!(!guest.table_growing(most, most + 1, None).unwrap());
+        assert_eq!(guest.memory, most * ELEMENT_BYTES);
+    }
+
+    #[test]
+    fn tables_memories_and_contexts_share_the_memory_of_the_package() {
+        let mut guest = Guest::new(1_000, 200);
+        assert!(guest.memory_growing(0, 400, None).unwrap());
+        assert!(guest.table_growing(0, 50, None).unwrap());
+        assert!(!guest.memory_growing(400, 401, None).unwrap());
+        assert_eq!(guest.refused_growth, Some(1_001));
+        assert_eq!((guest.memories(), guest.instances()), (limits::GUEST_MEMORIES, limits::GUEST_INSTANCES));
+    }
+}

@@ -171,6 +171,28 @@ fn every_broken_rule_is_named() {
             },
             "expected bounds that are ends of its native buckets",
         ),
+        (
+            |m| {
+                let slots = declared::NativeSlots { offset: 0, schema: 0, first: -20, count: 31, sum: None };
+                m.views[0].series[0].value = V::NativeSlots(slots);
+            },
+            "found 33 × 8 bytes from byte 0, expected bytes within the value's 256",
+        ),
+        (
+            |m| {
+                m.families[0].kind = K::Histogram(vec![1.0]);
+                let slots = declared::NativeSlots { offset: 0, schema: 0, first: 1020, count: 10, sum: None };
+                m.views[0].series[0].value = V::NativeSlots(slots);
+            },
+            "expected ends that are numbers above 0",
+        ),
+        (
+            |m| {
+                let slots = declared::NativeSlots { offset: 0, schema: 0, first: -20, count: 10, sum: None };
+                m.views[1].series[0].value = V::NativeSlots(slots);
+            },
+            "found the value `native-slots`, expected `number`",
+        ),
         (|m| m.views.truncate(1), "family `faults_total`: found no view that feeds it"),
     ];
     for (break_it, expected) in broken {
@@ -276,4 +298,24 @@ fn a_buffer_has_views_of_a_few_lengths() {
     assert!(with(8..16).is_ok());
     let error = with(8..17).unwrap_err();
     assert!(error.contains("`events`") && error.contains("found 9 different lengths"), "{error}");
+}
+
+/// Bounds may be the lower end of the first native bucket and the upper end of the last one.
+#[test]
+fn both_ends_of_the_native_buckets_may_be_bounds() {
+    let with = |bounds: &[f64]| {
+        let mut manifest = sound();
+        manifest.families[0].kind = K::Histogram(bounds.to_vec());
+        let slots = declared::NativeSlots { offset: 0, schema: 0, first: 2, count: 3, sum: None };
+        manifest.views[0].series[0].value = V::NativeSlots(slots);
+        check_with(&[LookupTable::named("block-device").unwrap()], manifest)
+    };
+    // The buckets end at 4, 8 and 16, and the first one begins at 2.
+    assert!(with(&[2.0, 4.0, 8.0, 16.0]).is_ok());
+    for beyond in [[1.0], [3.0], [32.0]] {
+        assert!(
+            with(&beyond).unwrap_err().contains("expected bounds that are ends of its native buckets"),
+            "{beyond:?}"
+        );
+    }
 }

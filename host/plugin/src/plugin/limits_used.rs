@@ -64,3 +64,14 @@ fn share(used: usize, limit: usize) -> f64 {
 fn at_most_one(shares: Shares) -> Shares {
     shares.into_iter().map(|(limit, share)| (limit, share.min(1.0))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_a_limit_is_a_half_and_more_than_all_of_it_is_one() {
+        assert_eq!([share(0, 8), share(4, 8), share(8, 8)], [0.0, 0.5, 1.0]);
+        assert_eq!(at_most_one(vec![("memory", 0.5), ("decode", 1.5)]), [("memory", 0.5), ("decode", 1.0)]);
+    }
+}

@@ -126,4 +126,39 @@ mod tests {
         tally.inherit(&before);
         assert_eq!((tally.count_failure("trap"), tally.set_aside, tally.memory_bytes), (2, 2, 7));
     }
+
+    /// A counter that is forgotten here falls when the component is exchanged.
+    #[test]
+    fn no_counter_falls_when_the_component_is_exchanged() {
+        let earlier = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+        let before = Tally {
+            instances: 3,
+            set_aside: 4,
+            unsound: 5,
+            spans: 6,
+            spans_beyond_limit: 7,
+            dropped_lines: 8,
+            last_success: Some(earlier),
+            ..Tally::default()
+        };
+        let mut tally = Tally {
+            instances: 10,
+            set_aside: 10,
+            unsound: 10,
+            spans: 10,
+            spans_beyond_limit: 10,
+            dropped_lines: 10,
+            ..Tally::default()
+        };
+        tally.inherit(&before);
+        let counters = [
+            tally.instances,
+            tally.set_aside,
+            tally.unsound,
+            tally.spans,
+            tally.spans_beyond_limit,
+            tally.dropped_lines,
+        ];
+        assert_eq!((counters, tally.last_success), ([13, 14, 15, 16, 17, 18], Some(earlier)));
+    }
 }

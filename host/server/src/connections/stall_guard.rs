@@ -129,3 +129,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         self.linger(room, context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use tokio::{net::UnixStream, time::timeout};
+
+    use super::*;
+
+    /// Whether the connection is closed within this time.
+    async fn closes(guard: &mut StallGuard<UnixStream>, within: Duration) -> bool {
+        let closed = std::future::poll_fn(|context| Pin::new(&mut *guard).poll_shutdown(context));
+        timeout(within, closed).await.is_ok()
+    }
+
+    /// The kernel resets a connection that is closed while unread bytes wait, and the client never saw why it was refused.
+    #[tokio::test]
+    async fn a_client_that_is_still_sending_reads_its_answer_to_the_end() {
+        let (own, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        own.set_nonblocking(true).unwrap();
+        let mut guard = StallGuard::new(UnixStream::from_std(own).unwrap(), Arc::new(Connection::new(None)));
+        let answered = std::future::poll_fn(|context| Pin::new(&mut guard).poll_write(context, b"refused")).await;
+        assert_eq!(answered.unwrap(), 7);
+        peer.write_all(&[0; 3 << 10]).unwrap();
+        assert!(!closes(&mut guard, Duration::from_millis(100)).await, "the client has not closed its side");
+        let mut answer = Vec::new();
+        peer.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"refused");
+        drop(peer);
+        assert!(closes(&mut guard, Duration::from_secs(60)).await);
+    }
+}

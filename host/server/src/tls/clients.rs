@@ -264,3 +264,24 @@ impl ClientCertVerifier for Unverified {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reload that would let more clients in than the configuration before is refused while that one is broken.
+    #[test]
+    fn the_stricter_of_two_demands_on_clients_is_known() {
+        let policy = |auth, has_names| ClientPolicy { auth, has_names, deferred: None };
+        let (lax, strict) = (ClientAuth::RequestClientCert, ClientAuth::RequireAndVerifyClientCert);
+        let demands = |one: (ClientAuth, bool), other: (ClientAuth, bool)| {
+            policy(one.0, one.1).demands_more_than(&policy(other.0, other.1))
+        };
+        assert_eq!(demands((strict, false), (lax, false)), Some("`client_auth_type` as strict as the one"));
+        assert_eq!(demands((lax, false), (strict, false)), None);
+        assert_eq!(demands((strict, true), (strict, false)), Some("`client_allowed_sans`"));
+        assert_eq!(demands((strict, true), (strict, true)), None);
+        assert_eq!(demands((strict, false), (strict, true)), None);
+        assert_eq!(demands((strict, false), (strict, false)), None);
+    }
+}

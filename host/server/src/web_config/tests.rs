@@ -85,3 +85,16 @@ fn a_file_without_end_is_refused() {
     let message = WebConfig::read(Path::new("/dev/zero")).result.err().unwrap().to_string();
     assert!(message.starts_with("/dev/zero: found more than "), "{message}");
 }
+
+#[test]
+fn excluded_paths_are_those_of_the_file() {
+    let config = read("auth_excluded_paths: [/-/healthy, /metrics]").ok().unwrap();
+    assert_eq!(config.excluded_paths.iter().collect::<Vec<_>>(), ["/-/healthy", "/metrics"]);
+}
+
+#[test]
+fn a_file_of_just_the_greatest_length_is_taken() {
+    let comment = |bytes: u64| format!("#{}\n", "x".repeat(bytes as usize - 2));
+    assert!(read(&comment(limits::WEB_CONFIG_BYTES)).is_ok());
+    assert!(read(&comment(limits::WEB_CONFIG_BYTES + 1)).is_err());
+}

@@ -76,3 +76,54 @@ fn records_count_even_if_nothing_instantiates_them() {
     let error = footprint(&elements).unwrap_err();
     assert!(matches!(error, FootprintError::TooLarge { expected: limits::METADATA_BYTES, .. }), "{error}");
 }
+
+#[test]
+fn a_component_may_have_as_many_instances_as_the_limit_says_and_none_more() {
+    let with = |count: usize| {
+        footprint(&format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(count)))
+    };
+    assert_eq!(
+        with(limits::INSTANCES - 1).unwrap().instantiated.instances,
+        limits::INSTANCES,
+        "and the component itself"
+    );
+    assert!(matches!(with(limits::INSTANCES), Err(FootprintError::TooLarge { .. })));
+}
+
+#[test]
+fn the_compiled_form_may_grow_with_code_and_data_alone() {
+    let empty = footprint("(component (core module))").unwrap();
+    assert_eq!(empty.compiled_limit(), limits::COMPILED_BYTES);
+    let sized = |code_bytes, data_bytes| Footprint { code_bytes, data_bytes, ..empty };
+    assert_eq!(sized(0, 7).compiled_limit(), limits::COMPILED_BYTES + 7);
+    assert_eq!(sized(3, 7).compiled_limit(), limits::COMPILED_BYTES + 7 + 3 * limits::COMPILED_BYTES_PER_CODE_BYTE);
+    assert_eq!(sized(usize::MAX, 7).compiled_limit(), limits::MOST_COMPILED_BYTES);
+}
+
+#[test]
+fn segments_without_bytes_and_tags_are_records_too() {
+    let with =
+        |parts: &str| footprint(&format!("(component (core module {parts}) (core instance (instantiate 0)))")).unwrap();
+    let (none, segments) = (with(""), with(&"(data \"\")".repeat(1_000)));
+    assert!(segments.metadata_bytes() >= none.metadata_bytes() + 4_000, "{segments:?}");
+    let context = |one: Footprint| one.instantiated.context_bytes;
+    assert_eq!(context(segments) - context(none), 1_000 * SEGMENT_BYTES);
+    let tags = with(&"(tag)".repeat(1_000));
+    assert_eq!(context(tags) - context(none), 1_000 * GLOBAL_BYTES);
+    assert!(tags.metadata_bytes() > none.metadata_bytes() + 1_000, "{tags:?}");
+}
+
+/// An imported component has an index, too: without it, those that follow would be taken for others.
+#[test]
+fn imported_components_and_modules_keep_their_indices() {
+    let own = |of: &str| {
+        footprint(&format!(
+            "(component (import \"c\" (component)) (import \"m\" (core module)) (component $c (core module $m (global i64 (i64.const 0))) \
+             (core instance (instantiate $m))) (core module $m) {of})"
+        ))
+    };
+    assert_eq!(own("(instance (instantiate $c))").unwrap().instantiated.instances, 3);
+    assert_eq!(own("(core instance (instantiate $m))").unwrap().instantiated.instances, 2);
+    assert_eq!(own("(instance (instantiate 0))"), Err(FootprintError::Unknown("component")));
+    assert_eq!(own("(core instance (instantiate 0))"), Err(FootprintError::Unknown("core module")));
+}
