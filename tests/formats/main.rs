@@ -1,8 +1,8 @@
 //! Conformance of the exposition formats: one host that serves every kind of family, and for each format a parser made by others.
 //!
-//! Text 0.0.4 goes to `promtool`, OpenMetrics to the reference parser of `prometheus_client` (Python), protobuf to `prost`, OpenMetrics 2.0 to a strict reader of its grammar,
-//! because no program has a parser yet; and Debian's
-//! Prometheus scrapes text and protobuf for real. No format may have a family or a series twice, and all must have the same
+//! Text 0.0.4 goes to `promtool`, OpenMetrics to the reference parser of `prometheus_client` (Python), protobuf to `prost`, and Debian's Prometheus scrapes text
+//! and protobuf for real. OpenMetrics 2.0 goes to two strict readers, each written from the specification without the other, whose findings have to be the
+//! same: the only parser of others, that of Prometheus' development branch, is in no release of Debian, PyPI, npm or crates.io. No format may have a family or a series twice, and all must have the same
 //! samples but for what a format has no place for.
 
 mod dashboards;
@@ -92,7 +92,7 @@ fn all_formats_have_the_same_samples_and_none_twice() {
 
 #[test]
 fn openmetrics_2_has_the_samples_of_text_and_their_start_times() {
-    needs!(Root, Tool("clang-19"));
+    needs!(Root, Tool("clang-19"), Tool("python3"));
     let folder = packages();
     folder.set("plugins: { biolatency: { native: true } }");
     let host = start(&folder);
@@ -102,6 +102,11 @@ fn openmetrics_2_has_the_samples_of_text_and_their_start_times() {
     assert_eq!(newest.header("content-type"), "application/openmetrics-text; version=2.0.0; charset=utf-8");
     let exposition =
         openmetrics2::parse(newest.text()).unwrap_or_else(|why| panic!("{why}; served:\n{}", newest.text()));
+    assert_eq!(
+        parsers::samples_by_grammar(newest.text()),
+        exposition.answer.bits(),
+        "two readers of the specification"
+    );
     let text = parse_text(text.text());
     exposition.answer.assert_nothing_twice();
     assert_eq!(text.without_created(), exposition.answer.without_sums_of_unknown_value(&text));

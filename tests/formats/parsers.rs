@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use ebhost_tests::{Exposition, Format, target, workspace};
+use ebhost_tests::{Exposition, Format, number, target, workspace};
 use prost::Message;
 
 use crate::Samples;
@@ -71,20 +71,34 @@ pub(crate) fn parse_protobuf(mut bytes: &[u8]) -> Answer {
 
 /// The names of all samples that the reference parser of OpenMetrics finds; panics where it refuses the text.
 pub(crate) fn reference_samples(text: &str) -> BTreeSet<String> {
+    let samples: Vec<(String, BTreeMap<String, String>)> =
+        serde_json::from_slice(&said_by("parse.py", text)).expect("parse.py prints JSON");
+    samples.iter().map(|(name, labels)| named_by(name, labels)).collect()
+}
+
+/// The bits of every sample that the grammar of OpenMetrics 2.0 finds; panics where it refuses the text.
+pub(crate) fn samples_by_grammar(text: &str) -> BTreeMap<String, u64> {
+    let samples: Vec<(String, BTreeMap<String, String>, String)> =
+        serde_json::from_slice(&said_by("openmetrics2.py", text)).expect("openmetrics2.py prints JSON");
+    let value = |text: &str| number(text).expect("a number of the grammar").to_bits();
+    samples.iter().map(|(name, labels, text)| (named_by(name, labels), value(text))).collect()
+}
+
+fn named_by(name: &str, labels: &BTreeMap<String, String>) -> String {
+    named(name, labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The output of a script of this folder that has read a text; panics where it refuses the text.
+fn said_by(script: &str, text: &str) -> Vec<u8> {
     let mut python = Command::new("python3");
-    python.arg(workspace().join("tests/formats/parse.py")).env("PYTHONPATH", target().join("pypi"));
+    python.arg(workspace().join("tests/formats").join(script)).env("PYTHONPATH", target().join("pypi"));
     python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut parsing = python.spawn().expect("python3 starts");
     parsing.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("python3 reads");
     let parsed = parsing.wait_with_output().expect("python3 ends");
     let said = String::from_utf8_lossy(&parsed.stderr);
-    assert!(parsed.status.success(), "the reference parser refuses the answer: {said}\n{text}");
-    let samples: Vec<(String, BTreeMap<String, String>)> =
-        serde_json::from_slice(&parsed.stdout).expect("parse.py prints JSON");
-    let name = |(name, labels): &(String, BTreeMap<String, String>)| {
-        named(name, labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-    };
-    samples.iter().map(name).collect()
+    assert!(parsed.status.success(), "{script} refuses the answer: {said}\n{text}");
+    parsed.stdout
 }
 
 impl Answer {
@@ -103,6 +117,11 @@ impl Answer {
 
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.samples.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The bits of every sample, so that what is not a number compares, too.
+    pub(crate) fn bits(&self) -> BTreeMap<String, u64> {
+        self.samples.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
