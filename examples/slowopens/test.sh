@@ -11,3 +11,4 @@ command -v "$EBHOST" >/dev/null || {
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ebhost/target}"
 cargo test --quiet
 "$EBHOST" check --deny-warnings .
+"$EBHOST" replay . sample.jsonl --expect expected.prom
