@@ -7,6 +7,7 @@ mod open_files;
 mod operators;
 mod options;
 mod otlp;
+mod otlp_tls;
 mod privileges;
 mod prometheus;
 mod settings;

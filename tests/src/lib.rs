@@ -4,6 +4,7 @@
 //! break them. It never links the host or a plugin: the tests test what a user runs. Everything that it creates
 //! (processes, disks, folders) is removed when its value is dropped, also on a panic.
 
+mod authority;
 mod browser;
 mod caller;
 mod cgroup;
@@ -35,6 +36,7 @@ mod sys;
 mod waits;
 mod wire;
 
+pub use authority::{Authority, Issued};
 pub use browser::{Browser, Login};
 pub use caller::Caller;
 pub use cgroup::{Cgroup, CpuQuota, MemoryLimit, Throttled};

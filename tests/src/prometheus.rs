@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    authority::Issued,
     debian,
     folder::Folder,
     http,
@@ -67,11 +68,24 @@ impl Prometheus {
 
     /// The same at an address.
     pub fn victoria_metrics_at(address: SocketAddr) -> Self {
+        Self::victoria_metrics_with(address, &[])
+    }
+
+    /// The same, and the address at which it receives behind TLS.
+    pub fn victoria_metrics_behind_tls(server: &Issued) -> (Self, SocketAddr) {
+        let (plain, secure) = (free_address(), free_address());
+        let files = [("Cert", &server.certificate), ("Key", &server.key)];
+        let files = files.map(|(kind, path)| format!("-tls{kind}File=,{}", path.display()));
+        let more = [format!("-httpListenAddr={secure}"), "-tls=false,true".to_owned()].into_iter().chain(files);
+        (Self::victoria_metrics_with(plain, &more.collect::<Vec<_>>()), secure)
+    }
+
+    fn victoria_metrics_with(address: SocketAddr, more: &[String]) -> Self {
         let folder = Folder::new();
         let mut command = debian::VICTORIA_METRICS.command("usr/bin/victoria-metrics");
         command.arg(format!("-storageDataPath={}", folder.path().join("data").display()));
         command.arg(format!("-httpListenAddr={address}"));
-        command.args(["-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s"]);
+        command.args(["-opentelemetry.usePrometheusNaming", "-search.latencyOffset=0s"]).args(more);
         Self::start(&mut command, address, folder)
     }
 

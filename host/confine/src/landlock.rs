@@ -171,3 +171,36 @@ fn restrict(readable: &[PathBuf], allowed: &AllowedFiles) -> Result<RestrictionS
         .add_rules(ports)?;
     rules.restrict_self()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::ErrorKind,
+        net::{Ipv4Addr, TcpListener, TcpStream},
+        thread,
+    };
+
+    use super::*;
+
+    /// A thread that pushes to a receiver could be talked into connecting to any other server of the network.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "Landlock may bind this thread, and no other of the tests")]
+    fn only_the_ports_that_are_allowed_can_be_connected_to() {
+        let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (receiver, other) = (listen(), listen());
+        let ports = [&receiver, &other].map(|listener| listener.local_addr().unwrap().port());
+        let thread = thread::spawn(move || {
+            let access = AllowedFiles { ports: vec![ports[0]], ..AllowedFiles::default() }.enforce();
+            let knows_ports = access.0.is_ok_and(|status| {
+                matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= ABI::V4)
+            });
+            let connect =
+                |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(|error| error.kind());
+            knows_ports.then(|| ports.map(connect))
+        });
+        match thread.join().unwrap() {
+            Some(connected) => assert_eq!(connected, [Ok(()), Err(ErrorKind::PermissionDenied)]),
+            None => eprintln!("skipped: the Landlock of this kernel knows no ports"),
+        }
+    }
+}
