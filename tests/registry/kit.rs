@@ -77,18 +77,27 @@ impl Registry {
 
     /// A registry with further lines of configuration.
     pub(crate) fn with(more: &str) -> Self {
+        Self::configured("", more)
+    }
+
+    /// A registry with lines for TLS, and with further ones.
+    pub(crate) fn behind_tls(tls: &str, more: &str) -> Self {
+        Self::configured(&format!(", {tls}"), more)
+    }
+
+    fn configured(http: &str, more: &str) -> Self {
         let (storage, address) = (Folder::new(), free_address());
         let config = storage.path().join("config.yml");
         let root = storage.path().join("data");
         let text = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: {address} }}\n{more}",
+            "version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: {address}{http} }}\n{more}",
             root.display()
         );
         fs::write(&config, text).expect("our own folder");
         let mut command = debian::REGISTRY.command("usr/bin/docker-registry");
         command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
         let process = Running::start(&mut command);
-        wait_until("the registry", Duration::from_secs(30), || get(address, "/v2/", &[]).ok());
+        wait_until("the registry", Duration::from_secs(30), || TcpStream::connect(address).ok());
         Self { address, storage, _process: process }
     }
 
@@ -189,6 +198,8 @@ impl Lab {
             "XDG_CONFIG_HOME",
             "DOCKER_CONFIG",
             "SOURCE_DATE_EPOCH",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
             "http_proxy",
             "HTTP_PROXY",
         ] {

@@ -9,5 +9,6 @@ mod kit;
 mod packages;
 mod refusals;
 mod signatures;
+mod tls;
 mod token;
 mod tools;

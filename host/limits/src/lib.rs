@@ -287,8 +287,8 @@ pub const LOOKUP_NAMES_KEPT: usize = 4_096;
 pub const REGISTRY_MANIFEST_BYTES: u64 = 1 << 20;
 /// Any other answer of a registry: a token, a list of tags, a signature with its certificates.
 pub const REGISTRY_ANSWER_BYTES: u64 = 1 << 20;
-/// Characters of a registry's text that a message shows.
-pub const REGISTRY_TEXT_CHARS: usize = 256;
+/// Bytes of a registry's text that a message shows.
+pub const REGISTRY_TEXT_BYTES: usize = 256;
 /// Connecting to a registry, the beginning of its answer, and the rest: 64 MB over a line of 1 Mbit/s.
 pub const REGISTRY_CONNECT: Duration = Duration::from_secs(10);
 pub const REGISTRY_ANSWER: Duration = Duration::from_secs(60);

@@ -1,15 +1,16 @@
 //! A client of registries (distribution specification 1.1): one repository, one request at a time.
 
-use std::{cell::RefCell, io::Read as _, sync::Arc};
+use std::{cell::RefCell, io::Read as _};
 
 use ureq::{
     Agent, AsSendBody, Body,
     http::{Request, Response, header},
-    tls::{Certificate, RootCerts, TlsConfig},
+    tls::TlsConfig,
 };
 
 use crate::{
     auth::Challenge,
+    certificates::{CertificateError, Certificates},
     credentials::Credentials,
     digest::OciDigest,
     manifest::{Descriptor, RawManifest, media_type},
@@ -25,17 +26,21 @@ const ACCEPTED: [&str; 4] =
 /// Registries that are spoken to without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlainHttp {
-    /// Those of this machine.
+    /// None.
+    Never,
+    /// Those of this machine, but for those that have a folder of certificates.
     Loopback,
     /// All of them.
     Always,
 }
 
-/// Connections and credentials that all clients of a command share.
+/// Connections, certificates and credentials that all clients of a command share.
 pub struct Session {
-    agent: Agent,
+    /// For registries that have no folder of certificates.
+    shared: Agent,
     /// The same without TLS.
     plain: Agent,
+    certificates: Certificates,
     pub(crate) credentials: Credentials,
     plain_http: PlainHttp,
 }
@@ -43,6 +48,7 @@ pub struct Session {
 /// A repository of a registry.
 pub struct Client<'a> {
     pub(crate) session: &'a Session,
+    agent: Agent,
     pub(crate) repository: Repository,
     /// Scheme, host and port.
     pub(crate) origin: String,
@@ -53,60 +59,85 @@ pub struct Client<'a> {
 }
 
 impl Session {
-    /// A session with these credentials. Trusts the system's authorities, or those of `$SSL_CERT_FILE`.
-    pub fn new(credentials: Credentials, plain_http: PlainHttp) -> Self {
-        let found = rustls_native_certs::load_native_certs().certs;
-        let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .unversioned_rustls_crypto_provider(provider);
-        let tls = tls.build();
-        let agent = |https_only| {
-            let config = Agent::config_builder()
-                .http_status_as_error(false)
-                .https_only(https_only)
-                .timeout_connect(Some(limits::REGISTRY_CONNECT))
-                .timeout_recv_response(Some(limits::REGISTRY_ANSWER))
-                .timeout_recv_body(Some(limits::REGISTRY_TRANSFER))
-                .timeout_send_body(Some(limits::REGISTRY_TRANSFER))
-                .user_agent(concat!("ebhost/", env!("CARGO_PKG_VERSION")))
-                .tls_config(tls.clone())
-                .build();
-            Agent::from(config)
-        };
-        Self { agent: agent(true), plain: agent(false), credentials, plain_http }
+    /// A session with these credentials and certificates.
+    pub fn new(credentials: Credentials, certificates: Certificates, plain_http: PlainHttp) -> Self {
+        let tls = certificates.of_all();
+        let (shared, plain) = (agent(tls.clone(), Scheme::Https), agent(tls, Scheme::Http));
+        Self { shared, plain, certificates, credentials, plain_http }
     }
 
     /// A client that reads from a repository.
-    pub fn reader(&self, repository: &Repository) -> Client<'_> {
+    ///
+    /// # Errors
+    /// The registry's folder of certificates cannot be used.
+    pub fn reader(&self, repository: &Repository) -> Result<Client<'_>, CertificateError> {
         self.client(repository, "pull")
     }
 
     /// A client that writes to a repository.
-    pub fn writer(&self, repository: &Repository) -> Client<'_> {
+    ///
+    /// # Errors
+    /// The registry's folder of certificates cannot be used.
+    pub fn writer(&self, repository: &Repository) -> Result<Client<'_>, CertificateError> {
         self.client(repository, "pull,push")
     }
 
-    fn client(&self, repository: &Repository, actions: &'static str) -> Client<'_> {
-        let scheme = if self.is_plain(repository) { "http" } else { "https" };
-        Client {
+    fn client(&self, repository: &Repository, actions: &'static str) -> Result<Client<'_>, CertificateError> {
+        let own = self.certificates.of_registry(&repository.registry)?;
+        let scheme = match self.plain_http {
+            PlainHttp::Always => Scheme::Http,
+            PlainHttp::Loopback if repository.is_loopback() && own.is_none() => Scheme::Http,
+            PlainHttp::Loopback | PlainHttp::Never => Scheme::Https,
+        };
+        let agent = match (scheme, own) {
+            (Scheme::Http, _) => self.plain.clone(),
+            (Scheme::Https, None) => self.shared.clone(),
+            (Scheme::Https, Some(own)) => agent(own, scheme),
+        };
+        Ok(Client {
             session: self,
-            origin: format!("{scheme}://{}", repository.registry),
+            agent,
+            origin: format!("{}://{}", scheme.name(), repository.registry),
             repository: repository.clone(),
             authorization: RefCell::new(None),
             actions,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
+}
 
-    fn is_plain(&self, repository: &Repository) -> bool {
-        self.plain_http == PlainHttp::Always || repository.is_loopback()
-    }
+/// What sends requests. One for HTTPS follows no redirection to anything else.
+fn agent(tls: TlsConfig, scheme: Scheme) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .https_only(scheme == Scheme::Https)
+        .timeout_connect(Some(limits::REGISTRY_CONNECT))
+        .timeout_recv_response(Some(limits::REGISTRY_ANSWER))
+        .timeout_recv_body(Some(limits::REGISTRY_TRANSFER))
+        .timeout_send_body(Some(limits::REGISTRY_TRANSFER))
+        .user_agent(concat!("ebhost/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls)
+        .build();
+    Agent::from(config)
 }
 
 impl Client<'_> {
     pub(crate) fn agent(&self) -> &Agent {
-        if self.origin.starts_with("https:") { &self.session.agent } else { &self.session.plain }
+        &self.agent
     }
 
     fn url(&self, path: &str) -> String {
@@ -153,9 +184,8 @@ impl Client<'_> {
         if let Some(authorization) = self.authorization.borrow().as_ref().filter(|_| is_registry) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let no_answer = |source| StoreError::NoAnswer { url: url.to_owned(), source: Box::new(source) };
-        let request = request.body(body).map_err(|error| no_answer(error.into()))?;
-        self.agent().run(request).map_err(no_answer)
+        let request = request.body(body).map_err(|error| StoreError::no_answer(url, error.into()))?;
+        self.agent.run(request).map_err(|error| StoreError::no_answer(url, error))
     }
 
     pub(crate) fn credentials_error(&self, status: u16, body: &[u8]) -> StoreError {
@@ -170,6 +200,10 @@ impl Client<'_> {
         let body = read(&mut response, limits::REGISTRY_ANSWER_BYTES, url, "a message").unwrap_or_default();
         match status {
             401 | 403 => self.credentials_error(status, &body),
+            // The servers that are in use all name it where they found HTTP in its place.
+            400 if self.origin.starts_with("http:") && body.windows(5).any(|word| word == b"HTTPS") => {
+                StoreError::SpeaksTls { url: url.to_owned(), status, text: quoted(&body) }
+            }
             _ => StoreError::Refused { url: url.to_owned(), status, text: quoted(&body), expected },
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     artifact::{Architecture, Artifact, ArtifactError, Recordings},
+    certificates::CertificateError,
     client::Session,
     digest::OciDigest,
     folder::PackageFile,
@@ -69,7 +70,10 @@ impl<'a> Source<'a> {
 
     /// The first place that has the manifest. A mirror that does not answer is passed over; the registry itself is the last.
     fn find(&self, reference: &Reference) -> Result<(Box<dyn Store + 'a>, RawManifest), FetchError> {
-        let (name, places) = (reference.manifest_name(), self.places(&reference.repository));
+        let places = self
+            .places(&reference.repository)
+            .map_err(|error| FetchError::Store { reference: reference.clone(), source: error.into() })?;
+        let name = reference.manifest_name();
         let names: Vec<_> = places.iter().map(|place| place.name()).collect();
         let mut last = None;
         for place in places {
@@ -89,14 +93,12 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn places(&self, repository: &Repository) -> Vec<Box<dyn Store + 'a>> {
-        match self.layout {
-            Some(folder) => vec![Box::new(Layout::of_repository(folder, repository))],
-            None => {
-                let repositories = self.policy.mirrors_of(repository).into_iter().chain([repository.clone()]);
-                repositories.map(|repository| Box::new(self.session.reader(&repository)) as Box<dyn Store>).collect()
-            }
+    fn places(&self, repository: &Repository) -> Result<Vec<Box<dyn Store + 'a>>, CertificateError> {
+        if let Some(folder) = self.layout {
+            return Ok(vec![Box::new(Layout::of_repository(folder, repository))]);
         }
+        let repositories = self.policy.mirrors_of(repository).into_iter().chain([repository.clone()]);
+        repositories.map(|repository| Ok(Box::new(self.session.reader(&repository)?) as Box<dyn Store>)).collect()
     }
 }
 

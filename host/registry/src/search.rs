@@ -49,7 +49,7 @@ struct Tags {
 /// The registry has neither a catalog nor such a repository.
 pub fn search(session: &Session, registry: &str, prefix: &str) -> Result<Results, StoreError> {
     let root = Repository { registry: registry.to_owned(), path: prefix.to_owned() };
-    let client = session.reader(&root);
+    let client = session.reader(&root)?;
     let (mut paths, is_cut) = match catalog(&client) {
         Ok(found) => found,
         Err(StoreError::Refused { .. } | StoreError::Credentials { .. }) if !prefix.is_empty() => {
@@ -116,7 +116,7 @@ fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8], url: &str) -> Result<T, StoreEr
 
 /// Adds the packages of one repository.
 fn list(session: &Session, repository: &Repository, results: &mut Results) -> Result<(), StoreError> {
-    let client = session.reader(repository);
+    let client = session.reader(repository)?;
     let url = client.registry_url(&format!("/v2/{}/tags/list?n={}", repository.path, limits::SEARCHED_TAGS));
     let mut response = client.send("GET", &url, &[], ())?;
     if response.status() == 404 {

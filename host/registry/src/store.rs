@@ -4,17 +4,30 @@
 use std::{io, path::PathBuf};
 
 use crate::{
+    certificates::CertificateError,
     digest::OciDigest,
     manifest::{Descriptor, RawManifest},
     reference::ManifestName,
+    tls_fault::TlsFault,
 };
 use ebhost_limits as limits;
+use ebhost_telemetry::one_line;
 
 /// Why a registry or layout folder did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{url}: no answer: {source}; is this the registry, and does it listen there?")]
     NoAnswer { url: String, source: Box<ureq::Error> },
+    #[error("{url}: found a certificate that is refused: {why}")]
+    Certificate { url: String, why: String, source: Box<ureq::Error> },
+    #[error("{url}: found no TLS ({source}), expected a registry that speaks it; --plain-http speaks HTTP without TLS")]
+    NoTls { url: String, source: Box<ureq::Error> },
+    #[error(
+        "{url}: found status {status}{text}, expected a registry that takes HTTP without TLS; try --plain-http=false, which speaks TLS to this machine as well"
+    )]
+    SpeaksTls { url: String, status: u16, text: String },
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     #[error("{url}: the answer was cut short: {source}; try again")]
     CutShort { url: String, source: io::Error },
     #[error("{url}: found status {status}{text}, expected {expected}")]
@@ -125,10 +138,20 @@ pub(crate) fn manifest(store: &dyn Store, name: &ManifestName) -> Result<Option<
     }
 }
 
-/// A text of somebody else in one line of a message: `, "…"`.
+impl StoreError {
+    /// The error of a request that was not answered.
+    pub(crate) fn no_answer(url: &str, error: ureq::Error) -> Self {
+        let (url, fault, source) = (url.to_owned(), TlsFault::of(&error), Box::new(error));
+        match fault {
+            Some(TlsFault::Certificate(why)) => Self::Certificate { url, why, source },
+            Some(TlsFault::NoTls) => Self::NoTls { url, source },
+            None => Self::NoAnswer { url, source },
+        }
+    }
+}
+
+/// The text of a registry, as a part of a message: ``, `…` ``, or nothing if there is none.
 pub(crate) fn quoted(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(limits::REGISTRY_TEXT_CHARS);
-    let printable = printable.collect::<String>();
-    if printable.trim().is_empty() { String::new() } else { format!(", `{}`", printable.trim()) }
+    let text = one_line(String::from_utf8_lossy(text).trim(), limits::REGISTRY_TEXT_BYTES);
+    if text.is_empty() { text } else { format!(", `{text}`") }
 }

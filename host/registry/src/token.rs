@@ -59,8 +59,7 @@ impl Client<'_> {
                 request.call()
             }
         };
-        let mut response =
-            response.map_err(|source| StoreError::NoAnswer { url: realm.clone(), source: Box::new(source) })?;
+        let mut response = response.map_err(|error| StoreError::no_answer(realm, error))?;
         let status = response.status().as_u16();
         let body = read(&mut response, limits::REGISTRY_ANSWER_BYTES, realm, "a token")?;
         if status != 200 {

@@ -12,9 +12,20 @@ const PLUGINS: &str = "/var/lib/ebhost/plugins";
 /// How registries are spoken to.
 #[derive(Debug, Args)]
 pub(super) struct ConnectionArgs {
-    /// Speak HTTP without TLS to registries elsewhere, too. To those on this machine it is spoken anyway.
-    #[arg(long = "plain-http")]
-    plain_http: bool,
+    /// Speak HTTP without TLS to all registries; with `=false` to none. Default: to those on this machine, unless certs.d has a folder for them.
+    #[arg(
+        long = "plain-http",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    plain_http: Option<bool>,
+
+    /// Certificates in PEM of authorities to trust beside the system's, or those of $SSL_CERT_FILE. May be repeated. Those for one registry may lie in
+    /// /etc/containers/certs.d/HOST:PORT instead, where podman and skopeo have them.
+    #[arg(long = "ca-file", value_name = "FILE")]
+    pub(super) ca_files: Vec<PathBuf>,
 }
 
 /// Trust in publishers.
@@ -152,7 +163,11 @@ pub struct SearchArgs {
 
 impl ConnectionArgs {
     pub(super) fn plain_http(&self) -> PlainHttp {
-        if self.plain_http { PlainHttp::Always } else { PlainHttp::Loopback }
+        match self.plain_http {
+            Some(true) => PlainHttp::Always,
+            Some(false) => PlainHttp::Never,
+            None => PlainHttp::Loopback,
+        }
     }
 }
 

@@ -22,8 +22,8 @@ pub(crate) use {pull::pull, push::push, search::search, verify::verify};
 use ebhost_confine::Capabilities;
 use ebhost_package::PackageError;
 use ebhost_registry::{
-    CopyError, CredentialsError, DraftError, FetchError, FolderError, InstallError, KeyError, LockError, PinsError,
-    PolicyError, Session, SignatureError, StoreError,
+    CertificateError, Certificates, CopyError, CredentialsError, DraftError, FetchError, FolderError, InstallError,
+    KeyError, LockError, PinsError, PolicyError, Session, SignatureError, StoreError,
 };
 
 /// Why a command did not do its work.
@@ -31,6 +31,8 @@ use ebhost_registry::{
 pub enum FleetError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
     #[error(transparent)]
@@ -81,8 +83,9 @@ fn give_up_privileges() -> Result<(), FleetError> {
     ebhost_confine::keep_only(Capabilities::DAC_OVERRIDE).map_err(FleetError::Capabilities)
 }
 
-/// A session with the user's credentials.
+/// A session with the user's credentials and certificates.
 fn session(connection: &args::ConnectionArgs) -> Result<Session, FleetError> {
     give_up_privileges()?;
-    Ok(Session::new(ebhost_registry::Credentials::read()?, connection.plain_http()))
+    let certificates = Certificates::read(&connection.ca_files)?;
+    Ok(Session::new(ebhost_registry::Credentials::read()?, certificates, connection.plain_http()))
 }

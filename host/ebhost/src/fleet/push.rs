@@ -28,7 +28,7 @@ pub(crate) fn push(args: &PushArgs, loads: impl FnOnce(&Path) -> bool) -> Result
         None => push_folder(args, folder, &session)?,
     };
     if let (Some(key), Some(digest)) = (key, pushed.digest) {
-        signature::sign(&session.writer(&pushed.repository), &pushed.repository, digest, &key)?;
+        signature::sign(&session.writer(&pushed.repository)?, &pushed.repository, digest, &key)?;
     }
     println!("{pushed}");
     Ok(ExitCode::SUCCESS)
@@ -51,7 +51,7 @@ fn push_folder(args: &PushArgs, folder: &Path, session: &Session) -> Result<Refe
         created: created(),
     };
     let draft = Draft::new(&package, &args.objects, args.recordings(), &about)?;
-    let digest = draft.store(&session.writer(&reference.repository), &tag)?;
+    let digest = draft.store(&session.writer(&reference.repository)?, &tag)?;
     Ok(reference.at(digest))
 }
 
@@ -67,7 +67,7 @@ fn push_layout(args: &PushArgs, path: &Path, session: &Session) -> Result<Refere
     let own_tag = name.and_then(|name| name.rsplit(':').next()).filter(|tag| !tag.contains('/'));
     let no_tag = || FleetError::NoTag { reference: args.reference.to_string() };
     let tag = args.reference.tag.as_deref().or(own_tag).ok_or_else(no_tag)?;
-    let to = session.writer(&args.reference.repository);
+    let to = session.writer(&args.reference.repository)?;
     let digest = copy_from_layout(Path::new(folder), name, &to, tag)?;
     Ok(Reference { tag: Some(tag.to_owned()), ..args.reference.at(digest) })
 }
