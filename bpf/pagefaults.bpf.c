@@ -16,6 +16,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+#define PF_EXITING 0x4
+
 enum type { TYPE_MINOR, TYPE_MAJOR, TYPES };
 
 COUNTS(faults, u64, TYPES)
@@ -31,6 +33,7 @@ struct task_struct___faults {
 	u64 min_flt;
 	u64 maj_flt;
 	u64 start_time;
+	u32 flags;
 };
 
 #pragma clang attribute pop
@@ -47,17 +50,19 @@ static __always_inline int count_growth(struct task_struct *task, u64 before, u6
 {
 	struct task_struct___faults *counted = (void *)task;
 	u32 minor = (u32)now - (u32)before, major = (now >> 32) - (before >> 32);
-	u64 cgroup;
+	u64 cgroup, *values = NULL;
 
 	if (!attached)
 		attached = bpf_ktime_get_ns();
 	if (!before && counted->start_time < attached)
 		return 0;
 	cgroup = cg_of(task);
-	if (minor)
-		faults_add(&cgroup, TYPE_MINOR, minor);
-	if (major)
-		faults_add(&cgroup, TYPE_MAJOR, major);
+	if (minor || major)
+		values = faults_values(&cgroup, NULL);
+	if (values && minor)
+		__sync_fetch_and_add(&values[TYPE_MINOR], minor);
+	if (values && major)
+		__sync_fetch_and_add(&values[TYPE_MAJOR], major);
 	return 0;
 }
 
@@ -86,6 +91,9 @@ TP_BTF(page_fault_user)
 /* Where the architecture has no such tracepoint, and before Linux 5.11: when the thread leaves its CPU. */
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev)
 {
+	/* Its faults were counted when it exited. */
+	if (((struct task_struct___faults *)prev)->flags & PF_EXITING)
+		return 0;
 	return count_faults(prev);
 }
 

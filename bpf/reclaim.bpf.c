@@ -3,14 +3,14 @@
  * How long tasks had to free or compact memory themselves before they got any, and how often kswapd was woken to do it.
  *
  * A task reclaims because the machine is short of memory (`machine`) or because its cgroup is at a limit (`cgroup`).
- * These events are rare, so start times are in a hash by thread.
+ * Start times are by thread. Storage of the task would be allocated here, where memory is short.
  */
 #include "current.h"
+#include "ebhost/associative.h"
 #include "ebhost/cgroup.h"
 #include "ebhost/counts.h"
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
 #include "task.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -27,8 +27,8 @@ struct stall {
 DURATIONS(stalls, struct stall)
 DURATIONS(compact, u64)
 COUNTS(wakes, u32, 1)
-STAMPS_BY_KEY(reclaims, u32, 4096)
-STAMPS_BY_KEY(compacts, u32, 4096)
+STAMPS_BY_NUMBER(reclaims, 512, 4096)
+STAMPS_BY_NUMBER(compacts, 512, 4096)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -54,17 +54,14 @@ static __always_inline bool is_kernel_thread(void)
 
 static __always_inline int begin_reclaim(void)
 {
-	u32 thread = current_thread();
-
-	reclaims_set(&thread, bpf_ktime_get_ns());
+	reclaims_set(current_thread(), bpf_ktime_get_ns());
 	return 0;
 }
 
 static __always_inline int end_reclaim(enum scope scope)
 {
 	struct stall stall = { .cgroup = current_cg(), .scope = scope };
-	u32 thread = current_thread();
-	u64 since = reclaims_take(&thread);
+	u64 since = reclaims_take(current_thread());
 
 	if (since)
 		stalls_time(&stall, bpf_ktime_get_ns() - since);
@@ -78,17 +75,14 @@ TP_BTF(mm_vmscan_memcg_reclaim_end) { return end_reclaim(SCOPE_CGROUP); }
 
 TP_BTF(mm_compaction_begin)
 {
-	u32 thread = current_thread();
-
 	if (!is_kernel_thread())
-		compacts_set(&thread, bpf_ktime_get_ns());
+		compacts_set(current_thread(), bpf_ktime_get_ns());
 	return 0;
 }
 
 TP_BTF(mm_compaction_end)
 {
-	u32 thread = current_thread();
-	u64 since = compacts_take(&thread), cgroup = current_cg();
+	u64 since = compacts_take(current_thread()), cgroup = current_cg();
 
 	if (since)
 		compact_time(&cgroup, bpf_ktime_get_ns() - since);

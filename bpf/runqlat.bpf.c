@@ -3,22 +3,25 @@
 //
 // The scheduler notes when a task begins to wait. It accounts a wait that ends on another CPU in pieces, one at each change of the CPU, so
 // a task's wait is what its run_delay grew by since it ran last, and the piece that ends now. No program runs at a wake-up.
+#include "ebhost/associative.h"
 #include "ebhost/cgroup.h"
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
 #include "ebhost/runqueue.h"
-#include "ebhost/stamps.h"
+#include "ebhost/switch.h"
 
 DURATIONS(waits, u64)
 
 // The run_delay of each task when it began to run last.
-STAMPS_BY_TASK(delays)
+ASSOCIATIVE_BY_TASK(delays, 4096)
 
 TP_BTF(sched_switch, u64 preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct sched_info *info = sched_info_of(next);
 	u64 queued = info->last_queued, before, wait, cgroup, *delay;
 
+	if (switched_state(args) == STATE_DEAD)
+		delays_forget(prev);
 	if (!queued) // idle tasks do not wait
 		return 0;
 	wait = rq_of(next)->clock - queued;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // TCP connections as they are opened: how many, how long the handshake took, and why some failed.
+#include "ebhost/associative.h"
 #include "ebhost/counts.h"
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
 #include "sock.h"
 
 // plugin.yaml knows the numbers.
@@ -33,8 +33,8 @@ struct opening {
 	u8 unused;
 };
 
-// By the socket's address: its storage would be allocated for each connection, which takes longer. An entry lasts as long as the handshake.
-STAMPS_BY_KEY(begun, u64, 8192)
+// By the socket's address: its storage would be allocated for each connection, which takes longer. A stamp lasts as long as the handshake.
+STAMPS_BY_NUMBER(begun, 2048, 4096)
 DURATIONS(connect, struct opening)
 COUNTS(opened, struct opening, 1)
 COUNTS(failed, struct opening, 1)
@@ -48,12 +48,12 @@ struct {
 	__type(value, u64);
 } untimed SEC(".maps");
 
-static __always_inline void begin(u64 socket)
+static __always_inline void begin(const struct sock *socket)
 {
 	u64 *count;
 	u32 zero = 0;
 
-	if (begun_set(&socket, bpf_ktime_get_ns()))
+	if (begun_set(associative_key(socket), bpf_ktime_get_ns()))
 		return;
 	count = bpf_map_lookup_elem(&untimed, &zero);
 	if (count)
@@ -89,21 +89,21 @@ static __always_inline u64 handshake_ns(const struct sock *socket)
 TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 {
 	struct opening opening = {};
-	u64 address = (u64)socket, since;
+	u64 since;
 
 	from = (u32)from;
 	to = (u32)to;
-	if (socket->sk_protocol != IPPROTO_TCP)
-		return 0;
 	if (from != TCP_SYN_SENT && from != TCP_SYN_RECV && to != TCP_SYN_SENT)
+		return 0;
+	if (socket->sk_protocol != IPPROTO_TCP)
 		return 0;
 	opening.direction = from == TCP_SYN_RECV ? PASSIVE : ACTIVE;
 	opening.family = ip_family_of(socket);
 	if (to == TCP_SYN_SENT) {
-		begin(address);
+		begin(socket);
 		opened_add(&opening, 0, 1);
 	} else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT) {
-		since = begun_take(&address);
+		since = begun_take(associative_key(socket));
 		if (since)
 			connect_time(&opening, bpf_ktime_get_ns() - since);
 	} else if (to == TCP_ESTABLISHED) {
@@ -113,7 +113,7 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 			connect_time(&opening, since);
 	} else if (to == TCP_CLOSE) {
 		if (opening.direction == ACTIVE)
-			begun_take(&address);
+			begun_take(associative_key(socket));
 		opening.reason = reason_of(socket);
 		failed_add(&opening, 0, 1);
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // TCP sessions when they end: how long they were open, and how much they carried.
+#include "ebhost/associative.h"
 #include "ebhost/counts.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
 #include "sock.h"
 
 // plugin.yaml knows the numbers.
@@ -20,8 +20,9 @@ struct session {
 #define SOCK_DONE 1
 
 // By the socket's address, as its storage would be allocated for each session, which takes longer; sessions beyond that have storage.
-STAMPS_BY_KEY(begun, u64, 16384)
+ASSOCIATIVE(begun, 8192)
 STAMPS_BY_SOCKET(stored)
+static volatile bool any_is_stored;
 // Milliseconds, 1 ms … 12 days.
 POWERS_OF_TWO(seconds, struct session, 0, 30)
 POWERS_OF_TWO(sent, struct session, 6, 36)
@@ -30,18 +31,22 @@ POWERS_OF_TWO(received, struct session, 6, 36)
 // The direction of a session is in the lowest bit of its start time.
 static __always_inline void begin(struct sock *socket, u64 direction)
 {
-	u64 address = (u64)socket, ns = (bpf_ktime_get_ns() & ~1ull) | direction;
+	u64 ns = (bpf_ktime_get_ns() & ~1ull) | direction;
 
-	if (!begun_set(&address, ns))
-		stored_set(socket, ns);
+	if (begun_put(associative_key(socket), ns))
+		return;
+	any_is_stored = true;
+	stored_set(socket, ns);
 }
 
 // When the session began; 0: it is not known.
 static __always_inline u64 take(struct sock *socket)
 {
-	u64 address = (u64)socket, begun = begun_take(&address);
+	u64 ns;
 
-	return !begun && begun_lost ? stored_take(socket) : begun;
+	if (begun_remove(associative_key(socket), &ns))
+		return ns;
+	return any_is_stored ? stored_take(socket) : 0;
 }
 
 static __always_inline void end(struct sock *socket, u64 begun)
@@ -63,11 +68,11 @@ TP_BTF(inet_sock_set_state, struct sock *socket, u64 from, u64 to)
 
 	from = (u32)from;
 	to = (u32)to;
-	if (socket->sk_protocol != IPPROTO_TCP)
+	if ((to != TCP_ESTABLISHED && to != TCP_CLOSE) || socket->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (to == TCP_ESTABLISHED) {
 		begin(socket, from == TCP_SYN_RECV ? PASSIVE : ACTIVE);
-	} else if (to == TCP_CLOSE) {
+	} else {
 		begun = take(socket);
 		if (begun)
 			end(socket, begun);

@@ -31,7 +31,19 @@ struct tcp_skb_cb {
 #pragma clang attribute pop
 
 COUNTS(retrans, u32, 1)
-COUNTS(resets, u32, 1)
+
+// Resets of each CPU, by direction.
+struct totals {
+	u64 counts[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct totals);
+} resets SEC(".maps");
 
 // A field of bits has no offset of its own: CO-RE tells the byte that it is in, and how to shift that.
 static __always_inline u8 congestion_state(struct tcp_sock *tcp)
@@ -77,20 +89,17 @@ TP_BTF(tcp_retransmit_synack)
 	return 0;
 }
 
-TP_BTF(tcp_send_reset)
+static __always_inline int count_reset(enum direction direction)
 {
-	u32 direction = SENT;
+	u32 cpu = bpf_get_smp_processor_id();
+	struct totals *own = bpf_map_lookup_elem(&resets, &cpu);
 
-	resets_add(&direction, 0, 1);
+	if (own)
+		__sync_fetch_and_add(&own->counts[direction], 1);
 	return 0;
 }
 
-TP_BTF(tcp_receive_reset)
-{
-	u32 direction = RECEIVED;
-
-	resets_add(&direction, 0, 1);
-	return 0;
-}
+TP_BTF(tcp_send_reset) { return count_reset(SENT); }
+TP_BTF(tcp_receive_reset) { return count_reset(RECEIVED); }
 
 char LICENSE[] SEC("license") = "GPL";

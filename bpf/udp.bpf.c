@@ -30,7 +30,7 @@ TP_BTF(udp_fail_queue_rcv_skb, u64 error, const struct sock *socket)
 		.reason = (int)error == -ENOMEM ? REASON_BUFFER : REASON_MEMORY,
 	};
 
-	drops_add(&dropped, 0, 1);
+	drops_add_alone(&dropped, 0, 1); // softirqs are disabled, and no interrupt receives a datagram
 	return 0;
 }
 

@@ -4,9 +4,9 @@
  * a device.
  *
  * Pages that a task writes itself (fsync, direct I/O) are not among them. A pass that waits for its pages (`sync`) takes as long as the device.
- * Passes are rare, so those that run are in a hash by thread.
  */
 #include "current.h"
+#include "ebhost/associative.h"
 #include "ebhost/counts.h"
 #include "ebhost/durations.h"
 #include "ebhost/program.h"
@@ -50,13 +50,16 @@ struct pass {
 	s64 left; /* pages that were left to write when it began */
 };
 
-/* By thread. A work queue of the kernel runs the passes, a few hundred at a time at most. */
+/* By thread. A work queue of the kernel runs the passes, a few hundred at a time at most; those that find no room are in a hash. */
+ASSOCIATIVE_OF(begun, 128, struct pass)
+static volatile bool begun_is_full;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, u32);
 	__type(value, struct pass);
-} begun SEC(".maps");
+} begun_more SEC(".maps");
 
 enum wb_reason {
 	WB_REASON_BACKGROUND,
@@ -143,20 +146,36 @@ TP_BTF(writeback_start, struct bdi_writeback *wb, struct wb_writeback_work *work
 	struct pass pass = { .since = bpf_ktime_get_ns(), .left = work->nr_pages };
 	u32 thread = current_thread();
 
-	bpf_map_update_elem(&begun, &thread, &pass, BPF_ANY);
+	if (begun_put(thread, pass))
+		return 0;
+	begun_is_full = true;
+	bpf_map_update_elem(&begun_more, &thread, &pass, BPF_ANY);
 	return 0;
+}
+
+/* The pass of this thread, which ends; false: its beginning was not seen. */
+static __always_inline bool take(struct pass *pass)
+{
+	u32 thread = current_thread();
+	struct pass *found;
+
+	if (begun_remove(thread, pass))
+		return true;
+	found = begun_is_full ? bpf_map_lookup_elem(&begun_more, &thread) : NULL;
+	if (!found)
+		return false;
+	*pass = *found;
+	bpf_map_delete_elem(&begun_more, &thread);
+	return true;
 }
 
 TP_BTF(writeback_written, struct bdi_writeback *wb, struct wb_writeback_work *work)
 {
 	struct pages_key key = { .reason = reason_of(work) };
-	u32 thread = current_thread();
-	struct pass *found = bpf_map_lookup_elem(&begun, &thread), pass;
+	struct pass pass;
 
-	if (!found)
+	if (!take(&pass))
 		return 0;
-	pass = *found;
-	bpf_map_delete_elem(&begun, &thread);
 	key.device = device_of(wb->bdi);
 	passes_time(&key.device, bpf_ktime_get_ns() - pass.since);
 	if (pass.left > work->nr_pages)

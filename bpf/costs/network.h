@@ -34,6 +34,11 @@ AT(inet_sock_set_state, tcpconnect_inet_sock_set_state)
 	}
 	if (from == TCP_SYN_SENT) {
 		ns = taken((u64)socket, 0);
+		if (to == TCP_CLOSE) {
+			opened.kind = 30;
+			opened.slot = socket->sk_err;
+			return add(&opened, 1);
+		}
 		return to == TCP_ESTABLISHED && ns ? observe(&key, ns) : 0;
 	}
 	tcp = bpf_skc_to_tcp_sock(socket);
@@ -48,18 +53,20 @@ AT(inet_sock_set_state, tcplife_inet_sock_set_state)
 	struct sock *socket = (void *)args[0];
 	struct bucket key = { .owner = ip_family_of(socket), .kind = 3 };
 	struct tcp_sock *tcp;
-	u64 ns;
+	u64 since, ns;
 
 	if (socket->sk_protocol != IPPROTO_TCP)
 		return 0;
-	if ((u32)args[2] == TCP_ESTABLISHED)
-		start((u64)socket, 0);
+	if ((u32)args[2] == TCP_ESTABLISHED) /* with its direction in the lowest bit */
+		keep((u64)socket, 0, (bpf_ktime_get_ns() & ~1ull) | ((u32)args[1] == TCP_SYN_RECV));
 	if ((u32)args[2] != TCP_CLOSE)
 		return 0;
-	ns = taken((u64)socket, 0);
+	since = kept((u64)socket, 0);
 	tcp = bpf_skc_to_tcp_sock(socket);
-	if (!ns || !tcp)
+	if (!since || !tcp)
 		return 0;
+	ns = bpf_ktime_get_ns() - since;
+	key.owner |= (since & 1) << 8;
 	observe_in(&key, power_of_two(ns / 1000000, 0, 30), ns / 1000000);
 	key.kind = 4;
 	observe_in(&key, power_of_two(tcp->bytes_sent, 6, 36), tcp->bytes_sent - tcp->bytes_retrans);

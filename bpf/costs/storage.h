@@ -56,6 +56,7 @@ struct folio {
 struct task_struct___faults {
 	u64 min_flt;
 	u64 maj_flt;
+	u64 start_time;
 };
 
 struct kobject {
@@ -151,6 +152,9 @@ AT(mm_filemap_add_to_page_cache, cachestat_mm_filemap_add_to_page_cache)
 
 AT(writeback_dirty_folio, cachestat_writeback_dirty_folio) { return count_pages(3, 1); }
 
+/* When the first of these programs ran: threads that are older begin with what they have. */
+static u64 attached;
+
 /* Growth of a thread's faults since it was looked at last, by cgroup. */
 static __always_inline int count_faults(struct task_struct *task, bool is_last)
 {
@@ -160,6 +164,10 @@ static __always_inline int count_faults(struct task_struct *task, bool is_last)
 	struct bucket key = { .owner = cgroup_of(task), .kind = 4, .slot = 256 };
 	u32 major, minor;
 
+	if (!attached)
+		attached = bpf_ktime_get_ns();
+	if (counted->start_time >= attached)
+		was = 0;
 	if (before) {
 		was = *before;
 		*before = now;

@@ -10,6 +10,7 @@
 /* Bits of a task's state, the same in all kernels; 0: it could run. */
 #define STATE_INTERRUPTIBLE 1
 #define STATE_UNINTERRUPTIBLE 2
+#define STATE_DEAD 0x80 /* it has run for the last time */
 #define STATE_STOPPED (4 | 8) /* by a signal or a debugger */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

@@ -27,7 +27,7 @@ macro_rules! file {
 }
 
 /// Files of every package.
-const COMMON: [File; 18] = [
+const COMMON: [File; 19] = [
     file!("bpf.h" = "bpf/bpf.h"),
     file!("buckets.h" = "bpf/buckets.h"),
     file!("claim.h" = "bpf/claim.h"),
@@ -37,6 +37,7 @@ const COMMON: [File; 18] = [
     file!("ebhost/counts.h" = "bpf/ebhost/counts.h"),
     file!("ebhost/program.h" = "bpf/ebhost/program.h"),
     file!("ebhost/requests.h" = "bpf/ebhost/requests.h"),
+    file!("ebhost/associative.h" = "bpf/ebhost/associative.h"),
     file!("ebhost/stamps.h" = "bpf/ebhost/stamps.h"),
     file!("ebhost/table.h" = "bpf/ebhost/table.h"),
     file!("ebhost/task.h" = "bpf/ebhost/task.h"),
