@@ -105,3 +105,17 @@ fn bounds_of_a_family_that_is_not_there_end_the_start_with_the_line() {
     let said = ended.log.text();
     assert!(said.contains("ebhost.yaml:3:15: found bounds of `bio_latency`"), "{said}");
 }
+
+/// A misspelt key for all packages was taken and had no effect, without a word.
+#[test]
+fn bounds_of_all_packages_that_no_histogram_has_are_named_in_the_log() {
+    needs!(Root);
+    let folder = Folder::with_biolatency();
+    folder.set("bounds:\n  seconds: [0.002048]\n  bio_latency_secconds: [1.048576]\n");
+    let host = Ebhost::start(folder.path());
+    let said = host.log().text();
+    assert!(said.contains("ebhost.yaml:3:3: found bounds of `bio_latency_secconds`"), "{said}");
+    assert!(said.contains("expected a histogram or its unit: bio_latency_seconds, seconds"), "{said}");
+    assert!(!said.contains("found bounds of `seconds`"), "{said}");
+    host.stop();
+}

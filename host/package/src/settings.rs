@@ -323,6 +323,11 @@ impl Settings {
         ChosenBounds { own: own.unwrap_or_default(), all: self.bounds.clone() }
     }
 
+    /// The bounds that are wanted for the histograms of all packages, by family or unit.
+    pub fn common_bounds(&self) -> impl Iterator<Item = (&str, &WantedBounds)> {
+        self.bounds.iter().map(|(key, wanted)| (key.as_str(), wanted))
+    }
+
     /// The limits that packages have which state none.
     pub(super) fn limits(&self) -> &BTreeMap<String, Setting> {
         &self.limits

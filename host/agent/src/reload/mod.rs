@@ -281,5 +281,7 @@ impl Reloader {
         // A package whose plugin.yaml cannot be read may be the one that is meant.
         let names: Option<Vec<_>> = self.packages.values().map(PackageState::name).collect();
         names.iter().for_each(|names| self.settings.warn_of_unknown(names));
+        let running = self.packages.values().filter_map(|state| state.running.as_ref());
+        self.settings.warn_of_unknown_bounds(&running.flat_map(|running| running.names.histograms()).collect());
     }
 }

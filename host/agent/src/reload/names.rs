@@ -1,12 +1,12 @@
 //! The names that packages claim: their own and those of the samples that their families print. A name belongs to one package.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use ebhost_package::Package;
-use ebhost_series::schema::Schema;
+use ebhost_series::schema::{Kind, Schema};
 use ebhost_telemetry as telemetry;
 
 /// Everything that a package claims.
@@ -15,6 +15,8 @@ pub struct PackageNames {
     pub(super) package: String,
     /// By each sample's name, with its namespace.
     samples: BTreeMap<String, SampleOf>,
+    /// Its histograms, without the namespace, and their units: what the settings may choose bounds for.
+    histograms: BTreeSet<String>,
 }
 
 /// The family that prints a sample.
@@ -55,7 +57,15 @@ impl PackageNames {
             let samples = family.sample_names().into_iter();
             samples.map(move |sample| (format!("{namespace}_{sample}"), family.name.clone()))
         });
-        Self { package: package.name.clone(), samples: in_order(samples) }
+        let histograms = schema.families.iter().filter(|family| matches!(family.kind, Kind::Histogram(_)));
+        let histograms = histograms.flat_map(|family| [family.name.clone(), family.unit.clone()]);
+        let histograms = histograms.filter(|key| !key.is_empty()).collect();
+        Self { package: package.name.clone(), samples: in_order(samples), histograms }
+    }
+
+    /// The names of its histograms, without the namespace, and their units.
+    pub(super) fn histograms(&self) -> impl Iterator<Item = &str> {
+        self.histograms.iter().map(String::as_str)
     }
 
     /// Whether none of them is reserved for the host's own metrics.
@@ -81,7 +91,7 @@ impl PackageNames {
         let samples = samples.map(|(sample, of)| (sample.clone(), of.clone())).collect();
         // A package without a name holds none.
         let package = if self.package == other.package { self.package.clone() } else { String::new() };
-        Self { package, samples }
+        Self { package, samples, histograms: BTreeSet::new() }
     }
 }
 
@@ -130,6 +140,6 @@ impl PackageNames {
     /// Made-up names.
     pub(super) fn of(package: &str, samples: &[&str]) -> Self {
         let samples = samples.iter().map(|sample| ((*sample).to_owned(), (*sample).to_owned()));
-        Self { package: package.to_owned(), samples: in_order(samples) }
+        Self { package: package.to_owned(), samples: in_order(samples), histograms: BTreeSet::new() }
     }
 }

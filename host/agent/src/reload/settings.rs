@@ -2,6 +2,7 @@
 //! when the new file has a mistake.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -107,6 +108,19 @@ impl WatchedSettings {
         if let (Some(file), false) = (self.current.file(), unknown.is_empty()) {
             let (file, unknown, known) = (file.display(), unknown.join(", "), known.join(", "));
             info!("{file}: found settings for {unknown}, which no package is called; the packages are {known}");
+        }
+    }
+
+    /// Warns of bounds for all packages whose key is neither a histogram nor a unit of one, as of a misspelt name. `known`: those of the packages
+    /// that run; nothing is known of the others.
+    pub(super) fn warn_of_unknown_bounds(&self, known: &BTreeSet<&str>) {
+        for (key, wanted) in self.current.common_bounds().filter(|(key, _)| !known.contains(key)) {
+            let known: Vec<_> = known.iter().copied().collect();
+            let known = if known.is_empty() { "none, for no package has one".to_owned() } else { known.join(", ") };
+            let message = format!(
+                "found bounds of `{key}`, which no package that runs has a histogram for; expected a histogram or its unit: {known}"
+            );
+            warn!("{}", wanted.fault(message));
         }
     }
 }
