@@ -111,6 +111,9 @@ lint() {
     echo PASSED
 }
 
+# By which debuggers find the symbols of a program.
+build_id() { readelf --notes "$1" 2> "$work/log" | awk '/Build ID:/ { print $NF }'; }
+
 # A root without a C library, a shell or any other file: the binaries of all architectures start there, and this machine's serves.
 bare() {
     local tarball arch root run
@@ -120,6 +123,8 @@ bare() {
         mkdir -p "$root/proc" "$root/sys" "$root/tmp"
         tar -xzf "$tarball" --strip-components 1 -C "$root"
         expected '' | diff - <(find "$root" -type f -printf '/%P\n' | sort)
+        [ -n "$(build_id "$root/usr/bin/ebhost")" ]
+        [ "$(build_id "$root/usr/bin/ebhost")" = "$(build_id "${tarball%.tar.gz}.debug")" ]
         if [ "$arch" != "$(uname -m)" ]; then
             cp "$(command -v "qemu-$arch-static")" "$root/qemu"
             run=(/qemu)
