@@ -9,6 +9,7 @@ mod kit;
 mod packages;
 mod refusals;
 mod signatures;
+mod signing_keys;
 mod tls;
 mod token;
 mod tools;

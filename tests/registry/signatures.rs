@@ -6,7 +6,7 @@ use ebhost_tests::{debian, needs};
 
 use crate::kit::{Lab, Said, proxy};
 
-fn cosign(lab: &Lab, newest: bool, args: &[&str]) -> Said {
+pub(crate) fn cosign(lab: &Lab, newest: bool, args: &[&str]) -> Said {
     let command =
         if newest { debian::COSIGN_3.command("usr/bin/cosign") } else { debian::REGISTRY.command("usr/bin/cosign") };
     let mut command: Command = lab.command(command);
@@ -95,36 +95,4 @@ fn a_bundle_is_found_where_the_registry_lists_what_refers_to_an_artifact() {
     lab.refused(&["--key", &lab.at("a.pub"), &reference], &["another key has signed"]);
     let said = lab.pull(&["--key", &key, &reference]).done();
     assert!(said.contains("runqlat 1.0.0: installed") && said.contains("signed by"), "{said}");
-}
-
-#[test]
-fn a_key_that_push_cannot_use_is_refused_before_anything_is_pushed() {
-    needs!(Tool("openssl"), Tool("apt-get"), Tool("dpkg-deb"));
-    let lab = Lab::new();
-    cosign(&lab, false, &["generate-key-pair"]).done();
-    let package = lab.package("1.0.0").display().to_string();
-    lab.write("text.key", "no key");
-    let mut openssl = lab.command(Command::new("openssl"));
-    Said::of(openssl.args(["genpkey", "-algorithm", "RSA", "-out", "rsa.key"])).done();
-    let mut openssl = lab.command(Command::new("openssl"));
-    Said::of(openssl.args(["ec", "-in", "a.key", "-out", "sec1.key"])).done();
-    for (key, found) in [
-        ("cosign.key", "found a key as cosign encrypts it, expected one in PKCS #8"),
-        ("a.pub", "found `PUBLIC KEY`, expected a private key"),
-        ("text.key", "found no PEM"),
-        ("rsa.key", "found a key of another kind"),
-        ("sec1.key", "found a key in the form of SEC 1"),
-        ("none.key", "cannot be read"),
-    ] {
-        let said = lab.ebhost(&["push", &package, &lab.repository("acme/runqlat"), "--sign-key", &lab.at(key)]);
-        assert!(said.code == Some(2) && said.err.contains(found), "{key}: {said:?}");
-    }
-    let said = lab.ebhost(&["search", &lab.repository("acme/runqlat")]);
-    assert_eq!(said.code, Some(1), "nothing was pushed: {said:?}");
-    // The key that cosign took over from openssl is the same key.
-    cosign(&lab, true, &["import-key-pair", "--key", "a.key", "--output-key-prefix", "imported"]).done();
-    let pushed = lab.push_folder(&lab.path("runqlat-1.0.0"), "acme/runqlat", &[]);
-    let sign = ["sign", "--yes", "--key", "imported.key", "--tlog-upload=false", "--use-signing-config=false"];
-    cosign(&lab, true, &[&sign[..], &["--allow-http-registry", &pushed]].concat()).done();
-    lab.pull(&["--key", &lab.at("a.pub"), &pushed]).done();
 }

@@ -312,6 +312,9 @@ pub const SEARCHED_TAGS: usize = 100;
 /// A file of an operator that the commands for registries read: policy, lock file, key, credentials.
 pub const REGISTRY_FILE_BYTES: u64 = 1 << 20;
 
+/// Memory that scrypt goes through to open an encrypted private key, 128 × N × r × p bytes: cosign writes keys that take 64 MiB, which is a quarter of a second.
+pub const KEY_DERIVATION_BYTES: u64 = 256 << 20;
+
 /// Data points in one OTLP request: as messages they take some megabytes, and encoded one, far below what receivers take.
 pub const OTLP_POINTS_PER_REQUEST: usize = 8_192;
 

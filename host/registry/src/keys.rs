@@ -13,6 +13,7 @@ use ring::{
     },
 };
 
+use crate::encrypted_key::{self, OpenError};
 use ebhost_limits as limits;
 
 /// Everything of a `SubjectPublicKeyInfo` of this kind before the point: DER leaves no choice.
@@ -48,11 +49,13 @@ pub enum KeyError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: found {found}, expected {expected}")]
     Strange { path: PathBuf, found: String, expected: String },
+    #[error("{path}: found an encrypted key and no password for it: {source}; set $COSIGN_PASSWORD")]
+    NoPassword { path: PathBuf, source: io::Error },
     #[error(
-        "{path}: found a key as cosign encrypts it, expected one in PKCS #8; push without it and sign with `cosign sign --key`, which \
-         `ebhost pull` verifies, or make a key with openssl, which `cosign import-key-pair` of cosign 3 takes as well"
+        "{path}: found a password that does not open the key, expected the one that it was encrypted with: in $COSIGN_PASSWORD, or typed or piped if \
+         that is not set"
     )]
-    Encrypted { path: PathBuf },
+    WrongPassword { path: PathBuf },
     #[error("signing failed: the system gave no random numbers")]
     Signing,
 }
@@ -82,17 +85,20 @@ impl PublicKey {
 }
 
 impl SigningKey {
-    /// Reads a private key: PKCS #8 in PEM, not encrypted. cosign's own form of encryption (scrypt and NaCl's secretbox) would take nine crates
-    /// more.
+    /// Reads a private key: PKCS #8 in PEM, or the same as cosign encrypts it. Only for an encrypted one `password` is called.
     ///
     /// # Errors
-    /// The file cannot be read, or is of another kind.
-    pub fn read(path: &Path) -> Result<Self, KeyError> {
+    /// The file cannot be read or is of another kind, or the password does not open it.
+    pub fn read(path: &Path, password: impl FnOnce() -> io::Result<Vec<u8>>) -> Result<Self, KeyError> {
         let (label, bytes) = read_pem(path)?;
         let der = match label.as_str() {
             "PRIVATE KEY" => bytes,
-            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
-                return Err(KeyError::Encrypted { path: path.to_owned() });
+            label if encrypted_key::LABELS.contains(&label) => {
+                let password = password().map_err(|source| KeyError::NoPassword { path: path.to_owned(), source })?;
+                encrypted_key::open(&bytes, &password).map_err(|error| match error {
+                    OpenError::Strange(found) => strange(path, found, "private key"),
+                    OpenError::Password => KeyError::WrongPassword { path: path.to_owned() },
+                })?
             }
             "EC PRIVATE KEY" => {
                 let found =

@@ -25,6 +25,7 @@ mod certificates;
 mod client;
 mod credentials;
 mod digest;
+mod encrypted_key;
 mod fetch;
 mod folder;
 mod install;

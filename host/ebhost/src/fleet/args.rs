@@ -54,7 +54,8 @@ pub struct PushArgs {
     #[arg(value_name = "REFERENCE")]
     pub(super) reference: Reference,
 
-    /// Sign with this private key: ECDSA on P-256 in PEM (PKCS #8), not encrypted.
+    /// Sign with this private key: ECDSA on P-256 in PEM, in PKCS #8 or encrypted by cosign. The password is $COSIGN_PASSWORD; without that it is asked
+    /// for on a terminal, else read from standard input.
     #[arg(long = "sign-key", value_name = "FILE")]
     pub(super) sign_key: Option<PathBuf>,
 

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the output of the commands")]
 
 mod args;
+mod password;
 mod pull;
 mod push;
 mod search;

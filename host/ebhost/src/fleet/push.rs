@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{FleetError, PushArgs, layout, session};
+use super::{FleetError, PushArgs, layout, password, session};
 use ebhost_package::{Package, Settings, read_offer};
 use ebhost_registry::{Description, Draft, Reference, Session, SigningKey, copy_from_layout, signature};
 
@@ -17,7 +17,7 @@ pub(crate) fn push(args: &PushArgs, loads: impl FnOnce(&Path) -> bool) -> Result
     if reference.digest.is_some() {
         return Err(FleetError::Digest { reference: reference.to_string() });
     }
-    let key = args.sign_key.as_deref().map(SigningKey::read).transpose()?;
+    let key = args.sign_key.as_deref().map(|path| SigningKey::read(path, password::read)).transpose()?;
     let (layout, folder) = (layout(&args.package), Path::new(&args.package));
     if layout.is_none() && !loads(folder) {
         return Err(FleetError::Unsound { package: folder.to_owned() });
