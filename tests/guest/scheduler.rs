@@ -7,7 +7,7 @@ use crate::guest::{Console, Guest};
 
 const PACKAGES: [&str; 9] =
     ["hardirqs", "oncpu", "processes", "runqlat", "runqlen", "sched", "signals", "softirqs", "throttle"];
-const SETTINGS: &str = "plugins: { oncpu: on, signals: on, softirqs: on, throttle: on }\n";
+const SETTINGS: &str = "plugins: { oncpu: on, sched: on, signals: on, softirqs: on, throttle: on }\n";
 
 /// The growth of the sum of all samples with these labels between the two scrapes.
 fn grown(console: &Console, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -49,7 +49,7 @@ fn counts_on(line: &str, packages: &[&str], hooks: Hooks) {
         folder.amend("throttle", best, "[end_kretprobe, begin_kprobe]");
     }
     guest.put(folder.path(), "plugins/scheduler");
-    guest.put(&folder.path().join("sched"), "plugins/first/sched");
+    guest.put(&folder.path().join("processes"), "plugins/first/processes");
     guest.write("settings.yaml", SETTINGS.as_bytes());
     let console = guest.boot();
     assert!(console.section("release").starts_with(line), "{}", console.section("release"));
