@@ -43,6 +43,11 @@ impl Guest {
         Self::new(Machine::X86, Kernel::of(line, "amd64"), &which("busybox"), init)
     }
 
+    /// The same with the kernel for all hardware, which has its drivers as modules.
+    pub(crate) fn x86_with_modules(line: &str, init: &'static str) -> Self {
+        Self::new(Machine::X86, Kernel::with_modules(line, "amd64"), &which("busybox"), init)
+    }
+
     /// An arm64 machine with one CPU and a PMU.
     pub(crate) fn arm(line: &str, init: &'static str) -> Self {
         let kernel = Kernel::of(line, "arm64");

@@ -17,16 +17,32 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// The newest cloud kernel of a series that Debian has, or the one in the cache.
     pub(crate) fn of(line: &str, architecture: &str) -> Self {
+        Self::fetched(line, architecture, "cloud-")
+    }
+
+    /// The same for the kernel for all hardware, which has its drivers as modules.
+    pub(crate) fn with_modules(line: &str, architecture: &str) -> Self {
+        Self::fetched(line, architecture, "")
+    }
+
+    fn fetched(line: &str, architecture: &str, variant: &str) -> Self {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
-        let folder = cache.unwrap_or_else(home).join(format!("ebhost/kernels/{line}-{architecture}"));
+        let all = if variant.is_empty() { "all-" } else { "" };
+        let folder = cache.unwrap_or_else(home).join(format!("ebhost/kernels/{line}-{all}{architecture}"));
         let root = folder.join("root");
         fs::create_dir_all(&folder).expect("a cache folder");
         let script = "[ -d \"$3/root\" ] || exec bash \"$0\" \"$@\"";
         // Tests run in parallel; the first one downloads.
         let mut locked = Command::new("flock");
         locked.arg(folder.with_extension("lock")).args(["bash", "-c", script]);
-        output(locked.arg(workspace().join("tests/guest/fetch-kernel")).args([line, architecture]).arg(&folder));
+        output(
+            locked
+                .arg(workspace().join("tests/guest/fetch-kernel"))
+                .args([line, architecture])
+                .arg(&folder)
+                .arg(variant),
+        );
         Self { root, line: line.to_owned() }
     }
 

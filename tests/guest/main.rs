@@ -14,6 +14,7 @@ mod disk_queues;
 mod guest;
 mod kernel;
 mod lockdown;
+mod modules;
 mod network;
 mod programs;
 mod scheduler;
