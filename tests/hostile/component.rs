@@ -66,6 +66,16 @@ fn an_import_that_the_host_does_not_provide() {
     );
 }
 
+/// With a name at a time, an author built the component once for each.
+#[test]
+fn imports_that_the_host_does_not_provide_are_all_named_at_once() {
+    needs!(Root);
+    let message = refusal_of(
+        "(component (import \"wasi:clocks/wall-clock@0.2.0\" (instance)) (import \"wasi:io/streams@0.2.0\" (instance)))",
+    );
+    says(&message, &["`wasi:clocks/wall-clock@0.2.0`, `wasi:io/streams@0.2.0`"]);
+}
+
 #[test]
 fn a_truncated_component() {
     needs!(Root);

@@ -120,7 +120,18 @@ fn the_used_share_of_each_limit_is_a_metric() {
     ] {
         assert_eq!(used(&whole, limit), expected, "{limit}");
     }
-    for limit in ["describe", "memory", "stack", "decode", "answer", "compile_time", "compile_memory"] {
+    for limit in [
+        "describe",
+        "memory",
+        "stack",
+        "decode",
+        "answer",
+        "instances",
+        "metadata",
+        "compiled",
+        "compile_time",
+        "compile_memory",
+    ] {
         let used = used(&whole, limit);
         assert!(used > 0.0 && used < 1.0, "{limit}: {used}");
     }
@@ -151,6 +162,27 @@ fn the_used_share_of_each_limit_is_a_metric() {
         }
     }
     host.stop();
+}
+
+/// The contract says that the text is shown; it was not, and at the level `debug` there were megabytes of it in each scrape.
+#[test]
+fn the_reason_for_a_refusal_is_logged_cut_and_not_for_every_entry() {
+    needs!(Root);
+    let _alone = alone();
+    for fault in ["refuse-all", "refuse-long"] {
+        let misbehaving = Misbehaving::alone(&format!("fault: {fault}"));
+        let host = start(&misbehaving.folder, &["--log.level", "debug"]);
+        let refused =
+            |served: &Exposition| labelled_value(served, "ebhost_plugin_entries_dropped_total", "reason", "unknown");
+        scrape_until(&host, fault, |served| refused(served) >= 1.0);
+        let log = host.stop();
+        let lines =
+            log.lines().into_iter().filter(|line| line.text.contains("the plugin does not understand an entry: "));
+        let lengths: Vec<_> = lines.map(|line| line.text.len()).collect();
+        // The 1st, 2nd, 4th … of some hundreds.
+        assert!((1..=16).contains(&lengths.len()), "{fault}: {lengths:?}");
+        assert!(lengths.iter().all(|length| *length < 4_096), "{fault}: {lengths:?}");
+    }
 }
 
 /// Makes the plugin commit a fault, and checks the outcome.

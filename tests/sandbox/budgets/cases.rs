@@ -61,6 +61,8 @@ const SLOW: &str = "(loop $slow (local.set $n (i64.add (local.get $n) (i64.const
 const EVERY_SECOND_CALL_TRAPS: &str = "(if (i32.eqz (i32.rem_u (global.get $calls) (i32.const 2))) (then unreachable))";
 const EVERY_SECOND_CALL_SPINS: &str =
     "(if (i32.eqz (i32.rem_u (global.get $calls) (i32.const 2))) (then (loop $spin (br $spin))))";
+const TRAP_AFTER_TOO_MUCH_MEMORY: &str = "(if (i32.eqz (i32.rem_u (global.get $calls) (i32.const 2))) (then unreachable) \
+     (else (drop (memory.grow (i32.const 16384)))))";
 const TOO_MUCH_MEMORY: &str = "(if (i32.eq (memory.grow (i32.const 16384)) (i32.const -1)) (then unreachable))";
 
 pub(super) fn slow_and_fails_in_its_second_call() -> Vec<u8> {
@@ -191,6 +193,15 @@ fn answers() -> Vec<Case> {
                 "every call traps, and each start is slow",
                 || Guest { map: Map::Fresh, describe: SLOW, decode: "unreachable", ..HONEST }.component(),
                 Bounded,
+            )
+        },
+        // The failure was reported as one of memory, because an earlier call had asked for too much.
+        Case {
+            keys: Keys::Trickle,
+            ..guest(
+                "a trap after a memory that may not grow",
+                || Guest { map: Map::Fresh, decode: TRAP_AFTER_TOO_MUCH_MEMORY, ..HONEST }.component(),
+                BacksOff("trap"),
             )
         },
         guest(
