@@ -106,7 +106,8 @@ fn chosen(names: &[&str]) -> Result<Vec<Arch>> {
     let mut archs: Vec<_> = names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect::<Result<_>>()?;
     // The manual page and the completions are printed by a binary that runs here.
     archs.extend(Arch::here().filter(|here| !archs.contains(here)));
-    Ok(archs)
+    // In one order, however they were named: the image lists them.
+    Ok(Arch::ALL.into_iter().filter(|arch| archs.contains(arch)).collect())
 }
 
 impl Release {
