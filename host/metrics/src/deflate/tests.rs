@@ -167,7 +167,8 @@ fn a_prepared_table_is_as_short_as_a_good_compressor_makes_it() {
         let ratio = reader.deflated.0 as f64 / level_6(&text) as f64;
         assert!(ratio < 1.1, "{ratio} of level 6, {} bytes of {}", reader.deflated.0, text.len());
     }
-    assert!(preparations.memory() < 20_000 * 100, "{}", preparations.memory());
+    // 55 bytes a line: what it takes is counted whole, as it is held against a limit.
+    assert!((1_080_000..1_140_000).contains(&preparations.memory()), "{}", preparations.memory());
 }
 
 /// Ids in the order of a hash map, and numbers that are near each other, of which a good compressor repeats the first digits.
