@@ -7,7 +7,8 @@ use std::{
 };
 
 use ebhost_tests::{
-    Answer, Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Receiver, Start, needs, wait_until, workspace,
+    Answer, Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Receiver, Start, needs, reads_counted, wait_until,
+    workspace,
 };
 use serde_json::Value;
 
@@ -76,7 +77,7 @@ impl Both {
     fn read(&self, disk: &Disk, [received, scraped]: [&str; 2]) {
         let before = disk.stat();
         Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
-        let reads = (disk.stat() - before).reads as f64;
+        let reads = reads_counted(&self.host, disk, before);
         for (server, query) in [(&self.receiver, received), (&self.scraper, scraped)] {
             wait_until("all reads are stored", PATIENCE, || (server.query(query) == Some(reads)).then_some(()));
         }
@@ -129,7 +130,7 @@ fn what_was_counted_since_the_last_push_is_pushed_when_the_host_ends() {
     });
     let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
-    let reads = (disk.stat() - before).reads as f64;
+    let reads = reads_counted(&host, &disk, before);
     host.stop();
     let count = format!("ebhost_bio_latency_seconds_count{{device=\"{}\",operation=\"read\"}}", disk.name());
     wait_until("all reads are stored", PATIENCE, || (receiver.query(&count) == Some(reads)).then_some(()));

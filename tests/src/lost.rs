@@ -1,6 +1,23 @@
 //! Requests that the kernel hid from biolatency's programs, told apart from requests that were lost.
 
-use crate::{disk::Disk, exposition::Exposition, fio::Fio};
+use crate::{
+    disk::{Disk, Stat},
+    ebhost::Ebhost,
+    exposition::Exposition,
+    fio::Fio,
+};
+
+/// The reads of a disk that biolatency has counted, once the disk is at rest: those that the kernel has counted since `before`, or a few less, as
+/// it hides some from every program (see `tests/kernel/counts.rs`).
+#[track_caller]
+pub fn reads_counted(host: &Ebhost, disk: &Disk, before: Stat) -> f64 {
+    let (served, now) = disk.at_rest(|| host.scrape());
+    let labels = [("device", disk.name()), ("operation", "read")];
+    let counted = served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or_default();
+    let reads = (now - before).reads as f64;
+    assert!((reads - 5.0..=reads).contains(&counted), "{counted} of {reads} reads are counted");
+    counted
+}
 
 /// Requests of all disks of which biolatency saw one end and not the other.
 pub fn reported_as_lost(served: &Exposition) -> f64 {

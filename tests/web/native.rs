@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ebhost_tests::{Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, get, needs, promtool, wait_until};
+use ebhost_tests::{Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, get, needs, promtool, reads_counted, wait_until};
 use serde_json::Value;
 
 const FAMILY: &str = "ebhost_bio_latency_seconds";
@@ -45,7 +45,7 @@ fn prometheus_stores_every_native_bucket_as_it_was_counted() {
     let host = Ebhost::start(folder.path());
     let prometheus = Prometheus::with(host.address(), &["--enable-feature=native-histograms"]);
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=300"]);
-    let reads = (disk.stat() - before).reads as f64;
+    let reads = reads_counted(&host, &disk, before);
     let (count, sum, buckets) = wait_until("all reads in Prometheus", Duration::from_secs(30), || {
         stored(&prometheus, &disk).filter(|(count, ..)| *count == reads)
     });
@@ -136,7 +136,7 @@ fn without_the_flag_prometheus_gets_the_classic_buckets() {
     let host = Ebhost::start(folder.path());
     let prometheus = Prometheus::scraping(host.address());
     Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=200"]);
-    let reads = (disk.stat() - before).reads as f64;
+    let reads = reads_counted(&host, &disk, before);
     let of_disk = format!("{{device=\"{}\",operation=\"read\"}}", disk.name());
     wait_until("all reads in Prometheus", Duration::from_secs(30), || {
         prometheus.query(&format!("{FAMILY}_count{of_disk}")).filter(|count| *count == reads)
