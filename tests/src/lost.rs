@@ -11,12 +11,21 @@ use crate::{
 /// it hides some from every program (see `tests/kernel/counts.rs`).
 #[track_caller]
 pub fn reads_counted(host: &Ebhost, disk: &Disk, before: Stat) -> f64 {
+    requests_counted(host, disk, before)[0]
+}
+
+/// The same of reads and writes.
+#[track_caller]
+pub fn requests_counted(host: &Ebhost, disk: &Disk, before: Stat) -> [f64; 2] {
     let (served, now) = disk.at_rest(|| host.scrape());
-    let labels = [("device", disk.name()), ("operation", "read")];
-    let counted = served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or_default();
-    let reads = (now - before).reads as f64;
-    assert!((reads - 5.0..=reads).contains(&counted), "{counted} of {reads} reads are counted");
-    counted
+    let done = now - before;
+    [("read", done.reads), ("write", done.writes)].map(|(operation, kernel)| {
+        let labels = [("device", disk.name()), ("operation", operation)];
+        let counted = served.value("ebhost_bio_latency_seconds_count", &labels).unwrap_or_default();
+        let kernel = kernel as f64;
+        assert!((kernel - 5.0..=kernel).contains(&counted), "{counted} of {kernel} requests ({operation}) are counted");
+        counted
+    })
 }
 
 /// Requests of all disks of which biolatency saw one end and not the other.

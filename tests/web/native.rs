@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use ebhost_tests::{Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, get, needs, promtool, reads_counted, wait_until};
+use ebhost_tests::{
+    Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, get, needs, promtool, reads_counted, requests_counted, wait_until,
+};
 use serde_json::Value;
 
 const FAMILY: &str = "ebhost_bio_latency_seconds";
@@ -181,7 +183,7 @@ fn prometheus_stores_the_same_from_both_text_formats() {
     let (disk, host) = (Disk::in_memory(), Ebhost::start(&ebhost_tests::committed()));
     let before = disk.stat();
     Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--number_ios=200"]);
-    let done = disk.stat() - before;
+    let [reads, writes] = requests_counted(&host, &disk, before);
     let of_disk = format!("device%3D%22{}%22", disk.name());
     // By labels without those of the target, with the stored value.
     let stored = |prometheus: &Prometheus| -> BTreeMap<String, String> {
@@ -198,8 +200,8 @@ fn prometheus_stores_the_same_from_both_text_formats() {
     let at_rest = |target| {
         let prometheus = Prometheus::scraping(target);
         wait_until("all of it in Prometheus", Duration::from_secs(30), || {
-            let is_all = |query: &str, count| prometheus.query(query) == Some(count as f64);
-            (is_all(&read, done.reads) && is_all(&write, done.writes)).then(|| stored(&prometheus))
+            let is_all = |query: &str, count| prometheus.query(query) == Some(count);
+            (is_all(&read, reads) && is_all(&write, writes)).then(|| stored(&prometheus))
         })
     };
     let (text, openmetrics) = (at_rest(as_text(host.address())), at_rest(host.address()));
