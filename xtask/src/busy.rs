@@ -89,7 +89,7 @@ fn failures(root: &Path, filter: Option<&str>) -> Result<Vec<String>> {
     Ok(found.tests)
 }
 
-/// What the output of `cargo test` says of failures.
+/// The failures that the output of `cargo test` names.
 #[derive(Debug, Default)]
 struct Failures {
     suite: String,

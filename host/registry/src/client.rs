@@ -120,7 +120,7 @@ impl Scheme {
     }
 }
 
-/// What sends requests. One for HTTPS follows no redirection to anything else.
+/// A sender of requests. One for HTTPS follows no redirection to anything else.
 fn agent(tls: TlsConfig, scheme: Scheme) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)

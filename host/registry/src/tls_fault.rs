@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::{CertificateError, Error, pki_types::UnixTime};
 
-/// What TLS did not like.
+/// A reason for which TLS ended a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TlsFault {
     /// The registry's certificate; the text says why.

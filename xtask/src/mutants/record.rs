@@ -50,7 +50,7 @@ impl Outcome {
     }
 }
 
-/// What cargo-mutants found about a mutant.
+/// The outcome of a mutant by cargo-mutants, and the tests that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
