@@ -3,7 +3,7 @@
 //! Times are the best of all scrapes (the [tenth part](crate::report::tenth) of them is below) beside the [warm floor](crate::floor), and ratios those
 //! of the two.
 
-use std::{io::Write as _, time::Duration};
+use std::io::Write as _;
 
 use ebhost_tests::{Folder, Start, workspace};
 use flate2::{Compression, write::GzEncoder};
@@ -88,9 +88,7 @@ pub(crate) fn packages(count: usize) {
     let started = host.memory();
     (0..20).for_each(|_| _ = host.scrape());
     for accepted in [Accepted::Plain, Accepted::Gzip] {
-        host.accept(accepted);
-        (0..5).for_each(|_| _ = host.scrape());
-        let times: Vec<Duration> = (0..101).map(|_| cases::scraped(&mut host).0.all).collect();
+        let times = cases::times(&mut host, accepted, 101);
         let best = tenth(times.iter().copied());
         line(
             &format!("{count} packages of {SERIES} series, a scrape, {accepted}"),
@@ -109,10 +107,9 @@ pub(crate) fn drop_ins() {
     let (folder, names) = asked.split_once(':').expect("FOLDER:NAME,NAME,…");
     let mut host = Host::of(Start::drop_ins(folder.as_ref(), names).listening());
     let started = host.memory();
+    (0..20).for_each(|_| _ = host.scrape());
     for accepted in [Accepted::Plain, Accepted::Gzip] {
-        host.accept(accepted);
-        (0..20).for_each(|_| _ = host.scrape());
-        let times: Vec<Duration> = (0..101).map(|_| cases::scraped(&mut host).0.all).collect();
+        let times = cases::times(&mut host, accepted, 101);
         line(
             &format!("{} drop-in configurations, a scrape, {accepted}", names.split(',').count()),
             &format!("**{}** µs of CPU at best", tenth(times.iter().copied()).as_micros()),

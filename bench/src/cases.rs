@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebhost_tests::{Entries, KernelMap};
 
 use crate::{
-    host::{Host, Labeller, Spent, between, threads, timed},
+    host::{Accepted, Host, Labeller, Spent, between, threads, timed},
     load::{Filled, count_array},
     native::Pair,
     report::{Measured, Round, median, text},
@@ -112,6 +112,13 @@ pub(crate) fn scraped(host: &mut Host) -> (Spent, usize) {
         let stages = std::array::from_fn(|stage| after.stages[stage].saturating_sub(before.stages[stage]));
         return (Spent { all, stages, guest: after.guest - before.guest }, bytes);
     }
+}
+
+/// The CPU time of each of so many scrapes in one format, after some that are not measured.
+pub(crate) fn times(host: &mut Host, accepted: Accepted, scrapes: usize) -> Vec<Duration> {
+    host.accept(accepted);
+    (0..5).for_each(|_| _ = host.scrape());
+    (0..scrapes).map(|_| scraped(host).0.all).collect()
 }
 
 pub(crate) fn show(

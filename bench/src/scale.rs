@@ -1,8 +1,8 @@
 //! Scrapes of one host with many real disks and cgroups: names that are looked up, banks on each CPU, and series.
 
-use std::{fs, process::Command, time::Duration};
+use std::process::Command;
 
-use ebhost_tests::{Cgroup, Disks, Folder, committed, output, wait_until};
+use ebhost_tests::{Cgroup, Disks, Folder, committed, output};
 
 use crate::{
     cases,
@@ -30,18 +30,15 @@ pub(crate) fn cgroups(count: u32) {
         folder.amend("pagefaults", from, to);
     }
     let mut host = Host::started(folder);
-    let parent = Cgroup::new(&format!("ebhost-bench-{}", std::process::id()));
-    let folders: Vec<_> = (0..count).map(|number| parent.folder().join(number.to_string())).collect();
-    folders.iter().for_each(|folder| fs::create_dir(folder).expect("a folder of our own takes cgroups"));
+    let name = format!("ebhost-bench-{}", std::process::id());
+    let parent = Cgroup::new(&name);
+    // Removed before their parent.
+    let _groups: Vec<_> = (0..count).map(|number| Cgroup::new(&format!("{name}/{number}"))).collect();
     // A shell that moves through all of them and runs a process in each.
     let script =
         "for group in \"$0\"/*/; do echo $$ >\"$group/cgroup.procs\"; /bin/true; done; echo $$ >\"$0/../cgroup.procs\"";
     output(Command::new("sh").args(["-c", script]).arg(parent.folder()));
     show(&mut host, &format!("{count} cgroups"));
-    // The last process of a cgroup may still be exiting.
-    for folder in folders {
-        wait_until("the cgroup can be removed", Duration::from_secs(10), || fs::remove_dir(&folder).ok());
-    }
 }
 
 /// The first scrape, which labels what is new, and the best of those that follow.
@@ -49,9 +46,7 @@ fn show(host: &mut Host, what: &str) {
     let first = cases::scraped(host).0.all;
     (0..20).for_each(|_| _ = host.scrape());
     for accepted in [Accepted::Plain, Accepted::Gzip] {
-        host.accept(accepted);
-        (0..5).for_each(|_| _ = host.scrape());
-        let times: Vec<Duration> = (0..51).map(|_| cases::scraped(host).0.all).collect();
+        let times = cases::times(host, accepted, 51);
         line(
             &format!("{what}, a scrape, {accepted}"),
             &format!(
