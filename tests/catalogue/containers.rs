@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process, time::Duration};
 
-use ebhost_tests::{Cgroup, Ebhost, Exposition, Folder, Running, Start, alone, committed, needs, wait_until};
+use ebhost_tests::{Cgroup, Ebhost, Exposition, Folder, Running, Start, Waits, alone, committed, needs, wait_until};
 
 const UID: &str = "3f1d2c4b-5a69-4788-96a5-b4c3d2e1f001";
 
@@ -38,11 +38,9 @@ fn busy_in(cgroup: &Cgroup) -> Running {
 }
 
 /// Waits until the kernel has given a process a CPU so many times.
-fn wait_until_scheduled(process: &Running, times: u64) {
+fn wait_until_scheduled(process: &Running, times: f64) {
     wait_until("a process gets a CPU", Duration::from_secs(60), || {
-        let text = fs::read_to_string(format!("/proc/{}/schedstat", process.pid())).expect("it runs");
-        let count = text.split_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
-        (count.expect("the third number is how often it was given a CPU") >= times).then_some(())
+        (Waits::of(process.pid()).count >= times).then_some(())
     });
 }
 
@@ -68,7 +66,7 @@ fn a_container_has_its_own_name_in_the_first_scrape_and_ends_when_it_is_gone() {
 
     let processes = [busy_in(&docker), busy_in(&pod), busy_in(&inner)];
     // Their names must be there at the first scrape, so the wait is for what the kernel counted.
-    processes.iter().for_each(|process| wait_until_scheduled(process, 30));
+    processes.iter().for_each(|process| wait_until_scheduled(process, 30.0));
     let served = host.scrape();
     assert!(waits(&served, ["", "", "web"]) > Some(10.0), "{:?}", waits(&served, ["", "", "web"]));
     assert!(waits(&served, ["prod", "shop-7d9c", "app"]) > Some(10.0));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ebhost_tests::{Cgroup, Disk, Ebhost, Exposition, Folder, alone, committed, needs, output, wait_until};
+use ebhost_tests::{Cgroup, Disk, Ebhost, Exposition, Folder, alone, committed, needs, output, wait_for_state};
 
 /// Touches fresh pages, and pages of a file that are not in memory, when it is told to. Each is a fault.
 const TOUCHER: &str = "
@@ -44,13 +44,6 @@ impl Toucher {
         let answers = self.0.stdout.as_mut().expect("a pipe");
         BufReader::with_capacity(1, answers).read_line(&mut line).expect("it answers");
         assert_eq!(line, "done\n");
-    }
-
-    fn wait_until_asleep(&self) {
-        wait_until("the sleep of the process", Duration::from_secs(60), || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("it runs");
-            stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('S')).then_some(())
-        });
     }
 
     /// The minor and the major faults that the kernel counted.
@@ -98,7 +91,7 @@ fn equals_the_kernels(programs: &str, late: f64) {
         output(Command::new("blockdev").arg("--flushbufs").arg(disk.device()));
         toucher.touch(kind, pages);
         // It sleeps a moment after it has answered.
-        toucher.wait_until_asleep();
+        wait_for_state(toucher.0.id(), 'S');
         thread::sleep(Duration::from_millis(50));
         (less(served(&host.scrape(), &label), first), less(toucher.faults(), kernel_first))
     };

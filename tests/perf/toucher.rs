@@ -4,10 +4,9 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
 };
 
-use ebhost_tests::wait_until;
+use ebhost_tests::wait_for_state;
 
 /// The process. It exits when its standard input ends, at the latest with the test.
 pub(crate) struct Toucher {
@@ -52,9 +51,7 @@ impl Toucher {
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("it answers");
         assert_eq!(answer, "done\n");
-        wait_until("the sleep of a process", Duration::from_secs(5), || {
-            (self.read("stat").rsplit_once(") ")?.1.starts_with('S')).then_some(())
-        });
+        wait_for_state(self.process.id(), 'S');
     }
 
     /// The kernel's counts of the process.

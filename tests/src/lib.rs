@@ -54,7 +54,9 @@ pub use maps::{Counting, Entries, KernelMap, Memory, group, key};
 pub use namespace::{Namespace, NetworkCounters};
 pub use needs::{Need, missing, skip};
 pub use objects::compile;
-pub use process::{Running, alone, filtered, output, toucher, wait_at_most, wait_until, wait_until_traced};
+pub use process::{
+    Running, alone, filtered, output, toucher, wait_at_most, wait_for_state, wait_until, wait_until_traced,
+};
 pub use program::Program;
 pub use prometheus::{Prometheus, encode, promtool};
 pub use receiver::{Answer, ReceivedSpan, Receiver};

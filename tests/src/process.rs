@@ -64,6 +64,14 @@ pub(crate) fn run_first() {
     let _ = rustix::process::setpriority_process(None, -20);
 }
 
+/// Waits until a process is in a state, by its letter in `/proc/PID/stat`: `S` asleep, `T` stopped.
+pub fn wait_for_state(pid: u32, state: char) {
+    wait_until(&format!("state {state} of process {pid}"), LEAST_PATIENCE, || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(state)).then_some(())
+    });
+}
+
 /// Waits until a program that traces the process (`strace -f -p`) holds each of its threads.
 pub fn wait_until_traced(pid: u32) {
     let is_traced = |task: PathBuf| {

@@ -4,7 +4,7 @@ use std::{fs, thread, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::{Running, wait_until};
+use crate::{Running, process::wait_for_state};
 
 /// Time in seconds that processes waited for a CPU, and how often they got one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Waits {
 
 impl Waits {
     /// The waits of a process so far.
-    fn of(pid: u32) -> Self {
+    pub fn of(pid: u32) -> Self {
         let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it runs, and the kernel has schedstat");
         let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         Self { seconds: numbers[1] / 1e9, count: numbers[2] }
@@ -63,11 +63,7 @@ pub fn waits_served_and_of_kernel(
 
 /// Waits until a process that was told to stop stands still: it does so when it gets a CPU.
 pub fn wait_until_stopped(process: &Running) {
-    let state = || {
-        let text = fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it runs");
-        text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
-    };
-    wait_until("the process stands still", Duration::from_secs(60), || (state() == Some('T')).then_some(()));
+    wait_for_state(process.pid(), 'T');
 }
 
 /// Asserts that what `served` says of processes that want one CPU grows in this time as schedstat does: by no more than a hundredth above, and
