@@ -26,10 +26,12 @@ fn summary(file: &Path) -> (u64, u64) {
     (words[0].parse().expect("frames"), words[3].parse().expect("seconds"))
 }
 
+/// The files of this name that are whole: one that is still written has another ending, and loses it at any moment.
 fn files(folder: &Path, begins: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("our own folder").flatten().map(|entry| entry.path());
-    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begins));
-    entries.filter(named).collect()
+    let is_whole = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "flight");
+    let is_named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begins));
+    entries.filter(is_whole).filter(is_named).collect()
 }
 
 /// After an incident the window is on disk: by a request, by a signal, and after a restart.
