@@ -9,10 +9,10 @@
  * Threads that are older than the programs begin with what they have. They are told by their start time, because new ones begin with 0.
  */
 #include "current.h"
+#include "ebhost/associative.h"
 #include "ebhost/cgroup.h"
 #include "ebhost/counts.h"
 #include "ebhost/program.h"
-#include "ebhost/stamps.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -22,7 +22,7 @@ enum type { TYPE_MINOR, TYPE_MAJOR, TYPES };
 
 COUNTS(faults, u64, TYPES)
 /* The counts of each thread as they were last: major faults in the upper half, minor ones in the lower. They wrap around. */
-STAMPS_BY_TASK(seen)
+ASSOCIATIVE_BY_TASK(seen, 4096)
 
 /* When the first program ran. */
 static u64 attached;
@@ -50,15 +50,24 @@ static __always_inline int count_growth(struct task_struct *task, u64 before, u6
 {
 	struct task_struct___faults *counted = (void *)task;
 	u32 minor = (u32)now - (u32)before, major = (now >> 32) - (before >> 32);
-	u64 cgroup, *values = NULL;
+	u64 cgroup, *values;
 
-	if (!attached)
-		attached = bpf_ktime_get_ns();
-	if (!before && counted->start_time < attached)
+	/* Counts do not fall: a task that had this address before ended unseen, and left its own. */
+	if ((int)minor < 0 || (int)major < 0) {
+		before = 0;
+		minor = now;
+		major = now >> 32;
+	}
+	if (!before) {
+		if (!attached)
+			attached = bpf_ktime_get_ns();
+		if (counted->start_time < attached)
+			return 0;
+	}
+	if (!minor && !major)
 		return 0;
 	cgroup = cg_of(task);
-	if (minor || major)
-		values = faults_values(&cgroup, NULL);
+	values = faults_values(&cgroup, NULL);
 	if (values && minor)
 		__sync_fetch_and_add(&values[TYPE_MINOR], minor);
 	if (values && major)

@@ -5,7 +5,7 @@
  *	ASSOCIATIVE(begun, 1024)               begun_put(key, ns)      begun_find(key)     begun_remove(key, &ns)
  *	ASSOCIATIVE_OF(passes, 64, struct pass)                        the same with values of any type of whole words
  *	STAMPS_BY_NUMBER(begun, 1024, 4096)    begun_set(key, ns)      ns = begun_take(key)
- *	ASSOCIATIVE_BY_TASK(delays, 4096)      delays_set(task, ns)    delays_at(task)      delays_forget(task)
+ *	ASSOCIATIVE_BY_TASK(delays, 4096)      delays_set(task, ns)    delays_at(task)      delays_forget(task), ns = delays_take(task)
  *
  * The second argument is the number of rows, a power of two. A key belongs into the row that its hash says, which has room for three. `put` fails
  * if they are three others; then STAMPS_BY_NUMBER uses a hash, with as many entries as its third argument says, and ASSOCIATIVE_BY_TASK
@@ -13,8 +13,8 @@
  * map smaller, keys of the rows that are missing find none.
  *
  * A key is a thread id, or an address as associative_key() has it; never 0. ASSOCIATIVE_BY_TASK has the addresses of tasks, so a program
- * has to call NAME_forget when it will not use the task's number again: at the latest on tp_btf/sched_process_free. Its names have at most nine
- * letters.
+ * has to call NAME_forget or NAME_take when it will not use the task's number again: at the latest on tp_btf/sched_process_free. Its names have at
+ * most nine letters.
  *
  * Cost: a lookup in an array, which is inlined, at most three comparisons in one cache line, and an atomic addition when a key is put or removed: a
  * fifth of what an insertion into a hash and a deletion take. Memory: 64 bytes a row. Nothing is allocated later.
@@ -203,6 +203,17 @@ static __always_inline bool associative_claim(u32 *claims, u64 *key)
 		if (row)                                                                                     \
 			row->has_more = 1;                                                                   \
 		return name##_s_set(task, ns);                                                               \
+	}                                                                                                    \
+                                                                                                             \
+	/* The number of a task that ends; 0: it has none. */                                                \
+	STAMPS_UNUSED u64 name##_take(struct task_struct *task)                                              \
+	{                                                                                                    \
+		u64 key = associative_key(task), ns = 0;                                                     \
+		struct name##_row *row = name##_row_of(key);                                                 \
+                                                                                                             \
+		if (!row || (!name##_remove_from(row, key, &ns) && row->has_more))                           \
+			ns = name##_s_take(task);                                                            \
+		return ns;                                                                                   \
 	}                                                                                                    \
                                                                                                              \
 	/* The task ends, and its storage with it. */                                                        \

@@ -4,8 +4,10 @@
 //! Types that this machine's kernel refuses (kprobe, fentry, LSM and the like) are asserted to be left out here, and count in the suite
 //! `guest`. Objects are compiled when the test runs.
 //!
-//! `counts` holds the tables of counts.h against independent counts, and `runqlat` its package against the scheduler's own.
+//! `counts` holds the tables of counts.h against independent counts, `associative` those of associative.h against what programs put there, and `runqlat` its
+//! package against the scheduler's own.
 
+mod associative;
 mod budget;
 mod cgroup_names;
 mod cgroups;
