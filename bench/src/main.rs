@@ -5,8 +5,8 @@
 //! time, so that other work on the machine disturbs them less; ratios are more reliable than times. Rows `asked` are scrapes as Prometheus asks
 //! for them, beside the floor that a process of its own reads at its best.
 //!
-//! `cargo xtask bench cost [PACKAGE]` measures the programs of the packages instead, and `cargo xtask bench overhead [WITHOUT]` what all packages that
-//! are on by default cost together, or all but one.
+//! `cargo xtask bench cost [PACKAGE]` measures the programs of the packages instead, and `cargo xtask bench overhead [PACKAGE=on|off]` what all packages
+//! that are on by default cost together, or with one more or less.
 
 mod asked;
 mod cases;
@@ -37,9 +37,9 @@ fn main() {
     if let Some((overhead::ARGUMENT, arguments)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return overhead::work(arguments);
     }
-    if let Some(("overhead", without)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+    if let Some(("overhead", choice)) = only.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         text(&format!("Machine: {}", native::machine()));
-        return overhead::defaults(without.first().map(String::as_str));
+        return overhead::defaults(choice.first().map(String::as_str));
     }
     let wanted = |row: &str| {
         only.is_empty() || only.iter().any(|only| row == only || row.split('/').next() == Some(only.as_str()))

@@ -155,13 +155,16 @@ fn used(cgroup: &Path) -> f64 {
     micros.expect("the kernel accounts it") / 1e6
 }
 
-/// The packages as they are installed, with the settings of the defaults.
-fn folder(without: Option<&str>) -> Folder {
+/// The packages as they are installed, with the settings of the defaults and one more, such as `runqlat=on`.
+fn folder(choice: Option<&str>) -> Folder {
     let folder = Folder::new();
     let entries = fs::read_dir(committed()).expect("the folder of the packages").flatten().map(|entry| entry.path());
     let packages = entries.filter(|package| package.join("plugin.yaml").is_file());
     packages.for_each(|package| _ = folder.copy(&package));
-    let settings = without.map_or_else(String::new, |package| format!("plugins: {{ {package}: off }}\n"));
+    let settings = choice.map_or_else(String::new, |choice| {
+        let (package, state) = choice.split_once('=').expect("PACKAGE=on or PACKAGE=off");
+        format!("plugins: {{ {package}: {state} }}\n")
+    });
     folder.set(&settings);
     folder
 }
@@ -171,9 +174,9 @@ fn host(folder: &Folder) -> Ebhost {
     Start::with(folder.path()).args(&["--cache.dir", &cache]).listening()
 }
 
-/// Measures everything that is on by default. `without`: the name of a package that is switched off.
-pub(crate) fn defaults(without: Option<&str>) {
-    let folder = folder(without);
+/// Measures everything that is on by default. `choice`: a package that is switched on or off besides, such as `runqlat=on`.
+pub(crate) fn defaults(choice: Option<&str>) {
+    let folder = folder(choice);
     text(
         "\n| work | without, ns | with, ns | overhead, median of pairs | middle half of the pairs |\n|---|--:|--:|--:|--:|",
     );

@@ -99,6 +99,7 @@ fn a_cgroup_namespace_that_hides_the_other_cgroups_is_reported() {
     let _alone = alone();
     let folder = Folder::new();
     folder.copy(&committed().join("runqlat"));
+    folder.set("plugins: { runqlat: on }\n");
     let cgroup = Cgroup::new(&format!("ebhost-namespace-{}", process::id()));
     let mount = cgroup.folder().parent().expect("it is below the mount").display().to_string();
     let elsewhere = Folder::new();

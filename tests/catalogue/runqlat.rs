@@ -47,7 +47,7 @@ fn assert_equal(waits: [Waits; 2]) {
 fn waits_equal_those_in_schedstat_to_the_nanosecond() {
     needs!(Root, Cgroup2, Tool("taskset"), Tool("perl"), File("/proc/self/schedstat"));
     let _alone = alone();
-    let (_folder, host) = host("");
+    let (_folder, host) = host("plugins: { runqlat: on }\n");
     let cgroup = Cgroup::new(&format!("ebhost-waits-{}", std::process::id()));
     let served = |served: &Exposition| {
         let value = |name: &str| served.value(name, &[("cgroup", cgroup.path())]).unwrap_or_default();

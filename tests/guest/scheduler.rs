@@ -7,7 +7,7 @@ use crate::guest::{Console, Guest};
 
 const PACKAGES: [&str; 9] =
     ["hardirqs", "oncpu", "processes", "runqlat", "runqlen", "sched", "signals", "softirqs", "throttle"];
-const SETTINGS: &str = "plugins: { oncpu: on, sched: on, signals: on, softirqs: on, throttle: on }\n";
+const SETTINGS: &str = "plugins: { oncpu: on, runqlat: on, sched: on, signals: on, softirqs: on, throttle: on }\n";
 
 /// The growth of the sum of all samples with these labels between the two scrapes.
 fn grown(console: &Console, name: &str, labels: &[(&str, &str)]) -> f64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ebhost_tests::{Browser, Disk, Ebhost, Fio, committed, needs};
+use ebhost_tests::{Browser, Disk, Ebhost, Fio, Start, committed, needs};
 
 use crate::{SOON, open};
 
@@ -46,7 +46,7 @@ fn the_page_can_be_used_at_400_pixels_and_in_the_dark() {
 #[test]
 fn each_package_is_linked_at_the_top_and_zeros_are_folded_away() {
     needs!(Root, Tool("chromium"));
-    let host = Ebhost::start(&committed());
+    let host = Start::with(&committed()).args(&["--set", "plugins.runqlat=on"]).listening();
     let origin = format!("http://{}", host.address());
     let mut browser = Browser::open();
     open(&mut browser, &origin);

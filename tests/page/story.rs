@@ -53,7 +53,8 @@ fn the_story_in_pictures() {
     let file = folder.path().join("file");
     fs::write(&file, vec![7; FILE_BYTES]).expect("our own folder");
     output(&mut Command::new("sync"));
-    let host = Start::with(&committed()).args(&["--recorder.window", "15m"]).listening();
+    let args = ["--set", "plugins.runqlat=on", "--recorder.window", "15m"];
+    let host = Start::with(&committed()).args(&args).listening();
     let origin = format!("http://{}", host.address());
     let prometheus = Prometheus::scraping(host.address());
     let mut browser = Browser::open();

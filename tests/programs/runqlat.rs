@@ -22,6 +22,7 @@ fn waits_for_a_cpu_equal_those_in_schedstat() {
     let _alone = alone();
     let folder = Folder::new();
     folder.copy(&committed().join("runqlat"));
+    folder.set("plugins: { runqlat: on }\n");
     let host = Ebhost::start(folder.path());
     let name = format!("ebhost{}", std::process::id());
     let cgroup = Cgroup::new(&name);

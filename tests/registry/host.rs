@@ -24,7 +24,8 @@ fn a_running_host_takes_an_update_that_an_unprivileged_user_pulled() {
     let tag = lab.repository("acme/runqlat:stable");
     pull(&tag);
     let pins = lab.at("plugins/pins");
-    let host = Start::with(&lab.plugins()).args(&["--trust.pins", &pins, "--trust.require", "all"]).listening();
+    let args = ["--set", "plugins.runqlat=on", "--trust.pins", &pins, "--trust.require", "all"];
+    let host = Start::with(&lab.plugins()).args(&args).listening();
     let runs = |version: &str| {
         let scraped = host.scrape();
         scraped.samples().any(|sample| {

@@ -56,7 +56,7 @@ if grep -q nativ /etc/ebhost/ebhost.yaml; then false; fi
 say 'a package that differs from its pin is not loaded'
 play -e @wrong-pins.json
 await
-with_password '^ebhost_plugin_up{plugin="runqlat"} 1$'
+with_password '^ebhost_plugin_up{plugin="processes"} 1$'
 if with_password '^ebhost_plugin_up{plugin="biolatency"} 1$'; then false; fi
 
 dpkg -P ebhost > /tmp/log 2>&1

@@ -29,11 +29,14 @@ serves_disks
 say 'the cache works'
 cache_works
 say 'settings are applied by a reload'
-echo 'plugins: { llcstat: off, runqlat: off }' >> /etc/ebhost/ebhost.yaml
+if serves '^ebhost_plugin_up{plugin="runqlat"} 1$'; then false; fi
+echo 'plugins: { llcstat: off, processes: off, runqlat: on }' >> /etc/ebhost/ebhost.yaml
 systemctl reload ebhost
 serves '^ebhost_plugin_up{plugin="biolatency"}'
-for _ in $(seq 40); do serves '^ebhost_plugin_up{plugin="runqlat"} 1$' || break; sleep 0.5; done
-if serves '^ebhost_plugin_up{plugin="runqlat"} 1$'; then false; fi
+for _ in $(seq 40); do ! serves '^ebhost_plugin_up{plugin="runqlat"} 1$' || break; sleep 0.5; done
+serves '^ebhost_plugin_up{plugin="runqlat"} 1$'
+for _ in $(seq 40); do serves '^ebhost_plugin_up{plugin="processes"} 1$' || break; sleep 0.5; done
+if serves '^ebhost_plugin_up{plugin="processes"} 1$'; then false; fi
 say 'the socket unit opens the port'
 sed -i 's/^ARGS=.*/ARGS="--web.systemd-socket"/' /etc/default/ebhost
 systemctl stop ebhost
