@@ -76,6 +76,11 @@ impl KernelBudgets {
         self.next
     }
 
+    /// Packages were added or exchanged: a window is opened soon.
+    pub(super) fn measure_soon(&mut self) {
+        self.next = self.next.min(Instant::now() + limits::BUDGET_PAUSE_ABOVE);
+    }
+
     pub(super) fn cost(&self, file: &Path) -> Option<&PackageCost> {
         self.costs.get(file)
     }
@@ -114,9 +119,14 @@ impl KernelBudgets {
     }
 
     fn open(&mut self, packages: &[Running], statistics_are_on: bool) {
-        let has_programs = packages.iter().any(|package| package.programs().next().is_some());
+        if packages.iter().all(|package| package.programs().next().is_none()) {
+            // A window for nothing would wake this thread a hundred times a second.
+            (self.next, self.unmeasured) = (Instant::now() + limits::BUDGET_PAUSE, None);
+            self.costs.clear();
+            return;
+        }
         let held = match &self.process {
-            _ if statistics_are_on || !has_programs => Ok(None),
+            _ if statistics_are_on => Ok(None),
             Some(process) => process.open_window().map(Some).map_err(|error| error.to_string()),
             None => Err("the process that switches statistics on could not be started".to_owned()),
         };
@@ -127,7 +137,7 @@ impl KernelBudgets {
                 let before = packages.iter().map(|package| (package.file.clone(), statistics(package))).collect();
                 let started = Instant::now();
                 self.next = started + length;
-                self.window = has_programs.then_some(Window { started, before, _held: held });
+                self.window = Some(Window { started, before, _held: held });
             }
             Err(why) => {
                 self.next = Instant::now() + limits::BUDGET_PAUSE;
@@ -207,6 +217,19 @@ fn reason(package: &Running, cost: &PackageCost) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A host whose packages only read what other programs count was woken ninety times a second.
+    #[test]
+    fn without_programs_there_is_nothing_to_measure_for_a_while() {
+        let mut budgets = KernelBudgets::new(None);
+        for statistics_are_on in [false, true] {
+            let now = Instant::now();
+            assert!(budgets.step(&[], statistics_are_on).is_empty());
+            assert!(budgets.next() >= now + limits::BUDGET_PAUSE && budgets.is_between_windows());
+            budgets.measure_soon();
+            assert!(budgets.next() < now + limits::BUDGET_PAUSE);
+        }
+    }
 
     #[test]
     fn the_cost_is_the_share_of_one_cpu_and_the_mean_of_a_run() {

@@ -251,6 +251,7 @@ impl Agent {
                 _ = &mut stopped => return,
                 Some(transaction) = changes.recv() => {
                     self.apply(transaction);
+                    self.budgets.measure_soon();
                     self.returns_due = MEMORY_RETURNS;
                     requests.set_running_packages(self.running.len());
                     requests.set_span_sources(self.span_sources());

@@ -60,17 +60,33 @@ pub(super) struct ResponseWriter {
     unsent: Arc<AnswerBytes>,
     /// The latest chunk, which may be the last.
     held: Bytes,
+    /// Chunks before it that are not worth a wake-up yet, and their bytes.
+    waiting: Vec<BodyChunk>,
+    waiting_bytes: usize,
     bytes: u64,
     /// The least number of buffers that were free while this was written: so many were not needed.
     unused_buffers: usize,
 }
+
+/// Bytes that leave together: each time a client's task is woken, which takes as long as sending some ten thousand bytes does. Printing so many takes a
+/// millisecond at most, so no client waits for it.
+const SENT_TOGETHER: usize = 1 << 20;
 
 impl BufferPool {
     /// Begins an answer to all of `readers`.
     pub(super) fn writer(&self, readers: Vec<ChunkReader>) -> ResponseWriter {
         let (readers, clients) = readers.into_iter().map(|reader| (reader.chunks, reader.client)).unzip();
         let unsent = self.unsent.begin(clients);
-        ResponseWriter { pool: self.clone(), readers, unsent, held: Bytes::new(), bytes: 0, unused_buffers: usize::MAX }
+        ResponseWriter {
+            pool: self.clone(),
+            readers,
+            unsent,
+            held: Bytes::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            bytes: 0,
+            unused_buffers: usize::MAX,
+        }
     }
 
     /// The bytes of all answers that clients have not taken yet.
@@ -86,7 +102,8 @@ impl BufferPool {
 impl ResponseWriter {
     /// Sends the last chunk and returns the length of the answer. Buffers that the answer did not need are freed, except for one: so
     /// the memory of one large answer is not kept for ever.
-    pub(super) fn finish(self) -> u64 {
+    pub(super) fn finish(mut self) -> u64 {
+        self.send_waiting();
         for reader in &self.readers {
             let _ = reader.send(BodyChunk::Last(self.held.clone())); // a reader that went away needs no end
         }
@@ -125,11 +142,11 @@ impl ChunkSink for ResponseWriter {
     fn send_deflated(&mut self, Deflated { blocks, crc, text_bytes }: Deflated) -> io::Result<()> {
         let before = std::mem::take(&mut self.held);
         if !before.is_empty() {
-            self.send_to_all(&BodyChunk::More(before))?;
+            self.send_to_all(before.len(), BodyChunk::More(before))?;
         }
         self.bytes += text_bytes;
         let blocks = self.unsent.counted(blocks);
-        self.send_to_all(&BodyChunk::Deflated(DeflatedBytes { blocks, crc, text_bytes }))
+        self.send_to_all(blocks.len(), BodyChunk::Deflated(DeflatedBytes { blocks, crc, text_bytes }))
     }
 }
 
@@ -138,15 +155,28 @@ impl ResponseWriter {
     fn hold(&mut self, chunk: Bytes) -> io::Result<()> {
         self.bytes += chunk.len() as u64;
         let before = std::mem::replace(&mut self.held, chunk);
-        if before.is_empty() { self.check_readers() } else { self.send_to_all(&BodyChunk::More(before)) }
+        if before.is_empty() { self.check_readers() } else { self.send_to_all(before.len(), BodyChunk::More(before)) }
     }
 
-    fn send_to_all(&mut self, chunk: &BodyChunk) -> io::Result<()> {
-        self.readers.retain(|reader| reader.send(chunk.clone()).is_ok());
+    /// Sends a chunk of this length, with those that wait, once that is worth it.
+    fn send_to_all(&mut self, bytes: usize, chunk: BodyChunk) -> io::Result<()> {
+        self.waiting.push(chunk);
+        self.waiting_bytes += bytes;
+        if self.waiting_bytes >= SENT_TOGETHER {
+            self.send_waiting();
+        }
         self.check_readers()
     }
 
-    fn check_readers(&self) -> io::Result<()> {
+    fn send_waiting(&mut self) {
+        self.waiting_bytes = 0;
+        for chunk in self.waiting.drain(..) {
+            self.readers.retain(|reader| reader.send(chunk.clone()).is_ok());
+        }
+    }
+
+    fn check_readers(&mut self) -> io::Result<()> {
+        self.readers.retain(|reader| !reader.is_closed());
         if self.readers.is_empty() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 }
@@ -209,18 +239,36 @@ mod tests {
     fn a_chunk_leaves_when_the_next_one_comes_and_every_reader_gets_it() {
         let ((one, mut first), (other, mut second)) = (unbounded_channel(), unbounded_channel());
         let mut writer = BufferPool::default().writer(vec![reader(one), reader(other)]);
-        write(&mut writer, "a chunk").unwrap();
+        let long = "a chunk".repeat(SENT_TOGETHER / 7 + 1);
+        write(&mut writer, &long).unwrap();
         assert!(first.try_recv().is_err(), "it may be the last");
         write(&mut writer, "another").unwrap();
-        assert!(matches!(first.try_recv(), Ok(BodyChunk::More(chunk)) if chunk == "a chunk"));
+        assert!(matches!(first.try_recv(), Ok(BodyChunk::More(chunk)) if chunk == long));
         drop(first);
         write(&mut writer, "the end").unwrap();
-        assert_eq!(writer.finish(), 21);
+        assert_eq!(writer.finish(), 14 + long.len() as u64);
         let chunks: Vec<_> = std::iter::from_fn(|| second.try_recv().ok()).collect();
         assert!(
             matches!(&chunks[..], [BodyChunk::More(_), BodyChunk::More(_), BodyChunk::Last(end)] if end == "the end"),
             "{chunks:?}"
         );
+    }
+
+    /// A heading of a hundred bytes woke the client's task, which sent it in a packet of its own.
+    #[test]
+    fn short_chunks_leave_with_those_that_follow() {
+        let (sender, mut chunks) = unbounded_channel();
+        let mut writer = BufferPool::default().writer(vec![reader(sender)]);
+        write(&mut writer, "heading").unwrap();
+        writer.send_deflated(Deflated { blocks: vec![1, 2, 3], crc: 0, text_bytes: 100 }).unwrap();
+        assert!(chunks.try_recv().is_err());
+        write(&mut writer, &"x".repeat(SENT_TOGETHER)).unwrap();
+        assert!(chunks.try_recv().is_err(), "it may be the last");
+        write(&mut writer, "end").unwrap();
+        let lengths: Vec<usize> = received(&mut chunks).iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [7, 3, SENT_TOGETHER]);
+        writer.finish();
+        assert_eq!(received(&mut chunks), ["end"]);
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn compress(
 struct GzipStream {
     /// Bytes that were not sent yet.
     bytes: Vec<u8>,
-    compress: Compress,
+    /// The ordinary compressor, from the first text on that needs it: clearing its memory takes longer than sending a short answer.
+    compress: Option<Compress>,
     /// Whether text was compressed whose end is not written yet.
     is_open: bool,
     crc: Hasher,
@@ -152,7 +153,7 @@ fn keep(mut compressor: Compress) {
 
 impl GzipStream {
     fn new() -> Self {
-        Self { bytes: HEADER.to_vec(), compress: compressor(), is_open: false, crc: Hasher::new(), text_bytes: 0 }
+        Self { bytes: HEADER.to_vec(), compress: None, is_open: false, crc: Hasher::new(), text_bytes: 0 }
     }
 
     /// Adds a chunk, and hands out what is worth sending. Returns `None` after the last one.
@@ -192,7 +193,10 @@ impl GzipStream {
     }
 
     fn text(&mut self, text: &[u8]) -> io::Result<()> {
-        self.is_open |= !text.is_empty();
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.is_open = true;
         self.crc.update(text);
         self.text_bytes += text.len() as u64;
         self.run(text, FlushCompress::None)
@@ -202,7 +206,7 @@ impl GzipStream {
     fn deflated(&mut self, deflated: &DeflatedBytes) -> io::Result<()> {
         if self.is_open {
             self.run(&[], FlushCompress::Sync)?;
-            self.compress.reset();
+            self.compress.iter_mut().for_each(Compress::reset);
             self.is_open = false;
         }
         self.crc.combine(&Hasher::new_with_initial_len(deflated.crc, deflated.text_bytes));
@@ -216,7 +220,9 @@ impl GzipStream {
         } else {
             self.bytes.extend_from_slice(&LAST_BLOCK);
         }
-        keep(self.compress);
+        if let Some(compress) = self.compress.take() {
+            keep(compress);
+        }
         self.bytes.extend_from_slice(&self.crc.finalize().to_le_bytes());
         self.bytes.extend_from_slice(&(self.text_bytes as u32).to_le_bytes());
         Ok(self.bytes)
@@ -224,11 +230,12 @@ impl GzipStream {
 
     /// Compresses all of `text`, and everything that is held back if `flush` says so.
     fn run(&mut self, mut text: &[u8], flush: FlushCompress) -> io::Result<()> {
+        let compress = self.compress.get_or_insert_with(compressor);
         loop {
             self.bytes.reserve(ROOM);
-            let before = self.compress.total_in();
-            let status = self.compress.compress_vec(text, &mut self.bytes, flush)?;
-            text = &text[(self.compress.total_in() - before) as usize..];
+            let before = compress.total_in();
+            let status = compress.compress_vec(text, &mut self.bytes, flush)?;
+            text = &text[(compress.total_in() - before) as usize..];
             let has_room = self.bytes.len() < self.bytes.capacity();
             if status == Status::StreamEnd || text.is_empty() && has_room && flush != FlushCompress::Finish {
                 return Ok(());

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Rows read from a map, a perf source or an event buffer.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -23,6 +25,30 @@ pub struct Snapshot {
     /// Whether every entry that was there before the read began and until it ended is among the rows. Only then does
     /// a missing key mean that the entry is gone.
     pub complete: bool,
+    /// The keys and their order, as far as the reader knows whether they are those of another read; `None`: they have to be compared.
+    pub key_order: Option<KeyOrder>,
+}
+
+/// The keys of a read in their order. Snapshots with the same one have the same keys in the same rows, so these need not be compared.
+///
+/// Only [`Snapshot::finish`] makes one, and no two calls make the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyOrder {
+    number: u64,
+    rows: usize,
+}
+
+impl KeyOrder {
+    /// One that no other read has.
+    fn unique(rows: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), rows }
+    }
+
+    /// Number of rows.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
 }
 
 /// The keys of a snapshot's rows.
@@ -42,6 +68,19 @@ impl Snapshot {
     pub fn finish(&mut self, len: usize, complete: bool) {
         self.len = len;
         self.complete = complete;
+        self.key_order = Some(KeyOrder::unique(len));
+    }
+
+    /// Ends a complete read that found exactly the keys of an earlier one of this snapshot, in the same order. Its values may be others.
+    pub fn finish_again(&mut self, keys: KeyOrder) {
+        self.len = keys.rows;
+        self.complete = true;
+        self.key_order = Some(keys);
+    }
+
+    /// The keys of the last read, if it was complete.
+    pub fn complete_keys(&self) -> Option<KeyOrder> {
+        self.key_order.filter(|_| self.complete)
     }
 
     /// Bytes from one row's first value to the next row's.
@@ -53,5 +92,26 @@ impl Snapshot {
     pub fn row(&self, row: usize) -> &[u8] {
         let stride = self.row_stride();
         &self.values[row * stride..(row + 1) * stride]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_read_that_found_the_same_keys_again_has_the_same_order() {
+        let mut snapshot = Snapshot::default();
+        assert_eq!(snapshot.complete_keys(), None);
+        snapshot.finish(3, true);
+        let first = snapshot.complete_keys().unwrap();
+        snapshot.finish(0, false);
+        assert_eq!(snapshot.complete_keys(), None);
+        snapshot.finish_again(first);
+        assert_eq!((snapshot.len, snapshot.complete, snapshot.complete_keys()), (3, true, Some(first)));
+        snapshot.finish(3, true);
+        assert_ne!(snapshot.complete_keys(), Some(first), "it may have other keys");
+        let other = Snapshot::default();
+        assert_ne!(other.key_order, Some(first));
     }
 }

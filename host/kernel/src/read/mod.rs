@@ -19,7 +19,7 @@ use crate::{
     sys::{Batch, BatchCursor, KernelMap},
 };
 use ebhost_limits::{READ_BATCH_BYTES, READ_BATCH_ENTRIES};
-use ebhost_snapshot::{Keys, Snapshot};
+use ebhost_snapshot::{KeyOrder, Keys, Snapshot};
 
 use mapped::MappedEntries;
 use repeat::Repeats;
@@ -63,8 +63,8 @@ struct Batches {
     cursor: BatchCursor,
     /// Entries that one read has room for. It is doubled when a bucket holds more.
     room: usize,
-    /// Keys of arrays, which are known, are read into here.
-    unused_keys: Vec<u8>,
+    /// The keys of one batch. They are compared here, where they are in the cache, with those of the last read, and copied if they are others.
+    batch_keys: Vec<u8>,
     /// Reads the map instead as long as its keys stay the same; `None`: it cannot.
     repeats: Option<Repeats>,
 }
@@ -86,7 +86,7 @@ impl MapReader {
             let fitting = READ_BATCH_BYTES / map.entry_size().max(1);
             let room = READ_BATCH_ENTRIES.min(fitting).min(shape.max_entries as usize).max(1);
             let (cursor, repeats) = (BatchCursor::new(&map), Repeats::of(&map));
-            ReadStrategy::Batches(Batches { cursor, room, unused_keys: Vec::new(), repeats })
+            ReadStrategy::Batches(Batches { cursor, room, batch_keys: Vec::new(), repeats })
         };
         let keys = if shape.is_array() { Keys::Index } else { Keys::Bytes { size: map.key_size(), bytes: Vec::new() } };
         let snapshot = Snapshot { keys, value_stride, cpus: map.cpus(), ..Snapshot::default() };
@@ -103,7 +103,7 @@ impl MapReader {
     /// # Errors
     /// After an error the snapshot holds the rows that were read so far, and is not complete. `TimedOut`: `until` passed.
     pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
-        let last = self.snapshot.complete.then_some(self.snapshot.len);
+        let last = self.snapshot.complete_keys();
         self.snapshot.finish(0, false);
         if let Some(insertions) = &mut self.insertions {
             insertions.read();
@@ -119,11 +119,11 @@ impl MapReader {
             return Ok(&self.snapshot);
         }
         if let ReadStrategy::Batches(batches) = &mut self.strategy {
-            if let Some(len) = last.filter(|len| batches.has_read_again(&mut self.snapshot, *len)) {
-                self.snapshot.finish(len, true);
+            if let Some(keys) = last.filter(|keys| batches.has_read_again(&mut self.snapshot, keys.rows())) {
+                self.snapshot.finish_again(keys);
                 return Ok(&self.snapshot);
             }
-            match batches.read(&self.map, &mut self.snapshot, until) {
+            match batches.read(&self.map, &mut self.snapshot, last, until) {
                 Err(error) if self.snapshot.len == 0 && is_batch_unsupported(&error) => {
                     self.strategy = ReadStrategy::OneByOne;
                 }
@@ -168,38 +168,77 @@ impl Batches {
         })
     }
 
-    fn read(&mut self, map: &KernelMap, snapshot: &mut Snapshot, until: Instant) -> io::Result<()> {
-        self.repeats.iter_mut().for_each(Repeats::forget_keys);
+    /// Reads the map; `last` are the keys that the snapshot has.
+    fn read(
+        &mut self,
+        map: &KernelMap,
+        snapshot: &mut Snapshot,
+        last: Option<KeyOrder>,
+        until: Instant,
+    ) -> io::Result<()> {
         self.cursor.rewind();
-        let mut len = 0;
-        let result = self.walk(map, snapshot, until, &mut len);
-        snapshot.finish(len, result.is_ok());
+        let mut walked = Walked { rows: 0, has_same_keys: last.is_some() };
+        let result = self.walk(map, snapshot, until, &mut walked);
+        match last.filter(|keys| result.is_ok() && walked.has_same_keys && walked.rows == keys.rows()) {
+            Some(keys) => snapshot.finish_again(keys),
+            None => {
+                self.repeats.iter_mut().for_each(Repeats::forget_keys);
+                snapshot.finish(walked.rows, result.is_ok());
+            }
+        }
         result
     }
 
-    fn walk(&mut self, map: &KernelMap, snapshot: &mut Snapshot, until: Instant, len: &mut usize) -> io::Result<()> {
+    fn walk(
+        &mut self,
+        map: &KernelMap,
+        snapshot: &mut Snapshot,
+        until: Instant,
+        walked: &mut Walked,
+    ) -> io::Result<()> {
         let shape = map.shape();
         let (key_size, entry_size) = (map.key_size(), map.entry_size());
         let mut seen = shape.is_lpm_trie().then(|| SeenKeys::for_walk(shape.max_entries));
         loop {
-            let room = self.room;
-            let values = &mut room_for(&mut snapshot.values, (*len + room) * entry_size)[*len * entry_size..];
-            let (keys, start) = match &mut snapshot.keys {
-                Keys::Bytes { bytes, .. } => (bytes, *len * key_size),
-                Keys::Index | Keys::Events { .. } => (&mut self.unused_keys, 0),
-            };
-            let keys = &mut room_for(keys, start + room * key_size)[start..];
+            let (room, len) = (self.room, walked.rows);
+            let values = &mut room_for(&mut snapshot.values, (len + room) * entry_size)[len * entry_size..];
+            let keys = room_for(&mut self.batch_keys, room * key_size);
             let batch = map.lookup_batch(&mut self.cursor, keys, values)?;
-            *len += match &mut seen {
+            let count = match &mut seen {
                 Some(seen) => seen.keep_new(&mut RowBatch { keys, key_size, values, entry_size }, batch.count())?,
                 None => batch.count(),
             };
+            if let Keys::Bytes { bytes, .. } = &mut snapshot.keys {
+                walked.take_keys(
+                    &keys[..count * key_size],
+                    &mut room_for(bytes, (len + count) * key_size)[len * key_size..],
+                );
+            }
+            walked.rows += count;
             match batch {
                 Batch::More(_) if Instant::now() >= until => return Err(io::ErrorKind::TimedOut.into()),
                 Batch::More(_) => {}
                 Batch::Last(_) => return Ok(()),
                 Batch::TooSmall => self.room *= 2,
             }
+        }
+    }
+}
+
+/// How far a walk has come.
+#[derive(Debug)]
+struct Walked {
+    rows: usize,
+    /// Whether the keys so far are those that the snapshot had in these rows.
+    has_same_keys: bool,
+}
+
+impl Walked {
+    /// Puts the keys of a batch in their rows, unless they are there.
+    fn take_keys(&mut self, keys: &[u8], rows: &mut [u8]) {
+        if !self.has_same_keys || keys != rows {
+            rows.copy_from_slice(keys);
+            self.has_same_keys = false;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     Deflated,
-    group::{Group, Scratch},
+    group::{FromParts, Group, Scratch},
     number::NumberText,
     parse::Lines,
     stream::BlockWriter,
@@ -88,7 +88,7 @@ impl FamilyLines<'_, '_> {
         // Slots without a series have no line.
         let mut fed = slots.clone().filter(|slot| self.series.feeders[*slot] > 0);
         let numbers = |_| fed.next().map_or_else(|| NumberText::text(b""), &mut number);
-        match prepared.write(numbers, self.scratch, &mut self.blocks.bits, self.blocks.written) {
+        match prepared.write::<FromParts>(numbers, self.scratch, &mut self.blocks.bits, self.blocks.written) {
             Ok(written) => {
                 self.blocks.written = written;
                 true

@@ -84,6 +84,58 @@ pub(super) struct Written {
     pub(super) bytes: u64,
 }
 
+/// How the checksum of lines is found while they are written.
+pub(super) trait Checksum {
+    /// The register after up to 8 more bytes: see [`crc::append`].
+    fn append(register: u32, bytes: u64, count: u32) -> u32;
+
+    /// The register after all of `bytes`.
+    fn append_all(register: u32, bytes: &[u8]) -> u32;
+
+    /// The register after a line of this length, from that before it and that of the line alone.
+    fn append_line(register: u32, length: usize, line: u32) -> u32;
+}
+
+/// From the checksums of the lines' constant parts and the digits: there is no text. Needs a table of 4 KiB for each length of a line.
+pub(super) struct FromParts;
+
+/// Not at all: the caller has the text, whose checksum takes less time, above all if lines have many lengths.
+pub(super) struct FromText;
+
+impl Checksum for FromParts {
+    #[inline]
+    fn append(register: u32, bytes: u64, count: u32) -> u32 {
+        crc::append(register, bytes, count)
+    }
+
+    #[inline]
+    fn append_all(register: u32, bytes: &[u8]) -> u32 {
+        crc::append_all(register, bytes)
+    }
+
+    #[inline]
+    fn append_line(register: u32, length: usize, line: u32) -> u32 {
+        crc::shift(length).of(register) ^ line
+    }
+}
+
+impl Checksum for FromText {
+    #[inline]
+    fn append(register: u32, _: u64, _: u32) -> u32 {
+        register
+    }
+
+    #[inline]
+    fn append_all(register: u32, _: &[u8]) -> u32 {
+        register
+    }
+
+    #[inline]
+    fn append_line(register: u32, _: usize, _: u32) -> u32 {
+        register
+    }
+}
+
 /// Bytes after the last line's bits, because they are copied by words.
 const PADDING: usize = 16;
 
@@ -180,11 +232,12 @@ impl Group {
         self.lines.len()
     }
 
-    /// Writes all lines as one block, with the numbers that they have now: `number` gives them in their order.
+    /// Writes all lines as one block, with the numbers that they have now: `number` gives them in their order. The register of what is
+    /// returned is of use if it is found [`FromParts`].
     ///
     /// # Errors
     /// [`Stale`] if the block cannot be written. What `out` has got then is of no use.
-    pub(super) fn write(
+    pub(super) fn write<C: Checksum>(
         &mut self,
         mut number: impl FnMut(usize) -> NumberText,
         scratch: &mut Scratch,
@@ -218,22 +271,22 @@ impl Group {
                     if common < *count {
                         put_digits(out, &pairs, digits >> (8 * common), count - common);
                     }
-                    crc::append(line.crc, number::ascii(*digits, *count), *count)
+                    C::append(line.crc, number::ascii(*digits, *count), *count)
                 }
                 NumberText::Exponential(number) => {
                     put_exponential(out, &self.codes.literals, &pairs, &exponents, number, common);
                     let (low, high) = (number.text as u64, (number.text >> 64) as u64);
                     let length = number.length() as u32;
-                    let register = crc::append(line.crc, low & (u64::MAX >> (64 - 8 * length.min(8))), length.min(8));
-                    if length > 8 { crc::append(register, high, length - 8) } else { register }
+                    let register = C::append(line.crc, low & (u64::MAX >> (64 - 8 * length.min(8))), length.min(8));
+                    if length > 8 { C::append(register, high, length - 8) } else { register }
                 }
                 NumberText::Text { bytes, count } => {
                     put_text(out, &self.codes.literals, &bytes[common as usize..*count as usize]);
-                    crc::append_all(line.crc, &bytes[..*count as usize])
+                    C::append_all(line.crc, &bytes[..*count as usize])
                 }
             };
             let length = u32::from(line.length) + number.len();
-            register = crc::shift(length as usize).of(register) ^ appended;
+            register = C::append_line(register, length as usize, appended);
             start += length;
             since = since.saturating_add(1);
             if u32::from(line.number) != number.len() {
@@ -244,7 +297,7 @@ impl Group {
         out.reserve(MOST_WRITTEN);
         put_text(out, &self.codes.literals, b"\n");
         put_code(out, self.codes.literals[END_OF_BLOCK]);
-        Ok(Written { crc: crc::append(register, u64::from(b'\n'), 1), bytes: before.bytes + u64::from(start) + 1 })
+        Ok(Written { crc: C::append(register, u64::from(b'\n'), 1), bytes: before.bytes + u64::from(start) + 1 })
     }
 
     /// Finds the distances of a line's matches anew.

@@ -245,6 +245,30 @@ fn text_of_many_small_families_is_prepared_and_is_the_text() {
     }
 }
 
+/// Most of the host's own metrics are the same in each scrape, and were compressed anew in each.
+#[test]
+fn text_that_did_not_change_is_sent_as_it_was_compressed_before() {
+    let mut preparations = preparations();
+    let mut answer = |round| {
+        let mut text = Vec::new();
+        mixed(round, false, encoder(Format::OpenMetrics100, Created::LeftOut, &mut text));
+        let mut reader = Reader::default();
+        let keeping =
+            keeping_encoder(Format::OpenMetrics100, Encoding::Gzip, Created::LeftOut, &mut preparations, &mut reader);
+        mixed(round, false, keeping);
+        assert!(reader.text == text, "round {round}");
+        (reader.deflated.0, preparations.memory())
+    };
+    (0..4).for_each(|round| _ = answer(round));
+    let (_, changing) = answer(4);
+    let (length, kept) = answer(4);
+    assert!(kept > changing, "its text is kept from the second time on, and counted");
+    assert_eq!([answer(4), answer(4)], [(length, kept); 2]);
+    let (_, changed) = answer(5);
+    assert!(changed < kept);
+    (0..3).for_each(|_| _ = answer(4));
+}
+
 #[test]
 fn nothing_is_prepared_beyond_the_limits() {
     let table = typical(5_000);

@@ -106,7 +106,10 @@ impl<S: Syntax> Encoder for Lines<'_, S> {
     }
 
     fn fragment(&mut self, encoded: &[u8]) -> io::Result<()> {
+        // It often stays the same as a whole, unlike what is before and after it.
+        self.chunk.end_piece()?;
         self.chunk.bytes.extend_from_slice(encoded);
+        self.chunk.end_piece()?;
         self.chunk.send_if_full()
     }
 

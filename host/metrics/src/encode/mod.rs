@@ -191,6 +191,15 @@ impl<'w> Chunk<'w> {
         Ok(())
     }
 
+    /// Lets text that is compressed here be in other pieces than what follows.
+    fn end_piece(&mut self) -> io::Result<()> {
+        self.divide(true)?;
+        if self.pieces.is_some() && self.bytes.capacity() == 0 {
+            self.bytes = self.out.buffer();
+        }
+        Ok(())
+    }
+
     /// Hands the text out that may be compressed here. The beginning of a piece is left unless this is the end of the text.
     fn divide(&mut self, is_end: bool) -> io::Result<()> {
         let Some(pieces) = &mut self.pieces else { return Ok(()) };

@@ -1,10 +1,12 @@
 //! Matching: which entry each row of a reading is.
 //!
 //! A map that did not change lists its keys in the same order each time. Entries are therefore numbered in the order of the last
-//! reading, and "the same keys as last time" is one comparison of memory. Where a few keys came or went, a cursor walks along the
+//! reading, and "the same keys as last time" is one comparison of memory, or none where the reader knows it ([`KeyOrder`]). Where a few keys came or went, a cursor walks along the
 //! last order: each row is compared with the key expected next, then with the few after it, and only a key that is found nowhere
 //! near is looked up by its hash, after which the cursor continues from there. When the order has changed much, or has stabilized,
 //! the entries are renumbered in it ([`RowMatcher::renumber`]).
+
+use ebhost_snapshot::KeyOrder;
 
 use super::entries::EntryTable;
 use crate::labels::identities::NONE;
@@ -24,6 +26,8 @@ pub(crate) struct RowMatcher {
     next_order: Vec<u32>,
     matched: BitSet,
     row_order: RowOrder,
+    /// The keys that the entries have, in their order, if the reader has a name for that.
+    key_order: Option<KeyOrder>,
     /// Rows of the last reading whose entries are new.
     pub(crate) inserted: Vec<u32>,
     /// Rows of the last reading that have no entry, because there was no room for one.
@@ -73,6 +77,7 @@ impl RowMatcher {
             next_order: Vec::new(),
             matched: BitSet::default(),
             row_order: RowOrder::Identity,
+            key_order: None,
             inserted: Vec::new(),
             left_out: 0,
             lookups: Vec::new(),
@@ -91,16 +96,22 @@ impl RowMatcher {
         self.left_out = len.saturating_sub(self.entries.slots());
     }
 
-    /// Matches the rows of a map with `keys` back to back. An entry whose key is missing is removed only after a `complete` reading.
-    /// New entries are inserted while there are fewer than `room`.
-    pub(crate) fn match_keys(&mut self, keys: &[u8], complete: bool, room: usize) {
+    /// Matches the rows of a map with `keys` back to back, which are not looked at if `key_order` says that they are those of the entries. An entry
+    /// whose key is missing is removed only after a `complete` reading. New entries are inserted while there are fewer than `room`.
+    pub(crate) fn match_keys(&mut self, keys: &[u8], key_order: Option<KeyOrder>, complete: bool, room: usize) {
         self.inserted.clear();
         self.entries.removed.clear();
         self.left_out = 0;
         let rows = keys.len() / self.entries.key_size();
-        if self.row_order == RowOrder::Identity && rows == self.entries.live() && keys == self.entries.keys() {
-            return;
+        if self.row_order == RowOrder::Identity && rows == self.entries.live() {
+            let is_known = key_order.is_some() && key_order == self.key_order;
+            if is_known || keys == self.entries.keys() {
+                debug_assert!(keys == self.entries.keys(), "readings of the same keys in the same order");
+                self.key_order = key_order;
+                return;
+            }
         }
+        self.key_order = None;
         self.matched.clear();
         self.next_order.clear();
         if self.entries.live() == 0 {

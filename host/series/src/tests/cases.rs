@@ -41,6 +41,7 @@ pub(super) fn rows(rows: &[([u8; 4], &[u8])]) -> Snapshot {
         cpus: 1,
         len: rows.len(),
         complete: true,
+        key_order: None,
     }
 }
 
@@ -97,8 +98,15 @@ fn ten_thousand_empty_banks_are_one_question() {
         vec![view(4, banks, vec![feed(0, value)])],
         TableLimits::default(),
     );
-    let mut snapshot =
-        Snapshot { keys: Keys::Index, values: vec![0; 80_000], value_stride: 8, cpus: 1, len: 10_000, complete: true };
+    let mut snapshot = Snapshot {
+        keys: Keys::Index,
+        values: vec![0; 80_000],
+        value_stride: 8,
+        cpus: 1,
+        len: 10_000,
+        complete: true,
+        key_order: None,
+    };
     let name = |identity| if identity == 0 { None } else { letter(identity) };
     assert_eq!(scrape(&mut table, &snapshot, name), 1);
     assert_eq!(shown(&table), []);
@@ -307,6 +315,7 @@ pub(super) fn events(names: &[u8]) -> Snapshot {
         cpus: 1,
         len: names.len(),
         complete: true,
+        key_order: None,
     }
 }
 
@@ -401,8 +410,15 @@ fn the_last_observation_of_a_trace_is_its_buckets_exemplar() {
     };
     let scraped = |table: &mut Table, all: &[Vec<u8>], name: fn(u8) -> Option<String>| {
         let keys = Keys::Events { cpus: vec![0; all.len()] };
-        let snapshot =
-            Snapshot { keys, values: all.concat(), value_stride: 32, cpus: 1, len: all.len(), complete: true };
+        let snapshot = Snapshot {
+            keys,
+            values: all.concat(),
+            value_stride: 32,
+            cpus: 1,
+            len: all.len(),
+            complete: true,
+            key_order: None,
+        };
         scrape(table, &snapshot, name)
     };
     let all = [event(b'a', 5, 1, 7), event(b'a', 6, 2, 0), event(b'a', 99, 3, 9), event(b'a', 7, 0, 9)];
@@ -515,6 +531,7 @@ fn an_array_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
         cpus: 1,
         len: 100,
         complete: true,
+        key_order: None,
     };
     for _ in 0..2 {
         scrape(&mut table, &snapshot, letter);

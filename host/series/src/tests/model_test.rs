@@ -152,7 +152,22 @@ fn snapshot(view: usize, rows: &[(Vec<u8>, Vec<u8>)], complete: bool) -> Snapsho
         cpus: if view == PER_CPU { CPUS } else { 1 },
         len: rows.len(),
         complete,
+        key_order: None,
     }
+}
+
+/// The snapshot as a reader gives it that knows whether it found the keys of the `last` one again.
+fn read(mut snapshot: Snapshot, last: &mut Option<Snapshot>) -> Snapshot {
+    let is_same = |last: &&Snapshot| match (&snapshot.keys, &last.keys) {
+        (Keys::Bytes { bytes, .. }, Keys::Bytes { bytes: before, .. }) => snapshot.complete && bytes == before,
+        _ => false,
+    };
+    match last.as_ref().filter(is_same).and_then(Snapshot::complete_keys) {
+        Some(keys) => snapshot.finish_again(keys),
+        None => snapshot.finish(snapshot.len, snapshot.complete),
+    }
+    *last = Some(snapshot.clone());
+    snapshot
 }
 
 fn event_snapshot(events: &[(u32, Vec<u8>)]) -> Snapshot {
@@ -163,6 +178,7 @@ fn event_snapshot(events: &[(u32, Vec<u8>)]) -> Snapshot {
         cpus: 1,
         len: events.len(),
         complete: true,
+        key_order: None,
     }
 }
 
@@ -225,6 +241,7 @@ fn run(scrapes: &[Scrape], limit: usize) {
     maps[ARRAY].rows = (0..6u32).map(|row| (row.to_le_bytes().to_vec(), vec![0; VALUE])).collect();
     let mut names = [0, 1, 2, 0, 6, 3];
     let mut before: BTreeMap<(usize, String), Vec<u64>> = BTreeMap::new();
+    let mut last_snapshots: [Option<Snapshot>; 3] = Default::default();
     for scrape in scrapes {
         for &(view, op) in &scrape.ops {
             maps[view as usize].apply(view as usize, op, if view as usize == PER_CPU { CPUS } else { 1 });
@@ -242,14 +259,15 @@ fn run(scrapes: &[Scrape], limit: usize) {
             (0..4).for_each(|view| table.request_again(view, |_| true));
             model.identities.values_mut().for_each(|state| state.is_wanted = true);
         }
-        let read: Vec<_> = (0..3)
+        let listed: Vec<_> = (0..3)
             .map(|view| {
                 let (twice, until) = if view == ARRAY { (None, None) } else { (scrape.twice, scrape.until) };
                 maps[view].listed(twice, until)
             })
             .collect();
         let complete = scrape.until.is_none();
-        let mut snapshots: Vec<_> = (0..3).map(|view| snapshot(view, &read[view], complete)).collect();
+        let mut snapshots: Vec<_> =
+            (0..3).map(|view| read(snapshot(view, &listed[view], complete), &mut last_snapshots[view])).collect();
         let events: Vec<_> = scrape
             .events
             .iter()
@@ -270,7 +288,7 @@ fn run(scrapes: &[Scrape], limit: usize) {
                     model.give_events();
                 }
             } else {
-                model.observe(view, &read[view], complete);
+                model.observe(view, &listed[view], complete);
             }
         }
         let mut labelling = observing.label();

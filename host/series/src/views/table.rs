@@ -12,7 +12,7 @@ use super::predecessor::Predecessor;
 use crate::Answer;
 use crate::counting::baselines::Baselines;
 use crate::counting::gauges::GaugeFold;
-use crate::counting::{FeedColumns, count, reset_fallen};
+use crate::counting::{FeedColumns, count, count_in_order, reset_fallen};
 use crate::labels::ViewLabels;
 use crate::labels::identities::{NONE, Sharing};
 use crate::labels::pending::FeedRef;
@@ -76,7 +76,7 @@ impl TableView {
         self.labels.resolve_pending(&self.plan, store);
         match &snapshot.keys {
             Keys::Bytes { size, bytes } => {
-                self.rows.match_keys(&bytes[..snapshot.len * size], snapshot.complete, room);
+                self.rows.match_keys(&bytes[..snapshot.len * size], snapshot.key_order, snapshot.complete, room);
             }
             Keys::Index | Keys::Events { .. } => self.rows.match_array(snapshot.len, room),
         }
@@ -246,12 +246,18 @@ impl TableView {
         let has_lapsed = self.has_lapsed;
         self.each_feed(store, |feed, rows, _, columns| match rows.rows(snapshot.len) {
             Rows::Identity(len) => {
-                count_and_reset(feed, snapshot, (0..len).map(|row| (row, row)), has_lapsed, columns);
+                if has_lapsed {
+                    reset_fallen(feed, snapshot, (0..len).map(|row| (row, row)), columns);
+                }
+                count_in_order(feed, snapshot, len, columns);
             }
             Rows::Permuted(order) => {
                 let rows = order.iter().enumerate().filter(|(_, entry)| **entry != NONE);
                 let rows = rows.map(|(row, &entry)| (row, entry as usize));
-                count_and_reset(feed, snapshot, rows, has_lapsed, columns);
+                if has_lapsed {
+                    reset_fallen(feed, snapshot, rows.clone(), columns);
+                }
+                count(feed, snapshot, rows, columns);
             }
         });
     }
@@ -287,17 +293,4 @@ pub(crate) struct Parts {
     /// By entry: when its baselines were taken first.
     pub(crate) since: Vec<f64>,
     pub(crate) predecessor: Option<Predecessor>,
-}
-
-fn count_and_reset(
-    feed: &FeedPlan,
-    snapshot: &Snapshot,
-    rows: impl Iterator<Item = (usize, usize)> + Clone,
-    has_lapsed: bool,
-    columns: &mut FeedColumns<'_>,
-) {
-    if has_lapsed {
-        reset_fallen(feed, snapshot, rows.clone(), columns);
-    }
-    count(feed, snapshot, rows, columns);
 }

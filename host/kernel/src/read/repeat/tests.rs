@@ -24,6 +24,43 @@ fn filled(key_size: usize, value_size: usize) -> Option<Arc<KernelMap>> {
     Some(Arc::new(map))
 }
 
+/// Counting compares the keys of each read unless the reader knows that they are those of the last one.
+#[test]
+fn a_batched_read_knows_whether_it_found_the_keys_of_the_last_one_again() {
+    let until = || Instant::now() + Duration::from_secs(60);
+    let Some(map) = filled(16, 8) else {
+        eprintln!("skipped: a_batched_read_knows_whether_it_found_the_keys_of_the_last_one_again needs CAP_BPF");
+        return;
+    };
+    let mut reader = MapReader::new("repeated", map.clone(), MapHints::default()).unwrap();
+    if let super::super::ReadStrategy::Batches(batches) = &mut reader.strategy {
+        (batches.repeats, batches.room) = (None, 600);
+    }
+    let mut read = || {
+        let snapshot = reader.read(until()).unwrap();
+        let Keys::Bytes { size, bytes } = &snapshot.keys else { panic!("a hash has keys") };
+        (snapshot.complete_keys().unwrap(), bytes[..snapshot.len * size].to_vec(), snapshot.values[..8].to_vec())
+    };
+    let (keys, bytes, _) = read();
+    (0..LEN).for_each(|entry| map.update(&key(entry, 16), &[9; 8]).unwrap());
+    assert_eq!(read(), (keys, bytes.clone(), vec![9; 8]));
+
+    // Another key in the place of one, one key less, and the first keys again.
+    map.delete(&key(1_499, 16)).unwrap();
+    map.update(&key(LEN, 16), &[9; 8]).unwrap();
+    let (other, other_bytes, _) = read();
+    assert!(other != keys && other.rows() == LEN && other_bytes != bytes);
+    let is_listed = |bytes: &[u8], entry: usize| bytes.chunks_exact(16).any(|listed| listed == key(entry, 16));
+    assert!(is_listed(&other_bytes, LEN) && !is_listed(&other_bytes, 1_499));
+    map.delete(&key(LEN, 16)).unwrap();
+    let (fewer, fewer_bytes, _) = read();
+    assert!(fewer != other && fewer.rows() == LEN - 1 && !is_listed(&fewer_bytes, LEN));
+    assert_eq!(read().0, fewer);
+    map.update(&key(1_499, 16), &[9; 8]).unwrap();
+    let (again, again_bytes, _) = read();
+    assert!(again != keys && again.rows() == LEN && is_listed(&again_bytes, 1_499));
+}
+
 fn key(entry: usize, size: usize) -> Vec<u8> {
     let mut key = vec![0xaa; size];
     key[size - 2..].copy_from_slice(&(entry as u16).to_le_bytes());
