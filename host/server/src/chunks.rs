@@ -68,9 +68,9 @@ pub(super) struct ResponseWriter {
     unused_buffers: usize,
 }
 
-/// Bytes that leave together: each time a client's task is woken, which takes as long as sending some ten thousand bytes does. Printing so many takes a
-/// millisecond at most, so no client waits for it.
-const SENT_TOGETHER: usize = 1 << 20;
+/// Bytes that leave together: each time a client's task is woken, which takes as long as sending some ten thousand bytes does. With several times as
+/// many, an answer would be sent after it is printed and not meanwhile.
+const SENT_TOGETHER: usize = 256 << 10;
 
 impl BufferPool {
     /// Begins an answer to all of `readers`.
