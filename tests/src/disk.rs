@@ -156,6 +156,13 @@ impl Disk {
         Stat::parse(&self.attribute("stat"))
     }
 
+    /// The time that all reads of the disk took together, and all writes, by the kernel's own account.
+    pub fn times(&self) -> [Duration; 2] {
+        let stat = self.attribute("stat");
+        let fields: Vec<&str> = stat.split_whitespace().collect();
+        [3, 7].map(|field| Duration::from_millis(fields[field].parse().expect("a number")))
+    }
+
     /// Calls `look` until nothing happened on the disk meanwhile; returns its result and the kernel's counts at that
     /// moment.
     pub fn at_rest<T>(&self, mut look: impl FnMut() -> T) -> (T, Stat) {

@@ -1,7 +1,7 @@
 //! Folders: those of the repository, and temporary ones for packages that a test changes.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process,
@@ -48,12 +48,24 @@ impl Folder {
     }
 
     fn below(parent: &Path) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("ebhost-tests-{}-{count}", process::id()));
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let path = loop {
+            let path = Self::unused_name(parent);
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                // A test that was killed left it, and this process has the same number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own folder");
         Self(path)
+    }
+
+    /// A name that this process has not used before.
+    fn unused_name(parent: &Path) -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        parent.join(format!("ebhost-tests-{}-{count}", process::id()))
     }
 
     /// A folder with the committed package biolatency.

@@ -29,7 +29,7 @@ pub(crate) enum Error {
     /// Mutants are made of what is committed.
     Uncommitted { changes: String },
     /// Too few mutants were noticed by a test.
-    MutantsMissed { missed: usize, all: usize, least_percent: usize },
+    MutantsMissed { missed: usize, unexplained: usize, all: usize, least_percent: usize },
     /// Tests failed while other programs kept every CPU busy.
     BusyFailed { count: usize },
     /// Rebuilt artefacts differ from the committed ones.
@@ -71,9 +71,10 @@ impl fmt::Display for Error {
             Self::Uncommitted { changes } => {
                 write!(f, "found changes, expected a working tree without any: commit them first\n{changes}")
             }
-            Self::MutantsMissed { missed, all, least_percent } => write!(
+            Self::MutantsMissed { missed, unexplained, all, least_percent } => write!(
                 f,
-                "no test notices {missed} of {all} mutants, expected {least_percent} % to be noticed: try a test for each that is listed above"
+                "no test notices {missed} of {all} mutants, {unexplained} of them without a reason; expected {least_percent} % to be noticed, and a reason for each of the others: \
+                 try a test for each that is listed above, or, if it changes nothing, an entry in xtask/src/mutants/equivalent.txt"
             ),
             Self::BusyFailed { count } => write!(
                 f,

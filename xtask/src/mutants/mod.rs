@@ -5,11 +5,14 @@
 //! remembers what is done, so that a run that was stopped goes on where it was. All of it happens in a working tree of its own below
 //! `target/mutants`.
 //!
+//! A mutant that no test can notice, because it changes nothing, is listed with the reason in `equivalent.txt`; every other one has to be caught.
+//!
 //! A mutant counts as caught if a test failed, and the record names the test. A busy machine must not look like a test that failed: a
 //! loop without an end is told by the processor time of the tests, and a test that waits for ever by a wall-clock limit that is far
 //! above what the tests take; both have an outcome of their own.
 
 mod build;
+mod equivalent;
 mod options;
 mod record;
 mod sample;
@@ -22,6 +25,7 @@ pub(crate) use options::{Options, Stages};
 
 use crate::error::{Error, Result};
 use crate::process::{cargo, output, run};
+use equivalent::Equivalents;
 use record::{Outcome, Record, Verdict};
 
 /// The version that is installed; another one may make other changes, and so another sample.
@@ -81,14 +85,15 @@ pub(crate) fn mutants(root: &Path, options: &Options) -> Result<()> {
     let folder = root.join("target/mutants");
     let mut record = Record::open(&folder, &revision)?;
     if let Some(earlier) = &options.keep {
-        record.keep_caught(&folder, earlier)?;
+        record.keep_caught(&folder, &tree::revision(root, Some(earlier))?)?;
     }
-    let run = Run { tool: &tool, tree: &tree, out: &folder.join("out") };
+    let equivalents = Equivalents::read()?;
+    let run = Run { tool: &tool, tree: &tree, out: &folder.join("out"), equivalents: &equivalents };
     let mut done = run.by_crates(all.into_iter(), options.count, &mut record)?;
     if options.stages == Stages::All {
         run.by_suites(&mut done, &mut record)?;
     }
-    report(&done, found, options.seed)
+    run.report(&done, found, options.seed)
 }
 
 /// The path of cargo-mutants, which is installed below `target/tools` if it is not there.
@@ -118,6 +123,7 @@ struct Run<'a> {
     tree: &'a Path,
     /// The folder in which cargo-mutants leaves its outcome.
     out: &'a Path,
+    equivalents: &'a Equivalents,
 }
 
 impl Run<'_> {
@@ -168,10 +174,10 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// Tests what the crates' tests let pass with the end-to-end suites.
+    /// Tests what the crates' tests let pass with the end-to-end suites, but for what is known to change nothing.
     fn by_suites(self, done: &mut [(Mutant, Outcome)], record: &mut Record) -> Result<()> {
         for (mutant, outcome) in done {
-            if *outcome == Outcome::PassedUnits {
+            if *outcome == Outcome::PassedUnits && self.equivalents.reason(&mutant.name, self.tree).is_none() {
                 *outcome = self.record(mutant, record, Self::suites)?;
             }
         }
@@ -242,6 +248,43 @@ impl Run<'_> {
             ),
         })
     }
+
+    /// Prints the result; an error if too few mutants were caught, or one that is not listed as equivalent was not.
+    fn report(self, done: &[(Mutant, Outcome)], found: usize, seed: u64) -> Result<()> {
+        let with = |outcome: Outcome| done.iter().filter(move |(_, found)| *found == outcome);
+        let count = |outcome| with(outcome).count();
+        let mut unexplained = 0;
+        let survivors: Vec<_> = with(Outcome::Missed).chain(with(Outcome::PassedUnits)).collect();
+        for (mutant, outcome) in &survivors {
+            let reason = self.equivalents.reason(&mutant.name, self.tree);
+            unexplained += usize::from(reason.is_none());
+            println!(
+                "{:12} {}  {}",
+                reason.map_or(outcome.name(), |_| "equivalent"),
+                mutant.name,
+                reason.unwrap_or_default()
+            );
+        }
+        let caught = done.len() - survivors.len();
+        println!(
+            "{caught} of {} mutants of {found}, seed {seed}, are caught: {} by tests of their crate, {} by end-to-end suites, {} by their limit of \
+             processor time, {} by a test that did not end; {} are equivalent, {} missed, {} were not tested by end-to-end suites",
+            done.len(),
+            count(Outcome::Caught),
+            count(Outcome::CaughtBySuites),
+            count(Outcome::Endless),
+            count(Outcome::TimedOut),
+            survivors.len() - unexplained,
+            count(Outcome::Missed),
+            count(Outcome::PassedUnits),
+        );
+        if unexplained == 0 && caught * 100 >= done.len() * LEAST_CAUGHT_PERCENT {
+            Ok(())
+        } else {
+            let least_percent = LEAST_CAUGHT_PERCENT;
+            Err(Error::MutantsMissed { missed: survivors.len(), unexplained, all: done.len(), least_percent })
+        }
+    }
 }
 
 fn mutants_command(tool: &Path, tree: &Path) -> Command {
@@ -249,29 +292,4 @@ fn mutants_command(tool: &Path, tree: &Path) -> Command {
     command.current_dir(tree).args(["mutants", "--no-config", "--exclude", EXCLUDED]);
     build::environment(&mut command);
     command
-}
-
-/// Prints the result; an error if too few mutants were caught.
-fn report(done: &[(Mutant, Outcome)], found: usize, seed: u64) -> Result<()> {
-    let with = |outcome: Outcome| done.iter().filter(move |(_, found)| *found == outcome);
-    let count = |outcome| with(outcome).count();
-    println!(
-        "{} mutants of {found}, seed {seed}: {} caught by tests of their crate, {} by end-to-end suites, {} by their limit of processor time, \
-         {} by a test that did not end, {} missed, {} that end-to-end suites have not tested",
-        done.len(),
-        count(Outcome::Caught),
-        count(Outcome::CaughtBySuites),
-        count(Outcome::Endless),
-        count(Outcome::TimedOut),
-        count(Outcome::Missed),
-        count(Outcome::PassedUnits),
-    );
-    let survivors: Vec<_> = with(Outcome::Missed).chain(with(Outcome::PassedUnits)).collect();
-    survivors.iter().for_each(|(mutant, outcome)| println!("{:12} {}", outcome.name(), mutant.name));
-    let caught = done.len() - survivors.len();
-    if caught * 100 >= done.len() * LEAST_CAUGHT_PERCENT {
-        Ok(())
-    } else {
-        Err(Error::MutantsMissed { missed: survivors.len(), all: done.len(), least_percent: LEAST_CAUGHT_PERCENT })
-    }
 }
