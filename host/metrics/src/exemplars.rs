@@ -78,3 +78,18 @@ impl Exemplar {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_exemplar_has_room_only_below_the_limit() {
+        let exemplar = |raw| Exemplar { trace_id: [1; 16], span_id: None, raw, unix_ms: 0 };
+        let mut exemplars = Exemplars::default();
+        (0..4).for_each(|bucket| exemplars.set(0, bucket, exemplar(1), 3));
+        exemplars.set(0, 1, exemplar(2), 3);
+        let kept: Vec<_> = exemplars.0.iter().map(|((_, bucket), exemplar)| (*bucket, exemplar.raw)).collect();
+        assert_eq!(kept, [(0, 1), (1, 2), (2, 1)]);
+    }
+}

@@ -182,3 +182,40 @@ impl<G> Group<G> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a group is after it was asked for, and how often it was made.
+    fn asked(groups: &mut Family<u8>, revision: u64, made: Made<u8>) -> (Option<u8>, usize) {
+        let (mut bytes, mut made, mut count) = (0, Some(made), 0);
+        let mut family = KeptFamily { family: groups, bytes: &mut bytes, most: 100 };
+        let make = || {
+            count += 1;
+            made.take().expect("it is made once")
+        };
+        let kept = family.get(0, revision, make).copied();
+        (kept, count)
+    }
+
+    fn one() -> Family<u8> {
+        Family { groups: vec![Group::Unseen], ..Family::default() }
+    }
+
+    #[test]
+    fn a_group_is_made_once_its_series_were_the_same_twice() {
+        let mut family = one();
+        let group = || Made::Group { group: 7, bytes: 1 };
+        let asked: Vec<_> = [1, 1, 1, 2, 2].map(|revision| asked(&mut family, revision, group())).into();
+        assert_eq!(asked, [(None, 0), (Some(7), 1), (Some(7), 0), (None, 0), (Some(7), 1)]);
+    }
+
+    /// Lines that are too long were printed in vain for every answer.
+    #[test]
+    fn a_group_that_was_refused_is_not_made_again_until_its_series_change() {
+        let mut family = one();
+        let asked: Vec<_> = [1, 1, 1, 1, 2, 2].map(|revision| asked(&mut family, revision, Made::Refused)).into();
+        assert_eq!(asked, [(None, 0), (None, 1), (None, 0), (None, 0), (None, 0), (None, 1)]);
+    }
+}

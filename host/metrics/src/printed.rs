@@ -296,6 +296,12 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_that_of_the_text_and_of_each_series() {
+        let group = group(&[1; 300], &[5; 300]);
+        assert_eq!(group.memory(), group.text.capacity() + 300 * (8 + size_of::<Place>()));
+    }
+
+    #[test]
     fn a_text_that_is_too_long_is_not_kept() {
         let long = |_: usize, text: &mut Vec<u8>| text.resize(text.len() + MOST_TEXT / 2, b'x');
         assert!(PrintedGroup::new(0, &[1; 3], &[0; 3], long, number::integer).is_none());

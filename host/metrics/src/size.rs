@@ -92,3 +92,19 @@ fn digits(bounds: &[f64]) -> usize {
     bounds.iter().for_each(|bound| number::openmetrics_float(*bound, &mut text));
     text.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_digit_of_a_bound_counts() {
+        let size = |bound: f64| {
+            let (name, help, unit) = ("seconds".into(), String::new(), String::new());
+            let kind = Kind::Histogram(vec![bound; 10]);
+            let family = Family { name, help, unit, labels: vec![], kind, times: 1.0, per: 1.0 };
+            SeriesSize::new(&family, &Layout::Classic { bounds: 10, sum: None }).with_labels(0)
+        };
+        assert_eq!(size(0.123456789) - size(0.5), 10 * ("0.123456789".len() - "0.5".len()));
+    }
+}

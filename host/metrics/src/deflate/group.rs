@@ -523,3 +523,20 @@ impl Histogram {
         self.distances[..2].iter_mut().for_each(|count| *count += 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_counted_with_its_neighbours_as_far_as_there_are_any() {
+        let counted = |distance| {
+            let mut histogram = Histogram::default();
+            histogram.count_distance(Some(distance));
+            histogram.distances
+        };
+        assert_eq!(counted(1)[..3], [9, 1, 0], "there is none below the first");
+        assert_eq!(counted(4)[2..6], [1, 8, 1, 0]);
+        assert_eq!(counted(FARTHEST)[DISTANCES - 3..], [0, 1, 9], "there is none above the last");
+    }
+}

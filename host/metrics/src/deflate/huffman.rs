@@ -245,4 +245,10 @@ mod tests {
             prop_assert!(!clash);
         }
     }
+
+    #[test]
+    fn memory_is_that_of_all_codes_and_of_the_header() {
+        let codes = Codes::new(&Histogram { literals: [1; LITERALS], ..Histogram::default() });
+        assert_eq!(codes.memory(), (LITERALS + DISTANCES) * size_of::<Code>() + codes.header.capacity());
+    }
 }

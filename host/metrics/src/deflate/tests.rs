@@ -283,6 +283,34 @@ fn nothing_is_prepared_beyond_the_limits() {
     assert!(sizes[7] < 100_000 && sizes[7] > 0, "one group: {sizes:?}");
 }
 
+/// Several groups, of which the last is not full.
+#[test]
+fn a_long_table_is_kept_whole_in_both_encodings() {
+    let mut table = typical(9_000);
+    let mut preparations = preparations();
+    let presentation = Presentation::exact("ebhost");
+    for round in 0..4 {
+        table.cells.iter_mut().step_by(97).for_each(|cell| *cell += round);
+        for encoding in [Encoding::Gzip, Encoding::Identity] {
+            let read = read_as(encoding, &table, Format::Text004, presentation, &mut preparations);
+            assert!(read.text == table.text(Format::Text004, presentation), "round {round}, {encoding:?}");
+        }
+    }
+}
+
+/// Numbers that differ in the last digit of their exponent alone: all but that digit is repeated from the line before.
+#[test]
+fn numbers_that_differ_in_their_exponent_alone_are_the_text() {
+    let mut table = typical(2_000);
+    let presentation = Presentation { namespace: "ebhost", integers: Integers::AsGoFloat };
+    let mut preparations = preparations();
+    for round in 0..4u32 {
+        table.cells.iter_mut().enumerate().for_each(|(at, cell)| *cell = 10u64.pow(8 + (at as u32 * 7 + round) % 11));
+        let reader = read(&table, Format::Text004, presentation, &mut preparations);
+        assert!(reader.text == table.text(Format::Text004, presentation), "round {round}");
+    }
+}
+
 #[test]
 fn families_that_are_gone_are_forgotten() {
     let presentation = Presentation::exact("ebhost");
