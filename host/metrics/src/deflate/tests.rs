@@ -269,6 +269,43 @@ fn text_that_did_not_change_is_sent_as_it_was_compressed_before() {
     (0..3).for_each(|_| _ = answer(4));
 }
 
+/// A fragment of `lines` lines with words of this round.
+fn words(round: u64, lines: u64) -> String {
+    (0..lines).map(|line| format!("word_{round}_and_more{{line=\"{line}\"}} 1\n")).collect()
+}
+
+fn read_fragment(text: &str, format: Format, preparations: &mut Preparations) -> Reader {
+    let mut reader = Reader::default();
+    let mut encoder = keeping_encoder(format, Encoding::Gzip, Created::LeftOut, preparations, &mut reader);
+    encoder.fragment(text.as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    reader
+}
+
+#[test]
+fn text_that_is_another_one_in_every_answer_is_never_prepared() {
+    let mut preparations = preparations();
+    for round in 0..6 {
+        let text = words(round, 400);
+        let reader = read_fragment(&text, Format::Text004, &mut preparations);
+        assert!(reader.text.starts_with(text.as_bytes()));
+        assert_eq!(reader.deflated.1, 0, "round {round}");
+    }
+    assert_eq!(preparations.memory(), 0);
+}
+
+#[test]
+fn text_of_a_format_that_nobody_asks_for_any_more_gives_its_memory_back() {
+    let (text, mut both, mut alone) = (words(1, 400), preparations(), preparations());
+    (0..3).for_each(|_| _ = read_fragment(&text, Format::Text004, &mut both));
+    let before = both.memory();
+    assert!(before > 0);
+    for preparations in [&mut both, &mut alone] {
+        (0..12).for_each(|_| _ = read_fragment(&text, Format::OpenMetrics100, preparations));
+    }
+    assert_eq!(both.memory(), alone.memory());
+}
+
 #[test]
 fn nothing_is_prepared_beyond_the_limits() {
     let table = typical(5_000);

@@ -119,8 +119,8 @@ fn an_exemplar_stands_beside_its_bucket_in_each_format_that_has_them() {
     let family = messages(&histogram);
     let exemplars: Vec<_> = family.metric[0].histogram.as_ref().unwrap().exemplars();
     assert_eq!(exemplars.len(), 2);
-    let (bound, labels, value, seconds) = &exemplars[0];
-    assert_eq!((*bound, *value, *seconds), (2.0, 2.0, 1_763_819_000));
+    let (bound, labels, value, time) = &exemplars[0];
+    assert_eq!((*bound, *value, *time), (2.0, 2.0, (1_763_819_000, 250_000_000)));
     assert_eq!(labels, &[("trace_id".to_owned(), trace), ("span_id".to_owned(), span)]);
     assert_eq!(exemplars[1].0, f64::INFINITY);
     assert!(family.metric[1].histogram.as_ref().unwrap().exemplars().is_empty());

@@ -104,7 +104,7 @@ pub(super) struct ExemplarMessage {
 }
 
 /// The bound of a bucket, and labels, value and second of its exemplar.
-pub(super) type BucketExemplar = (f64, Vec<(String, String)>, f64, i64);
+pub(super) type BucketExemplar = (f64, Vec<(String, String)>, f64, (i64, i32));
 
 impl Histogram {
     /// The exemplars of its buckets.
@@ -112,7 +112,8 @@ impl Histogram {
         let exemplar = |bucket: &Bucket| {
             let found = bucket.exemplar.as_ref()?;
             let labels = found.label.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
-            Some((bucket.upper_bound, labels, found.value, found.timestamp.as_ref()?.seconds))
+            let time = found.timestamp.as_ref()?;
+            Some((bucket.upper_bound, labels, found.value, (time.seconds, time.nanos)))
         };
         self.bucket.iter().filter_map(exemplar).collect()
     }

@@ -41,6 +41,31 @@ fn a_configuration_of_its_own_file_is_read_as_that_of_the_package() {
     }
 }
 
+#[test]
+fn a_dollar_in_the_configuration_is_the_components_unless_the_package_has_options() {
+    let config = "config: { path: $home }\n";
+    assert_eq!(declared(&format!("{GOOD}{config}"), &Settings::default()).unwrap().config, r#"{"path":"$home"}"#);
+    let message =
+        refusal(&format!("{GOOD}options: {{ house: {{ type: integer, default: 1, help: Its number. }} }}\n{config}"));
+    assert!(message.contains("found `$home`, expected an option of this package: house"), "{message}");
+}
+
+#[test]
+fn a_package_takes_the_configuration_of_another_file() {
+    let folder = std::env::temp_dir().join(format!("ebhost-package-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name)
+    };
+    write("biolatency.wasm", "");
+    let file = write("plugin.yaml", &format!("{GOOD}config: {{ per_flag: true }}\n"));
+    let mut package = Package::read(&file, &Settings::default()).unwrap();
+    package.replace_config(&write("other.yaml", "disks: [vda]")).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(package.config, r#"{"disks":["vda"]}"#);
+}
+
 /// `1.10` was `1.1` in a label.
 #[test]
 fn config_reaches_the_builtin_component_as_it_is_written() {
