@@ -120,8 +120,8 @@ fn assert_latencies(known: &Known, operation: &str, args: &[&str], side: fn(&Fio
         let ((served, times), _) = disk.at_rest(|| (host.scrape(), disk.times()));
         host.stop();
         let (served, fio) = (histogram(&served, &disk, operation), side(&fio));
-        // The kernel may have hidden a few from every program; see counts.rs.
-        assert!(fio.count == 300 && served.count >= 295, "{fio:?}, {served:?}");
+        // The kernel may have hidden some from every program, on a busy machine more of them; see counts.rs.
+        assert!(fio.count == 300 && served.count >= 270, "{fio:?}, {served:?}");
         let which = usize::from(operation == "write");
         assert_mean(&served, (times[which] - before[which]).as_secs_f64() / fio.count as f64);
         matches(known, &served, fio)
@@ -143,7 +143,8 @@ fn matches(known: &Known, served: &Histogram, fio: &Side) -> bool {
     assert_eq!(served.at_most(known.above), 0, "faster than the disk can be: {served:?}");
     // True on any machine: a request that returned to fio in time has completed in time.
     let (within, by_fio) = (served.at_most(known.up_to), fio.within(Duration::from_secs_f64(known.up_to)));
-    assert!(within + 5 >= by_fio, "{within} within {} s, by fio {by_fio}: {served:?}", known.up_to);
+    let hidden = fio.count - served.count;
+    assert!(within + hidden + 5 >= by_fio, "{within} within {} s, by fio {by_fio}: {served:?}", known.up_to);
     if by_fio * 100 < fio.count * 95 || fio.mean > known.delay.mul_f64(1.15) {
         return false;
     }

@@ -117,8 +117,10 @@ mod tests {
 
     #[test]
     fn quantities_are_what_they_say() {
-        assert_eq!(parse::<Bytes>("16MiB").unwrap().0, 16 << 20);
-        assert_eq!(parse::<Bytes>("512").unwrap().0, 512);
+        for (text, bytes) in [("512", 512), ("5 B", 5), ("4KiB", 4 << 10), ("16MiB", 16 << 20), ("2GiB", 2 << 30)] {
+            assert_eq!(parse::<Bytes>(text).unwrap().0, bytes, "{text}");
+        }
+        assert_eq!(parse::<Time>("7us").unwrap().0, Duration::from_micros(7));
         assert_eq!(parse::<Time>("50ms").unwrap().0, Duration::from_millis(50));
         assert_eq!(parse::<Time>("3 s").unwrap().0, Duration::from_secs(3));
         assert_eq!(parse::<MaxEntries>("128 per cpu").unwrap(), MaxEntries::PerCpu(128));

@@ -420,7 +420,22 @@ mod tests {
         let flags: Vec<_> =
             settings.flags().iter().map(|flag| (flag.name.as_str(), flag.setting.texts().unwrap().join(" "))).collect();
         assert_eq!(flags, [("log.level", "debug".to_owned()), ("web.listen-address", ":1 :2".to_owned())]);
+        assert_eq!(settings.package_names().collect::<Vec<_>>(), ["biolatency", "llcstat", "syscalls"]);
         assert!(parse("").unwrap().package_names().next().is_none(), "an empty file sets nothing");
+    }
+
+    #[test]
+    fn settings_that_are_read_again_are_those_of_the_file_now() {
+        let file = std::env::temp_dir().join(format!("ebhost-settings-{}.yaml", std::process::id()));
+        std::fs::write(&file, "plugins: { a: on, b: on }\n").unwrap();
+        let before = Settings::read(Some(file.clone()), vec!["plugins.b=off".to_owned()]).unwrap();
+        std::fs::write(&file, "plugins: { a: off, b: on }\n").unwrap();
+        let after = before.read_again().unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let are_on = |settings: &Settings| ["a", "b"].map(|name| settings.package(name).unwrap().enabled);
+        assert_eq!(are_on(&before), [Some(true), Some(false)]);
+        assert_eq!(are_on(&after), [Some(false); 2], "an assignment takes precedence again");
+        assert!(before.read_again().is_err_and(|error| error.to_string().contains("ebhost-settings-")));
     }
 
     #[test]

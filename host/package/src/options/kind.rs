@@ -182,6 +182,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_type_is_what_it_is_declared_as() {
+        let declared = |name: &str, values: &[&str], min, max| {
+            OptionKind::declared(name, values.iter().map(|value| (*value).to_owned()).collect(), min, max)
+        };
+        let found = [
+            declared("integer", &["16", "64"], None, None),
+            declared("integer", &[], Some(1), None),
+            declared("enum", &["none", "cgroup"], None, None),
+        ];
+        let expected = [
+            OptionKind::Integers(vec![16, 64]),
+            OptionKind::Integer { min: 1, max: i64::MAX },
+            OptionKind::Enum(vec!["none".to_owned(), "cgroup".to_owned()]),
+        ];
+        assert_eq!(found, expected.map(Ok));
+        for (name, values, min, says) in [
+            ("integer", &["16"][..], Some(1), "found `values` beside `min` or `max`"),
+            ("time", &["16"], None, "found `values` for the type `time`"),
+            ("time", &[], Some(1), "found `min` or `max` for the type `time`"),
+            ("enum", &[], None, "found no `values`"),
+        ] {
+            let error = declared(name, values, min, None).unwrap_err();
+            assert!(error.starts_with(says), "{error}");
+        }
+    }
+
+    #[test]
     fn values_are_held_to_their_type() {
         let by = OptionKind::Enum(vec!["none".to_owned(), "cgroup".to_owned(), "7".to_owned()]);
         let some = OptionKind::Integer { min: 1, max: 4096 };
