@@ -277,3 +277,24 @@ impl Identities {
         std::mem::take(&mut self.requested[id as usize])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_labelled_once_each_has_labels_and_until_one_loses_them() {
+        let mut identities = Identities::new(1, Sharing::Shared);
+        assert!(identities.are_all_labelled(), "there are none");
+        let [one, other] = [b"a", b"b"].map(|identity| identities.hold(identity, 0.0));
+        identities.set_state(one, AnswerState::Labelled, 0.0);
+        assert!(!identities.are_all_labelled());
+        identities.set_state(other, AnswerState::Labelled, 0.0);
+        assert!(identities.are_all_labelled());
+        identities.set_state(one, AnswerState::Refused, 0.0);
+        assert!(!identities.are_all_labelled());
+        identities.release(one);
+        identities.drop_orphans(|_| {});
+        assert!(identities.are_all_labelled());
+    }
+}

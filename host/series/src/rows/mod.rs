@@ -5,3 +5,6 @@
 
 pub(crate) mod entries;
 pub(crate) mod matcher;
+
+#[cfg(test)]
+mod matcher_test;

@@ -342,6 +342,35 @@ fn beyond_the_limit_the_least_recently_seen_event_identity_makes_way() {
 }
 
 #[test]
+fn every_event_that_there_is_no_room_for_is_tallied_as_lost() {
+    let mut table = event_table(TableLimits { event_entries: 0, ..TableLimits::default() });
+    scrape(&mut table, &events(b"aab"), letter);
+    assert_eq!(shown(&table), []);
+    let stats = table.stats();
+    assert_eq!((stats.lost_events, stats.evicted, stats.entries), (3, 0, 0));
+}
+
+/// The answer to an identity is kept for CPUs that have not written an event yet. It takes memory from the view's entries.
+#[test]
+fn answers_that_are_kept_for_other_cpus_leave_less_room_for_events() {
+    let identity = Field { part: Part::Value, offset: 0, length: 1 };
+    let family = Family { labels: vec!["name".into(), "cpu".into()], ..family("x_total", Kind::Counter) };
+    let labels = vec![LabelSource::Column(0), LabelSource::Cpu];
+    let feeds = vec![Feed { family: 0, labels, value: Value::One }];
+    let limits = TableLimits { memory_bytes: 4000, ..TableLimits::default() };
+    let entries_beside_a_label_of = |bytes: usize| {
+        let mut table = table(vec![family.clone()], vec![view(0, identity, feeds.clone())], limits);
+        scrape(&mut table, &events(b"a"), |_| Some("x".repeat(bytes)));
+        scrape(&mut table, &events(&Vec::from_iter(0..90)), |_| None);
+        let stats = table.stats();
+        assert!(stats.memory_bytes <= 4000, "{stats:?}");
+        stats.entries
+    };
+    let (with_short, with_long) = (entries_beside_a_label_of(1), entries_beside_a_label_of(1000));
+    assert!(with_long > 10 && with_long + 5 < with_short, "{with_long} and {with_short} entries");
+}
+
+#[test]
 fn skipped_event_identities_make_way_before_labelled_ones() {
     let mut table = event_table(TableLimits { event_entries: 2, ..TableLimits::default() });
     let name = |identity| if identity == b'-' { None } else { letter(identity) };
@@ -403,6 +432,7 @@ fn the_last_observation_of_a_trace_is_its_buckets_exemplar() {
     let observed = View { value_size: 32, ..view(0, identity, vec![feed(0, Value::Observation(number(4, 4)))]) };
     let mut table = table(vec![histogram], vec![observed], TableLimits::default());
     table.record_exemplars(&[ExemplarFields { view: 0, trace_id: 8, span_id: Some(24) }], 3);
+    table.note_reading(1_700_000_000.25);
     let event = |name: u8, number: u8, trace: u8, span: u8| {
         let mut event = vec![0; 32];
         (event[0], event[4], event[8], event[24]) = (name, number, trace, span);
@@ -428,6 +458,9 @@ fn the_last_observation_of_a_trace_is_its_buckets_exemplar() {
     scraped(&mut table, &[], letter);
     let a = "name=\"a\"".to_owned();
     assert_eq!(exemplars(&table), [(a.clone(), 0, 2, None), (a.clone(), 1, 3, Some(9))]);
+    let family = table.families().next().unwrap();
+    let read_at = family.exemplar(&family.iter().next().unwrap(), 0).map(|exemplar| exemplar.unix_ms);
+    assert_eq!(read_at, Some(1_700_000_000_250), "when the events were read");
     scraped(&mut table, &[event(b'a', 5, 4, 1), event(b'b', 5, 5, 1), event(b'c', 5, 6, 1)], letter);
     let b = "name=\"b\"".to_owned();
     let expected = [(a.clone(), 0, 4, Some(1)), (a, 1, 3, Some(9)), (b, 0, 5, Some(1))];
@@ -558,7 +591,8 @@ fn label_sets_that_would_make_an_answer_too_long_are_folded() {
     scrape(&mut table, &some(&keys), label);
     let stats = table.stats();
     assert!(stats.series > 10 && stats.series < 20, "{stats:?}");
-    assert!(stats.exposition_bytes <= 1 << 20, "{stats:?}");
+    assert!(stats.exposition_bytes > 1 << 19 && stats.exposition_bytes <= 1 << 20, "{stats:?}");
+    assert_eq!(table.exposition_bytes(), stats.exposition_bytes);
     assert_eq!((stats.folded, stats.folded_for_exposition), (101 - stats.series as u64, stats.folded), "{stats:?}");
     assert_eq!(counted(&table), 100, "nothing is lost");
     // Asked again, each series keeps its name, although there is room for none.
@@ -601,6 +635,26 @@ fn a_manifest_of_long_texts_is_refused_before_memory_is_taken() {
     let limits = TableLimits { memory_bytes: 32 << 20, ..TableLimits::default() };
     let error = limits.check(&schema).unwrap_err();
     assert!(error.found > error.expected && error.to_string().contains("limits.series"), "{error}");
+}
+
+/// The limit of a package's memory is checked before its table is made, by the bytes that its schema will take.
+#[test]
+fn a_schema_takes_its_texts_the_plans_of_its_feeds_and_its_fixed_series() {
+    let counter = Family { unit: "bytes".into(), ..family("x_total", Kind::Counter) };
+    let families = vec![counter, family("y", Kind::Histogram(vec![1.0, 2.0]))];
+    let fixed = Feed {
+        family: 1,
+        labels: vec![LabelSource::Fixed("all".into())],
+        value: Value::Slots(Slots { offset: 0, size: 8, sum: None }),
+    };
+    let feeds = vec![feed(0, Value::Number(number(0, 8))), fixed];
+    let schema = Schema { families, views: vec![view(4, FIRST_BYTE, feeds)] };
+    let error = TableLimits { memory_bytes: 0, ..TableLimits::default() }.check(&schema).unwrap_err();
+    // Name, help, unit and the label `name`.
+    let texts = (7 + 5 + 5 + 4) + (1 + 5 + 4);
+    // A feed is 256 bytes, 24 for each of its cells, and its fixed texts; a fixed series has 8 for each cell.
+    let feeds = (256 + 24) + (256 + 3 + 3 * 24 + 3 * 8);
+    assert_eq!(error.found, texts + feeds);
 }
 
 #[test]
