@@ -21,11 +21,18 @@ fn counters_are_a_table_sorted_by_value() {
 fn the_bars_of_a_histogram_add_up_to_fios_requests() {
     needs!(Root, Tool("fio"));
     let (folder, disk) = (Folder::with_biolatency(), Disk::in_memory());
-    let run = Counting::start(&["run".as_ref(), folder.path().join("biolatency").as_os_str()]);
-    let fio = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=2000", "--size=64m"]);
-    let shown = run.end();
-    let title = format!("  device = {}, operation = read: {} in all, mean ", disk.name(), fio.reads.count);
-    let (_, bars) = shown.split_once(&title).unwrap_or_else(|| panic!("`{title}` in {shown}"));
+    // The kernel hides a request from every program now and then; see `kernel/counts.rs`. Such a run is repeated.
+    let mut last = String::new();
+    let whole = (0..10).find_map(|_| {
+        let run = Counting::start(&["run".as_ref(), folder.path().join("biolatency").as_os_str()]);
+        let fio = Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=2000", "--size=64m"]);
+        last = run.end();
+        let title = format!("  device = {}, operation = read: {} in all, mean ", disk.name(), fio.reads.count);
+        last.contains(&title).then(|| (last.clone(), title, fio))
+    });
+    let (shown, title, fio) =
+        whole.unwrap_or_else(|| panic!("a run with all of fio's requests, the last one is {last}"));
+    let (_, bars) = shown.split_once(&title).expect("it has this title");
     // A line is `        <= 8 us : 1234       |*****     |`.
     let bars: Vec<&str> = bars.lines().skip(1).take_while(|line| line.ends_with('|')).collect();
     let count =

@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use ebhost_tests::{Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, alone, committed, needs};
+use ebhost_tests::{
+    Disk, Ebhost, Exposition, Fio, Histogram, Side, Throttled, alone, committed, fewest_counted, needs,
+};
 
 use crate::from_insertion;
 
@@ -121,7 +123,7 @@ fn assert_latencies(known: &Known, operation: &str, args: &[&str], side: fn(&Fio
         host.stop();
         let (served, fio) = (histogram(&served, &disk, operation), side(&fio));
         // The kernel may have hidden some from every program, on a busy machine more of them; see counts.rs.
-        assert!(fio.count == 300 && served.count >= 270, "{fio:?}, {served:?}");
+        assert!(fio.count == 300 && served.count as f64 >= fewest_counted(300.0), "{fio:?}, {served:?}");
         let which = usize::from(operation == "write");
         assert_mean(&served, (times[which] - before[which]).as_secs_f64() / fio.count as f64);
         matches(known, &served, fio)

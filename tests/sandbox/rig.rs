@@ -9,8 +9,8 @@ use std::{
 };
 
 use ebhost_tests::{
-    Disk, Ebhost, Exposition, Fio, Folder, Format, Start, assert_reported_as_lost, committed, reported_as_lost,
-    wait_until, workspace,
+    Disk, Ebhost, Exposition, Fio, Folder, Format, Start, assert_reported_as_lost, committed, fewest_counted,
+    reported_as_lost, wait_until, workspace,
 };
 
 /// The scrape timeout, which the tests send in the header that Prometheus sends.
@@ -160,10 +160,10 @@ impl Witness<'_> {
     /// Runs `act` while the disk is read continuously. biolatency must count each of these reads exactly once and must not fail.
     ///
     /// The kernel hides some requests from every program (see tests/kernel/counts.rs), so a run with such a read is repeated, if biolatency
-    /// reports it as lost. No run may count a read too many or miss more than one in a hundred.
+    /// reports it as lost. No run may count a read too many or miss more than the kernel hides on a busy machine.
     #[track_caller]
     pub(crate) fn assert_matches_kernel(&self, what: &str, mut act: impl FnMut()) {
-        const RUNS: usize = 5;
+        const RUNS: usize = 10;
         let exact = (0..RUNS).any(|_| {
             let ((first, _, lost), kernel_first) = self.disk.at_rest(|| self.counts());
             under_load(&self.disk.device(), &mut act);
@@ -172,7 +172,8 @@ impl Witness<'_> {
             let (counted, completed) = (last - first, (kernel_last - kernel_first).reads);
             assert!(completed >= 200, "{what}: {completed} reads are too few for a load");
             assert!(counted <= completed, "{what}: {counted} counted, {completed} completed");
-            assert!((completed - counted) * 100 <= completed, "{what}: {counted} counted, {completed} completed");
+            let is_near = counted as f64 >= fewest_counted(completed as f64);
+            assert!(is_near, "{what}: {counted} counted, {completed} completed");
             if counted < completed {
                 eprintln!("{what}: {counted} counted, {completed} completed: repeating");
                 assert_reported_as_lost(self.disk, completed - counted, lost, || scrape(self.host));

@@ -49,7 +49,7 @@ pub use folder::{Folder, committed, copy_package, target, workspace};
 pub use histogram::Histogram;
 pub use http::{Kept, Response, get};
 pub use log::{Line, Log};
-pub use lost::{assert_reported_as_lost, reads_counted, reported_as_lost, requests_counted};
+pub use lost::{assert_reported_as_lost, fewest_counted, reads_counted, reported_as_lost, requests_counted};
 pub use maps::{Counting, Entries, KernelMap, Memory, group, key};
 pub use namespace::{Namespace, NetworkCounters};
 pub use needs::{Need, missing, skip};

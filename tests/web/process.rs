@@ -107,7 +107,7 @@ fn run_statistics_are_on_while_it_runs() {
     let of = [("plugin", "biolatency"), ("program", "block_rq_complete")];
     let runs = served.value("ebhost_program_runs_total", &of).expect("a count");
     let seconds = served.value("ebhost_program_run_seconds_total", &of).expect("a time");
-    assert!(runs >= 100.0 && seconds > 0.0, "{runs} runs in {seconds} s");
+    assert!(runs >= ebhost_tests::fewest_counted(100.0) && seconds > 0.0, "{runs} runs in {seconds} s");
     assert!(served.samples().any(|s| s.name == "ebhost_program_info" && s.labels.contains_key("tag")));
     host.stop();
     assert_eq!(enabled(), before, "the sysctl is not what is changed");

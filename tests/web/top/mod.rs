@@ -233,19 +233,21 @@ fn a_histogram_is_drawn_as_run_draws_it() {
     needs!(Root, Tool("script"), Tool("fio"));
     let (folder, disk) = (Folder::with_biolatency(), ebhost_tests::Disk::in_memory());
     let host = Ebhost::start(folder.path());
-    let fio = ebhost_tests::Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=500", "--size=16m"]);
+    let before = disk.stat();
+    ebhost_tests::Fio::run(&disk.device(), &["--rw=randread", "--bs=4k", "--number_ios=500", "--size=16m"]);
+    let reads = ebhost_tests::reads_counted(&host, &disk, before);
     let args = ["--url", &url(&host), "--interval", "500ms", "--view", "histograms", "--filter", disk.name()];
     let mut terminal = Terminal::start(100, 50, &args);
     let head = format!(
         "ebhost_bio_latency_seconds{{device=\"{}\",operation=\"read\"}}: {} observations, all",
         disk.name(),
-        fio.reads.count
+        reads
     );
     let lines = terminal.shows("the histogram", |lines| lines.iter().any(|line| line.starts_with(&head)));
     let bars: Vec<_> = lines.iter().filter(|line| line.contains(" : ") && line.ends_with('|')).collect();
     let count =
         |bar: &&&String| bar.split(" : ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    assert_eq!(bars.iter().filter_map(|bar| count(&bar)).sum::<u64>(), fio.reads.count, "{lines:#?}");
+    assert_eq!(bars.iter().filter_map(|bar| count(&bar)).sum::<u64>(), reads as u64, "{lines:#?}");
     terminal.press("d");
     terminal.shows("recent ones", |lines| lines.iter().any(|line| line.contains("}: 0 observations, since")));
     terminal.press("\x03");
