@@ -236,4 +236,23 @@ mod tests {
         }
         assert_eq!(service_port("# x\nssh 22/tcp\nipp 631/udp\nipp 631/tcp printer # cups\n", "printer"), Some(631));
     }
+
+    /// systemd passes them by the environment, which belongs to a whole process: this test runs itself again in another one.
+    #[test]
+    fn sockets_of_systemd_are_counted_from_the_first_that_it_passes() {
+        if std::env::var("LISTEN_FDS").is_err() {
+            let name = "address::tests::sockets_of_systemd_are_counted_from_the_first_that_it_passes";
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            let again = again.args(["--exact", name]).env("LISTEN_FDS", "2").env_remove("LISTEN_PID").output().unwrap();
+            let text = String::from_utf8_lossy(&again.stdout);
+            assert!(again.status.success() && text.contains("1 passed"), "{text}");
+            return;
+        }
+        assert_eq!(from_systemd().unwrap(), [Address::Inherited(3), Address::Inherited(4)]);
+        let resolve = |text: &str| read(text).unwrap().resolve();
+        assert_eq!(resolve("fd://0").unwrap(), [ResolvedAddress::Inherited(3)]);
+        assert_eq!(resolve("fd://1").unwrap(), [ResolvedAddress::Inherited(4)]);
+        let message = resolve("fd://2").unwrap_err().to_string();
+        assert!(message.starts_with("cannot listen on fd://2: found no such socket from systemd"), "{message}");
+    }
 }

@@ -36,3 +36,20 @@ impl Body for ResponseBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connections::Connection;
+
+    /// The protocol sends no body, and no chunk, for one that has ended.
+    #[test]
+    fn a_body_without_text_has_ended_before_it_is_read() {
+        let body = |body: axum::body::Body| ResponseBody { body, _at_work: Arc::new(Connection::new(None)).begin() };
+        let (empty, text) = (body(axum::body::Body::empty()), body("text".into()));
+        assert_eq!((empty.is_end_stream(), empty.size_hint().exact()), (true, Some(0)));
+        assert_eq!((text.is_end_stream(), text.size_hint().exact()), (false, Some(4)));
+    }
+}

@@ -160,4 +160,49 @@ mod tests {
         drop(peer);
         assert!(closes(&mut guard, Duration::from_secs(60)).await);
     }
+
+    #[tokio::test]
+    async fn bytes_that_a_client_takes_count_as_progress_of_its_connection() {
+        let (own, _peer) = UnixStream::pair().unwrap();
+        let connection = Arc::new(Connection::new(None));
+        connection.block();
+        let mut guard = StallGuard::new(own, connection.clone());
+        std::future::poll_fn(|context| Pin::new(&mut guard).poll_write(context, b"answer")).await.unwrap();
+        assert!(connection.rate(Instant::now()) > 0.0 && connection.blocked_since().is_none());
+    }
+
+    /// A client that sends for ever, and how much of that was read.
+    struct Endless {
+        read: usize,
+    }
+
+    impl AsyncRead for Endless {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.read += buffer.remaining();
+            assert!(self.read <= 2 * limits::LINGER_BYTES, "it is read for as long as it sends");
+            buffer.put_slice(&vec![0; buffer.remaining()]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_on_sending_is_given_up_after_a_bounded_number_of_bytes() {
+        let mut guard = StallGuard::new(Endless { read: 0 }, Arc::new(Connection::new(None)));
+        std::future::poll_fn(|context| Pin::new(&mut guard).poll_shutdown(context)).await.unwrap();
+        assert_eq!(guard.stream.read, limits::LINGER_BYTES);
+    }
 }

@@ -284,4 +284,16 @@ mod tests {
         assert_eq!(demands((strict, false), (strict, true)), None);
         assert_eq!(demands((strict, false), (strict, false)), None);
     }
+
+    #[test]
+    fn a_certificate_is_asked_of_every_client_and_demanded_of_it_where_the_file_requires_any() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let is_mandatory = |auth| {
+            let verifier = verifier(auth, None, &provider, &mut Vec::new()).unwrap();
+            verifier.map(|verifier| verifier.client_auth_mandatory())
+        };
+        assert_eq!(is_mandatory(ClientAuth::NoClientCert), None);
+        assert_eq!(is_mandatory(ClientAuth::RequestClientCert), Some(false));
+        assert_eq!(is_mandatory(ClientAuth::RequireAnyClientCert), Some(true));
+    }
 }

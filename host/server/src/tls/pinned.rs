@@ -56,3 +56,40 @@ impl Decision for PinnedCertificates {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::*;
+
+    /// Self-signed, for any purpose, valid for ten years from [`VALID_FROM`] on.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBNjCB6aADAgECAhQHSinYNKmMDsMv57qVXPtzJ3Hi3zAFBgMrZXAwETEPMA0G
+A1UEAwwGY2xpZW50MB4XDTI2MTEyNzEyMzkzN1oXDTM2MTEyNDEyMzkzN1owETEP
+MA0GA1UEAwwGY2xpZW50MCowBQYDK2VwAyEAYkZH3E62qyJKEdstBSK0bWrDd25D
+wdNgvFclkbe2Sh6jUzBRMB0GA1UdDgQWBBTibEu8JxD0wm26JV2+hXPsn2VUAzAf
+BgNVHSMEGDAWgBTibEu8JxD0wm26JV2+hXPsn2VUAzAPBgNVHRMBAf8EBTADAQH/
+MAUGAytlcANBAClgWM/HrFWobx30xbu4lkvV7UXMacpx1JEFTCKPrDgqpyybrVRb
+ZVY2q3coPFl9aDUThwvj1+XPchFoMQj1Ogg=
+-----END CERTIFICATE-----
+";
+
+    /// 2026-11-27 12:39:37 UTC.
+    const VALID_FROM: u64 = 1_795_783_177;
+
+    #[test]
+    fn only_a_client_whose_own_certificate_is_in_the_file_is_pinned_and_only_while_it_is_valid() {
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        let is_pinned = |pinned: &[&CertificateDer<'static>], seconds| {
+            let pinned = PinnedCertificates { pinned: pinned.iter().copied().cloned().collect() };
+            pinned.is_pinned(&certificate, UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+        };
+        let other = CertificateDer::from(certificate[1..].to_vec());
+        assert!(is_pinned(&[&other, &certificate], VALID_FROM));
+        assert!(!is_pinned(&[&other], VALID_FROM), "it is not in the file");
+        assert!(!is_pinned(&[&certificate], VALID_FROM - 1), "it is not valid yet");
+        assert!(!is_pinned(&[&certificate], VALID_FROM + 4_000 * 24 * 60 * 60), "it has expired");
+    }
+}

@@ -124,7 +124,8 @@ mod tests {
         {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for wrong in ["", "1", "s", "1x", "-1s", "1 s", ".s", "1e9h"] {
+        assert_eq!(duration("2147483647s"), Some(Duration::from_secs((1 << 31) - 1)), "the longest one");
+        for wrong in ["", "1", "s", "1x", "-1s", "1 s", ".s", "1e9h", "2147483648s"] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }
