@@ -241,3 +241,37 @@ fn too_many_requests(why: &'static str) -> Response<Body> {
     let retry = [(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()))];
     (StatusCode::TOO_MANY_REQUESTS, retry, why).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+
+    use axum::routing::get;
+    use tokio::{net::TcpListener, task::spawn_blocking};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_is_answered_until_the_server_is_told_to_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "text" }));
+        let (told, stop) = watch::channel(());
+        let web_config = Arc::new(WebConfigFile::open(None).unwrap());
+        let served = tokio::spawn(serve_routes(vec![Listener::Tcp(listener)], router, web_config, stop));
+        let client = spawn_blocking(move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).map(|_| answer)
+        });
+        let answer = client.await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\ntext"), "{answer}");
+        told.send(()).unwrap();
+        served.await.unwrap();
+        assert!(TcpStream::connect(address).is_err(), "the port is closed");
+    }
+}
