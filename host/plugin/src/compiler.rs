@@ -336,4 +336,48 @@ mod tests {
         assert_eq!(read_frame(&mut from).unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "no frame is left");
         assert_eq!(read_frame(&mut &bytes[..12]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
+
+    /// The outcome of a compilation to which the compiler's process gives this answer.
+    fn outcome_of(answer: &[u8]) -> Result<(Vec<u8>, CompileCost), CompileFault> {
+        let (socket, mut process) = UnixStream::pair().unwrap();
+        // Both frames fit into the socket's buffers.
+        write_frame(&mut process, [answer]).unwrap();
+        Compiler { socket: Mutex::new(socket) }.compile(b"component", &Footprint::default())
+    }
+
+    #[test]
+    fn every_answer_of_the_compilers_process_is_understood() {
+        let limits = CompileLimits::of(&Footprint::default());
+        let numbers = [1_500_000, 7 << 20, 14].map(u64::to_le_bytes);
+        let cost = CompileCost {
+            cpu: Duration::from_millis(1_500),
+            cpu_limit: Duration::from_secs(14),
+            memory_bytes: 7 << 20,
+            memory_limit_bytes: limits.memory_bytes,
+        };
+        let compiled = outcome_of(&[&[COMPILED], numbers.as_flattened(), b"form"].concat());
+        assert_eq!(compiled, Ok((b"form".to_vec(), cost)));
+        for (answer, fault) in [
+            (tagged(INVALID, b"why"), CompileFault::Invalid("why".into())),
+            (tagged(TIME, &14u64.to_le_bytes()), CompileFault::Time(Duration::from_secs(14))),
+            (tagged(MEMORY, b""), CompileFault::Memory(limits.memory_bytes)),
+            (tagged(SIZE, &99u64.to_le_bytes()), CompileFault::Size { found: 99, expected: limits.compiled_bytes }),
+            (tagged(FAILED, b"why"), CompileFault::Process("why".into())),
+        ] {
+            assert_eq!(outcome_of(&answer), Err(fault));
+        }
+        for short in [tagged(COMPILED, b""), tagged(TIME, &[1; 7]), tagged(SIZE, b""), Vec::new()] {
+            assert!(outcome_of(&short).is_err_and(|fault| fault.is_of_machine()), "{short:?}");
+        }
+    }
+
+    #[test]
+    fn a_compilation_is_waited_for_until_it_has_an_answer_or_ebhost_has_ended() {
+        let (result, mut out) = io::pipe().unwrap();
+        let (socket, ebhost) = UnixStream::pair().unwrap();
+        drop(ebhost);
+        assert_eq!(wait_for(&result, &socket).unwrap(), Waited::ParentIsGone);
+        out.write_all(b"answer").unwrap();
+        assert_eq!(wait_for(&result, &socket).unwrap(), Waited::Result);
+    }
 }

@@ -80,7 +80,8 @@ mod tests {
     use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
     use crate::{
-        CompiledComponent, DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress, Row,
+        CompiledComponent, DecodeError, DecodeRequest, Engine, ManifestContext, Pace, Plugin, PluginLimits, Progress,
+        Row, SpanRequest,
         contract::testdata::{Memory, Pointer},
     };
     use ebhost_package::{Artefact, Compat};
@@ -89,12 +90,23 @@ mod tests {
     /// Bytes of a record `series`.
     const SERIES_BYTES: usize = 48;
 
+    /// Bytes of a record `span`.
+    const SPAN_BYTES: usize = 80;
+
     /// A component that counts calls by a 4-byte key and labels every entry `label`. `docs` is the field that 0.1 does not have.
     fn component(version: &str, docs: Option<&str>, label: &str) -> Vec<u8> {
+        component_with_spans(version, docs, label, None)
+    }
+
+    /// The same, which answers each batch of events with so many empty spans.
+    fn component_with_spans(version: &str, docs: Option<&str>, label: &str, spans: Option<usize>) -> Vec<u8> {
         let mut memory = Memory::new();
         let manifest = manifest(&mut memory, docs);
         let rows = rows(&mut memory, label);
+        let functions = spans.map(|count| span_functions(&mut memory, count)).unwrap_or_default();
         let text = include_str!("testdata/calls.wat")
+            .replace("SPAN_FUNCTIONS", &functions)
+            .replace("SPAN_EXPORT", if spans.is_some() { include_str!("testdata/spans.wat") } else { "" })
             .replace("VERSION", version)
             .replace("ADDED_FIELD", if docs.is_some() { "(field \"docs\" string)" } else { "" })
             .replace("MANIFEST", &manifest.0.to_string())
@@ -149,6 +161,19 @@ mod tests {
         let labels = memory.put(&[&[0; 8]]);
         let none = Memory::list(Pointer(0), 0);
         memory.put(&[&Memory::list(dictionary, 1), &Memory::list(labels, 2), &none, &none])
+    }
+
+    /// The core functions of an export of spans, with a manifest that declares no source.
+    fn span_functions(memory: &mut Memory, count: usize) -> String {
+        let none = Memory::list(Pointer(0), 0);
+        let manifest = memory.put(&[&[0; 4], &none, &none]);
+        let spans = memory.put(&[&vec![0; count * SPAN_BYTES]]);
+        let answer = memory.put(&[&Memory::list(spans, count as u32), &none]);
+        format!(
+            "(func (export \"describe-spans\") (param i32 i32) (result i32) (i32.const {}))
+             (func (export \"decode-spans\") (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (i32.const {}))",
+            manifest.0, answer.0
+        )
     }
 
     fn compiled(engine: &Engine, path: &str, component: Vec<u8>) -> Arc<CompiledComponent> {
@@ -211,6 +236,22 @@ mod tests {
         assert_eq!(plugin.tally().instances, 1, "nothing failed");
     }
 
+    /// A client that waits for a second leaves no time for a start within its scrape.
+    #[test]
+    fn an_instance_that_rested_is_started_in_the_background_and_counts_as_the_same_one() {
+        let mut plugin = described(&Engine::new(None, None).unwrap(), component("0.1.0", None, "old"));
+        assert!(plugin.rest(crate::clock::now() + ebhost_limits::IDLE_INSTANCE));
+        let request = DecodeRequest { view: 0, count: 2, identities: vec![0; 8], ..DecodeRequest::default() };
+        let is_done = (0..2_000).any(|_| {
+            let now = crate::clock::now();
+            assert!(plugin.begin_scrape(now, now));
+            std::thread::sleep(Duration::from_millis(5));
+            let until = now + Duration::from_secs(10);
+            plugin.decode(&request, until, &mut |_, answers| assert!(answers.is_ok())) == Progress::Done
+        });
+        assert!(is_done && plugin.tally().instances == 1, "{:?}", plugin.tally());
+    }
+
     #[test]
     fn components_of_two_contract_versions_are_served_side_by_side() {
         let engine = Engine::new(None, None).unwrap();
@@ -219,5 +260,48 @@ mod tests {
         assert_eq!(served(&engine, old), ("Calls.".to_owned(), vec!["old".to_owned(); 2]));
         let help = "Calls. See https://example.org/calls.".to_owned();
         assert_eq!(served(&engine, new), (help, vec!["new".to_owned(); 2]));
+    }
+
+    #[test]
+    fn the_shares_of_limits_that_a_plugin_used_are_those_of_its_component_and_its_calls() {
+        let mut plugin = described(&Engine::new(None, None).unwrap(), component("0.1.0", None, "old"));
+        labels(&mut plugin);
+        let share = |used: &[(&str, f64)], limit| used.iter().find(|(name, _)| *name == limit).map(|(_, share)| *share);
+        // One label of three bytes with its address and length, and an index of four bytes for each entry.
+        let answer = (3 + 8 + 2 * 4) as f64 / ebhost_limits::ANSWER_BYTES as f64;
+        for used in [plugin.limits_used(), plugin.limits_used_recently()] {
+            assert_eq!(share(&used, "entries"), Some(2.0 / ebhost_limits::BATCH_ENTRIES as f64));
+            assert_eq!(share(&used, "answer"), Some(answer));
+            assert_eq!(share(&used, "label"), Some(3.0 / ebhost_limits::LABEL_BYTES as f64));
+        }
+        let compiled = share(&plugin.limits_used(), "compiled").unwrap();
+        assert!(compiled > 0.0 && compiled < 1.0, "{compiled}");
+        assert!(share(&plugin.limits_used_recently(), "compiled").is_none(), "it is compiled once");
+    }
+
+    /// A component whose spans were all beyond the limit would seem to make none.
+    #[test]
+    fn spans_beyond_what_their_events_may_give_are_dropped_and_counted() {
+        let most = ebhost_limits::SPANS_PER_EVENT;
+        let component = component_with_spans("0.1.0", None, "old", Some(most + 3));
+        let mut plugin = described(&Engine::new(None, None).unwrap(), component);
+        let now = crate::clock::now();
+        for calls in 1..3 {
+            let request = SpanRequest { lengths: vec![4], events: vec![0; 4], ..SpanRequest::default() };
+            let answer = plugin.decode_spans(request, now, now + Duration::from_secs(10)).expect("it may be called");
+            assert_eq!(answer.unwrap_or_else(|error| panic!("{error}")).spans.len(), most);
+            let tally = plugin.tally();
+            assert_eq!((tally.spans, tally.spans_beyond_limit), (calls * most as u64, calls * 3));
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_failed_at_events_backs_off_and_is_not_asked_for_spans() {
+        let mut plugin = described(&Engine::new(None, None).unwrap(), component("0.1.0", None, "old"));
+        let now = crate::clock::now();
+        let mut decode = || plugin.decode_spans(SpanRequest::default(), now, now + Duration::from_secs(10));
+        let answer = decode();
+        assert!(matches!(answer, Some(Err(DecodeError::Call(_)))), "it exports no spans: {answer:?}");
+        assert!(decode().is_none());
     }
 }

@@ -114,3 +114,29 @@ fn chain(error: &(dyn Error + Send + Sync)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that cannot load is not read again until it changes; one that the machine kept from loading is.
+    #[test]
+    fn only_faults_of_the_machine_may_pass() {
+        let (path, cause) = (|| PathBuf::from("x.wasm"), || Cause::from("why"));
+        for fault in [
+            ComponentError::Engine(cause()),
+            ComponentError::Ticker(io::ErrorKind::OutOfMemory.into()),
+            ComponentError::Compiler { path: path(), source: cause() },
+        ] {
+            assert!(fault.may_pass(), "{fault}");
+        }
+        for fault in [
+            ComponentError::CoreModule { path: path() },
+            ComponentError::Compile { path: path(), source: cause() },
+            ComponentError::TooLarge { path: path(), source: cause() },
+            ComponentError::Invalid { path: path(), why: "why".into() },
+        ] {
+            assert!(!fault.may_pass(), "{fault}");
+        }
+    }
+}

@@ -265,3 +265,17 @@ pub(crate) fn listed<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<Str
         _ => Some(format!("{} and {more} more", shown.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_made_by_the_compilers_process_is_loaded_and_one_whose_guests_could_not_be_interrupted_is_not() {
+        let engine = wasmtime::Engine::new(&config()).unwrap();
+        let component = wat::parse_str("(component)").unwrap();
+        assert!(cache::load(&engine, &precompile(&component).unwrap()).is_ok());
+        let other = wasmtime::Engine::default().precompile_component(&component).unwrap();
+        assert!(cache::load(&engine, &other).is_err());
+    }
+}

@@ -319,3 +319,28 @@ fn both_ends_of_the_native_buckets_may_be_bounds() {
         );
     }
 }
+
+/// One bucket number of an answer serves all series of the entry.
+#[test]
+fn all_series_of_a_view_of_buckets_are_buckets_of_as_many_bounds() {
+    let bucket = V::Bucket(declared::Bucket { count: number(8, 8), sum: None });
+    let with = |bounds: &[f64], value: V| {
+        let mut manifest = sound();
+        let family = declared::Family {
+            name: "io_bytes".to_owned(),
+            kind: K::Histogram(bounds.to_vec()),
+            ..manifest.families[0].clone()
+        };
+        manifest.families.push(family);
+        let series = &mut manifest.views[0].series;
+        series[0].value = bucket;
+        series.push(declared::Series { family: 2, value, ..series[0].clone() });
+        check_with(&[LookupTable::named("block-device").unwrap()], manifest)
+    };
+    assert!(with(&[1.0, 2.0], bucket).is_ok(), "io_seconds has two bounds, too");
+    let error = with(&[1.0, 2.0, 3.0], bucket).unwrap_err();
+    assert!(error.contains("found families of differently many bounds, expected equally many"), "{error}");
+    let slots = V::Slots(declared::Slots { offset: 16, size: 8, sum: None });
+    let error = with(&[1.0, 2.0], slots).unwrap_err();
+    assert!(error.contains("found `bucket` beside other values"), "{error}");
+}

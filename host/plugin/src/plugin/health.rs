@@ -221,4 +221,22 @@ mod tests {
         });
         assert!(waits.windows(2).any(|pair| pair[0] != pair[1]), "{waits:?}");
     }
+
+    #[test]
+    fn waits_are_spread_evenly_over_a_quarter_of_the_whole() {
+        let mut quarters = [0; 4];
+        for plugin in 0..400 {
+            let mut health = Health::admitted(&plugin.to_string());
+            health.failures_in_row = 1;
+            let less = limits::FIRST_BACK_OFF - health.next_wait();
+            quarters[(less.as_secs_f64() / limits::FIRST_BACK_OFF.as_secs_f64() * 16.0) as usize] += 1;
+        }
+        assert!(quarters.iter().all(|plugins| (70..130).contains(plugins)), "{quarters:?}");
+    }
+
+    /// Alerts and dashboards select by these names.
+    #[test]
+    fn the_names_of_states_are_those_of_the_metric() {
+        assert_eq!(HealthState::ALL.map(HealthState::name), ["admitted", "running", "backing_off", "quarantined"]);
+    }
 }

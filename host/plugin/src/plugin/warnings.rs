@@ -27,3 +27,63 @@ pub(super) fn back_off(package: &str, health: &Health) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Instant,
+    };
+
+    use tracing::{Event, Metadata, Subscriber, span, subscriber::with_default};
+
+    use super::*;
+    use crate::guest::CallError;
+
+    /// Counts log lines.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    fn lines(report: impl FnOnce()) -> usize {
+        let lines = Arc::default();
+        with_default(Lines(Arc::clone(&lines)), report);
+        lines.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_plugin_that_fails_all_the_time_does_not_flood_the_log() {
+        let error = DecodeError::Start(CallError::ManifestChanged);
+        let logged: Vec<u64> = (1..=16).filter(|failures| lines(|| failure("p", *failures, &error)) == 1).collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16]);
+        let mut health = Health::admitted("p");
+        let backing_off = [(); 6].map(|()| {
+            health.failed(Instant::now());
+            lines(|| back_off("p", &health))
+        });
+        assert_eq!(backing_off, [1, 0, 0, 0, 1, 1], "the first, and those that quarantine");
+    }
+}

@@ -23,7 +23,8 @@
       (call $write (i32.const 2) (local.get 0) (local.get 1))
       (i32.const MANIFEST))
     (func (export "decode") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
-      (i32.const ROWS)))
+      (i32.const ROWS))
+    SPAN_FUNCTIONS)
   (core instance $guest (instantiate $guest (with "log" (instance (export "write" (func $write))))))
 
   (type $fold' (enum "sum" "min" "max"))
@@ -76,4 +77,5 @@
   (func $decode (param "batch" $batch) (result $rows)
     (canon lift (core func $guest "decode") (memory $memory) (realloc $realloc)))
   (instance $decoder (export "describe" (func $describe)) (export "decode" (func $decode)))
-  (export "ebhost:plugin/decoder@VERSION" (instance $decoder)))
+  (export "ebhost:plugin/decoder@VERSION" (instance $decoder))
+  SPAN_EXPORT)

@@ -214,3 +214,12 @@ fn a_component_is_not_called_broken_when_there_is_no_time_for_the_control() {
     assert_eq!(verdict, Verdict::Partial(vec![]));
     assert_eq!(history.unsteadiness(), None);
 }
+
+#[test]
+fn a_scrape_begins_with_parts_of_the_size_that_the_last_one_ended_with() {
+    let outcome = Component::faulty_at(&[0]).decode(8, ControlEntry::Unknown, BisectionHistory::new(), 1);
+    let mut history = outcome.history;
+    history.begin_scrape();
+    let next = Bisection::<()>::new(8, ControlEntry::Unknown, history);
+    assert_eq!(next.step(), Step::Decode(Part { first: 0, count: 4 }));
+}
