@@ -268,7 +268,7 @@ mod tests {
         labels(&mut plugin);
         let share = |used: &[(&str, f64)], limit| used.iter().find(|(name, _)| *name == limit).map(|(_, share)| *share);
         // One label of three bytes with its address and length, and an index of four bytes for each entry.
-        let answer = (3 + 8 + 2 * 4) as f64 / ebhost_limits::ANSWER_BYTES as f64;
+        let answer = f64::from(3 + 8 + 2 * 4) / ebhost_limits::ANSWER_BYTES as f64;
         for used in [plugin.limits_used(), plugin.limits_used_recently()] {
             assert_eq!(share(&used, "entries"), Some(2.0 / ebhost_limits::BATCH_ENTRIES as f64));
             assert_eq!(share(&used, "answer"), Some(answer));
