@@ -97,14 +97,26 @@ fn digits(bounds: &[f64]) -> usize {
 mod tests {
     use super::*;
 
+    fn family(name: &str, help: &str, kind: Kind) -> Family {
+        let (name, help, unit) = (name.to_owned(), help.to_owned(), String::new());
+        Family { name, help, unit, labels: vec![], kind, times: 1.0, per: 1.0 }
+    }
+
     #[test]
     fn every_digit_of_a_bound_counts() {
         let size = |bound: f64| {
-            let (name, help, unit) = ("seconds".into(), String::new(), String::new());
-            let kind = Kind::Histogram(vec![bound; 10]);
-            let family = Family { name, help, unit, labels: vec![], kind, times: 1.0, per: 1.0 };
+            let family = family("seconds", "", Kind::Histogram(vec![bound; 10]));
             SeriesSize::new(&family, &Layout::Classic { bounds: 10, sum: None }).with_labels(0)
         };
         assert_eq!(size(0.123456789) - size(0.5), 10 * ("0.123456789".len() - "0.5".len()));
+    }
+
+    /// The name is in three lines, and a help text of line breaks is twice as long when it is escaped.
+    #[test]
+    fn a_heading_has_its_name_three_times_and_its_help_escaped() {
+        let heading = |name: &str, help: &str| SeriesSize::of_heading(&family(name, help, Kind::Counter));
+        let (long_name, long_help) = ("calls".repeat(21), "\n".repeat(100));
+        assert_eq!(heading(&long_name, "") - heading("calls", ""), 3 * 100);
+        assert_eq!(heading("calls", &long_help) - heading("calls", ""), 2 * 100);
     }
 }

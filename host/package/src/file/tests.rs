@@ -142,6 +142,7 @@ fn an_event_that_does_not_exist_is_pointed_at() {
     let message = refusal(&format!("{GOOD}perf:\n  llc: {{ events: [hardware/cycles, hardware/misses] }}\n"));
     assert!(message.contains("found the event `hardware/misses`, expected one of cycles, "), "{message}");
     assert!(message.contains("p/plugin.yaml:4:") && message.contains("\n4 |   llc: "), "{message}");
+    assert!(declared(&format!("{GOOD}perf:\n  llc: {{ events: [software/dummy] }}\n"), &Settings::default()).is_ok());
     let message = refusal(&format!("{GOOD}perf:\n  llc: {{ events: [software/dummy], maps: [a] }}\n"));
     assert!(message.contains(":3:1: found `maps` or a `program` in `llc`, expected a `bpf:` section"), "{message}");
 }
