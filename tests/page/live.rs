@@ -89,7 +89,10 @@ fn a_disk_of_known_latency_is_in_the_right_row_and_at_the_right_rate() {
     let (right, wrong): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.low < 0.012 && row.high > 0.012);
     let [right] = right[..] else { panic!("one row has 12 ms: {rows:?}") };
     let wrong: f64 = wrong.iter().map(|row| row.rate).sum();
-    assert!(right.rate > 0.0 && wrong <= right.rate * 0.2, "{rows:?}");
+    assert!(right.rate > 0.0 && (right.rate + wrong - right.all).abs() <= right.all * 0.05, "{rows:?}");
+    // On a busy machine the disk is slower than configured; fio says whether it was.
+    let in_time = fio.reads.within(Duration::from_secs_f64(right.high)) as f64 / fio.reads.count as f64;
+    assert!(wrong <= right.rate * 0.2 || in_time < 0.95, "{rows:?}, {in_time} of fio's are in time");
 
     let middle: Vec<_> = rates.iter().copied().filter(|rate| *rate > 0.0).skip(2).take(16).collect();
     let mean = middle.iter().sum::<f64>() / middle.len() as f64;
