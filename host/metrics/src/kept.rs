@@ -187,7 +187,7 @@ impl<G> Group<G> {
 mod tests {
     use super::*;
 
-    /// What a group is after it was asked for, and how often it was made.
+    /// The text of a group after it was asked for, if it is kept, and how often it was made.
     fn asked(groups: &mut Family<u8>, revision: u64, made: Made<u8>) -> (Option<u8>, usize) {
         let (mut bytes, mut made, mut count) = (0, Some(made), 0);
         let mut family = KeptFamily { family: groups, bytes: &mut bytes, most: 100 };

@@ -1,8 +1,8 @@
 //! Text whose lines are prepared without knowing what they are: small families, histograms, the host's own metrics.
 //!
 //! Such text is printed in each answer as any other, and then divided into pieces of some hundred lines. Where the lines of a piece are the same as
-//! in the last answers but for their numbers, comparing them and writing the prepared bits takes a tenth of what an ordinary compressor takes. A piece of which the numbers
-//! are the same, too, is sent as it was compressed before.
+//! in the last answers but for their numbers, comparing them and writing the prepared bits takes a tenth of what an ordinary compressor takes.
+//! A piece whose numbers are the same, too, is sent as it was compressed before.
 
 use std::{
     collections::HashMap,

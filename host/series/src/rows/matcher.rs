@@ -1,10 +1,10 @@
 //! Matching: which entry each row of a reading is.
 //!
 //! A map that did not change lists its keys in the same order each time. Entries are therefore numbered in the order of the last
-//! reading, and "the same keys as last time" is one comparison of memory, or none where the reader knows it ([`KeyOrder`]). Where a few keys came or went, a cursor walks along the
-//! last order: each row is compared with the key expected next, then with the few after it, and only a key that is found nowhere
-//! near is looked up by its hash, after which the cursor continues from there. When the order has changed much, or has stabilized,
-//! the entries are renumbered in it ([`RowMatcher::renumber`]).
+//! reading, and "the same keys as last time" is one comparison of memory, or none where the reader knows it ([`KeyOrder`]). Where a
+//! few keys came or went, a cursor walks along the last order: each row is compared with the key expected next, then with the few after
+//! it, and only a key that is found nowhere near is looked up by its hash, after which the cursor continues from there. When the order
+//! has changed much, or has stabilized, the entries are renumbered in it ([`RowMatcher::renumber`]).
 
 use ebhost_snapshot::KeyOrder;
 
