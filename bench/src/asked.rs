@@ -5,6 +5,7 @@
 
 use std::io::Write as _;
 
+use ebhost_limits::PREPARED_LINES_PER_ANSWER;
 use ebhost_tests::{Folder, Start, workspace};
 use flate2::{Compression, write::GzEncoder};
 
@@ -29,7 +30,8 @@ pub(crate) fn hash(entries: usize) {
         for accepted in [Accepted::Plain, Accepted::Gzip] {
             host.accept(accepted);
             let count = || filled.count_some(entries * changed / 100);
-            (0..4).for_each(|_| {
+            // Series are prepared for compression in several answers, and forgotten after some that were not compressed.
+            (0..4 + entries.div_ceil(PREPARED_LINES_PER_ANSWER)).for_each(|_| {
                 count();
                 host.scrape();
             });

@@ -164,7 +164,7 @@ pub(crate) fn with_cpus(cpus: usize, entries: usize) -> Duration {
         cpus,
         len: entries,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     };
     let times: Vec<Duration> = (0..41u8)
         .map(|round| {
@@ -183,7 +183,7 @@ fn snapshot(entries: &Entries) -> Snapshot {
         cpus: 1,
         len: entries.len,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use ebhost_tests::{Answer, Ebhost, ReceivedSpan, Receiver, needs, wait_until};
+use ebhost_tests::{Answer, Ebhost, ReceivedSpan, Receiver, SCRAPED, needs, wait_until};
 use rustix::{process::getpgid, thread::gettid};
 
 use crate::drop_in::DropIns;
@@ -208,7 +208,7 @@ fn a_receiver_of_spans_that_is_busy_wrong_silent_or_away_disturbs_no_scrape_and_
     let count = |result: &str| {
         let began = Instant::now();
         let served = host.scrape();
-        assert!(began.elapsed() < Duration::from_secs(2), "a scrape waits for the receiver");
+        assert!(began.elapsed() < SCRAPED, "a scrape waits for the receiver");
         served.value("ebhost_otlp_spans_total", &[("result", result)]).expect("there is a receiver")
     };
     let mut sent = 3;

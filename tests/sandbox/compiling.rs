@@ -75,7 +75,7 @@ fn a_compiler_ends_with_the_host() {
     let host = compiling(&folder);
     let compiler = wait_until("a component to be compiled", PATIENCE, || compiler_of(host.pid()));
     kill(host.pid());
-    wait_at_most("the compiler's end", Duration::from_secs(5), || {
+    wait_at_most("the compiler's end", Duration::from_secs(10), || {
         let is_gone = !Path::new(&format!("/proc/{compiler}")).exists() || parent_and_name(compiler).is_none();
         is_gone.then_some(())
     });

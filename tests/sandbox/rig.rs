@@ -9,15 +9,12 @@ use std::{
 };
 
 use ebhost_tests::{
-    Disk, Ebhost, Exposition, Fio, Folder, Format, Start, assert_reported_as_lost, committed, fewest_counted,
+    Disk, Ebhost, Exposition, Fio, Folder, Format, SCRAPED, Start, assert_reported_as_lost, committed, fewest_counted,
     reported_as_lost, wait_until, workspace,
 };
 
-/// The scrape timeout, which the tests send in the header that Prometheus sends.
-pub(crate) const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// How long the host may take until a change has its effect. Long, because the machine may be under load.
-pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const EFFECT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A folder with the package `misbehaving`, and possibly others.
 pub(crate) struct Misbehaving {
@@ -88,14 +85,14 @@ pub(crate) fn start(folder: &Folder, args: &[&str]) -> Ebhost {
     Start::with(folder.path()).args(args).listening()
 }
 
-/// Scrapes once; the answer must come within the scrape timeout.
+/// Scrapes once, as a client that waits for five seconds; it must be answered by then, or soon after on a machine that gives nobody a CPU.
 #[track_caller]
 pub(crate) fn scrape(host: &Ebhost) -> Exposition {
     let started = Instant::now();
     let answer = host.get("/metrics", &[("X-Prometheus-Scrape-Timeout-Seconds", "5")]);
     let took = started.elapsed();
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(took < SCRAPE_TIMEOUT, "the scrape took {took:?}; the log:\n{}", host.log().text());
+    assert!(took < SCRAPED, "the scrape took {took:?}; the log:\n{}", host.log().text());
     Exposition::parse(answer.text(), Format::Text).unwrap_or_else(|why| panic!("{why}; served:\n{}", answer.text()))
 }
 

@@ -7,8 +7,8 @@ use std::{
 };
 
 use ebhost_tests::{
-    Answer, Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Receiver, Start, needs, reads_counted, wait_until,
-    workspace,
+    Answer, Disk, Ebhost, Fio, Folder, KernelMap, Prometheus, Receiver, SCRAPED, Start, needs, reads_counted,
+    wait_until, workspace,
 };
 use serde_json::Value;
 
@@ -187,7 +187,7 @@ fn a_receiver_that_is_busy_wrong_silent_or_away_disturbs_no_scrape() {
     let requests = |result: &str| {
         let began = Instant::now();
         let served = host.scrape();
-        assert!(began.elapsed() < Duration::from_secs(2), "a scrape waits for the receiver");
+        assert!(began.elapsed() < SCRAPED, "a scrape waits for the receiver");
         served.value("ebhost_otlp_requests_total", &[("result", result)]).expect("it is there once there is a receiver")
     };
     let grows = |result: &str| {
@@ -232,7 +232,7 @@ fn a_receiver_that_was_gone_has_the_right_counts_afterwards() {
         assert!(map.update(&ebhost_tests::key(1), &count.to_le_bytes()));
         let scrape = Instant::now();
         let served = host.scrape();
-        assert!(scrape.elapsed() < Duration::from_secs(2), "a scrape waits for the receiver");
+        assert!(scrape.elapsed() < SCRAPED, "a scrape waits for the receiver");
         resident.push(served.value("process_resident_memory_bytes", &[]).expect("every process has some"));
         thread::sleep(Duration::from_millis(250));
     }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Long, because the machine may be under load and compiling some packages takes up to the host's own time limit.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_secs(600);
 /// Longer than the host waits for scrapes in flight.
 const STOP: Duration = Duration::from_secs(60);
 

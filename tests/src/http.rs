@@ -8,7 +8,14 @@ use std::{
 };
 
 /// How long a host may take to accept a connection. The machine may be busy.
-const ACCEPTED: Duration = Duration::from_secs(30);
+const ACCEPTED: Duration = Duration::from_secs(60);
+
+/// How long a host may be silent before the rest of its answer.
+pub const SILENT: Duration = Duration::from_secs(60);
+
+/// How long a scrape may take where a test asserts that it waits for nobody else: as long as Prometheus waits by default. It takes milliseconds on a
+/// machine that has nothing else to do.
+pub const SCRAPED: Duration = Duration::from_secs(10);
 
 /// A complete response.
 #[derive(Debug)]
@@ -23,7 +30,7 @@ impl Response {
     /// Reads a response from a connection on which a request was sent.
     pub fn read(connection: &mut TcpStream) -> io::Result<Self> {
         let mut bytes = Vec::new();
-        connection.set_read_timeout(Some(Duration::from_secs(30)))?;
+        connection.set_read_timeout(Some(SILENT))?;
         connection.read_to_end(&mut bytes)?;
         parse(&bytes).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
     }
@@ -47,7 +54,7 @@ pub struct Kept {
 impl Kept {
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, ACCEPTED)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(SILENT))?;
         Ok(Self { address, stream: BufReader::new(stream) })
     }
 

@@ -47,7 +47,7 @@ pub use exposition::{Exposition, Family, Format};
 pub use fio::{Fio, Side};
 pub use folder::{Folder, committed, copy_package, target, workspace};
 pub use histogram::Histogram;
-pub use http::{Kept, Response, get};
+pub use http::{Kept, Response, SCRAPED, SILENT, get};
 pub use log::{Line, Log};
 pub use lost::{assert_reported_as_lost, fewest_counted, reads_counted, reported_as_lost, requests_counted};
 pub use maps::{Counting, Entries, KernelMap, Memory, group, key};

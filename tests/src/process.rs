@@ -19,10 +19,11 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The shortest bound of a wait: a shorter one would fail when other programs keep every CPU busy. A wait that succeeds ends at once.
-const LEAST_PATIENCE: Duration = Duration::from_secs(60);
+/// The shortest bound of a wait: a shorter one would fail when other programs keep every CPU busy, or when the hypervisor gives the machine little
+/// of its own. A wait that succeeds ends at once.
+const LEAST_PATIENCE: Duration = Duration::from_secs(180);
 
-/// Calls `found` until it returns a value; panics with `what` if it does not within `time`, or within a minute if that is longer.
+/// Calls `found` until it returns a value; panics with `what` if it does not within `time`, or within [`LEAST_PATIENCE`] if that is longer.
 pub fn wait_until<T>(what: &str, time: Duration, found: impl FnMut() -> Option<T>) -> T {
     wait_at_most(what, time.max(LEAST_PATIENCE), found)
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ebhost_tests::{Ebhost, Folder, Kept, Start, get, needs, wait_until, wait_until_traced};
+use ebhost_tests::{Ebhost, Folder, Kept, SILENT, Start, get, needs, wait_until, wait_until_traced};
 use socket2::{Domain, Socket, Type};
 
 use crate::flood::{SERIES, fill, many_series, memory};
@@ -120,8 +120,8 @@ fn assert_whole(text: &str) {
 fn hostile_clients_of_every_kind_keep_no_scraper_out() {
     needs!(Root, Tool("curl"));
     let seconds = std::env::var("EBHOST_CLIENTS_SECONDS").ok().and_then(|text| text.parse().ok());
-    // Other tests may run beside the short one.
-    let patience = Duration::from_secs(if seconds.is_some() { 2 } else { 10 });
+    // The clients of the short one and other tests may take the CPUs from the host: then only the answers count, not when they come.
+    let patience = seconds.map_or(SILENT, |_| Duration::from_secs(2));
     let (host, _packages, _config) = host();
     let address = host.address();
     let authorization = [("Authorization", ADA)];
@@ -148,7 +148,7 @@ fn hostile_clients_of_every_kind_keep_no_scraper_out() {
 
         let started = Instant::now();
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "-u", "ada:secret", "--max-time", "30", &format!("http://{address}/metrics")]);
+        curl.args(["-sS", "-u", "ada:secret", "--max-time", "60", &format!("http://{address}/metrics")]);
         let fresh = curl.output().expect("curl starts");
         slowest[1] = slowest[1].max(started.elapsed());
         assert!(fresh.status.success(), "{}", String::from_utf8_lossy(&fresh.stderr));

@@ -69,7 +69,7 @@ impl Map {
             cpus: 1,
             len: self.keys.len(),
             complete: true,
-            key_order: None,
+            ..Snapshot::default()
         }
     }
 }

@@ -154,14 +154,12 @@ fn serve(mut socket: UnixStream) {
 fn measured_slowness(socket: &UnixStream) -> u32 {
     let component = machine_speed::reference_component();
     let footprint = Footprint { code_bytes: component.len(), ..Footprint::default() };
-    match in_child(&component, CompileLimits::of(&footprint), socket).as_deref() {
-        Ok([COMPILED, answer @ ..]) if answer.len() >= 8 => {
-            machine_speed::slowness(Duration::from_micros(number(answer, 0)))
-        }
-        // The reference took longer than any machine that is known.
-        Ok([TIME, ..]) => machine_speed::MOST,
-        _ => 1,
-    }
+    let measure = || match in_child(&component, CompileLimits::of(&footprint), socket).as_deref() {
+        Ok([COMPILED, answer @ ..]) if answer.len() >= 8 => Ok(Some(Duration::from_micros(number(answer, 0)))),
+        Ok([TIME, ..]) => Ok(None),
+        _ => Err(()),
+    };
+    machine_speed::slowness(measure).unwrap_or(1)
 }
 
 /// Compiles in a process that may fail or be killed, and is killed when ebhost closes its end of `socket`.

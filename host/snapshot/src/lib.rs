@@ -6,7 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
+
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use changes::{Changes, ReadNumber};
 
 /// Rows read from a map, a perf source or an event buffer.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +31,10 @@ pub struct Snapshot {
     pub complete: bool,
     /// The keys and their order, as far as the reader knows whether they are those of another read; `None`: they have to be compared.
     pub key_order: Option<KeyOrder>,
+    /// The read that the values are of; `None`: it was not ended.
+    pub read: Option<ReadNumber>,
+    /// The rows whose values are others than in an earlier read, if the reader compared them.
+    pub changes: Changes,
 }
 
 /// The keys of a read in their order. Snapshots with the same one have the same keys in the same rows, so these need not be compared.
@@ -69,13 +77,25 @@ impl Snapshot {
         self.len = len;
         self.complete = complete;
         self.key_order = Some(KeyOrder::unique(len));
+        self.end_values(None);
     }
 
     /// Ends a complete read that found exactly the keys of an earlier one of this snapshot, in the same order. Its values may be others.
     pub fn finish_again(&mut self, keys: KeyOrder) {
+        self.finish_compared(keys, None);
+    }
+
+    /// The same, where each row whose value is another than in the read `since` is [marked](Changes::mark).
+    pub fn finish_compared(&mut self, keys: KeyOrder, since: Option<ReadNumber>) {
         self.len = keys.rows;
         self.complete = true;
         self.key_order = Some(keys);
+        self.end_values(since);
+    }
+
+    fn end_values(&mut self, since: Option<ReadNumber>) {
+        self.changes.end(since);
+        self.read = Some(ReadNumber::unique());
     }
 
     /// The keys of the last read, if it was complete.

@@ -7,7 +7,9 @@
 //! For tries, and for maps read key by key, the kernel restarts a walk after its key was deleted; there [`SeenKeys`] filters the
 //! keys that were read before.
 
+mod compared;
 mod mapped;
+mod pause;
 mod repeat;
 mod seen_keys;
 
@@ -19,9 +21,11 @@ use crate::{
     sys::{Batch, BatchCursor, KernelMap},
 };
 use ebhost_limits::{READ_BATCH_BYTES, READ_BATCH_ENTRIES};
-use ebhost_snapshot::{KeyOrder, Keys, Snapshot};
+use ebhost_snapshot::{Changes, KeyOrder, Keys, ReadNumber, Snapshot};
 
+use compared::{PAYS_BELOW, take_changed};
 use mapped::MappedEntries;
+use pause::Pause;
 use repeat::Repeats;
 use seen_keys::{RowBatch, SeenKeys};
 
@@ -65,6 +69,10 @@ struct Batches {
     room: usize,
     /// The keys of one batch. They are compared here, where they are in the cache, with those of the last read, and copied if they are others.
     batch_keys: Vec<u8>,
+    /// The values of one batch, where they are compared with those of the last read, too.
+    batch_values: Vec<u8>,
+    /// After reads that compared values of which many were others.
+    compare_pause: Pause,
     /// Reads the map instead as long as its keys stay the same; `None`: it cannot.
     repeats: Option<Repeats>,
 }
@@ -86,7 +94,14 @@ impl MapReader {
             let fitting = READ_BATCH_BYTES / map.entry_size().max(1);
             let room = READ_BATCH_ENTRIES.min(fitting).min(shape.max_entries as usize).max(1);
             let (cursor, repeats) = (BatchCursor::new(&map), Repeats::of(&map));
-            ReadStrategy::Batches(Batches { cursor, room, batch_keys: Vec::new(), repeats })
+            ReadStrategy::Batches(Batches {
+                cursor,
+                room,
+                batch_keys: Vec::new(),
+                batch_values: Vec::new(),
+                compare_pause: Pause::default(),
+                repeats,
+            })
         };
         let keys = if shape.is_array() { Keys::Index } else { Keys::Bytes { size: map.key_size(), bytes: Vec::new() } };
         let snapshot = Snapshot { keys, value_stride, cpus: map.cpus(), ..Snapshot::default() };
@@ -103,7 +118,7 @@ impl MapReader {
     /// # Errors
     /// After an error the snapshot holds the rows that were read so far, and is not complete. `TimedOut`: `until` passed.
     pub fn read(&mut self, until: Instant) -> io::Result<&Snapshot> {
-        let last = self.snapshot.complete_keys();
+        let last = LastRead::of(&self.snapshot);
         self.snapshot.finish(0, false);
         if let Some(insertions) = &mut self.insertions {
             insertions.read();
@@ -119,8 +134,8 @@ impl MapReader {
             return Ok(&self.snapshot);
         }
         if let ReadStrategy::Batches(batches) = &mut self.strategy {
-            if let Some(keys) = last.filter(|keys| batches.has_read_again(&mut self.snapshot, keys.rows())) {
-                self.snapshot.finish_again(keys);
+            if let Some(last) = last.filter(|last| batches.has_read_again(&mut self.snapshot, last.keys.rows())) {
+                self.snapshot.finish_again(last.keys);
                 return Ok(&self.snapshot);
             }
             match batches.read(&self.map, &mut self.snapshot, last, until) {
@@ -168,19 +183,30 @@ impl Batches {
         })
     }
 
-    /// Reads the map; `last` are the keys that the snapshot has.
+    /// Reads the map; `last` is the read that the snapshot has.
     fn read(
         &mut self,
         map: &KernelMap,
         snapshot: &mut Snapshot,
-        last: Option<KeyOrder>,
+        last: Option<LastRead>,
         until: Instant,
     ) -> io::Result<()> {
         self.cursor.rewind();
-        let mut walked = Walked { rows: 0, has_same_keys: last.is_some() };
+        let compared = last.filter(|_| self.compare_pause.is_over()).map(|last| last.keys.rows());
+        snapshot.changes.begin(compared.unwrap_or(0));
+        let mut walked = Walked { rows: 0, has_same_keys: last.is_some(), compared };
         let result = self.walk(map, snapshot, until, &mut walked);
-        match last.filter(|keys| result.is_ok() && walked.has_same_keys && walked.rows == keys.rows()) {
-            Some(keys) => snapshot.finish_again(keys),
+        match last.filter(|last| result.is_ok() && walked.has_same_keys && walked.rows == last.keys.rows()) {
+            Some(last) if compared.is_some() => {
+                let pays = snapshot.changes.count() < walked.rows / PAYS_BELOW;
+                if pays {
+                    self.compare_pause.succeed()
+                } else {
+                    self.compare_pause.fail()
+                }
+                snapshot.finish_compared(last.keys, last.values);
+            }
+            Some(last) => snapshot.finish_again(last.keys),
             None => {
                 self.repeats.iter_mut().for_each(Repeats::forget_keys);
                 snapshot.finish(walked.rows, result.is_ok());
@@ -201,7 +227,9 @@ impl Batches {
         let mut seen = shape.is_lpm_trie().then(|| SeenKeys::for_walk(shape.max_entries));
         loop {
             let (room, len) = (self.room, walked.rows);
-            let values = &mut room_for(&mut snapshot.values, (len + room) * entry_size)[len * entry_size..];
+            let rows = &mut room_for(&mut snapshot.values, (len + room) * entry_size)[len * entry_size..];
+            let is_compared = walked.is_compared();
+            let values = if is_compared { room_for(&mut self.batch_values, room * entry_size) } else { &mut *rows };
             let keys = room_for(&mut self.batch_keys, room * key_size);
             let batch = map.lookup_batch(&mut self.cursor, keys, values)?;
             let count = match &mut seen {
@@ -213,6 +241,9 @@ impl Batches {
                     &keys[..count * key_size],
                     &mut room_for(bytes, (len + count) * key_size)[len * key_size..],
                 );
+            }
+            if is_compared {
+                walked.take_values(&self.batch_values[..count * entry_size], rows, entry_size, &mut snapshot.changes);
             }
             walked.rows += count;
             match batch {
@@ -231,6 +262,8 @@ struct Walked {
     rows: usize,
     /// Whether the keys so far are those that the snapshot had in these rows.
     has_same_keys: bool,
+    /// The rows whose values are compared with those of the last read, as long as the keys are the same; `None`: they are not.
+    compared: Option<usize>,
 }
 
 impl Walked {
@@ -240,6 +273,34 @@ impl Walked {
             rows.copy_from_slice(keys);
             self.has_same_keys = false;
         }
+    }
+
+    fn is_compared(&self) -> bool {
+        self.has_same_keys && self.compared.is_some()
+    }
+
+    /// Puts the values of a batch in their rows, whose keys have been taken.
+    fn take_values(&self, values: &[u8], rows: &mut [u8], size: usize, changes: &mut Changes) {
+        let rows = &mut rows[..values.len()];
+        if self.has_same_keys && self.compared.is_some_and(|compared| self.rows + values.len() / size <= compared) {
+            take_changed(values, rows, size, self.rows, changes);
+        } else {
+            rows.copy_from_slice(values);
+        }
+    }
+}
+
+/// The last complete read, whose rows the snapshot has until the next one.
+#[derive(Debug, Clone, Copy)]
+struct LastRead {
+    keys: KeyOrder,
+    values: Option<ReadNumber>,
+}
+
+impl LastRead {
+    /// `None`: it was not complete.
+    fn of(snapshot: &Snapshot) -> Option<Self> {
+        snapshot.complete_keys().map(|keys| Self { keys, values: snapshot.read })
     }
 }
 

@@ -92,7 +92,7 @@ impl Sample {
             cpus: 1,
             len: self.series.len(),
             complete: true,
-            key_order: None,
+            ..Snapshot::default()
         };
         let mut scrape = table.scrape(since);
         scrape.observe(0, &snapshot).unwrap();

@@ -276,7 +276,7 @@ pub(super) fn native() -> Table {
     // At or below 1 s: 1; (1, 2]: 0 2 0 0; (2, 4]: 0 3 0 4; above: 5; sum 60 000 ms.
     let values = [1u64, 0, 2, 0, 0, 0, 3, 0, 4, 5, 60_000].iter().flat_map(|n| n.to_le_bytes()).collect();
     let keys = Keys::Bytes { size: 4, bytes: vec![0; 4] };
-    let snapshot = Snapshot { keys, values, value_stride: 88, cpus: 1, len: 1, complete: true, key_order: None };
+    let snapshot = Snapshot { keys, values, value_stride: 88, cpus: 1, len: 1, complete: true, ..Snapshot::default() };
     let mut scrape = table.scrape(0.0);
     scrape.observe(0, &snapshot).unwrap();
     let mut labelling = scrape.label();

@@ -2,6 +2,9 @@
 //!
 //! A limit in seconds alone refuses good components on an emulated or old machine, where compiling takes fifty times as long. It says
 //! nothing about a component: the module that is compiled here is always the same.
+//!
+//! The best of a few measurements counts. The first one finds nothing in the caches, and any may fall into a moment in which the hypervisor gave
+//! the CPU to others and charged this process for it: one such moment raised the limits fourfold for as long as the host ran.
 
 use std::time::Duration;
 
@@ -9,14 +12,34 @@ use std::time::Duration;
 const EXPECTED: Duration = Duration::from_millis(40);
 
 /// The most by which limits are raised. An emulated machine is fifty times as slow.
-pub(super) const MOST: u32 = 60;
+const MOST: u32 = 60;
+
+/// How often the reference is compiled at most. A machine that is not slow needs one or two of them.
+const TRIES: u32 = 4;
 
 /// Functions of the reference module, and multiplications in each.
 const FUNCTIONS: u8 = 100;
 const STEPS: u8 = 100;
 
-/// By how much limits of CPU time are raised on a machine that needed so much for [`reference_component`].
-pub(super) fn slowness(measured: Duration) -> u32 {
+/// By how much limits of CPU time are raised on this machine. `measure` compiles [`reference_component`] and says how much CPU time that took, or
+/// [`None`] if it took more than any machine that is known.
+///
+/// # Errors
+/// Those of `measure`.
+pub(super) fn slowness<E>(mut measure: impl FnMut() -> Result<Option<Duration>, E>) -> Result<u32, E> {
+    let mut least = MOST;
+    for _ in 0..TRIES {
+        least = least.min(measure()?.map_or(MOST, times_as_slow));
+        // A machine that is so slow that nothing else explains it does not try for minutes.
+        if least == 1 || least == MOST {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+/// How many times as slow as expected a machine is that needed so much.
+fn times_as_slow(measured: Duration) -> u32 {
     let times = measured.as_micros().div_ceil(EXPECTED.as_micros());
     u32::try_from(times).unwrap_or(MOST).clamp(1, MOST)
 }
@@ -69,7 +92,24 @@ mod tests {
 
     #[test]
     fn a_slow_machine_gets_more_time_and_a_quick_one_not_less() {
-        let slowness = |millis| slowness(Duration::from_millis(millis));
+        let slowness = |millis| times_as_slow(Duration::from_millis(millis));
         assert_eq!([0, 1, 40, 41, 400, 2_400, 3_600_000].map(slowness), [1, 1, 1, 2, 10, 60, 60]);
+    }
+
+    /// The outcome, and how often the reference was compiled.
+    fn measuring(outcomes: &[Option<u64>]) -> (Result<u32, ()>, usize) {
+        let mut rest = outcomes.iter();
+        let slowness = slowness(|| rest.next().map(|millis| millis.map(Duration::from_millis)).ok_or(()));
+        (slowness, outcomes.len() - rest.len())
+    }
+
+    /// A component that takes too long to compile was compiled for a minute, as the first measurement had fallen into a slow moment.
+    #[test]
+    fn one_slow_moment_does_not_raise_the_limits() {
+        assert_eq!(measuring(&[Some(30), Some(500)]), (Ok(1), 1));
+        assert_eq!(measuring(&[Some(170), Some(39), Some(500)]), (Ok(1), 2));
+        assert_eq!(measuring(&[Some(170), Some(130), Some(90), Some(110), Some(30)]), (Ok(3), 4));
+        assert_eq!(measuring(&[None, Some(30)]), (Ok(60), 1));
+        assert_eq!(measuring(&[Some(170)]), (Err(()), 1));
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct FeedColumns<'a> {
     pub(crate) cells: &'a mut [u64],
     /// Cells of one series.
     pub(crate) width: usize,
+    /// Whether counting met an entry without a series: its baselines did not move.
+    pub(crate) has_skipped: bool,
 }
 
 /// Counts rows for one feed; each row comes with its entry. Present values are only stored: [`gauges`] folds them.
@@ -153,7 +155,7 @@ fn add_rows(
     decrease: Decrease,
     columns: &mut FeedColumns<'_>,
 ) {
-    let FeedColumns { identity, series, baselines, cells, width, .. } = columns;
+    let FeedColumns { identity, series, baselines, cells, width, has_skipped, .. } = columns;
     for (row, entry) in rows {
         let (raw, baseline) = (raw(row), &mut baselines[entry]);
         // First, because most numbers do not change between two scrapes, and then nothing else of the entry is read.
@@ -161,11 +163,13 @@ fn add_rows(
             continue;
         }
         let slot = series[identity[entry] as usize];
-        if slot != NONE {
-            let cell = &mut cells[slot as usize * *width];
-            *cell = cell.wrapping_add(increase(raw, *baseline, decrease));
-            *baseline = raw;
+        if slot == NONE {
+            *has_skipped = true;
+            continue;
         }
+        let cell = &mut cells[slot as usize * *width];
+        *cell = cell.wrapping_add(increase(raw, *baseline, decrease));
+        *baseline = raw;
     }
 }
 
@@ -181,6 +185,7 @@ fn add_lanes(
         for part in 0..values.series_per_row {
             let slot = columns.slot(entry, part, values.series_per_row);
             if slot == NONE {
+                columns.has_skipped = true;
                 continue;
             }
             let value = values.part(row, part);
@@ -211,6 +216,7 @@ fn add_buckets(
         for part in 0..values.series_per_row {
             let slot = columns.slot(entry, part, values.series_per_row);
             if slot == NONE {
+                columns.has_skipped = true;
                 continue;
             }
             let bucket = columns.buckets[columns.identity[entry] as usize] as usize;

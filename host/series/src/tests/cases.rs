@@ -41,7 +41,7 @@ pub(super) fn rows(rows: &[([u8; 4], &[u8])]) -> Snapshot {
         cpus: 1,
         len: rows.len(),
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     }
 }
 
@@ -105,7 +105,7 @@ fn ten_thousand_empty_banks_are_one_question() {
         cpus: 1,
         len: 10_000,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     };
     let name = |identity| if identity == 0 { None } else { letter(identity) };
     assert_eq!(scrape(&mut table, &snapshot, name), 1);
@@ -315,7 +315,7 @@ pub(super) fn events(names: &[u8]) -> Snapshot {
         cpus: 1,
         len: names.len(),
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     }
 }
 
@@ -447,7 +447,7 @@ fn the_last_observation_of_a_trace_is_its_buckets_exemplar() {
             cpus: 1,
             len: all.len(),
             complete: true,
-            key_order: None,
+            ..Snapshot::default()
         };
         scrape(table, &snapshot, name)
     };
@@ -564,7 +564,7 @@ fn an_array_with_more_rows_than_the_memory_limit_allows_is_counted_in_part() {
         cpus: 1,
         len: 100,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     };
     for _ in 0..2 {
         scrape(&mut table, &snapshot, letter);

@@ -227,7 +227,7 @@ fn an_array_goes_on_where_it_was() {
         cpus: 1,
         len: 1,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     };
     let mut table = table(array(false));
     scrape(&mut table, &snapshot(200), letter);

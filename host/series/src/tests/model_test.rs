@@ -152,18 +152,25 @@ fn snapshot(view: usize, rows: &[(Vec<u8>, Vec<u8>)], complete: bool) -> Snapsho
         cpus: if view == PER_CPU { CPUS } else { 1 },
         len: rows.len(),
         complete,
-        key_order: None,
+        ..Snapshot::default()
     }
 }
 
-/// The snapshot as a reader gives it that knows whether it found the keys of the `last` one again.
+/// The snapshot as a reader gives it that knows whether it found the keys of the `last` one again, and which values are others.
 fn read(mut snapshot: Snapshot, last: &mut Option<Snapshot>) -> Snapshot {
     let is_same = |last: &&Snapshot| match (&snapshot.keys, &last.keys) {
         (Keys::Bytes { bytes, .. }, Keys::Bytes { bytes: before, .. }) => snapshot.complete && bytes == before,
+        (Keys::Index, Keys::Index) => snapshot.complete && snapshot.len == last.len,
         _ => false,
     };
-    match last.as_ref().filter(is_same).and_then(Snapshot::complete_keys) {
-        Some(keys) => snapshot.finish_again(keys),
+    match last.as_ref().filter(is_same).and_then(|last| Some((last, last.complete_keys()?))) {
+        Some((last, keys)) => {
+            let changed = (0..snapshot.len).filter(|row| snapshot.row(*row) != last.row(*row));
+            let changed: Vec<_> = changed.collect();
+            snapshot.changes.begin(snapshot.len);
+            changed.into_iter().for_each(|row| snapshot.changes.mark(row));
+            snapshot.finish_compared(keys, last.read);
+        }
         None => snapshot.finish(snapshot.len, snapshot.complete),
     }
     *last = Some(snapshot.clone());
@@ -178,7 +185,7 @@ fn event_snapshot(events: &[(u32, Vec<u8>)]) -> Snapshot {
         cpus: 1,
         len: events.len(),
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod identify;
 
-use ebhost_snapshot::{Keys, Snapshot};
+use ebhost_snapshot::{Keys, ReadNumber, Snapshot};
 
 pub(super) use identify::gather_identity;
 
@@ -31,6 +31,8 @@ pub(crate) struct TableView {
     pub(crate) rows: RowMatcher,
     pub(crate) labels: ViewLabels,
     baselines: Baselines,
+    /// The read whose numbers all baselines are; none: some are earlier ones.
+    counted: Option<ReadNumber>,
     /// Rows of this scrape that could not be counted for lack of an answer.
     unlabelled_rows: Vec<u32>,
     /// Whether entries without series may have been counted before.
@@ -53,6 +55,7 @@ impl TableView {
             rows: RowMatcher::new(plan.key_size),
             labels: ViewLabels::new(&plan),
             baselines: Baselines::new(&plan),
+            counted: None,
             unlabelled_rows: Vec::new(),
             has_lapsed: false,
             has_answers: false,
@@ -71,7 +74,8 @@ impl TableView {
         keys_fit && (self.rows.entries.live() == 0 || snapshot.cpus == self.labels.series.cpus)
     }
 
-    /// Matches rows with entries and counts those that have labels.
+    /// Matches rows with entries and counts those that have labels. Where all baselines are those of an earlier read, only rows that changed since are
+    /// looked at.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, store: &mut SeriesStore, room: usize) {
         self.labels.resolve_pending(&self.plan, store);
         match &snapshot.keys {
@@ -244,22 +248,35 @@ impl TableView {
 
     fn count_rows(&mut self, snapshot: &Snapshot, store: &mut SeriesStore) {
         let has_lapsed = self.has_lapsed;
-        self.each_feed(store, |feed, rows, _, columns| match rows.rows(snapshot.len) {
-            Rows::Identity(len) => {
-                if has_lapsed {
-                    reset_fallen(feed, snapshot, (0..len).map(|row| (row, row)), columns);
+        let counted = self.counted.take().filter(|_| !has_lapsed && self.rows.inserted.is_empty());
+        let mut has_skipped = false;
+        self.each_feed(store, |feed, rows, _, columns| {
+            match rows.rows(snapshot.len) {
+                Rows::Identity(len) => {
+                    let rows = (0..len).map(|row| (row, row));
+                    if has_lapsed {
+                        reset_fallen(feed, snapshot, rows, columns);
+                    }
+                    match counted.and_then(|counted| snapshot.changes.since(counted)) {
+                        Some(changed) => {
+                            let changed = changed.take_while(|row| *row < len);
+                            count(feed, snapshot, changed.map(|row| (row, row)), columns);
+                        }
+                        None => count_in_order(feed, snapshot, len, columns),
+                    }
                 }
-                count_in_order(feed, snapshot, len, columns);
-            }
-            Rows::Permuted(order) => {
-                let rows = order.iter().enumerate().filter(|(_, entry)| **entry != NONE);
-                let rows = rows.map(|(row, &entry)| (row, entry as usize));
-                if has_lapsed {
-                    reset_fallen(feed, snapshot, rows.clone(), columns);
+                Rows::Permuted(order) => {
+                    let rows = order.iter().enumerate().filter(|(_, entry)| **entry != NONE);
+                    let rows = rows.map(|(row, &entry)| (row, entry as usize));
+                    if has_lapsed {
+                        reset_fallen(feed, snapshot, rows.clone(), columns);
+                    }
+                    count(feed, snapshot, rows, columns);
                 }
-                count(feed, snapshot, rows, columns);
             }
+            has_skipped |= columns.has_skipped;
         });
+        self.counted = snapshot.read.filter(|_| snapshot.complete && !has_skipped);
     }
 
     /// Calls `each` for every feed with the rows, the unlabelled ones among them, and the columns that counting uses.
@@ -277,6 +294,7 @@ impl TableView {
                 baselines: &mut self.baselines.by_feed[index],
                 cells: &mut table.cells,
                 width: table.width,
+                has_skipped: false,
             };
             each(feed, &self.rows, &self.unlabelled_rows, &mut columns);
         }

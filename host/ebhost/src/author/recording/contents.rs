@@ -69,6 +69,6 @@ fn cut(events: &[Event], length: usize) -> Snapshot {
         value_stride: length,
         cpus: 1,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     }
 }

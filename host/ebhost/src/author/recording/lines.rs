@@ -204,7 +204,7 @@ pub(super) fn empty(source: &Source, budget: &mut MemoryBudget) -> Result<Conten
     budget.take(len, stride)?;
     let values = vec![0; len * stride];
     let (value_stride, cpus, complete) = (source.value_stride, source.cpus, source.complete);
-    Ok(Contents::Table(Snapshot { keys, values, value_stride, cpus, len, complete, key_order: None }))
+    Ok(Contents::Table(Snapshot { keys, values, value_stride, cpus, len, complete, ..Snapshot::default() }))
 }
 
 /// Adds a row to a source.

@@ -23,7 +23,7 @@ fn sample() -> Recording {
         cpus: 1,
         len: 3,
         complete: true,
-        key_order: None,
+        ..Snapshot::default()
     };
     let hash = Snapshot {
         keys: Keys::Bytes { size: 2, bytes: vec![9, 9, 1, 2] },
@@ -32,7 +32,7 @@ fn sample() -> Recording {
         cpus: 2,
         len: 2,
         complete: false,
-        key_order: None,
+        ..Snapshot::default()
     };
     let names = vec![((LookupTable::named("cgroup").unwrap(), Box::from([1u8, 0, 0, 0])), Some("/a\"b".to_owned()))];
     let sources = vec![

@@ -19,11 +19,9 @@ use std::{io, sync::Arc};
 use ebhost_limits::{REPEATED_READ_BYTES, REPEATED_READ_ENTRIES};
 use ebhost_snapshot::{Keys, Snapshot};
 
+use super::pause::Pause;
 use crate::{MapShape, sys::KernelMap};
 use program::Program;
-
-/// The longest pause after reads that found other keys.
-const LONGEST_PAUSE: u32 = 64;
 
 /// Reads one hash again.
 #[derive(Debug)]
@@ -32,17 +30,15 @@ pub(super) struct Repeats {
     program: Option<Program>,
     /// Whether the program expects the keys that the snapshot has.
     is_current: bool,
-    /// Reads until the next try.
-    pause: u32,
-    /// The pause after the next read that finds other keys.
-    next_pause: u32,
+    /// After reads that found other keys.
+    pause: Pause,
 }
 
 impl Repeats {
     /// None: the map's type, its sizes or the processor do not allow it.
     pub(super) fn of(map: &Arc<KernelMap>) -> Option<Self> {
         let is_possible = cfg!(target_arch = "x86_64") && is_readable_again(map.shape());
-        is_possible.then(|| Self { map: map.clone(), program: None, is_current: false, pause: 0, next_pause: 1 })
+        is_possible.then(|| Self { map: map.clone(), program: None, is_current: false, pause: Pause::default() })
     }
 
     /// Replaces the values of a snapshot of `len` rows, which has all entries that the map had. False: the map does not have the same keys in
@@ -55,8 +51,7 @@ impl Repeats {
         if !REPEATED_READ_ENTRIES.contains(&len) || len * (size + snapshot.value_stride) > REPEATED_READ_BYTES {
             return Ok(false);
         }
-        if self.pause > 0 {
-            self.pause -= 1;
+        if !self.pause.is_over() {
             return Ok(false);
         }
         if !self.program.as_ref().is_some_and(|program| program.has_room_for(len)) {
@@ -72,10 +67,9 @@ impl Repeats {
         self.is_current = true;
         let is_same = program.read(len, &mut snapshot.values[..len * snapshot.value_stride])?;
         if is_same {
-            self.next_pause = 1;
+            self.pause.succeed()
         } else {
-            self.pause = self.next_pause;
-            self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
+            self.pause.fail()
         }
         Ok(is_same)
     }
