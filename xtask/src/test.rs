@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use crate::debian;
 use crate::error::Result;
@@ -11,7 +12,12 @@ use crate::pypi;
 /// Runs all tests of the workspace whose name contains `filter`, in the release profile: then wasmtime is compiled only once for the tests
 /// and the product.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
-    let skipped = provide(root);
+    // Compiling needs nothing of what tests need, so both go on at once.
+    let (skipped, compiled) = thread::scope(|scope| {
+        let compiling = scope.spawn(|| run(command(root).arg("--no-run")));
+        (provide(root), compiling.join())
+    });
+    compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let result = run(command(root).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");

@@ -253,11 +253,11 @@ impl Run<'_> {
     fn report(self, done: &[(Mutant, Outcome)], found: usize, seed: u64) -> Result<()> {
         let with = |outcome: Outcome| done.iter().filter(move |(_, found)| *found == outcome);
         let count = |outcome| with(outcome).count();
-        let mut unexplained = 0;
+        let mut unexplained = Vec::new();
         let survivors: Vec<_> = with(Outcome::Missed).chain(with(Outcome::PassedUnits)).collect();
         for (mutant, outcome) in &survivors {
             let reason = self.equivalents.reason(&mutant.name, self.tree);
-            unexplained += usize::from(reason.is_none());
+            unexplained.extend(reason.is_none().then_some(*outcome));
             println!(
                 "{:12} {}  {}",
                 reason.map_or(outcome.name(), |_| "equivalent"),
@@ -266,6 +266,7 @@ impl Run<'_> {
             );
         }
         let caught = done.len() - survivors.len();
+        let uncaught = |outcome| unexplained.iter().filter(|found| **found == outcome).count();
         println!(
             "{caught} of {} mutants of {found}, seed {seed}, are caught: {} by tests of their crate, {} by end-to-end suites, {} by their limit of \
              processor time, {} by a test that did not end; {} are equivalent, {} missed, {} were not tested by end-to-end suites",
@@ -274,14 +275,15 @@ impl Run<'_> {
             count(Outcome::CaughtBySuites),
             count(Outcome::Endless),
             count(Outcome::TimedOut),
-            survivors.len() - unexplained,
-            count(Outcome::Missed),
-            count(Outcome::PassedUnits),
+            survivors.len() - unexplained.len(),
+            uncaught(Outcome::Missed),
+            uncaught(Outcome::PassedUnits),
         );
-        if unexplained == 0 && caught * 100 >= done.len() * LEAST_CAUGHT_PERCENT {
+        if unexplained.is_empty() && caught * 100 >= done.len() * LEAST_CAUGHT_PERCENT {
             Ok(())
         } else {
             let least_percent = LEAST_CAUGHT_PERCENT;
+            let unexplained = unexplained.len();
             Err(Error::MutantsMissed { missed: survivors.len(), unexplained, all: done.len(), least_percent })
         }
     }
