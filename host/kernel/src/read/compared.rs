@@ -8,6 +8,9 @@ use ebhost_snapshot::Changes;
 /// Rows that are compared at a time: at 8 bytes a row two cache lines.
 const COMPARED: usize = 16;
 
+/// With fewer rows there is nothing to save, and a buffer for a batch would be the greatest part of what the map takes.
+pub(super) const FEWEST: usize = 1_024;
+
 /// Of so many rows one may change for the comparison to pay.
 pub(super) const PAYS_BELOW: usize = 4;
 

@@ -23,7 +23,7 @@ use crate::{
 use ebhost_limits::{READ_BATCH_BYTES, READ_BATCH_ENTRIES};
 use ebhost_snapshot::{Changes, KeyOrder, Keys, ReadNumber, Snapshot};
 
-use compared::{PAYS_BELOW, take_changed};
+use compared::{FEWEST, PAYS_BELOW, take_changed};
 use mapped::MappedEntries;
 use pause::Pause;
 use repeat::Repeats;
@@ -192,7 +192,8 @@ impl Batches {
         until: Instant,
     ) -> io::Result<()> {
         self.cursor.rewind();
-        let compared = last.filter(|_| self.compare_pause.is_over()).map(|last| last.keys.rows());
+        let rows = last.map(|last| last.keys.rows()).filter(|rows| *rows >= FEWEST);
+        let compared = rows.filter(|_| self.compare_pause.is_over());
         snapshot.changes.begin(compared.unwrap_or(0));
         let mut walked = Walked { rows: 0, has_same_keys: last.is_some(), compared };
         let result = self.walk(map, snapshot, until, &mut walked);
