@@ -201,9 +201,9 @@ impl Batches {
             Some(last) if compared.is_some() => {
                 let pays = snapshot.changes.count() < walked.rows / PAYS_BELOW;
                 if pays {
-                    self.compare_pause.succeed()
+                    self.compare_pause.succeed();
                 } else {
-                    self.compare_pause.fail()
+                    self.compare_pause.fail();
                 }
                 snapshot.finish_compared(last.keys, last.values);
             }

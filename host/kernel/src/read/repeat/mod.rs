@@ -67,9 +67,9 @@ impl Repeats {
         self.is_current = true;
         let is_same = program.read(len, &mut snapshot.values[..len * snapshot.value_stride])?;
         if is_same {
-            self.pause.succeed()
+            self.pause.succeed();
         } else {
-            self.pause.fail()
+            self.pause.fail();
         }
         Ok(is_same)
     }
