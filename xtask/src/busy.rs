@@ -7,7 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::process::run;
 use crate::test;
 
 /// How often all tests run in a row.
@@ -21,9 +20,8 @@ const LOOP: &str = "while kill -0 \"$1\" 2>/dev/null; do i=0; while [ $i -lt 100
 /// # Errors
 /// The tests do not compile, or one of them failed.
 pub(crate) fn busy(root: &Path, filter: Option<&str>) -> Result<()> {
-    let skipped = test::provide(root);
-    // Compiling tests nothing, and would take three times as long.
-    run(test::command(root).arg("--no-run"))?;
+    // Before the loops: compiling tests nothing, and would take three times as long.
+    let skipped = test::prepare(root)?;
     let loops = Loops::start()?;
     println!("{} busy loops run", loops.0.len());
     let mut failed = BTreeSet::new();

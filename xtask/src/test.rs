@@ -12,12 +12,7 @@ use crate::pypi;
 /// Runs all tests of the workspace whose name contains `filter`, in the release profile: then wasmtime is compiled only once for the tests
 /// and the product.
 pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
-    // Compiling needs nothing of what tests need, so both go on at once.
-    let (skipped, compiled) = thread::scope(|scope| {
-        let compiling = scope.spawn(|| run(command(root).arg("--no-run")));
-        (provide(root), compiling.join())
-    });
-    compiled.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let skipped = prepare(root)?;
     let result = run(command(root).args(filter));
     for tests in &skipped {
         println!("skipped  {tests}");
@@ -27,11 +22,18 @@ pub(crate) fn test(root: &Path, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Installs what tests need, and returns the tests that will be skipped.
-pub(crate) fn provide(root: &Path) -> Vec<String> {
-    let mut skipped = debian::provide();
-    skipped.extend(pypi::provide(root));
-    skipped
+/// Installs what tests need while they compile, which needs nothing of it, and returns the tests that will be skipped.
+///
+/// # Errors
+/// The tests do not compile.
+pub(crate) fn prepare(root: &Path) -> Result<Vec<String>> {
+    thread::scope(|scope| {
+        let compiling = scope.spawn(|| run(command(root).arg("--no-run")));
+        let mut skipped = debian::provide();
+        skipped.extend(pypi::provide(root));
+        compiling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(skipped)
+    })
 }
 
 /// The command that runs all tests.

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::BitSet;
+
 /// The values of one read. No two reads have the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadNumber(u64);
@@ -21,27 +23,25 @@ impl ReadNumber {
 pub struct Changes {
     /// The earlier read; none: it is not known which rows changed.
     since: Option<ReadNumber>,
-    /// A bit for each row.
-    bits: Vec<u64>,
+    rows: BitSet,
 }
 
 impl Changes {
-    /// Begins a comparison of so many rows, of which none has changed so far.
-    pub fn begin(&mut self, rows: usize) {
+    /// Begins a comparison: no row has changed so far.
+    pub fn begin(&mut self) {
         self.since = None;
-        self.bits.clear();
-        self.bits.resize(rows.div_ceil(64), 0);
+        self.rows.clear();
     }
 
     /// The row changed.
     #[inline]
     pub fn mark(&mut self, row: usize) {
-        self.bits[row / 64] |= 1 << (row % 64);
+        self.rows.insert(row as u32);
     }
 
     /// Rows that are marked.
     pub fn count(&self) -> usize {
-        self.bits.iter().map(|bits| bits.count_ones() as usize).sum()
+        self.rows.count()
     }
 
     pub(crate) fn end(&mut self, since: Option<ReadNumber>) {
@@ -49,26 +49,8 @@ impl Changes {
     }
 
     /// The rows that changed since that read, in their order; `None`: that is not known.
-    pub fn since(&self, read: ReadNumber) -> Option<impl Iterator<Item = usize> + Clone> {
-        let words = self.bits.iter().enumerate();
-        (self.since == Some(read)).then(|| words.flat_map(|(word, bits)| Ones(*bits).map(move |bit| word * 64 + bit)))
-    }
-}
-
-/// The positions of the bits that are set.
-#[derive(Debug, Clone)]
-struct Ones(u64);
-
-impl Iterator for Ones {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let bit = self.0.trailing_zeros() as usize;
-        (self.0 != 0).then(|| {
-            self.0 &= self.0 - 1;
-            bit
-        })
+    pub fn since(&self, read: ReadNumber) -> Option<impl Iterator<Item = usize>> {
+        (self.since == Some(read)).then(|| self.rows.iter())
     }
 }
 
@@ -81,7 +63,7 @@ mod tests {
         let (read, other) = (ReadNumber::unique(), ReadNumber::unique());
         let mut changes = Changes::default();
         assert!(changes.since(read).is_none());
-        changes.begin(200);
+        changes.begin();
         let marked = [0, 1, 63, 64, 127, 130, 199];
         marked.iter().for_each(|row| changes.mark(*row));
         assert!(changes.since(read).is_none(), "the comparison goes on");
@@ -91,7 +73,7 @@ mod tests {
             (changes.since(read).unwrap().collect::<Vec<_>>(), changes.count()),
             (marked.to_vec(), marked.len())
         );
-        changes.begin(64);
+        changes.begin();
         assert!(changes.since(read).is_none());
         changes.end(Some(other));
         assert_eq!((changes.since(other).unwrap().count(), changes.count()), (0, 0));

@@ -6,10 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod bit_set;
 mod changes;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+pub use bit_set::BitSet;
 pub use changes::{Changes, ReadNumber};
 
 /// Rows read from a map, a perf source or an event buffer.
@@ -42,17 +42,12 @@ pub struct Snapshot {
 /// Only [`Snapshot::finish`] makes one, and no two calls make the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyOrder {
-    number: u64,
+    /// The read that found them first.
+    first: ReadNumber,
     rows: usize,
 }
 
 impl KeyOrder {
-    /// One that no other read has.
-    fn unique(rows: usize) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), rows }
-    }
-
     /// Number of rows.
     pub fn rows(self) -> usize {
         self.rows
@@ -76,8 +71,7 @@ impl Snapshot {
     pub fn finish(&mut self, len: usize, complete: bool) {
         self.len = len;
         self.complete = complete;
-        self.key_order = Some(KeyOrder::unique(len));
-        self.end_values(None);
+        self.key_order = Some(KeyOrder { first: self.end_values(None), rows: len });
     }
 
     /// Ends a complete read that found exactly the keys of an earlier one of this snapshot, in the same order. Its values may be others.
@@ -93,9 +87,9 @@ impl Snapshot {
         self.end_values(since);
     }
 
-    fn end_values(&mut self, since: Option<ReadNumber>) {
+    fn end_values(&mut self, since: Option<ReadNumber>) -> ReadNumber {
         self.changes.end(since);
-        self.read = Some(ReadNumber::unique());
+        *self.read.insert(ReadNumber::unique())
     }
 
     /// The keys of the last read, if it was complete.

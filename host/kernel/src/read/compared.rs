@@ -11,7 +11,7 @@ const COMPARED: usize = 16;
 /// With fewer rows there is nothing to save, and a buffer for a batch would be the greatest part of what the map takes.
 pub(super) const FEWEST: usize = 1_024;
 
-/// Of so many rows one may change for the comparison to pay.
+/// Rows of which one may change for the comparison to pay.
 pub(super) const PAYS_BELOW: usize = 4;
 
 /// Puts `values`, of `size` bytes each, into `rows`, which begin at the row `first`, and marks those that change.
@@ -47,7 +47,7 @@ mod tests {
             for row in [0, 15, 16, 47, 99] {
                 values[row * size + row % size] ^= 1;
             }
-            snapshot.changes.begin(100);
+            snapshot.changes.begin();
             // In two batches, which end within a block.
             let (early, late) = values.split_at(50 * size);
             let (early_rows, late_rows) = rows.split_at_mut(50 * size);

@@ -192,13 +192,12 @@ impl Batches {
         until: Instant,
     ) -> io::Result<()> {
         self.cursor.rewind();
-        let rows = last.map(|last| last.keys.rows()).filter(|rows| *rows >= FEWEST);
-        let compared = rows.filter(|_| self.compare_pause.is_over());
-        snapshot.changes.begin(compared.unwrap_or(0));
-        let mut walked = Walked { rows: 0, has_same_keys: last.is_some(), compared };
+        let is_compared = last.is_some_and(|last| last.keys.rows() >= FEWEST) && self.compare_pause.is_over();
+        snapshot.changes.begin();
+        let mut walked = Walked { rows: 0, has_same_keys: last.is_some(), is_compared };
         let result = self.walk(map, snapshot, until, &mut walked);
         match last.filter(|last| result.is_ok() && walked.has_same_keys && walked.rows == last.keys.rows()) {
-            Some(last) if compared.is_some() => {
+            Some(last) if is_compared => {
                 let pays = snapshot.changes.count() < walked.rows / PAYS_BELOW;
                 if pays {
                     self.compare_pause.succeed();
@@ -229,7 +228,7 @@ impl Batches {
         loop {
             let (room, len) = (self.room, walked.rows);
             let rows = &mut room_for(&mut snapshot.values, (len + room) * entry_size)[len * entry_size..];
-            let is_compared = walked.is_compared();
+            let is_compared = walked.is_compared && walked.has_same_keys;
             let values = if is_compared { room_for(&mut self.batch_values, room * entry_size) } else { &mut *rows };
             let keys = room_for(&mut self.batch_keys, room * key_size);
             let batch = map.lookup_batch(&mut self.cursor, keys, values)?;
@@ -263,8 +262,8 @@ struct Walked {
     rows: usize,
     /// Whether the keys so far are those that the snapshot had in these rows.
     has_same_keys: bool,
-    /// The rows whose values are compared with those of the last read, as long as the keys are the same; `None`: they are not.
-    compared: Option<usize>,
+    /// Whether values are compared with those of the last read, as long as the keys are the same.
+    is_compared: bool,
 }
 
 impl Walked {
@@ -276,14 +275,10 @@ impl Walked {
         }
     }
 
-    fn is_compared(&self) -> bool {
-        self.has_same_keys && self.compared.is_some()
-    }
-
     /// Puts the values of a batch in their rows, whose keys have been taken.
     fn take_values(&self, values: &[u8], rows: &mut [u8], size: usize, changes: &mut Changes) {
         let rows = &mut rows[..values.len()];
-        if self.has_same_keys && self.compared.is_some_and(|compared| self.rows + values.len() / size <= compared) {
+        if self.has_same_keys {
             take_changed(values, rows, size, self.rows, changes);
         } else {
             rows.copy_from_slice(values);

@@ -1,9 +1,9 @@
 //! The entries of one view, by number and by key.
 
+use ebhost_snapshot::BitSet;
 use foldhash::fast::RandomState;
 
 use crate::labels::identities::NONE;
-use crate::util::bitset::BitSet;
 use crate::util::index::HashIndex;
 use crate::util::runs::{append, replace, same};
 use crate::util::{hash, shed};

@@ -6,11 +6,10 @@
 //! it, and only a key that is found nowhere near is looked up by its hash, after which the cursor continues from there. When the order
 //! has changed much, or has stabilized, the entries are renumbered in it ([`RowMatcher::renumber`]).
 
-use ebhost_snapshot::KeyOrder;
+use ebhost_snapshot::{BitSet, KeyOrder};
 
 use super::entries::EntryTable;
 use crate::labels::identities::NONE;
-use crate::util::bitset::BitSet;
 use crate::util::index::PREFETCHED;
 use crate::util::runs::same;
 use crate::util::shed;

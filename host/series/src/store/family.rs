@@ -3,10 +3,10 @@
 use ebhost_metrics::{
     Exemplars, Family, FamilySeries, LabelBlocks, Layout, SeriesRevisions, SeriesSize, ServedBuckets,
 };
+use ebhost_snapshot::BitSet;
 use foldhash::fast::RandomState;
 
 use crate::rows::entries::SWEEP;
-use crate::util::bitset::BitSet;
 use crate::util::index::HashIndex;
 use crate::util::runs::zero;
 use crate::util::{hash, shed};

@@ -167,7 +167,7 @@ fn read(mut snapshot: Snapshot, last: &mut Option<Snapshot>) -> Snapshot {
         Some((last, keys)) => {
             let changed = (0..snapshot.len).filter(|row| snapshot.row(*row) != last.row(*row));
             let changed: Vec<_> = changed.collect();
-            snapshot.changes.begin(snapshot.len);
+            snapshot.changes.begin();
             changed.into_iter().for_each(|row| snapshot.changes.mark(row));
             snapshot.finish_compared(keys, last.read);
         }

@@ -1,6 +1,5 @@
 //! Data structures that know nothing of metrics.
 
-pub(crate) mod bitset;
 pub(crate) mod index;
 pub(crate) mod runs;
 
