@@ -102,7 +102,7 @@ fn leaves_running(misbehaving: &Misbehaving, host: &Ebhost, whole: Option<f64>, 
     let failures = |served: &Exposition| served.value("ebhost_reload_failures_total", &[]);
     misbehaving.configure(host, &format!("fault: {fault}"), "");
     let served = scrape_until(host, fault, |served| failures(served) > failures(&before));
-    wait_for_refusal(host, fault, says);
+    wait_for_refusal(host, fault, &[says]);
     assert_eq!(plugin_value(&served, "ebhost_plugin_current"), Some(0.0), "{fault}");
     assert_eq!(plugin_value(&served, "ebhost_plugin_up"), Some(1.0), "{fault}");
     assert_eq!(plugin_value(&served, "ebhost_plugin_series"), whole, "{fault}");

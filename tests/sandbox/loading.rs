@@ -73,30 +73,31 @@ pub(crate) fn memory_bomb_module() -> String {
     )
 }
 
-/// Each fault, its component, and a part of the expected error.
-fn faults() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+const FITS_NOT: &str = "does not fit the contract";
+
+/// Each fault, its component, and a part of the expected error, or of one of those expected.
+///
+/// How long a component may be compiled depends on the machine: one that measured itself in a slow moment may come to the next error of the one that
+/// takes long. The test of budgets compares its time with the limit.
+fn faults() -> Vec<(&'static str, Vec<u8>, &'static [&'static str])> {
     vec![
-        ("empty", vec![], "found an empty file"),
-        ("core", wat("(module)"), "found a core module, expected a component"),
-        ("text", b"name: x".to_vec(), "found a file that begins with 6e 61 6d 65"),
-        ("native", [b"\x7fELF".as_slice(), &[0; 60]].concat(), "found an ELF file (a precompiled component?)"),
-        ("zeros", [b"\0asm\x0d\0\x01\0".as_slice(), &[0; 1 << 16]].concat(), "is not a valid component"),
+        ("empty", vec![], &["found an empty file"]),
+        ("core", wat("(module)"), &["found a core module, expected a component"]),
+        ("text", b"name: x".to_vec(), &["found a file that begins with 6e 61 6d 65"]),
+        ("native", [b"\x7fELF".as_slice(), &[0; 60]].concat(), &["found an ELF file (a precompiled component?)"]),
+        ("zeros", [b"\0asm\x0d\0\x01\0".as_slice(), &[0; 1 << 16]].concat(), &["is not a valid component"]),
         (
             "wasi",
             wat("(component (import \"wasi:cli/environment@0.2.0\" (instance)))"),
-            "imports `wasi:cli/environment@0.2.0`",
+            &["imports `wasi:cli/environment@0.2.0`"],
         ),
-        ("function", wat("(component (import \"exec\" (func)))"), "imports `exec`"),
-        ("start-unreached", around("(func $s (loop (br 0))) (start $s)"), "does not fit the contract"),
-        (
-            "shape",
-            wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"),
-            "does not fit the contract",
-        ),
-        ("cut", committed_misbehaving()[..40_000].to_vec(), "is not a valid component"),
-        ("start-spins", with_spinning_start(&committed_misbehaving()), "ran past its 2000 ms"),
-        ("time", around(&time_bomb_module()), "compiling it took more than"),
-        ("memory", around(&memory_bomb_module()), "compiling it took more than 552 MiB of memory"),
+        ("function", wat("(component (import \"exec\" (func)))"), &["imports `exec`"]),
+        ("start-unreached", around("(func $s (loop (br 0))) (start $s)"), &[FITS_NOT]),
+        ("shape", wat("(component (instance $d) (export \"ebhost:plugin/decoder@0.1.0\" (instance $d)))"), &[FITS_NOT]),
+        ("cut", committed_misbehaving()[..40_000].to_vec(), &["is not a valid component"]),
+        ("start-spins", with_spinning_start(&committed_misbehaving()), &["ran past its 2000 ms"]),
+        ("time", around(&time_bomb_module()), &["compiling it took more than", FITS_NOT]),
+        ("memory", around(&memory_bomb_module()), &["compiling it took more than 552 MiB of memory"]),
     ]
 }
 
@@ -110,7 +111,7 @@ fn each_is_left_out_at_the_start() {
     let _alone = alone();
     let components: Vec<_> = faults().into_iter().map(|(name, bytes, _)| (name, bytes)).collect();
     for ((name, _, says), error) in faults().iter().zip(refusals(&components)) {
-        assert!(error.contains(says), "{name}: expected `{says}` in: {error}");
+        assert!(says.iter().any(|says| error.contains(says)), "{name}: expected one of {says:?} in: {error}");
     }
 }
 

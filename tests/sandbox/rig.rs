@@ -113,12 +113,13 @@ pub(crate) fn state(served: &Exposition) -> String {
     states.iter().find(now).map_or("none", |state| state).to_string()
 }
 
-/// Waits until the last error in the log is that a new version was refused for this reason. The log is written by a thread of its own, and
+/// Waits until the last error in the log is that a new version was refused for one of these reasons. The log is written by a thread of its own, and
 /// may lag behind the metrics.
-pub(crate) fn wait_for_refusal(host: &Ebhost, fault: &str, says: &str) {
-    wait_until(&format!("the refusal of `{fault}`: {says}"), Duration::from_secs(20), || {
+pub(crate) fn wait_for_refusal(host: &Ebhost, fault: &str, says: &[&str]) {
+    wait_until(&format!("the refusal of `{fault}`: {says:?}"), Duration::from_secs(20), || {
         let line = host.log().lines().into_iter().rfind(|line| line.level == "ERROR")?;
-        (line.text.contains("the version before goes on: ") && line.text.contains(says)).then_some(())
+        (line.text.contains("the version before goes on: ") && says.iter().any(|says| line.text.contains(says)))
+            .then_some(())
     });
 }
 
