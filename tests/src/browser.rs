@@ -57,6 +57,8 @@ impl Browser {
         command.args(["-c", START, "sh", "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]);
         command.args(["--hide-scrollbars", "--no-first-run", "--disable-background-networking", "--disable-sync"]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
+        // It leaves folders there.
+        command.env("TMPDIR", profile.path());
         let mut process = Running::listening(command.stdout(Stdio::piped()).stderr(Stdio::null()));
         let input = process.child().stdin.take().expect("stdin is a pipe");
         let mut output = BufReader::new(process.child().stdout.take().expect("stdout is a pipe"));

@@ -117,6 +117,7 @@ const MEMORY_RETURNS: u32 = 4;
 
 /// An agent whose packages are being loaded.
 pub struct LoadingAgent {
+    thread: Thread,
     loaded: oneshot::Receiver<Result<(Agent, Reloader, Options), AgentError>>,
     requests: Requests,
     reloads: ReloadRequests,
@@ -136,8 +137,8 @@ pub fn start(options: Options, reloads: ReloadRequests) -> Result<(Handle, Loadi
     let (handle, requests) = ebhost_handle::channel();
     let (outcome, loaded) = oneshot::channel();
     let load = move || _ = outcome.send(Agent::load(&options).map(|(agent, reloader)| (agent, reloader, options)));
-    ebhost_confine::spawn("load", ALL, EndProcess, load).map_err(AgentError::Setup)?;
-    Ok((handle, LoadingAgent { loaded, requests, reloads }))
+    let thread = ebhost_confine::spawn("load", ALL, EndProcess, load).map_err(AgentError::Setup)?;
+    Ok((handle, LoadingAgent { thread, loaded, requests, reloads }))
 }
 
 impl LoadingAgent {
@@ -148,6 +149,8 @@ impl LoadingAgent {
     /// The reason why the host cannot start.
     pub async fn loaded(self) -> Result<AgentThread, AgentError> {
         let (mut agent, reloader, options) = self.loaded.await.unwrap_or(Err(AgentError::Panic))?;
+        // It has nothing left to do. No scrape must find a thread that is gone in the next one, nor run beside one with every capability.
+        self.thread.join();
         let mut reloads = self.reloads;
         agent.budget_reporter = reloads.budget_reporter();
         self.requests.set_running_packages(agent.running.len());

@@ -167,6 +167,8 @@ fn unescaped(text: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
 
     /// A folder of its own for a test, and a line of mountinfo that says what is mounted there.
@@ -177,17 +179,17 @@ mod tests {
         format!("29 23 {major}:{minor} {root} {escaped} rw,relatime shared:4 - {kind} {kind} rw\n")
     }
 
-    fn folders<const N: usize>(name: &str, parts: [&str; N]) -> [PathBuf; N] {
-        let root = std::env::temp_dir().join(format!("ebhost-mounts-{name}-{}", std::process::id()));
-        parts.map(|part| {
-            fs::create_dir_all(root.join(part)).unwrap();
-            root.join(part)
-        })
+    /// Folders below one that is removed when it is dropped.
+    fn folders<const N: usize>(parts: [&str; N]) -> (TempDir, [PathBuf; N]) {
+        let root = TempDir::new().unwrap();
+        let folders = parts.map(|part| root.path().join(part));
+        folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+        (root, folders)
     }
 
     #[test]
     fn a_mount_point_with_a_space_is_found() {
-        let [spaced] = folders("space", ["my cgroups"]);
+        let (_root, [spaced]) = folders(["my cgroups"]);
         let mounts = Mounts::parse(line(&spaced, "/", "cgroup2").as_bytes());
         assert_eq!((mounts.version_2.as_ref(), mounts.warning()), (Some(&spaced), None));
         assert_eq!(unescaped(br"/a\134b\040c\011\9"), Path::new("/a\\b c\t\\9"));
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_machine_with_version_1_alone_has_no_hierarchy_and_a_warning() {
-        let [cpu, memory] = folders("v1", ["cpu", "memory"]);
+        let (_root, [cpu, memory]) = folders(["cpu", "memory"]);
         let text = line(&cpu, "/", "cgroup") + &line(&memory, "/", "cgroup");
         let mounts = Mounts::parse(text.as_bytes());
         assert_eq!((&mounts.version_2, mounts.version_1.len()), (&None, 2));
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn of_several_mounts_the_one_of_the_whole_hierarchy_is_taken() {
-        let [part, deep, whole, hybrid] = folders("several", ["a", "deeper/mount", "b/c", "v1"]);
+        let (_root, [part, deep, whole, hybrid]) = folders(["a", "deeper/mount", "b/c", "v1"]);
         let text = line(&part, "/user.slice", "cgroup2") + &line(&deep, "/", "cgroup2") + &line(&whole, "/", "cgroup2");
         assert_eq!(Mounts::parse(text.as_bytes()).version_2, Some(whole));
         let mounts = Mounts::parse((text + &line(&hybrid, "/", "cgroup")).as_bytes());
@@ -215,14 +217,14 @@ mod tests {
 
     #[test]
     fn in_a_private_cgroup_namespace_the_machines_own_mount_is_taken() {
-        let [private, whole] = folders("namespace", ["sys/fs/cgroup", "host/sys/fs/cgroup"]);
+        let (_root, [private, whole]) = folders(["sys/fs/cgroup", "host/sys/fs/cgroup"]);
         let text = line(&private, "/", "cgroup2") + &line(&whole, "/../../..", "cgroup2");
         assert_eq!(Mounts::parse(text.as_bytes()).version_2, Some(whole));
     }
 
     #[test]
     fn a_chosen_folder_without_cgroups_is_reported_and_nothing_else_is_taken() {
-        let [folder] = folders("chosen", ["x"]);
+        let (_root, [folder]) = folders(["x"]);
         let mounts = Mounts::read(Path::new("/proc"), Path::new("/sys"), Some(&folder));
         assert_eq!(mounts.version_2, None);
         let warning = mounts.warning().unwrap();
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_mount_that_another_one_hides_is_not_taken() {
-        let [folder] = folders("hidden", ["x"]);
+        let (_root, [folder]) = folders(["x"]);
         let hidden = format!("29 23 4095:77 / {} rw - cgroup2 none rw\n", folder.display());
         assert_eq!(Mounts::parse(hidden.as_bytes()), Mounts::default());
         assert_eq!(Mounts::parse(b"\n1 2 x:y\n29 23 0:27 / /\n"), Mounts::default(), "lines that are no mounts");

@@ -19,6 +19,6 @@ pub use fork::fork_process;
 pub use landlock::{AllowedFiles, FileAccess, PROGRAMS};
 pub use process::{before_exit, give_up_all, give_up_all_but, log_panics};
 pub use thread::{
-    Abandon, EndProcess, Restart, SpawnError, Supervision, Thread, ThreadStatus, first_failed_thread, runtime_thread,
-    spawn, threads,
+    Abandon, EndProcess, Listing, Restart, SpawnError, Supervision, Thread, ThreadStatus, first_failed_thread,
+    runtime_thread, spawn, threads,
 };

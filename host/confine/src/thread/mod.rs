@@ -23,7 +23,7 @@ use crate::{
     process,
 };
 use registry::Listed;
-pub use registry::{ThreadStatus, first_failed_thread, threads};
+pub use registry::{Listing, ThreadStatus, first_failed_thread, threads};
 pub use supervision::{Abandon, EndProcess, Restart, Supervision};
 
 /// A started thread. Dropping the handle lets the thread run on.
@@ -58,7 +58,7 @@ where
     let (own_name, joined) = (name.clone(), is_joined.clone());
     let body = move || {
         let dropped = keep_only(capabilities);
-        let thread = dropped.is_ok().then(|| Supervised::new(own_name, joined));
+        let thread = dropped.is_ok().then(|| Supervised::new(own_name, S::LISTING, joined));
         // `spawn` waits for it.
         let _ = started.send(dropped);
         if let Some(thread) = thread {
@@ -116,8 +116,8 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    fn new(name: String, is_joined: Arc<AtomicBool>) -> Self {
-        Self { listed: Listed::new(name), is_joined }
+    fn new(name: String, listing: Listing, is_joined: Arc<AtomicBool>) -> Self {
+        Self { listed: Listed::new(name, listing), is_joined }
     }
 
     fn is_joined(&self) -> bool {

@@ -29,7 +29,7 @@ struct Entry {
 
 static THREADS: Mutex<BTreeMap<String, Entry>> = Mutex::new(BTreeMap::new());
 
-/// The state of every thread that [`spawn`](crate::spawn) started and that runs or has panicked, sorted by name.
+/// The state of every thread that [`spawn`](crate::spawn) started and that lasts or has panicked, sorted by name. A [`Listing`] says which last.
 pub fn threads() -> Vec<ThreadStatus> {
     let status = |(name, entry): (&String, &Entry)| ThreadStatus {
         name: name.clone(),
@@ -50,16 +50,28 @@ fn entries() -> MutexGuard<'static, BTreeMap<String, Entry>> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// From when on threads are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// From its start to its end.
+    WhileItRuns,
+    /// Once it has panicked. A thread that comes and goes would have a series that comes and goes.
+    OnceItPanicked,
+}
+
 /// A running thread's line in the registry; dropped when the thread ends.
 #[derive(Debug)]
 pub(super) struct Listed {
     name: String,
+    listing: Listing,
 }
 
 impl Listed {
-    pub(super) fn new(name: String) -> Self {
-        entries().entry(name.clone()).or_default().running += 1;
-        Self { name }
+    pub(super) fn new(name: String, listing: Listing) -> Self {
+        if listing == Listing::WhileItRuns {
+            entries().entry(name.clone()).or_default().running += 1;
+        }
+        Self { name, listing }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -67,10 +79,10 @@ impl Listed {
     }
 
     pub(super) fn count_panic(&self, message: &str) {
-        self.with(|entry| {
-            entry.panics += 1;
-            entry.last_panic = Some(message.to_owned());
-        });
+        let mut entries = entries();
+        let entry = entries.entry(self.name.clone()).or_default();
+        entry.panics += 1;
+        entry.last_panic = Some(message.to_owned());
     }
 
     pub(super) fn set_failed(&self) {
@@ -90,6 +102,9 @@ impl Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
+        if self.listing == Listing::OnceItPanicked {
+            return;
+        }
         let mut entries = entries();
         let Some(entry) = entries.get_mut(&self.name) else { return };
         entry.running = entry.running.saturating_sub(1);

@@ -9,11 +9,14 @@ use std::{
 use ebhost_limits as limits;
 use tracing::{error, warn};
 
-use super::Supervised;
+use super::{Supervised, registry::Listing};
 use crate::process;
 
 /// Runs a thread's function and decides what a panic in it does. Implemented by [`Restart`], [`EndProcess`] and [`Abandon`].
 pub trait Supervision<F> {
+    /// Whether its threads last.
+    const LISTING: Listing;
+
     /// Runs `run`; returns when the thread is to end.
     fn supervise(self, thread: &Supervised, run: F);
 }
@@ -32,6 +35,8 @@ pub struct EndProcess;
 pub struct Abandon;
 
 impl<F: FnMut()> Supervision<F> for Restart {
+    const LISTING: Listing = Listing::WhileItRuns;
+
     fn supervise(self, thread: &Supervised, mut run: F) {
         let mut pauses = Pauses::default();
         loop {
@@ -51,6 +56,8 @@ impl<F: FnMut()> Supervision<F> for Restart {
 }
 
 impl<F: FnOnce()> Supervision<F> for EndProcess {
+    const LISTING: Listing = Listing::WhileItRuns;
+
     fn supervise(self, thread: &Supervised, run: F) {
         if catch(thread, run) == Ended::ByPanic {
             thread.listed.set_failed();
@@ -61,6 +68,8 @@ impl<F: FnOnce()> Supervision<F> for EndProcess {
 }
 
 impl<F: FnOnce()> Supervision<F> for Abandon {
+    const LISTING: Listing = Listing::OnceItPanicked;
+
     fn supervise(self, thread: &Supervised, run: F) {
         if catch(thread, run) == Ended::ByPanic {
             warn!(thread = thread.listed.name(), "a thread panicked; ebhost goes on without it");
