@@ -266,7 +266,7 @@ fn evaluate(native: bool) {
         "histogram_quantile(0.5, sum by ({by}) (rate(ebhost_bio_latency_seconds{suffix}{{device=\"{device}\"}}[30s])))"
     );
     let median = prometheus.query(&median).expect("a median");
-    assert!(median > 0.008 && median < 0.1, "{median} s");
+    assert!(median > 0.008 && median < 1.0, "{median} s");
     drop(load);
     host.stop();
 }
