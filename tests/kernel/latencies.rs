@@ -105,11 +105,15 @@ fn waiting_in_the_scheduler_counts_from_insertion_only() {
         (histogram(&from_issue, &disk, "read").mean(), histogram(&from_insertion, &disk, "read").mean());
 
     let (delay, by_fio) = (delay.as_secs_f64(), fio.reads.mean.as_secs_f64());
-    assert!(by_fio > 1.25 * delay, "nothing waited: fio's mean is {by_fio} s");
-    let share = |mean: f64| (mean - delay) / (by_fio - delay);
-    let shares = (share(from_issue), share(from_insertion));
-    let is_right = (0.0..0.3).contains(&shares.0) && (0.7..1.05).contains(&shares.1);
-    assert!(is_right, "{shares:?} of fio's waiting is in {from_issue} s from issue, {from_insertion} s from insertion");
+    assert!(from_issue >= delay, "{from_issue} s from issue, of a disk that takes {delay} s");
+    // Of 200 in flight 72 wait, so waiting is a third of the time at any speed of the disk, which on a busy machine is slower than configured.
+    let waiting = (from_insertion - from_issue) / from_insertion;
+    assert!(
+        waiting > 0.2,
+        "{waiting} of the time is waiting: {from_issue} s from issue, {from_insertion} s from insertion"
+    );
+    let of_fio = from_insertion / by_fio;
+    assert!((0.6..1.05).contains(&of_fio), "{from_insertion} s from insertion, by fio {by_fio} s");
     plain.stop();
     queued.stop();
 }
