@@ -8,12 +8,6 @@ use ebhost_tests::{Ebhost, Folder, alone, needs, wait_until};
 /// Longer than it takes to look twice at the folder, to load the object and to compile nothing.
 const TAKEN: Duration = Duration::from_secs(30);
 
-/// Exchanges and refusals so far.
-fn tried(host: &Ebhost) -> f64 {
-    let served = host.scrape();
-    ["ebhost_reloads_total", "ebhost_reload_failures_total"].iter().filter_map(|name| served.value(name, &[])).sum()
-}
-
 #[test]
 fn a_damaged_object_costs_its_package_and_the_mended_one_comes_back() {
     needs!(Root);
@@ -23,11 +17,11 @@ fn a_damaged_object_costs_its_package_and_the_mended_one_comes_back() {
     let good = fs::read(&object).expect("a committed file");
     let host = Ebhost::start(folder.path());
     let replace = |bytes: &[u8]| {
-        let before = tried(&host);
+        let before = host.scrape().reloads_tried();
         let beside = folder.path().join("part");
         fs::write(&beside, bytes).expect("our own folder");
         fs::rename(&beside, &object).expect("our own file");
-        wait_until("the object is looked at", TAKEN, || (tried(&host) > before).then_some(()));
+        wait_until("the object is looked at", TAKEN, || (host.scrape().reloads_tried() > before).then_some(()));
         assert_eq!(host.get("/-/healthy", &[]).status, 200);
         let up = host.scrape().value("ebhost_plugin_up", &[("plugin", "biolatency")]);
         assert_eq!(up, Some(1.0), "the version that ran goes on");

@@ -106,7 +106,8 @@ fn waiting_in_the_scheduler_counts_from_insertion_only() {
 
     let (delay, by_fio) = (delay.as_secs_f64(), fio.reads.mean.as_secs_f64());
     assert!(from_issue >= delay, "{from_issue} s from issue, of a disk that takes {delay} s");
-    // Of 200 in flight 72 wait, so waiting is a third of the time at any speed of the disk, which on a busy machine is slower than configured.
+    // The scheduler holds 72 of the 200 requests in flight, so waiting is a third of the time at any speed of the disk, which on a busy machine is
+    // slower than configured.
     let waiting = (from_insertion - from_issue) / from_insertion;
     assert!(
         waiting > 0.2,

@@ -28,9 +28,10 @@ fn prometheus_scrapes_and_answers_with_a_quantile() {
         || host.scrape().histogram("ebhost_bio_latency_seconds", &[("device", disk.name()), ("operation", "read")]);
     let histogram = disk.at_rest(histogram).0.expect("the disk is served");
     // How long a read of 12 ms really takes depends on what else the machine does. The slowest one is in this bucket.
-    let (_, slowest) = histogram.bucket_of(1.0);
+    let (slowest, _) =
+        histogram.buckets.iter().find(|(_, at_most)| *at_most == histogram.count).expect("the last has all");
     assert!(half > 0.008192, "half of reads that take 12 ms within {half} s");
-    assert!(most >= half && most <= slowest, "99 % of reads within {most} s, the slowest within {slowest} s");
+    assert!(most >= half && most <= *slowest, "99 % of reads within {most} s, the slowest within {slowest} s");
 
     let served = histogram.count;
     assert!(served > 100, "{served} reads in 6 s");

@@ -108,6 +108,11 @@ impl Exposition {
         all.into_iter().find(|(labels, _)| *labels == wanted).map(|(_, histogram)| histogram)
     }
 
+    /// Exchanges of packages and refusals so far.
+    pub fn reloads_tried(&self) -> f64 {
+        ["ebhost_reloads_total", "ebhost_reload_failures_total"].iter().filter_map(|name| self.value(name, &[])).sum()
+    }
+
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.families.values().flat_map(|family| &family.samples)
     }

@@ -47,13 +47,6 @@ impl Histogram {
         bucket.unwrap_or_else(|| panic!("no bucket has the bound {bound}: {:?}", self.buckets)).1
     }
 
-    /// The bounds of the bucket in which this share of all observations is reached: above the first, up to the second.
-    pub fn bucket_of(&self, share: f64) -> (f64, f64) {
-        let reached = |(_, at_most): &(f64, u64)| *at_most as f64 >= share * self.count as f64;
-        let at = self.buckets.iter().position(reached).expect("the last bucket has all");
-        (at.checked_sub(1).map_or(0.0, |below| self.buckets[below].0), self.buckets[at].0)
-    }
-
     pub fn mean(&self) -> f64 {
         self.sum / self.count as f64
     }

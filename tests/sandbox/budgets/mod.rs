@@ -132,20 +132,16 @@ impl Hostile {
     fn exchange_for_a_slow_start(&self) {
         let mut turns = cases::SLOW_TURNS;
         loop {
-            let outcomes = |served: &Exposition| {
-                let count = |name| served.value(name, &[]).unwrap_or(0.0);
-                count("ebhost_reloads_total") + count("ebhost_reload_failures_total")
-            };
-            let outcomes_before = outcomes(&self.scrape());
+            let tried = self.scrape().reloads_tried();
             self.exchange(&cases::slow_and_fails_in_its_second_call(turns), "");
             let mut used = None;
             self.wait("it is taken or refused", |served| {
                 used = served.value("ebhost_plugin_limit_used_ratio", &[("plugin", "hostile"), ("limit", "describe")]);
-                outcomes(served) > outcomes_before
+                served.reloads_tried() > tried
             });
             match used {
-                // The honest one, which starts at once, goes on.
-                Some(used) if used < 0.01 => turns /= 2,
+                // It was refused, and the honest one, which starts at once, goes on; or a later start may take longer than it may.
+                Some(used) if !(0.01..0.6).contains(&used) => turns /= 2,
                 // A quarter of two seconds is what a scraper that waits for a second leaves.
                 Some(used) if used < 0.3 => turns *= 2,
                 _ => return,
