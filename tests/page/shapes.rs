@@ -88,13 +88,49 @@ fn the_keyboard_pauses_chooses_and_reads() {
     assert_eq!(browser.evaluate("ebhost.paused"), still);
     browser.press(" ");
     browser.wait_for("document.getElementById('state').textContent === 'live'", SOON);
-    browser.press("/");
-    browser.wait_for("document.activeElement.matches('.filters input')", SOON);
-    browser.press("Escape");
     for theme in ["light", "dark", "auto"] {
         browser.press("t");
         browser.wait_for(&format!("document.documentElement.dataset.theme === '{theme}'"), SOON);
     }
+    browser.assert_clean(&origin);
+    drop(browser);
+    host.stop();
+}
+
+/// The key went to a field in a closed fold, and what was typed stopped when a series came: its panel was given new fields.
+#[test]
+fn a_filter_is_reached_by_key_and_keeps_what_is_typed_when_series_come() {
+    needs!(Root, Tool("fio"), Tool("chromium"));
+    let (first, second) = (Disk::in_memory(), Disk::in_memory());
+    let host = Ebhost::start(&committed());
+    let origin = format!("http://{}", host.address());
+    let mut browser = Browser::open();
+    open(&mut browser, &origin);
+    let used = |disk: &Disk| Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--size=1M"]);
+    let panel = "document.querySelector('[data-family=ebhost_bio_latency_seconds]')";
+    let listed = |disk: &Disk| {
+        format!("[...{panel}.querySelectorAll('option')].some((option) => option.value === '{}')", disk.name())
+    };
+    used(&first);
+    browser.wait_for(&format!("{panel} !== null"), SOON);
+    // As that of a metric at 0 whose fold was opened and closed again.
+    let fold = "(() => { const fold = document.createElement('details'); fold.className = 'filters'; \
+                fold.append(document.createElement('input')); document.getElementById('packages').prepend(fold); })()";
+    browser.evaluate(fold);
+    browser.evaluate(&format!("{panel}.scrollIntoView()"));
+    browser.wait_for(&format!("{panel}.querySelector('.filters').hidden === false"), SOON);
+    browser.press("/");
+    let focused = format!("{panel}.contains(document.activeElement) && document.activeElement.value");
+    browser.wait_for(&format!("({focused}) === ''"), SOON);
+    browser.press("w");
+    browser.wait_for(&format!("({focused}) === 'w'"), SOON);
+    assert_eq!(browser.evaluate(&listed(&second)), false, "it did nothing yet");
+    used(&second);
+    browser.wait_for(&listed(&second), SOON);
+    browser.press("r");
+    browser.wait_for(&format!("({focused}) === 'wr'"), SOON);
+    browser.press("Escape");
+    browser.wait_for("document.activeElement === document.body", SOON);
     browser.assert_clean(&origin);
     drop(browser);
     host.stop();

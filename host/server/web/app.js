@@ -135,10 +135,17 @@ function keys(event) {
   if (window) choose(window[1]);
   else if (event.key === " " && !event.target.matches("button, summary, a")) pause();
   else if (event.key === "t") nextTheme();
-  else if (event.key === "/") document.querySelector(".filters input")?.focus();
+  else if (event.key === "/") filterField()?.focus();
   else if (event.key === "?") at("keys").open = !at("keys").open;
   else return;
   event.preventDefault();
+}
+
+/** The field for words of the first panel on the screen that has one, or else of the first panel. One in a fold that is closed takes no focus. */
+function filterField() {
+  const fields = [...document.querySelectorAll(".filters input")].filter((field) => field.checkVisibility());
+  const isOnScreen = ({ top, bottom }) => top >= 0 && bottom <= innerHeight;
+  return fields.find((field) => isOnScreen(field.getBoundingClientRect())) ?? fields[0];
 }
 
 function nextTheme() {

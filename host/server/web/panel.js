@@ -25,7 +25,8 @@ export class Panel {
     this.about = note;
     this.title = element("h3", {}, title ? element("span", { class: "title" }, title) : null, element("code", {}, name));
     this.help = element("p", { class: "help" });
-    this.filters = element("div", { class: "filters" });
+    this.words = element("input", { type: "search", placeholder: "filter labels", "aria-label": `filter series of ${name}`, oninput: () => this.#search() });
+    this.filters = element("div", { class: "filters", hidden: true }, this.words);
     this.plots = element("div", { class: "plots" });
     this.readout = element("p", { class: "readout", "aria-live": "off" });
     this.legend = element("ul", { class: "legend" });
@@ -234,9 +235,13 @@ export class Panel {
     setProse(this.note, notes.join(" "));
   }
 
-  /** Lists of values for labels that have few, and a field for words. */
+  /**
+   * Lists of values for labels that have few, and a field for words. What stays is left where it is: an element that is made anew or put elsewhere loses
+   * the focus, and with it what somebody is typing.
+   */
   #updateFilters() {
-    const values = new Map();
+    // A value that is chosen stays in its list when its series are gone, so that it can be left again.
+    const values = new Map([...this.filter.chosen].map(([label, value]) => [label, new Set([value])]));
     for (const store of this.view.stores) {
       for (const series of store.families.get(this.name)?.present() ?? []) {
         for (const [label, value] of series.labels) {
@@ -245,22 +250,38 @@ export class Panel {
         }
       }
     }
-    const wanted = [...values].filter(([, all]) => all.size > 1 && all.size <= LISTED_VALUES);
-    const key = JSON.stringify([wanted.map(([label, all]) => [label, [...all].sort()]), values.size > 0]);
+    this.filters.hidden = ![...values.values()].some((all) => all.size > 1);
+    const wanted = new Map([...values].filter(([, all]) => all.size > 1 && all.size <= LISTED_VALUES).map(([label, all]) => [label, [...all].sort()]));
+    const key = JSON.stringify([...wanted]);
     if (key === this.filterKey) return;
     this.filterKey = key;
-    const chosen = this.filter.chosen;
-    const lists = wanted.map(([label, all]) => {
-      const options = [...all].sort().map((value) => element("option", { value, selected: chosen.get(label) === value }, value === "" ? '""' : value));
-      const list = element("select", { "aria-label": `${label} of ${this.name}`, onchange: () => this.#choose(label, list) }, element("option", { value: "\0" }, `${label}: all`), options);
-      return list;
-    });
-    const field = element("input", { type: "search", placeholder: "filter labels", "aria-label": `filter series of ${this.name}`, value: this.filter.words.join(" ") });
-    field.addEventListener("input", () => {
-      this.filter = { ...this.filter, words: field.value.toLowerCase().split(/\s+/).filter(Boolean) };
-      this.draw();
-    });
-    this.filters.replaceChildren(...lists, ...([...values.values()].some((all) => all.size > 1) ? [field] : []));
+    for (const [label, list] of this.lists) {
+      if (wanted.has(label)) continue;
+      list.remove();
+      this.lists.delete(label);
+    }
+    for (const [label, all] of wanted) this.#list(label).replaceChildren(...this.#options(label, all));
+  }
+
+  /** The list for a label, which is made if it is not there. */
+  #list(label) {
+    if (!this.lists.has(label)) {
+      const list = element("select", { "aria-label": `${label} of ${this.name}`, onchange: () => this.#choose(label, list) });
+      this.lists.set(label, list);
+      this.words.before(list);
+    }
+    return this.lists.get(label);
+  }
+
+  #options(label, all) {
+    const chosen = this.filter.chosen.get(label);
+    const options = all.map((value) => element("option", { value, selected: chosen === value }, value === "" ? '""' : value));
+    return [element("option", { value: "\0" }, `${label}: all`), ...options];
+  }
+
+  #search() {
+    this.filter = { ...this.filter, words: this.words.value.toLowerCase().split(/\s+/).filter(Boolean) };
+    this.draw();
   }
 
   #choose(label, list) {

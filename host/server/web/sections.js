@@ -90,10 +90,6 @@ export class Sections {
     // A family without series has no panel until it has some. One of which nothing happened is folded away.
     const shown = sorted.filter((family) => family.series.size > 0);
     const folded = shown.filter((family) => family.isQuiet).map((family) => family.name);
-    this.#placePanels(section.grid, shown.map((family) => family.name).filter((name) => !folded.includes(name)));
-    this.#placePanels(section.quietGrid, folded);
-    section.quiet.hidden = folded.length === 0;
-    setText(section.quietNames, `${plural(folded.length, "metric", "metrics")} at 0: ${folded.join(", ")}`);
     const names = new Set(shown.map((family) => family.name));
     for (const child of [...section.grid.children, ...section.quietGrid.children]) {
       const name = child.dataset.family;
@@ -102,10 +98,15 @@ export class Sections {
       this.panels.delete(name);
       child.remove();
     }
+    this.#placePanels(section.grid, shown.map((family) => family.name).filter((name) => !folded.includes(name)));
+    this.#placePanels(section.quietGrid, folded);
+    section.quiet.hidden = folded.length === 0;
+    setText(section.quietNames, `${plural(folded.length, "metric", "metrics")} at 0: ${folded.join(", ")}`);
   }
 
-  /** Puts the panels of these families into a grid, in this order, and leaves those alone that are where they belong. */
+  /** Puts the panels of these families into a grid, in this order. Those that are where they belong are not touched: a field in them may have the focus. */
   #placePanels(grid, names) {
+    for (const child of [...grid.children]) if (!names.includes(child.dataset.family)) child.remove();
     names.forEach((name, at) => {
       let panel = this.panels.get(name);
       if (!panel) {
