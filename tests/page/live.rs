@@ -7,9 +7,7 @@ use std::{
 
 use ebhost_tests::{Browser, Disk, Ebhost, Fio, Folder, Login, Start, committed, needs, output, wait_until};
 
-use crate::{SOON, open, text_of};
-
-const LATENCY: &str = "ebhost_bio_latency_seconds";
+use crate::{LATENCY, SOON, list_with, open, text_of};
 
 /// A number with its unit, as the page shows times and rates: `12.5 ms`, `40.2/s`.
 fn number(text: &str) -> f64 {
@@ -53,10 +51,7 @@ fn a_disk_of_known_latency_is_in_the_right_row_and_at_the_right_rate() {
     let load = thread::spawn(move || {
         Fio::run(&device, &["--rw=randread", "--bs=4k", "--rate_iops=40", "--time_based", "--runtime=25", "--nice=-20"])
     });
-    let list = format!(
-        "[...document.querySelectorAll('[data-family={LATENCY}] select')].find((list) => [...list.options].some((option) => option.value === '{}'))",
-        disk.name()
-    );
+    let list = list_with(LATENCY, disk.name());
     browser.wait_for(&format!("!!{list}"), SOON);
     browser.evaluate(&format!(
         "(() => {{ const list = {list}; list.value = '{}'; list.dispatchEvent(new Event('change')); }})()",

@@ -17,6 +17,9 @@ use ebhost_tests::Browser;
 /// Frames come once a second; the machine may be under load.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// The family of most of these tests.
+pub(crate) const LATENCY: &str = "ebhost_bio_latency_seconds";
+
 /// The page of a host or viewer, once it has frames.
 pub(crate) fn open(browser: &mut Browser, origin: &str) {
     browser.go(&format!("{origin}/"));
@@ -26,4 +29,11 @@ pub(crate) fn open(browser: &mut Browser, origin: &str) {
 /// The text of a part of a family's panel.
 pub(crate) fn text_of(family: &str, part: &str) -> String {
     format!("document.querySelector('[data-family={family}] {part}').textContent")
+}
+
+/// The list in a family's panel that has a value of a label, or nothing.
+pub(crate) fn list_with(family: &str, value: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('[data-family={family}] select')].find((list) => [...list.options].some((option) => option.value === '{value}'))"
+    )
 }

@@ -11,7 +11,7 @@ use std::{
 use ebhost_tests::{Browser, Disk, Ebhost, Fio, Folder, Running, Start, binary, committed, needs, output, wait_until};
 use rustix::process::Signal;
 
-use crate::{SOON, open, text_of};
+use crate::{LATENCY, SOON, open, text_of};
 
 fn recording(folder: &Path) -> Ebhost {
     let folder = folder.display().to_string();
@@ -106,9 +106,11 @@ fn two_recordings_are_seen_side_by_side() {
     let origin = origin.trim_end_matches('/');
     let mut browser = Browser::open();
     open(&mut browser, origin);
-    let captions = "[...document.querySelectorAll('[data-family=ebhost_bio_latency_seconds] figcaption')].map((caption) => caption.textContent).join()";
-    assert_eq!(browser.wait_for(captions, SOON), "quick.flight,slow.flight");
-    let readout = browser.wait_for(&text_of("ebhost_bio_latency_seconds", ".readout"), SOON);
+    let captions = format!(
+        "[...document.querySelectorAll('[data-family={LATENCY}] figcaption')].map((caption) => caption.textContent).join()"
+    );
+    assert_eq!(browser.wait_for(&captions, SOON), "quick.flight,slow.flight");
+    let readout = browser.wait_for(&text_of(LATENCY, ".readout"), SOON);
     assert!(readout.as_str().is_some_and(|text| text.contains("slow.flight: ") && text.contains(" p99 ")), "{readout}");
     assert_eq!(browser.evaluate("ebhost.stores.map((store) => store.damaged + store.left).join()"), "0,0");
     browser.screenshot("two-recordings");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ebhost_tests::{Browser, Disk, Ebhost, Fio, Start, committed, needs};
 
-use crate::{SOON, open};
+use crate::{LATENCY, SOON, list_with, open};
 
 /// Pictures at 1280 and 400 px, in both colours. Nothing is wider than the page.
 #[test]
@@ -107,10 +107,8 @@ fn a_filter_is_reached_by_key_and_keeps_what_is_typed_when_series_come() {
     let mut browser = Browser::open();
     open(&mut browser, &origin);
     let used = |disk: &Disk| Fio::run(&disk.device(), &["--rw=randrw", "--bs=4k", "--size=1M"]);
-    let panel = "document.querySelector('[data-family=ebhost_bio_latency_seconds]')";
-    let listed = |disk: &Disk| {
-        format!("[...{panel}.querySelectorAll('option')].some((option) => option.value === '{}')", disk.name())
-    };
+    let panel = format!("document.querySelector('[data-family={LATENCY}]')");
+    let listed = format!("!!{}", list_with(LATENCY, second.name()));
     used(&first);
     browser.wait_for(&format!("{panel} !== null"), SOON);
     // As that of a metric at 0 whose fold was opened and closed again.
@@ -124,9 +122,9 @@ fn a_filter_is_reached_by_key_and_keeps_what_is_typed_when_series_come() {
     browser.wait_for(&format!("({focused}) === ''"), SOON);
     browser.press("w");
     browser.wait_for(&format!("({focused}) === 'w'"), SOON);
-    assert_eq!(browser.evaluate(&listed(&second)), false, "it did nothing yet");
+    assert_eq!(browser.evaluate(&listed), false, "it did nothing yet");
     used(&second);
-    browser.wait_for(&listed(&second), SOON);
+    browser.wait_for(&listed, SOON);
     browser.press("r");
     browser.wait_for(&format!("({focused}) === 'wr'"), SOON);
     browser.press("Escape");

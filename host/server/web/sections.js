@@ -96,15 +96,17 @@ export class Sections {
       if (names.has(name)) continue;
       this.visible.unobserve(child);
       this.panels.delete(name);
-      child.remove();
     }
-    this.#placePanels(section.grid, shown.map((family) => family.name).filter((name) => !folded.includes(name)));
+    this.#placePanels(section.grid, [...names].filter((name) => !folded.includes(name)));
     this.#placePanels(section.quietGrid, folded);
     section.quiet.hidden = folded.length === 0;
     setText(section.quietNames, `${plural(folded.length, "metric", "metrics")} at 0: ${folded.join(", ")}`);
   }
 
-  /** Puts the panels of these families into a grid, in this order. Those that are where they belong are not touched: a field in them may have the focus. */
+  /**
+   * Puts the panels of these families into a grid, in this order, and takes all others out. Those that are where they belong are not touched: a field in
+   * them may have the focus.
+   */
   #placePanels(grid, names) {
     for (const child of [...grid.children]) if (!names.includes(child.dataset.family)) child.remove();
     names.forEach((name, at) => {
